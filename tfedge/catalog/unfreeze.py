@@ -1,0 +1,137 @@
+"""Which blocks train in which stage, and how much sparsity each of their layers must carry.
+
+Counted from the catalogue alone, so that the plan can say it before anything is built. A stage
+trains the top part of the net, from one block upwards, and always the head.
+"""
+
+from __future__ import annotations
+
+import math
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple
+
+from tfedge.catalog.backbones import Block, Kernel, layers
+from tfedge.config.schema import Pipeline, Prune
+from tfedge.config.spelling import did_you_mean
+from tfedge.errors import ConfigError
+
+TrainingStage = Literal["finetune", "prune", "quantize"]
+
+MAX_SHARE = 0.90  # more zeros than this in a layer leave too little of it
+AUTO_SHARE = 0.70  # `auto` trains at least this share of the prunable weights …
+AUTO_FULL = 0.75  # … and enough that its layers need not be sparser than this
+
+_DENSE = ("first", "depthwise")  # kinds that stay dense unless prune.also names them
+
+
+class Part(NamedTuple):
+    """Prunable weights of the whole model, and of the part of it that trains."""
+
+    total: int
+    trained: int
+
+
+class LayerSparsity(NamedTuple):
+    """What a layer must carry if every layer that trains carries the same."""
+
+    layer: str
+    size: int  # weights in its kernel
+    share: float  # of them that must be zero
+
+
+def blocks_of(pipeline: Pipeline) -> tuple[Block, ...]:
+    """The blocks of the pipeline's backbone, from the pixels up."""
+    return layers(pipeline.backbone.name, pipeline.backbone.alpha)
+
+
+def first_trained(pipeline: Pipeline, stage: TrainingStage) -> int | None:
+    """Index into ``blocks_of`` of the lowest block that the stage trains; None: only the head.
+
+    ``auto`` is worked out here. Raises ConfigError for a value that fits no block of the backbone.
+    """
+    blocks = blocks_of(pipeline)
+    opened = resolve(pipeline.finetune.unfreeze, blocks)
+    if stage == "finetune":
+        return opened
+    section = getattr(pipeline, stage)
+    value = section.unfreeze if section is not None else "auto"
+    if value != "auto":
+        return resolve(value, blocks)
+    if stage == "quantize" and pipeline.prune is not None:
+        return first_trained(pipeline, "prune")
+    return min(_auto(pipeline, blocks), len(blocks) if opened is None else opened)
+
+
+def block_name(pipeline: Pipeline, stage: TrainingStage) -> str | None:
+    """Name of the lowest block that the stage trains; None: only the head."""
+    index = first_trained(pipeline, stage)
+    return None if index is None else blocks_of(pipeline)[index].name
+
+
+def resolve(value: str | int | float, blocks: tuple[Block, ...]) -> int | None:
+    """An ``unfreeze`` value other than ``auto`` as the index of the lowest block that trains."""
+    names = [block.name for block in blocks]
+    if isinstance(value, str):
+        if value in ("none", "all"):
+            return 0 if value == "all" else None
+        if value == "auto":
+            raise ConfigError(["auto is decided from prune and quantize: say none, all or a block"])
+        if value not in names:
+            raise ConfigError([f"no block {value!r}{did_you_mean(value, ['none', 'all', *names])}"])
+        return names.index(value)
+    if isinstance(value, int):
+        if value > len(blocks):
+            raise ConfigError([f"{value} blocks, but the backbone has {len(blocks)}"])
+        count = value
+    else:
+        count = math.ceil(value * len(blocks) - 1e-9)
+    return len(blocks) - count if count else None
+
+
+def prunable(prune: Prune, blocks: tuple[Block, ...]) -> list[Kernel]:
+    """The kernels of those blocks that ``prune.layers`` or ``prune.also`` choose, bottom up."""
+    kernels = [kernel for block in blocks for kernel in block.kernels]
+    if prune.layers:
+        return [k for k in kernels if any(fnmatchcase(k.layer, p) for p in prune.layers)]
+    return [k for k in kernels if k.kind not in _DENSE or k.kind in prune.also]
+
+
+def part(pipeline: Pipeline, start: int | None, head: int = 0) -> Part:
+    """Prunable weights in all, and from block ``start`` up. ``head``: those of the head's kernel,
+    which always trains, when ``prune.also`` names it (before the classes are known, leave it out).
+    """
+    prune, blocks = pipeline.prune or Prune(), blocks_of(pipeline)
+    trained = blocks[start:] if start is not None else ()
+    head = head if "head" in prune.also and not prune.layers else 0
+    return Part(*(sum(k.size for k in prunable(prune, b)) + head for b in (blocks, trained)))
+
+
+def planned_sparsity(pipeline: Pipeline) -> list[LayerSparsity]:
+    """For each prunable layer that trains: the share of zeros it needs, were all to carry the same.
+
+    ``prune.sparsity`` counts over the whole model and frozen layers stay as they are, so the share
+    is sparsity x total / trained; above ``MAX_SHARE`` the configuration is refused (config/rules).
+    Empty when nothing is pruned. The head is left out: its size is known with the classes only.
+    """
+    if pipeline.prune is None:
+        return []
+    start = first_trained(pipeline, "prune")
+    if start is None:
+        return []
+    total, trained = part(pipeline, start)
+    share = pipeline.prune.sparsity * total / trained if trained else 0.0
+    return [
+        LayerSparsity(kernel.layer, kernel.size, share)
+        for kernel in prunable(pipeline.prune, blocks_of(pipeline)[start:])
+    ]
+
+
+def _auto(pipeline: Pipeline, blocks: tuple[Block, ...]) -> int:
+    """The smallest top part that holds enough prunable weights to carry the sparsity."""
+    prune = pipeline.prune
+    need = max(AUTO_SHARE, prune.sparsity / AUTO_FULL if prune else 0.0)
+    for start in range(len(blocks) - 1, 0, -1):
+        total, trained = part(pipeline, start)
+        if trained >= need * total:
+            return start
+    return 0

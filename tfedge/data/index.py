@@ -1,0 +1,102 @@
+"""The index: which pictures there are, of which class, in which split. Later stages read it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from tfedge.data.files import write_text
+from tfedge.errors import ArtifactError
+
+SPLITS = ("train", "val", "test")
+
+
+class Row(NamedTuple):
+    """One picture: ``label`` is a place in ``Index.classes``, ``sha256`` that of its file."""
+
+    path: str  # relative to the data root, "/" between folders
+    label: int
+    split: str  # train | val | test
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """All pictures, sorted by path. A *row number* is a place in ``rows``."""
+
+    classes: tuple[str, ...]
+    rows: tuple[Row, ...]
+    split_from: str  # folders | content hash | csv
+
+    @cached_property
+    def labels(self) -> list[int]:
+        """The class number of each row."""
+        return [row.label for row in self.rows]
+
+    def labels_of(self, rows: Iterable[int]) -> list[int]:
+        """The class numbers of these rows."""
+        return [self.rows[row].label for row in rows]
+
+    def keys(self, rows: Iterable[int]) -> list[str]:
+        """The SHA-256 of these rows' files, by which pixels and features are stored."""
+        return [self.rows[row].sha256 for row in rows]
+
+    def rows_of(self, split: str) -> list[int]:
+        """The row numbers of ``train``, ``val`` or ``test``, ascending; empty if there are none."""
+        return [number for number, row in enumerate(self.rows) if row.split == split]
+
+    def has(self, split: str) -> bool:
+        """Whether any picture is in that split."""
+        return any(row.split == split for row in self.rows)
+
+    @cached_property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Pictures by split and class; splits without a picture are left out."""
+        counts = {split: dict.fromkeys(self.classes, 0) for split in SPLITS if self.has(split)}
+        for row in self.rows:
+            counts[row.split][self.classes[row.label]] += 1
+        return counts
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over classes and rows: same pictures under the same names, wherever they lie."""
+        content = json.dumps([self.classes, self.rows], separators=(",", ":"))
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Writes index.json: classes, rows, split_from, digest, counts."""
+        head = {
+            "classes": self.classes,
+            "split_from": self.split_from,
+            "digest": self.digest,
+            "counts": self.counts,
+        }
+        rows = ",\n".join(json.dumps(row) for row in self.rows)
+        write_text(path, f'{json.dumps(head, indent=1)[:-2]},\n "rows": [\n{rows}\n]}}\n')
+
+    @classmethod
+    def load(cls, path: Path) -> Index:
+        """Reads index.json. Raises ArtifactError if it is damaged."""
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            index = cls(
+                tuple(raw["classes"]), tuple(Row(*row) for row in raw["rows"]), raw["split_from"]
+            )
+            expected, got = raw["digest"], index.digest
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(
+                path, f"no index of pictures: {error}", "run with --force"
+            ) from error
+        if expected != got:
+            raise ArtifactError(path, "was changed", "run with --force", expected, got)
+        return index
+
+
+def shown(name: str) -> str:
+    """A file or class name as it can stand in a message: one line, no control characters."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,163 @@
+"""The model card of a drop, Markdown (after Mitchell et al. 2019, "Model Cards for Model Reporting")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tfedge.drops.manifest import Content, contract
+
+
+def cell(value: object) -> str:
+    """A value as it can stand in a table: one line, no bars that would end the cell."""
+    if value is None:
+        return "–"
+    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """A Markdown table; the first column to the left, the others to the right."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    lines = [head, rule, *([cell(value) for value in row] for row in rows)]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def card(content: Content) -> str:
+    parts = [
+        [f"# {content.name}"],
+        _use(content),
+        _data(content),
+        _weights(content.backbone),
+        _recipe(content),
+        _metrics(content.metrics),
+        _latency(content),
+        _limits(content),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _use(content: Content) -> list[str]:
+    given, taken = contract(content)
+    size = given["shape"][1]
+    return [
+        "## Intended use",
+        "",
+        f"Names which of {len(content.classes)} classes a photo shows: "
+        f"{', '.join(cell(name) for name in content.classes)}.",
+        "",
+        f"- in: RGB pixels, `{given['dtype']}` 0–255, {given['shape']}; no normalisation, it is part "
+        f"of the model. A photo becomes {size}×{size} by `{content.fit}`.",
+        f"- out: a score for each class, `{taken['dtype']}` {taken['shape']}"
+        + (f", times {taken['scale']:g}." if taken["scale"] else "."),
+        f"- size: {len(content.model):,} bytes.",
+    ]
+
+
+def _data(content: Content) -> list[str]:
+    counts: Mapping[str, Mapping[str, int]] = content.data["counts"]
+    rows = [[name, *(counts[split].get(name, 0) for split in counts)] for name in content.classes]
+    return [
+        "## Data",
+        "",
+        f"Source: {cell(content.data['source'])}. Digest: `{content.data['digest']}`.",
+        "",
+        *table(["class", *counts], rows),
+    ]
+
+
+def _weights(backbone: Mapping[str, Any]) -> list[str]:
+    weights = backbone["weights"]
+    lines = [
+        "## Backbone and weights",
+        "",
+        f"{cell(backbone['name'])}, alpha {backbone['alpha']:g}, started from "
+        f"{cell(weights['source'])}: {cell(weights['detail'])}.",
+        "",
+        f"Licence of these weights: {cell(weights['licence'] or 'not known')}. "
+        "Mind the licence of the pictures, too.",
+    ]
+    return [*lines, *(["", f"SHA-256: `{weights['sha256']}`."] if weights["sha256"] else [])]
+
+
+def _recipe(content: Content) -> list[str]:
+    lines = ["## Recipe", ""]
+    for name, section in content.recipe.items():
+        if section is None:
+            lines.append(f"- {name}: none")
+        else:
+            keys = ("recipe", "sparsity", "allocation", "epochs", "learning_rate", "teacher")
+            said = [f"{key} {section[key]}" for key in keys if key in section]
+            lines.append(f"- {name}: {cell(', '.join(said))}")
+    if content.sparsity is not None:
+        lines.append(
+            f"- zeros among the prunable weights of this file: {percent(content.sparsity)}"
+        )
+    return lines
+
+
+def _metrics(metrics: Mapping[str, Any] | None) -> list[str]:
+    lines = ["## Metrics", ""]
+    if metrics is None:
+        return [*lines, "Not evaluated."]
+    shipped = metrics[metrics["shipped"]]
+    low, high = shipped["top1_ci95"]
+    lines += [
+        f"Measured on this very file through LiteRT, on {metrics['n']} {metrics['split']} pictures.",
+        "",
+        f"- top-1: {percent(shipped['top1'])} (95 % interval {percent(low)} to {percent(high)})",
+        f"- macro recall: {percent(shipped['recall_macro'])}; "
+        f"macro F1: {percent(shipped['f1_macro'])}",
+        f"- expected calibration error: {shipped['ece']:.3f}",
+    ]
+    if "agreement" in metrics:
+        lines.append(f"- agrees with the float model on {percent(metrics['agreement'])} of them")
+    rows = [
+        [
+            row["class"],
+            *(percent(row[key]) for key in ("precision", "recall", "f1")),
+            row["support"],
+        ]
+        for row in shipped["per_class"]
+    ]
+    lines += ["", *table(["class", "precision", "recall", "F1", "pictures"], rows)]
+    return lines
+
+
+def _latency(content: Content) -> list[str]:
+    lines = ["## Latency", ""]
+    if not content.benchmark:
+        return [*lines, "Not measured."]
+    rows = [
+        [
+            result.model,
+            f"{result.runtime} {result.runtime_version}",
+            result.threads,
+            f"{result.summary.median / 1e6:.2f} ± {result.summary.mad / 1e6:.2f}",
+            result.summary.n,
+            "unstable" if result.unstable else "steady",
+        ]
+        for result in content.benchmark
+    ]
+    host = content.benchmark[0].host
+    return [
+        *lines,
+        f"Median ± MAD of one inference on the machine that made the drop ({cell(host.cpu)}, "
+        f"{host.machine}), not on the device it is for.",
+        "",
+        *table(["model", "runtime", "threads", "ms", "n", ""], rows),
+    ]
+
+
+def _limits(content: Content) -> list[str]:
+    lines = [
+        "## Limits",
+        "",
+        "- It answers with one of its classes whatever the photo shows.",
+        "- Measured on pictures from the same source as its training; others may be harder.",
+    ]
+    warnings = content.metrics["warnings"] if content.metrics else []
+    return [*lines, *(f"- {cell(warning)}" for warning in warnings)]

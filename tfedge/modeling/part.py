@@ -1,0 +1,209 @@
+"""Training the top part of a network on what its frozen part says of the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tfedge.config.schema import Training
+from tfedge.core.context import Context
+from tfedge.data.index import Index
+from tfedge.data.pictures import Pictures
+from tfedge.data.pipeline import Item, Stream
+from tfedge.modeling import training
+from tfedge.modeling.env import keras, tf
+from tfedge.modeling.export import float_part, float_pixels
+from tfedge.modeling.features import Activations, Source, compute, digest, of_pixels
+from tfedge.modeling.network import cut, output_of
+from tfedge.tflite.runtime import predict
+
+_EVAL_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The pictures a stage learns from and looks at.
+
+    *Items* are training pictures and their augmented views: item ``view * n + i`` is that view of
+    training picture ``i``; view 0 is the picture itself.
+    """
+
+    ctx: Context
+    index: Index
+
+    @classmethod
+    def of(cls, ctx: Context) -> Samples:
+        return cls(ctx, Index.load(ctx.inputs["data/index.json"]))
+
+    @cached_property
+    def source(self) -> Source:
+        data = self.ctx.pipeline.data
+        pictures = Pictures(
+            self.index, self.ctx.data_root, self.ctx.cache, data.image_size, data.fit
+        )
+        return Source(self.ctx, pictures)
+
+    @cached_property
+    def train_rows(self) -> list[int]:
+        return self.index.rows_of("train")
+
+    @property
+    def views(self) -> int:
+        augment = self.ctx.pipeline.data.augment
+        return augment.views if augment else 0
+
+    @cached_property
+    def items(self) -> list[Item]:
+        return [(row, view) for view in range(self.views + 1) for row in self.train_rows]
+
+    @cached_property
+    def labels(self) -> list[int]:
+        """The class of each item."""
+        return self.index.labels_of(self.train_rows) * (self.views + 1)
+
+    def val_items(self) -> list[Item]:
+        return [(row, 0) for row in self.index.rows_of("val")]
+
+    def choose(self, rng: np.random.Generator) -> np.ndarray:
+        """For one epoch, an item of each training picture: itself or one of its views."""
+        count = len(self.train_rows)
+        return rng.integers(0, self.views + 1, count) * count + np.arange(count)
+
+    def representative(self, count: int, seed: int) -> list[int]:
+        """Row numbers of training pictures, evenly over the classes, for calibration."""
+        rng = np.random.default_rng(seed)
+        rows = np.asarray(self.train_rows)[rng.permutation(len(self.train_rows))]
+        labels = np.asarray(self.index.labels_of(rows.tolist()))
+        rank = np.empty(len(rows), np.int64)  # how many of its class come before it
+        for label in np.unique(labels):
+            rank[labels == label] = np.arange(np.count_nonzero(labels == label))
+        return rows[np.argsort(rank, kind="stable")][:count].tolist()
+
+
+class TopPart:
+    """The part of a network above a boundary, and the float activations that it trains on.
+
+    Without a boundary (``layer`` "") it is the whole network, fed with pixels by tf.data.
+    """
+
+    def __init__(self, samples: Samples, model: Any, layer: str) -> None:
+        self._samples, self._whole, self._layer = samples, model, layer
+        self.lower, self.model = cut(model, layer) if layer else (None, model)
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest(self.lower, "pixels")
+
+    def activations(self, items: Sequence[Item], what: str) -> Activations:
+        """The boundary's float activations for items, from the store or through LiteRT."""
+        size = self._samples.source.pictures.size
+        return of_pixels(
+            self._samples.source,
+            items,
+            name=self._digest,
+            shape=self.lower.output_shape[1:],
+            convert=lambda: float_pixels(self.lower, size),
+            what=what,
+        )
+
+    def features(self, items: Sequence[Item], layer: str, what: str) -> Activations:
+        """What ``layer``, above the boundary, says of items; from the boundary's activations."""
+        size = self._samples.source.pictures.size
+        start = output_of(self._whole, self._layer) if self._layer else self._whole.input
+        part = keras.Model(start, output_of(self._whole, layer))
+        if self.lower is None:
+            return of_pixels(
+                self._samples.source,
+                items,
+                name=digest(part, "pixels"),
+                shape=part.output_shape[1:],
+                convert=lambda: float_pixels(part, size),
+                what=what,
+            )
+        below = self.activations(items, f"{what}: frozen part")
+        return compute(
+            self._samples.source,
+            items,
+            name=digest(part, self._digest),
+            shape=part.output_shape[1:],
+            convert=lambda: float_part(part),
+            inputs=lambda positions: below(np.asarray(positions)),
+            what=what,
+        )
+
+    def batches(
+        self,
+        settings: Training,
+        targets: np.ndarray,
+        seed: int,
+        what: str,
+        gather: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> training.Batches:
+        """Training batches; ``targets`` [items, classes]. ``gather`` replaces the float activations."""
+        samples = self._samples
+        weights = training.class_weights(settings, samples.labels, len(samples.index.classes))
+        if self.lower is None:
+            return Stream(
+                samples.source.pictures,
+                samples.train_rows,
+                samples.ctx.pipeline.data.augment,
+                targets,
+                weights,
+                settings.batch_size,
+                seed,
+            )
+        return training.Memory(
+            gather or self.activations(samples.items, what),
+            samples.choose,
+            targets,
+            weights,
+            settings.batch_size,
+            seed,
+        )
+
+    def logits(self, items: Sequence[Item]) -> np.ndarray:
+        """Float logits [n, classes] of items, through LiteRT."""
+        source = self._samples.source
+        if self.lower is None:
+            return predict(float_pixels(self.model, source.pictures.size), source.pixels(items))
+        return predict(float_part(self.model), Rows(self.activations(items, "frozen part")))
+
+
+class Rows:
+    """Activations one by one, in order, for the LiteRT runner."""
+
+    def __init__(self, activations: Activations) -> None:
+        self._activations = activations
+
+    def __len__(self) -> int:
+        return len(self._activations)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for position in range(len(self._activations)):
+            yield self._activations(np.asarray([position]))[0]
+
+
+def score(logits: np.ndarray, labels: Sequence[int]) -> dict[str, float]:
+    """``val_loss`` (mean cross-entropy) and ``val_accuracy`` (top-1) of logits [n, classes]."""
+    wanted = np.asarray(labels)
+    shifted = logits - logits.max(-1, keepdims=True)
+    log = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return {
+        "val_loss": float(-log[np.arange(len(wanted)), wanted].mean()),
+        "val_accuracy": float((logits.argmax(-1) == wanted).mean()),
+    }
+
+
+def predictor(model: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """``model`` on arrays of any length, without tracing it anew for each."""
+    run = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+
+    def predict(inputs: np.ndarray) -> np.ndarray:
+        parts = [inputs[i : i + _EVAL_BATCH] for i in range(0, len(inputs), _EVAL_BATCH)]
+        return np.concatenate([run(tf.constant(part)).numpy() for part in parts])
+
+    return predict

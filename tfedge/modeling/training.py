@@ -1,0 +1,169 @@
+"""One training loop for every stage: the head, the top blocks, pruning, QAT."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfedge.config.schema import Training
+from tfedge.core.context import Progress
+from tfedge.errors import StageError
+from tfedge.modeling.env import keras, tf
+from tfedge.modeling.schedules import Rate, optimizer
+
+Batch = tuple[Any, np.ndarray, np.ndarray]  # inputs [B, …] float32, targets [B, …], weights [B]
+History = list[dict[str, float]]
+
+
+class Batches(Protocol):
+    """What to train on. Every batch has the same shape, so that the step compiles once."""
+
+    steps: int  # batches an epoch
+    size: int  # pictures a batch
+
+    def epoch(self, number: int) -> Iterator[Batch]: ...
+
+
+class Memory:
+    """Batches from arrays that are gathered by row, such as a memory map of cached activations.
+
+    ``gather(items)`` gives the inputs of items [B]; ``choose(rng)`` gives, for one epoch, the item
+    of each training picture (its original or one of its augmented views). The last batch is filled
+    up from the beginning of the epoch's order.
+    """
+
+    def __init__(
+        self,
+        gather: Callable[[np.ndarray], np.ndarray],
+        choose: Callable[[np.random.Generator], np.ndarray],
+        targets: np.ndarray,
+        weights: np.ndarray,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        """``targets`` [items, …] float32 and ``weights`` [items] float32 are looked up by item."""
+        self._gather, self._choose = gather, choose
+        self._targets, self._weights = targets, weights
+        self._seed = seed
+        self._count = len(choose(np.random.default_rng(seed)))
+        self.size = min(batch_size, self._count)
+        self.steps = math.ceil(self._count / self.size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        rng = np.random.default_rng([self._seed, number])
+        items = rng.permutation(self._choose(rng))
+        items = np.resize(items, self.steps * self.size)  # repeats from the beginning
+        for first in range(0, len(items), self.size):
+            batch = items[first : first + self.size]
+            yield self._gather(batch), self._targets[batch], self._weights[batch]
+
+
+def targets(labels: Sequence[int], classes: int, smoothing: float = 0.0) -> np.ndarray:
+    """One-hot float32 [n, classes]; label smoothing as in Szegedy et al. 2016."""
+    hard = np.eye(classes, dtype=np.float32)[np.asarray(labels)]
+    return hard * np.float32(1 - smoothing) + np.float32(smoothing / classes)
+
+
+def mix(hard: np.ndarray, logits: np.ndarray, share: float) -> np.ndarray:
+    """Targets softened by a teacher's logits at temperature 1 (Hinton et al. 2015).
+
+    Cross-entropy is linear in its targets, so ``(1 − share)`` of the labels' loss plus ``share`` of
+    the teacher's is the loss against the mixed targets.
+    """
+    soft = np.exp(logits - logits.max(-1, keepdims=True))
+    soft /= soft.sum(-1, keepdims=True)
+    return ((1 - share) * hard + share * soft).astype(np.float32)
+
+
+def class_weights(training: Training, labels: Sequence[int], classes: int) -> np.ndarray:
+    """A weight for each label [n]; ``balanced`` makes every class count the same in the sum."""
+    labels = np.asarray(labels)
+    if training.class_weights == "none":
+        return np.ones(len(labels), np.float32)
+    counts = np.maximum(np.bincount(labels, minlength=classes), 1)
+    return (len(labels) / (classes * counts))[labels].astype(np.float32)
+
+
+def cross_entropy(outputs: Any, wanted: Any, weights: Any) -> Any:
+    """Mean weighted cross-entropy of logits [B, classes] against soft targets."""
+    losses = tf.nn.softmax_cross_entropy_with_logits(labels=wanted, logits=outputs)
+    return tf.reduce_mean(losses * weights)
+
+
+def train(
+    model: Any,
+    batches: Batches,
+    training: Training,
+    *,
+    epochs: int,
+    learning_rate: float,
+    what: str,
+    progress: Progress,
+    loss: Callable[[Any, Any, Any], Any] = cross_entropy,
+    before_step: Callable[[int], None] | None = None,
+    validate: Callable[[], dict[str, float]] | None = None,
+    patience: int | None = None,
+    record: Callable[[int, dict[str, float]], None] | None = None,
+) -> History:
+    """Train a model's trainable variables.
+
+    Args:
+        loss: of (outputs, targets, weights).
+        before_step: called with the number of each step.
+        validate: gives ``val_loss`` and more after each epoch. The weights of the epoch with the
+            lowest one are put back at the end; ``patience`` epochs without a lower one stop it.
+        record: called with the epoch and its figures (TensorBoard).
+
+    Returns:
+        One row an epoch: ``epoch``, ``loss``, ``learning_rate`` and what ``validate`` gives.
+
+    Raises:
+        StageError: the loss is no longer a number.
+    """
+    variables = list(model.trainable_variables)
+    rule = optimizer(training)
+    rule.build(variables)
+    rate = Rate(training, learning_rate, epochs * batches.steps)
+
+    @tf.function
+    def step(inputs: Any, wanted: Any, weights: Any) -> Any:
+        with tf.GradientTape() as tape:
+            value = loss(model(inputs, training=True), wanted, weights)
+        rule.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        return value
+
+    history: History = []
+    best: tuple[float, int, list[np.ndarray]] | None = None
+    number = 0
+    for epoch in range(1, epochs + 1):
+        sums = []
+        for inputs, wanted, weights in batches.epoch(epoch):
+            rule.learning_rate.assign(rate.at(number))
+            if before_step:
+                before_step(number)
+            sums.append(step(inputs, wanted, weights))
+            number += 1
+            done = (number % batches.steps or batches.steps) * batches.size
+            whole = batches.steps * batches.size
+            progress.update(f"{what}, epoch {epoch}/{epochs}", done, whole, "pictures")
+        mean = float(np.mean([float(value) for value in sums]))
+        if not math.isfinite(mean):
+            raise StageError(
+                f"{what}: the loss is {mean} in epoch {epoch}", "lower the learning rate"
+            )
+        row = {"epoch": epoch, "loss": mean, "learning_rate": rate.at(number - 1)}
+        row |= validate() if validate else {}
+        history.append(row)
+        if record:
+            record(epoch, row)
+        rate.epoch_ended(row.get("val_loss", mean))
+        if validate and (best is None or row["val_loss"] < best[0]):
+            best = row["val_loss"], epoch, [v.numpy() for v in variables]
+        if best and patience and epoch - best[1] >= patience:
+            break
+    if best:
+        keras.backend.batch_set_value(list(zip(variables, best[2], strict=True)))
+    return history

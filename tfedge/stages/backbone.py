@@ -1,0 +1,39 @@
+"""Stage ``backbone``: the pretrained weights, checked against the net, in one format.
+
+Writes ``base.npz`` (``layer/weight`` → float32, sorted, for RGB pixels, batch norm not folded) and
+``base.json`` (which net, its normalisation, where the weights are from).
+"""
+
+from __future__ import annotations
+
+import json
+
+from tfedge.core.context import Context
+from tfedge.modeling.env import fresh
+from tfedge.modeling.network import save_weights
+from tfedge.modeling.weights import source
+
+
+def run(ctx: Context) -> None:
+    """Get the weights that the pipeline asks for. Errors are those of ``source.load``."""
+    fresh(ctx.pipeline.seed)
+    chosen, size = ctx.pipeline.backbone, ctx.pipeline.data.image_size
+    loaded = source.load(chosen, size, ctx.cache, ctx.progress.note)
+    save_weights(ctx.out / "base.npz", loaded.weights)
+    facts = {
+        "name": chosen.name,
+        "alpha": chosen.alpha,
+        "image_size": size,
+        "mean": loaded.mean,
+        "std": loaded.std,
+        "weights": {
+            "source": loaded.source,
+            "detail": loaded.detail,
+            "sha256": loaded.sha256,
+            "licence": loaded.licence,
+        },
+        "layers": len({key.split("/")[0] for key in loaded.weights}),
+    }
+    text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
+    (ctx.out / "base.json").write_text(text, encoding="utf-8")
+

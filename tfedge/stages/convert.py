@@ -1,0 +1,116 @@
+"""Stage ``convert``: the .tflite that ships, checked.
+
+Writes ``model.tflite`` (int8 with uint8 pixels in and uint8 scores out; the float model when there
+is no quantize stage), ``float.tflite`` (what it is compared with) and ``model.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfedge.core.context import Context
+from tfedge.data.index import Index
+from tfedge.data.pictures import Pictures
+from tfedge.errors import InvariantBroken
+from tfedge.modeling import invariants, network
+from tfedge.modeling.env import fresh, tf
+from tfedge.modeling.export import float_pixels, load_graph, to_tflite
+from tfedge.modeling.network import Spec
+from tfedge.tflite.model import Model
+from tfedge.tflite.reader import read
+
+
+def run(ctx: Context) -> None:
+    """Convert, then hold the file against what it must be."""
+    fresh(ctx.pipeline.seed)
+    recipe = "float"
+    if ctx.has("quantize/quantize.json"):
+        facts = json.loads(ctx.inputs["quantize/quantize.json"].read_text(encoding="utf-8"))
+        recipe = "float" if facts["recipe"] == "none" else facts["recipe"]
+    if recipe == "float":
+        content = _float(ctx)
+    else:
+        graph = load_graph(ctx.inputs["quantize/graph.pb"])
+        pictures = _Representative(ctx, facts["representative"]) if recipe == "ptq" else None
+        content = to_tflite(
+            graph, int8=True, input_type=tf.uint8, output_type=tf.uint8, representative=pictures
+        )
+    model = read(content)
+    if recipe != "float":
+        invariants.all_int8(model)
+        _pixels_in(model)
+    shutil.copyfile(ctx.inputs["finetune/float.tflite"], ctx.out / "float.tflite")
+    (ctx.out / "model.tflite").write_bytes(content)
+    described = _describe(model, content, recipe, _sparsity(ctx))
+    (ctx.out / "model.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
+
+
+def _float(ctx: Context) -> bytes:
+    if not ctx.has("prune/model.npz"):
+        return ctx.inputs["finetune/float.tflite"].read_bytes()
+    index = Index.load(ctx.inputs["data/index.json"])
+    spec = Spec.read(ctx.inputs["backbone/base.json"], len(index.classes))
+    model = network.load(spec, network.load_weights(ctx.inputs["prune/model.npz"]))
+    return float_pixels(model, spec.size, softmax=True)
+
+
+class _Representative:
+    """Training pictures for the converter's calibration, float32 [1, S, S, 3] one by one."""
+
+    def __init__(self, ctx: Context, rows: list[int]) -> None:
+        data = ctx.pipeline.data
+        index = Index.load(ctx.inputs["data/index.json"])
+        self._pictures = Pictures(index, ctx.data_root, ctx.cache, data.image_size, data.fit)
+        self._rows = rows
+
+    def __call__(self) -> Iterator[list[np.ndarray]]:
+        for row in self._rows:
+            yield [self._pictures.pixel(row).astype(np.float32)[None]]
+
+
+def _pixels_in(model: Model) -> None:
+    """The input is bytes that are pixels: uint8, scale 1, zero point 0, batch 1, static shapes."""
+    (tensor,) = model.inputs
+    quantization = tensor.quantization
+    got = f"{tensor.dtype}, scale {quantization and quantization.scales}"
+    if tensor.dtype != "uint8" or not quantization or quantization.zero_points != (0,):
+        raise InvariantBroken("raw pixels in", "uint8, scale 1, zero point 0", got)
+    if abs(quantization.scales[0] - 1) > 1e-6:  # one float32 rounding of 255 / 255
+        raise InvariantBroken("raw pixels in", "uint8, scale 1, zero point 0", got)
+    dynamic = [t.name for t in model.tensors if -1 in t.shape_signature]
+    if dynamic or tensor.shape[0] != 1:
+        raise InvariantBroken("static shapes, batch 1", "no open dimension", ", ".join(dynamic[:3]))
+
+
+def _sparsity(ctx: Context) -> dict[str, Any] | None:
+    if not ctx.has("prune/sparsity.json"):
+        return None
+    return json.loads(ctx.inputs["prune/sparsity.json"].read_text(encoding="utf-8"))
+
+
+def _describe(
+    model: Model, content: bytes, recipe: str, pruned: dict[str, Any] | None
+) -> dict[str, Any]:
+    layers = [
+        {"name": k.tensor, "op": k.op, "size": k.size, "zeros": k.zeros} for k in model.kernels()
+    ]
+    return {
+        "recipe": recipe,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "sparsity": None,
+        "float_tensors": len(model.float_tensors()),
+        "input": {"dtype": model.inputs[0].dtype, "shape": [*model.inputs[0].shape]},
+        "output": {"dtype": model.outputs[0].dtype, "shape": [*model.outputs[0].shape]},
+        "layers": layers,
+    }
+
+
+__all__ = ["Path", "run"]

@@ -1,0 +1,109 @@
+"""What a classifier's scores are worth: accuracy, per-class numbers, calibration, mistakes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+_Z = 1.959964  # 97.5 % quantile of the normal distribution: a 95 % interval
+_BINS = 15
+
+
+def measure(
+    scores: np.ndarray, labels: np.ndarray, classes: Sequence[str], top_k: int
+) -> dict[str, Any]:
+    """The metrics of one model, ready for JSON.
+
+    Args:
+        scores: float [N, classes], softmax.
+        labels: int [N], the true classes; N ≥ 1.
+        top_k: how many of the best scores may hold the truth in ``top_k``.
+
+    Precision of a class that was never predicted and recall of a class without pictures are
+    undefined: None. The macro means are over the classes that have pictures; there an undefined
+    precision counts as 0. Ties in the scores (there are some among 256 levels) go to the class
+    that comes first.
+    """
+    order = np.argsort(-scores, axis=1, kind="stable")
+    predicted = order[:, 0]
+    names = range(len(classes))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        labels, predicted, labels=names, zero_division=0
+    )
+    hits = int((predicted == labels).sum())
+    present = support > 0
+    made = np.bincount(predicted, minlength=len(classes))
+    return {
+        "n": len(labels),
+        "top1": hits / len(labels),
+        "top1_ci95": list(wilson(hits, len(labels))),
+        "top_k": float((order[:, :top_k] == labels[:, None]).any(axis=1).mean()),
+        "precision_macro": float(precision[present].mean()),
+        "recall_macro": float(recall[present].mean()),
+        "f1_macro": float(f1[present].mean()),
+        "ece": calibration_error(scores, labels),
+        "per_class": [
+            {
+                "class": name,
+                "precision": float(precision[i]) if made[i] else None,
+                "recall": float(recall[i]) if support[i] else None,
+                "f1": float(f1[i]) if support[i] else None,
+                "support": int(support[i]),
+            }
+            for i, name in enumerate(classes)
+        ],
+        "confusion": confusion_matrix(
+            labels, predicted, labels=names
+        ).tolist(),  # [true][predicted]
+    }
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """95 % confidence interval of a share (Wilson 1927): holds near 0 and 1 and for small n."""
+    share, z2 = hits / n, _Z * _Z
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Expected calibration error (Guo et al. 2017): 15 equal bins of confidence, in [0, 1]."""
+    confidence, right = scores.max(axis=1), scores.argmax(axis=1) == labels
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gaps = [
+        abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean()
+        for b in np.unique(bins)
+    ]
+    return float(sum(gaps))
+
+
+def agreement(a: np.ndarray, b: np.ndarray) -> float:
+    """Share of pictures to which two models' scores [N, classes] give the same class."""
+    return float((a.argmax(axis=1) == b.argmax(axis=1)).mean())
+
+
+def worst(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    paths: Sequence[str],
+    classes: Sequence[str],
+    count: int,
+) -> list[dict[str, Any]]:
+    """The ``count`` wrong answers given with the largest lead over the truth, the worst first."""
+    predicted = scores.argmax(axis=1)
+    lead = scores.max(axis=1) - scores[np.arange(len(labels)), labels]
+    wrong = np.flatnonzero(predicted != labels).tolist()
+    return [
+        {
+            "path": paths[i],
+            "true": classes[labels[i]],
+            "predicted": classes[predicted[i]],
+            "score": float(scores[i, predicted[i]]),
+            "true_score": float(scores[i, labels[i]]),
+        }
+        for i in sorted(wrong, key=lambda i: (-lead[i], paths[i]))[:count]
+    ]

@@ -1,0 +1,102 @@
+"""Pack the shipped model, with all that is known about it, for each of ``package.targets``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tfedge.bench.result import Result
+from tfedge.config.schema import Data
+from tfedge.core.context import Context
+from tfedge.data.files import write_text
+from tfedge.data.index import Index
+from tfedge.data.pictures import Pictures
+from tfedge.drops import golden, linux
+from tfedge.drops.manifest import Content
+from tfedge.errors import DropError
+from tfedge.stages.held_out import evaluation_split
+
+TARGETS: dict[str, Callable[[Content, Path], linux.Drop]] = {linux.TARGET: linux.write}
+
+
+def run(ctx: Context) -> None:
+    """Make ``drops/<target>`` in the run directory and write drops.json."""
+    config = ctx.pipeline.package
+    if config is None:
+        raise ValueError("package is not in this pipeline")
+    unknown = [target for target in config.targets if target not in TARGETS]
+    if unknown:
+        raise DropError(f"no such target: {', '.join(unknown)}", f"one of: {', '.join(TARGETS)}")
+    content = _content(ctx)
+    home = ctx.run_dir or ctx.out
+    made = []
+    for target in dict.fromkeys(config.targets):
+        drop = TARGETS[target](content, home / "drops" / target)
+        made.append(
+            {"target": target} | asdict(drop) | {"path": drop.path.relative_to(home).as_posix()}
+        )
+        ctx.progress.note(
+            f"drop for {target}: {drop.path} ({drop.files} files, {drop.bytes:,} bytes)"
+        )
+    write_text(ctx.out / "drops.json", json.dumps(made, indent=1) + "\n")
+
+
+def _content(ctx: Context) -> Content:
+    pipeline, index = ctx.pipeline, Index.load(ctx.inputs["data/index.json"])
+    model = ctx.inputs["convert/model.tflite"].read_bytes()
+    base = _read(ctx, "backbone/base.json")
+    recipe = {
+        name: None if section is None else section.model_dump(mode="json")
+        for name, section in (("prune", pipeline.prune), ("quantize", pipeline.quantize))
+    }
+    benchmark = _read(ctx, "benchmark/benchmark.json") or []
+    return Content(
+        name=pipeline.name,
+        model=model,
+        classes=index.classes,
+        fit=pipeline.data.fit,
+        golden=_golden(ctx, index, model),
+        data={"source": _source(pipeline.data), "digest": index.digest, "counts": index.counts},
+        backbone=base,
+        recipe=recipe,
+        sparsity=_read(ctx, "convert/model.json")["sparsity"],
+        run_key=_run_key(ctx, index, base),
+        metrics=_read(ctx, "evaluate/metrics.json"),
+        benchmark=tuple(Result.from_json(result) for result in benchmark),
+    )
+
+
+def _read(ctx: Context, name: str) -> Any:
+    """An earlier stage's JSON; None when that stage is not in this pipeline."""
+    return json.loads(ctx.inputs[name].read_text(encoding="utf-8")) if ctx.has(name) else None
+
+
+def _golden(ctx: Context, index: Index, model: bytes) -> tuple[golden.Pair, ...]:
+    data, rows = ctx.pipeline.data, index.rows_of(evaluation_split(index))
+    chosen = [rows[i] for i in golden.choose(index.labels_of(rows))]
+    pictures = Pictures(index, ctx.data_root, ctx.cache, data.image_size, data.fit)
+    names = [index.classes[label] for label in index.labels_of(chosen)]
+    return golden.make(model, pictures.pixels(chosen), names)
+
+
+def _source(data: Data) -> str:
+    """Where the pictures are from, without the folders of this machine."""
+    if data.download is not None:
+        return data.download.url
+    path = data.path or ""
+    return path if path.startswith("sample:") else Path(path).name
+
+
+def _run_key(ctx: Context, index: Index, base: dict[str, Any]) -> str:
+    """What the run was made from: the same for two runs of one pipeline over the same inputs."""
+    made_from = {
+        "pipeline": ctx.pipeline.model_dump(mode="json"),
+        "data": index.digest,
+        "weights": base["weights"]["sha256"],
+    }
+    content = json.dumps(made_from, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -1,0 +1,110 @@
+"""Stage ``prune``: magnitude pruning of the part that trains, fine-tuned on the way, stripped.
+
+Writes ``model.npz`` (all weights, zeros in place), ``sparsity.json`` and ``history.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from tfedge.catalog.unfreeze import MAX_SHARE, block_name, first_trained, prunable
+from tfedge.core.context import Context
+from tfedge.errors import InvariantBroken, UnsupportedModel
+from tfedge.modeling import invariants, network, training
+from tfedge.modeling.backbone import Weights, weights_of
+from tfedge.modeling.env import fresh
+from tfedge.modeling.network import HEAD, Spec
+from tfedge.modeling.part import Samples, TopPart
+from tfedge.modeling.sparsity import Pruner, allocate
+
+
+def run(ctx: Context) -> None:
+    """Prune to ``prune.sparsity`` of all prunable weights. Frozen layers are not touched."""
+    pipeline, settings = ctx.pipeline, ctx.pipeline.prune
+    assert settings is not None
+    fresh(pipeline.seed)
+    samples = Samples.of(ctx)
+    spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
+    before = network.load_weights(ctx.inputs["finetune/model.npz"])
+    model = network.load(spec, before)
+    first = first_trained(pipeline, "prune")
+
+    names = [kernel.layer for kernel in prunable(settings, spec.blocks)]
+    names += [HEAD] if "head" in settings.also and not settings.layers else []
+    kernels = {name: before[_kernel(name, before)] for name in names}
+    open_blocks = spec.blocks[first:] if first is not None else ()
+    trained = {kernel.layer for block in open_blocks for kernel in block.kernels} | {HEAD}
+    total = sum(kernel.size for kernel in kernels.values())
+    if not total:
+        raise UnsupportedModel("prune finds no kernel", settings.layers, "see prune.layers")
+    zeros = math.ceil(settings.sparsity * total)
+    counts = allocate(settings, {n: k for n, k in kernels.items() if n in trained}, zeros, MAX_SHARE)
+
+    top = TopPart(samples, model, network.boundary(spec, first))
+    network.inference_norm(model)
+    teacher = np.load(ctx.inputs["finetune/teacher.npz"], allow_pickle=False)["logits"]
+    hard = training.targets(samples.labels, spec.classes, settings.label_smoothing)
+    soft = training.mix(hard, teacher, settings.teacher)
+    batches = top.batches(settings, soft, pipeline.seed, "activations")
+    pruner = Pruner(top.model, counts, settings, batches.steps * settings.epochs)
+    ctx.progress.note(
+        f"pruning {zeros:,} of {total:,} weights in the part from "
+        f"{block_name(pipeline, 'prune') or 'the head'} up, "
+        f"{min(c / kernels[n].size for n, c in counts.items()):.0%} to "
+        f"{max(c / kernels[n].size for n, c in counts.items()):.0%} a layer"
+    )
+    history = training.train(
+        pruner.model,
+        batches,
+        settings,
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        what="prune",
+        progress=ctx.progress,
+        before_step=pruner.before_step,
+    )
+    pruner.finish()
+
+    after = weights_of(model)
+    frozen = {layer.name for layer in top.lower.layers} if top.lower is not None else set()
+    invariants.unchanged(
+        "frozen layers through pruning",
+        {k: v for k, v in before.items() if k.split("/")[0] in frozen},
+        after,
+    )
+    report = _report(settings.sparsity, counts, {n: after[_kernel(n, after)] for n in names})
+    if report["zeros"] < zeros - len(counts):
+        raise InvariantBroken("prune.sparsity", f"{zeros:,} zeros", f"{report['zeros']:,}")
+    network.save_weights(ctx.out / "model.npz", after)
+    (ctx.out / "sparsity.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    (ctx.out / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
+
+
+def _kernel(layer: str, weights: Weights) -> str:
+    depthwise = f"{layer}/depthwise_kernel"
+    return depthwise if depthwise in weights else f"{layer}/kernel"
+
+
+def _report(target: float, counts: dict[str, int], kernels: Weights) -> dict[str, Any]:
+    layers = [
+        {
+            "name": name,
+            "size": kernel.size,
+            "zeros": int(np.count_nonzero(kernel == 0)),
+            "target": counts.get(name, 0),
+            "frozen": name not in counts,
+        }
+        for name, kernel in kernels.items()
+    ]
+    total, zeros = (sum(layer[key] for layer in layers) for key in ("size", "zeros"))  # type: ignore[misc]
+    return {
+        "target": target,
+        "reached": zeros / total,
+        "total": total,
+        "zeros": zeros,
+        "layers": layers,
+    }

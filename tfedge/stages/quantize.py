@@ -1,0 +1,145 @@
+"""Stage ``quantize``: the recipes that make a network ready for int8.
+
+Writes ``graph.pb`` (a frozen graph, float32 pixels in and scores out, with its ranges inside after
+``qat``) and ``quantize.json`` (recipe, the pictures that calibrated it, history).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tfedge.catalog.unfreeze import first_trained
+from tfedge.core.context import Context
+from tfedge.modeling import invariants, network, quantization, training
+from tfedge.modeling.env import fresh, tf
+from tfedge.modeling.export import freeze, save_graph, to_tflite
+from tfedge.modeling.features import Activations, digest, of_pixels
+from tfedge.modeling.network import Spec
+from tfedge.modeling.part import Samples, TopPart
+
+_BATCH = 32
+
+
+def run(ctx: Context) -> None:
+    """Apply ``quantize.recipe``."""
+    settings = ctx.pipeline.quantize
+    assert settings is not None
+    fresh(ctx.pipeline.seed)
+    samples = Samples.of(ctx)
+    spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
+    pruned = ctx.has("prune/model.npz")
+    weights = ctx.inputs["prune/model.npz" if pruned else "finetune/model.npz"]
+    model = network.load(spec, network.load_weights(weights))
+    rows = samples.representative(settings.representative, ctx.pipeline.seed)
+    facts: dict[str, Any] = {"recipe": settings.recipe, "representative": rows}
+    if settings.recipe == "qat":
+        model, facts["history"] = _qat(samples, spec, model, rows)
+    concrete = freeze(
+        lambda pixels: tf.nn.softmax(model(pixels, training=False)),
+        (spec.size, spec.size, 3),
+        tf.float32,
+    )
+    save_graph(concrete, ctx.out / "graph.pb")
+    (ctx.out / "quantize.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def _qat(
+    samples: Samples, spec: Spec, model: Any, rows: list[int]
+) -> tuple[Any, training.History]:
+    """Quantization-aware training of the top part, above a frozen part that is int8 already."""
+    ctx, settings = samples.ctx, samples.ctx.pipeline.quantize
+    assert settings is not None
+    sparse = _pruned_layers(ctx)
+    ctx.progress.update("observing ranges", 0, len(rows), "pictures")
+    ranges = quantization.observe(model, _batches(samples, rows))
+    wrapped = quantization.wrap(model, preserve_zeros=bool(sparse))
+    quantization.set_ranges(wrapped, ranges)
+    network.inference_norm(wrapped)
+
+    layer = network.boundary(spec, first_trained(ctx.pipeline, "quantize"))
+    lower, upper = (
+        network.cut(wrapped, layer, quantization.PREFIX) if layer else (None, wrapped)
+    )
+    frozen = quantization.state(lower) if lower is not None else {}
+    before = quantization.kernels(wrapped)
+    teacher = np.load(ctx.inputs["finetune/teacher.npz"], allow_pickle=False)["logits"]
+    hard = training.targets(samples.labels, spec.classes, settings.label_smoothing)
+    soft = training.mix(hard, teacher, settings.teacher)
+    # The float part serves only as a whole-network stand-in when nothing is frozen.
+    batches = TopPart(samples, model, layer).batches(
+        settings,
+        soft,
+        ctx.pipeline.seed,
+        "activations",
+        gather=_int8_activations(samples, spec, lower) if lower is not None else None,
+    )
+    history = training.train(
+        upper,
+        batches,
+        settings,
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        what="qat",
+        progress=ctx.progress,
+        before_step=_keep_zeros(wrapped, sparse),
+    )
+    if lower is not None:
+        invariants.unchanged("frozen layers through QAT", frozen, quantization.state(lower))
+    invariants.zeros_kept(before, quantization.kernels(wrapped), sparse)
+    return wrapped, history
+
+
+def _int8_activations(samples: Samples, spec: Spec, lower: Any) -> Activations:
+    """What the frozen part, as int8 .tflite in LiteRT, gives: the very numbers of the device."""
+
+    def convert() -> bytes:
+        concrete = freeze(
+            lambda pixels: lower(pixels, training=False), (spec.size, spec.size, 3), tf.float32
+        )
+        return to_tflite(concrete, int8=True, input_type=tf.uint8)
+
+    return of_pixels(
+        samples.source,
+        samples.items,
+        name=digest(lower, "int8"),
+        shape=lower.output_shape[1:],
+        convert=convert,
+        what="int8 activations",
+    )
+
+
+def _batches(samples: Samples, rows: list[int]) -> Iterator[np.ndarray]:
+    """Float32 pixels [B, S, S, 3] of representative pictures, in whole batches."""
+    size = min(_BATCH, len(rows))
+    for first in range(0, len(rows) - size + 1, size):
+        yield samples.source.pictures.pixels(rows[first : first + size]).astype(np.float32)
+
+
+def _pruned_layers(ctx: Context) -> list[str]:
+    if not ctx.has("prune/sparsity.json"):
+        return []
+    report = json.loads(ctx.inputs["prune/sparsity.json"].read_text(encoding="utf-8"))
+    return [layer["name"] for layer in report["layers"] if not layer["frozen"]]
+
+
+def _keep_zeros(wrapped: Any, sparse: list[str]) -> Callable[[int], None] | None:
+    """For depthwise kernels, which TF-MOT's prune-preserving scheme passes over."""
+    masked = [
+        (weight, tf.constant(weight.numpy() != 0, weight.dtype))
+        for layer in wrapped.layers
+        if layer.name.removeprefix(quantization.PREFIX) in sparse
+        for weight, quantizer, _ in layer._weight_vars
+        if "PrunePreserve" not in type(quantizer).__name__
+    ]
+    if not masked:
+        return None
+
+    def apply(step: int) -> None:
+        for weight, mask in masked:
+            weight.assign(weight * mask)
+
+    return apply

@@ -1,0 +1,282 @@
+"""Run .tflite models: the Runtime protocol, LiteRT, a fake for tests, and prediction on all cores.
+
+A runtime is loaded by calling its class: ``LiteRT(model, threads=1)``. :func:`run` and
+:func:`predict` take any such callable.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from threading import Event, Lock
+from typing import Protocol
+
+import numpy as np
+
+from tfedge.errors import ArtifactError, UnsupportedModel
+from tfedge.tflite.reader import read
+
+ModelSource = bytes | str | Path
+Report = Callable[[int, int], None]  # pictures done, pictures in all
+
+_CHUNK = 8  # pictures a worker takes at once: the lock is cheap beside them, the end well shared
+_POLL = 0.1  # seconds between two reports; Ctrl-C is answered as quickly
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or an output of a loaded model. ``real = scale * (stored - zero_point)``."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]  # with the batch dimension
+    scale: float = 0.0  # 0: not quantized
+    zero_point: int = 0
+
+    def real(self, stored: np.ndarray) -> np.ndarray:
+        """Stored values as float32; what is not quantized stays as it is."""
+        if not self.scale:
+            return stored
+        return (stored.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
+
+
+class Runtime(Protocol):
+    """One loaded model on one interpreter. Not shared between threads."""
+
+    name: str
+    version: str
+    threads: int
+
+    def inputs(self) -> tuple[Port, ...]: ...
+
+    def outputs(self) -> tuple[Port, ...]: ...
+
+    def invoke(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """One inference. Arrays in the dtypes and shapes of ``inputs``; outputs as stored."""
+        ...
+
+
+class Pictures(Protocol):
+    """What predictions are made for: an array [N, …], or anything sized that yields arrays."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
+
+
+Loader = Callable[[ModelSource, int], Runtime]
+
+
+def runtime_version() -> str:
+    """Version of the installed LiteRT."""
+    return version("ai-edge-litert")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LiteRT:
+    """``ai_edge_litert`` with its default XNNPACK delegate."""
+
+    name = "LiteRT"
+
+    def __init__(self, model: ModelSource, threads: int = 1) -> None:
+        """Load, checked first. ArtifactError when the file is broken or LiteRT refuses it."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        path = "<bytes>" if isinstance(model, bytes) else Path(model)
+        read(model)
+        content = model if isinstance(model, bytes) else Path(model).read_bytes()
+        try:
+            self._interpreter = Interpreter(model_content=content, num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise ArtifactError(
+                path, f"LiteRT {runtime_version()} can't load it: {reason}"
+            ) from error
+        self.version = runtime_version()
+        self.threads = threads
+        self._in = self._interpreter.get_input_details()
+        self._out = self._interpreter.get_output_details()
+
+    def inputs(self) -> tuple[Port, ...]:
+        return tuple(_port(d) for d in self._in)
+
+    def outputs(self) -> tuple[Port, ...]:
+        return tuple(_port(d) for d in self._out)
+
+    def invoke(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        for detail, array in zip(self._in, arrays, strict=True):
+            self._interpreter.set_tensor(detail["index"], array)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(detail["index"]) for detail in self._out]
+
+
+def _port(detail: dict) -> Port:
+    scale, zero_point = detail["quantization"]
+    shape = tuple(int(side) for side in detail["shape"])
+    return Port(detail["name"], np.dtype(detail["dtype"]), shape, float(scale), int(zero_point))
+
+
+class FakeRuntime:
+    """A runtime for tests: ``function`` stands for the model. ``calls`` counts the inferences."""
+
+    name = "fake"
+    version = "0"
+
+    def __init__(
+        self,
+        function: Callable[..., Sequence[np.ndarray]],
+        inputs: Sequence[Port],
+        outputs: Sequence[Port],
+        threads: int = 1,
+    ) -> None:
+        self.function = function
+        self.threads = threads
+        self.calls = 0
+        self._ports = tuple(inputs), tuple(outputs)
+
+    def inputs(self) -> tuple[Port, ...]:
+        return self._ports[0]
+
+    def outputs(self) -> tuple[Port, ...]:
+        return self._ports[1]
+
+    def invoke(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        self.calls += 1
+        return list(self.function(*arrays))
+
+
+def predict(
+    model: ModelSource,
+    pictures: Pictures,
+    *,
+    output: int | str = 0,
+    raw: bool = False,
+    workers: int | None = None,
+    progress: Report | None = None,
+    load: Loader = LiteRT,
+) -> np.ndarray:
+    """One output of the model for every picture, [N, …]. See :func:`run`."""
+    return run(
+        model, pictures, outputs=(output,), raw=raw, workers=workers, progress=progress, load=load
+    )[0]
+
+
+def run(
+    model: ModelSource,
+    pictures: Pictures,
+    *,
+    outputs: Sequence[int | str] | None = None,
+    raw: bool = False,
+    workers: int | None = None,
+    progress: Report | None = None,
+    load: Loader = LiteRT,
+) -> list[np.ndarray]:
+    """Run a one-input, batch-1 model over pictures: one single-threaded interpreter a core.
+
+    LiteRT releases the GIL while it runs, and interpreters share nothing: two workers on two
+    cores went through pictures 1.9 times as fast as one.
+
+    Args:
+        pictures: an array [N, …], or anything with a length that yields arrays of the model's
+            input shape without its batch dimension. The dtype may be narrower than the input's
+            (uint8 pixels or float16 features for float32); what would lose something is refused.
+        outputs: positions or tensor names of the outputs wanted; None: all of them, in order.
+        raw: give quantized outputs as stored instead of as float32.
+        workers: interpreters; None: one for each core.
+        progress: called from this thread with (done, total).
+
+    Returns:
+        For each output wanted an array [N, …] in the order of the pictures.
+
+    Raises:
+        ArtifactError: the model can't be loaded.
+        UnsupportedModel: it has several inputs or a batch other than 1, or lacks an output.
+        ValueError: a picture has another shape or dtype than the model's input.
+    """
+    total = len(pictures)
+    count = max(1, min(workers or cores(), total))
+    runtimes = [load(model, 1) for _ in range(count)]
+    port = _single_input(runtimes[0])
+    wanted = _select(runtimes[0].outputs(), outputs)
+    found = [_room(total, output, raw) for _, output in wanted]
+    source, lock, stop, done = enumerate(pictures), Lock(), Event(), [0] * count
+
+    def work(worker: int) -> None:
+        while not stop.is_set():
+            with lock:
+                chunk = list(islice(source, _CHUNK))
+            if not chunk:
+                return
+            for index, picture in chunk:
+                values = runtimes[worker].invoke(_batched(picture, port, index))
+                for room, (position, output) in zip(found, wanted, strict=True):
+                    value = values[position][0]
+                    room[index] = value if raw else output.real(value)
+                done[worker] += 1
+
+    with ThreadPoolExecutor(count, thread_name_prefix="tflite") as pool:
+        try:
+            _watch([pool.submit(work, i) for i in range(count)], done, total, progress)
+        finally:
+            stop.set()  # an error or Ctrl-C: the others finish the pictures they hold
+    if sum(done) != total:
+        raise ValueError(f"{total} pictures were announced and {sum(done)} came")
+    return found
+
+
+def _watch(jobs: list[Future], done: list[int], total: int, progress: Report | None) -> None:
+    """Wait for the jobs, reporting on the way; raise the first error of any."""
+    pending = set(jobs)
+    while pending:
+        finished, pending = wait(pending, timeout=_POLL, return_when=FIRST_EXCEPTION)
+        for job in finished:
+            job.result()
+        if progress:
+            progress(sum(done), total)
+
+
+def _single_input(runtime: Runtime) -> Port:
+    ports = runtime.inputs()
+    if len(ports) != 1 or not ports[0].shape or ports[0].shape[0] != 1:
+        names = [f"{port.name} {list(port.shape)}" for port in ports]
+        raise UnsupportedModel(
+            "prediction needs one input with batch 1", names, "convert with a fixed batch of 1"
+        )
+    return ports[0]
+
+
+def _select(ports: tuple[Port, ...], outputs: Sequence[int | str] | None) -> list[tuple[int, Port]]:
+    names = [port.name for port in ports]
+    chosen = []
+    for output in range(len(ports)) if outputs is None else outputs:
+        position = names.index(output) if output in names else output
+        if not isinstance(position, int) or not 0 <= position < len(ports):
+            raise UnsupportedModel(
+                f"the model has no output {output!r}", names, "name one of these"
+            )
+        chosen.append((position, ports[position]))
+    return chosen
+
+
+def _room(total: int, port: Port, raw: bool) -> np.ndarray:
+    dtype = np.dtype(np.float32) if port.scale and not raw else port.dtype
+    return np.empty((total, *port.shape[1:]), dtype)
+
+
+def _batched(picture: np.ndarray, port: Port, index: int) -> np.ndarray:
+    if picture.shape != port.shape[1:] or not np.can_cast(picture.dtype, port.dtype, "safe"):
+        raise ValueError(
+            f"picture {index} is {picture.dtype} {list(picture.shape)}, "
+            f"the model takes {port.dtype} {list(port.shape[1:])}"
+        )
+    return np.ascontiguousarray(picture[None], port.dtype)
