@@ -20,9 +20,9 @@ from pathlib import Path
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-import tf_keras  # noqa: E402
+import numpy as np
+import tensorflow as tf
+import tf_keras
 
 SIZE, CLASSES = 32, 3
 
@@ -62,7 +62,7 @@ def trained(odd: bool = False) -> tf_keras.Model:
     kernel, bias = model.get_layer("point").get_weights()
     kernel[np.abs(kernel) < np.median(np.abs(kernel))] = 0
     model.get_layer("point").set_weights([kernel, bias])
-    loss, accuracy = free.evaluate(*((a.astype(np.float32) for a in pictures(300, 2))), verbose=0)
+    loss, accuracy = free.evaluate(*(a.astype(np.float32) for a in pictures(300, 2)), verbose=0)
     print(f"odd={odd}: loss {loss:.3f}, accuracy {accuracy:.3f}")
     return model
 
@@ -70,7 +70,9 @@ def trained(odd: bool = False) -> tf_keras.Model:
 def convert_float(model: tf_keras.Model) -> bytes:
     """uint8 pixels in: the cast is part of the graph."""
     spec = tf.TensorSpec((1, SIZE, SIZE, 3), tf.uint8, name="pixels")
-    function = tf.function(lambda pixels: model(tf.cast(pixels, tf.float32)), input_signature=[spec])
+    function = tf.function(
+        lambda pixels: model(tf.cast(pixels, tf.float32)), input_signature=[spec]
+    )
     concrete = function.get_concrete_function()
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert()
 

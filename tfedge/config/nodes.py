@@ -43,10 +43,12 @@ class Spot:
 class Tree:
     """Plain data (dict, list, str, int, float, bool, None), and where each piece was written."""
 
-    data: object
+    text: str
+    data: object = None
     keys: dict[KeyPath, Spot] = field(default_factory=dict)
     values: dict[KeyPath, Spot] = field(default_factory=dict)
     problems: list[tuple[Spot, str]] = field(default_factory=list)
+    bad: set[KeyPath] = field(default_factory=set)  # paths whose value was refused
 
 
 class _Loader(yaml.SafeLoader):
@@ -55,7 +57,7 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict = {}  # noqa: RUF012 (the name and type are PyYAML's)
     depth = 0
 
-    def compose_node(self, parent: Node | None, index: object) -> Node | None:
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             mark = self.peek_event().start_mark
@@ -109,7 +111,7 @@ def parse(text: str, name: str, source: int = 0) -> Tree:
     finally:
         if loader is not None:
             loader.dispose()
-    tree = Tree(None)
+    tree = Tree(text)
     if node is not None:
         tree.data = _Builder(tree, name, source).build(node, ())
     return tree
@@ -170,9 +172,7 @@ class _Builder:
 
     def spot(self, node: Node) -> Spot:
         line, column = node.start_mark.line, node.start_mark.column
-        return Spot(
-            self.source, line, column, _place(self.name, self.source, line, column)
-        )
+        return Spot(self.source, line, column, _place(self.name, self.source, line, column))
 
     def build(self, node: Node, path: KeyPath) -> object:
         spot = self.tree.values[path] = self.spot(node)
@@ -185,6 +185,7 @@ class _Builder:
         if node.tag.removeprefix(_TAG) not in _PLAIN:
             tag = node.tag.replace(_TAG, "!!")
             self.problem(spot, f"tag {tag} is not allowed: a pipeline holds plain data only")
+            self.tree.bad.add(path)
             return None
         self.open.append(node)
         try:
@@ -192,6 +193,7 @@ class _Builder:
                 return dict(self.entries(node, path))
             if isinstance(node, SequenceNode):
                 return [self.build(child, (*path, i)) for i, child in enumerate(node.value)]
+            assert isinstance(node, ScalarNode)  # there are three kinds
             return _scalar(node)
         finally:
             self.open.pop()
@@ -204,15 +206,15 @@ class _Builder:
                 self.problem(spot, "a key must be text, got a list or a section")
                 continue
             key = key_node.value
+            inner = (*path, key)
             if key == "<<":
                 self.problem(spot, "merge keys (<<) are not supported: write the keys out")
             elif key in seen:
-                dotted = ".".join(map(str, (*path, key)))
                 first = f" (first in line {seen[key].line + 1})" if not self.source else ""
-                self.problem(spot, f"{dotted}: given twice{first}")
+                self.problem(spot, f"{'.'.join(map(str, inner))}: given twice{first}")
             else:
-                seen[key] = self.tree.keys[(*path, key)] = spot
-                yield key, self.build(value_node, (*path, key))
+                seen[key] = self.tree.keys[inner] = spot
+                yield key, self.build(value_node, inner)
 
     def problem(self, spot: Spot, text: str) -> None:
         self.tree.problems.append((spot, text))

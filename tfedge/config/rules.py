@@ -27,8 +27,8 @@ from tfedge.errors import ConfigError
 
 SAMPLE = "sample:"
 SAMPLES = ("digits",)
-PRUNE_RECIPES = ("magnitude",)
-QUANTIZE_RECIPES = ("qat", "ptq", "none")
+PRUNE_RECIPES: tuple[str, ...] = ("magnitude",)
+QUANTIZE_RECIPES: tuple[str, ...] = ("qat", "ptq", "none")
 TARGETS = ("linux",)
 TARGETS_LATER = ("android", "coral")
 WEIGHT_NAMES = ("imagenet", "wheel", "none")
@@ -65,9 +65,6 @@ def notes(pipeline: Pipeline) -> list[str]:
         )
     if backbone.weights == "none":
         said.append("backbone.weights: none: the base starts from random weights, nothing learned")
-    path = pipeline.data.path
-    if path is not None and not path.startswith(SAMPLE) and not Path(path).exists():
-        said.append(f"data.path: {path} does not exist (yet): the run would stop there")
     return said
 
 
@@ -82,9 +79,13 @@ def _data(pipeline: Pipeline) -> Iterator[Problem]:
     if data.path is not None and data.path.startswith(SAMPLE):
         sample = data.path.removeprefix(SAMPLE)
         if sample not in SAMPLES:
-            yield Problem("data.path", f"data.path: no sample {sample!r}{did_you_mean(sample, SAMPLES)}")
+            yield Problem(
+                "data.path", f"data.path: no sample {sample!r}{did_you_mean(sample, SAMPLES)}"
+            )
     elif data.path is not None and "://" in data.path:
-        yield Problem("data.path", "data.path: is an address: give it as data.download (url, sha256)")
+        yield Problem(
+            "data.path", "data.path: is an address: give it as data.download (url, sha256)"
+        )
     if data.download is not None:
         folder = PurePosixPath(data.download.folder)
         if folder.is_absolute() or ".." in folder.parts:
@@ -135,11 +136,10 @@ def _weights(weights: str, alpha: float, row: Backbone) -> Iterator[str]:
 
 def _recipes(pipeline: Pipeline) -> Iterator[Problem]:
     prune, quantize = pipeline.prune, pipeline.quantize
-    for section, recipe, known in (
-        ("prune", prune and prune.recipe, PRUNE_RECIPES),
-        ("quantize", quantize and quantize.recipe, QUANTIZE_RECIPES),
-    ):
-        if recipe is not None and recipe not in known:
+    chosen = [("prune", prune.recipe, PRUNE_RECIPES)] if prune else []
+    chosen += [("quantize", quantize.recipe, QUANTIZE_RECIPES)] if quantize else []
+    for section, recipe, known in chosen:
+        if recipe not in known:
             what = f"{section}.recipe: no recipe {recipe!r}{did_you_mean(recipe, known)}"
             yield Problem(f"{section}.recipe", what)
     for section in ("finetune", "prune", "quantize"):

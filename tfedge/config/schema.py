@@ -60,7 +60,9 @@ class Data(Section):
     fit: Literal["crop", "stretch", "pad"] = "crop"  # how a picture becomes square
     split: Split | None = None  # None: the folders say it; else Split's own defaults
     on_bad_image: Literal["error", "skip"] = "error"
-    on_leak: Literal["error", "drop", "keep"] = "error"  # same picture in two splits; drop: from train
+    on_leak: Literal["error", "drop", "keep"] = (
+        "error"  # same picture in two splits; drop: from train
+    )
     on_conflict: Literal["error", "drop"] = "error"  # same picture under two labels
     augment: Augment | None = None
 
@@ -121,7 +123,9 @@ class Gates(Section):
     max_accuracy_drop: Annotated[float, Field(ge=0.0, le=1.0)] | None = None  # top-1, float − int8
     min_accuracy: Annotated[float, Field(ge=0.0, le=1.0)] | None = None  # top-1 of the shipped file
     max_size: Count | None = None  # bytes of the shipped file
-    max_latency: Positive | None = None  # median milliseconds on this host, first of benchmark.threads
+    max_latency: Positive | None = (
+        None  # median milliseconds on this host, first of benchmark.threads
+    )
 
 
 class Evaluate(Section):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from tfedge.config.schema import Pipeline
 
 
 @dataclass(frozen=True)
@@ -10,9 +15,14 @@ class Stage:
     """One row.
 
     ``inputs`` are ``"stage/file"`` of earlier stages (those of a stage that does not run in this
-    pipeline are left out); ``config`` the dotted keys of the resolved pipeline that its key hashes;
-    ``libs`` the distributions whose versions it hashes; ``version`` rises when its code changes
-    what it writes.
+    pipeline are left out); ``config`` the dotted keys of the resolved pipeline that its key hashes
+    (and ``trains.…``: which blocks train, see ``core/keys.py``); ``libs`` the distributions whose
+    versions it hashes; ``version`` rises when its code changes what it writes.
+
+    ``probe`` is a function (section, cache, hash_new, progress) that gives a digest of what the
+    stage reads from outside the cache, which its key hashes, or None when that can't be known
+    without work that ``hash_new`` forbids. ``root`` is a function (section, cache) that says where
+    the pictures lie. ``section`` is the config section that bears the stage's name.
     """
 
     name: str
@@ -24,6 +34,8 @@ class Stage:
     version: int = 1
     cacheable: bool = True
     section: str = ""  # the section that switches it on; "" runs always
+    probe: str = ""
+    root: str = ""
 
 
 _TF = ("tensorflow", "tf-keras", "numpy", "ai-edge-litert")
@@ -37,6 +49,8 @@ STAGES: tuple[Stage, ...] = (
         outputs=("index.json", "audit.json"),
         config=("seed", "data"),
         libs=("pillow",),
+        probe="tfedge.data.sources:source_digest",
+        root="tfedge.data.sources:data_root",
     ),
     Stage(
         "backbone",
@@ -44,21 +58,43 @@ STAGES: tuple[Stage, ...] = (
         outputs=("base.npz", "base.json"),
         config=("seed", "backbone", "data.image_size"),
         libs=_TF,
+        probe="tfedge.core.keys:weights_digest",
     ),
     Stage(
         "finetune",
         "tfedge.stages.finetune:run",
         inputs=("data/index.json", "backbone/base.npz", "backbone/base.json"),
         outputs=("model.npz", "teacher.npz", "float.tflite", "history.json"),
-        config=("seed", *_PIXELS, "data.augment", "backbone", "finetune"),
+        config=(
+            "seed",
+            *_PIXELS,
+            "data.augment",
+            "backbone",
+            "finetune",
+            "trains.finetune",
+            "trains.lowest",
+        ),
         libs=_TF,
     ),
     Stage(
         "prune",
         "tfedge.stages.prune:run",
-        inputs=("data/index.json", "backbone/base.json", "finetune/model.npz", "finetune/teacher.npz"),
+        inputs=(
+            "data/index.json",
+            "backbone/base.json",
+            "finetune/model.npz",
+            "finetune/teacher.npz",
+        ),
         outputs=("model.npz", "sparsity.json", "history.json"),
-        config=("seed", *_PIXELS, "data.augment", "backbone", "prune", "finetune.dropout"),
+        config=(
+            "seed",
+            *_PIXELS,
+            "data.augment",
+            "backbone",
+            "prune",
+            "finetune.dropout",
+            "trains.prune",
+        ),
         libs=_TFMOT,
         section="prune",
     ),
@@ -74,7 +110,16 @@ STAGES: tuple[Stage, ...] = (
             "prune/sparsity.json",
         ),
         outputs=("graph.pb", "quantize.json"),
-        config=("seed", *_PIXELS, "data.augment", "backbone", "prune", "quantize", "finetune.dropout"),
+        config=(
+            "seed",
+            *_PIXELS,
+            "data.augment",
+            "backbone",
+            "prune",
+            "quantize",
+            "finetune.dropout",
+            "trains.quantize",
+        ),
         libs=_TFMOT,
         section="quantize",
     ),
@@ -144,3 +189,19 @@ STAGES: tuple[Stage, ...] = (
 def stage(name: str) -> Stage:
     """The row of that name; KeyError if there is none."""
     return {row.name: row for row in STAGES}[name]
+
+
+def active(pipeline: Pipeline, stages: Sequence[Stage] = STAGES) -> tuple[Stage, ...]:
+    """The stages that this pipeline runs: whose section is there, with a recipe if any."""
+    return tuple(row for row in stages if not row.section or _on(getattr(pipeline, row.section)))
+
+
+def _on(section: Any) -> bool:
+    return section is not None and getattr(section, "recipe", "") != "none"
+
+
+def function_of(reference: str) -> Callable[..., Any]:
+    """The function that ``"module:function"`` names, imported now and not before."""
+    module, _, name = reference.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function

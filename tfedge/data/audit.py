@@ -113,7 +113,7 @@ def _readable(
             lines.append(f"{shown(entry.path)}: {reason}")
     if findings.skipped:
         findings.warnings.append(
-            f"{len(findings.skipped)} bad pictures are left out (data.on_bad_image: skip)"
+            f"bad pictures left out: {len(findings.skipped)} (data.on_bad_image: skip)"
         )
     problems.add(lines, "repair or remove these pictures, or set data.on_bad_image: skip")
     return pictures
@@ -147,7 +147,7 @@ def _without_conflicts(
         problems.add(lines, "keep each picture under one label, or set data.on_conflict: drop")
     elif lines:
         findings.warnings.append(
-            f"{len(drop)} pictures under two labels are left out (data.on_conflict: drop)"
+            f"pictures under two labels left out: {len(drop)} (data.on_conflict: drop)"
         )
     return [picture for picture in pictures if picture.path not in drop]
 
@@ -195,9 +195,9 @@ def _without_leaks(
     if data.on_leak == "error":
         problems.add(lines, "remove the copies, or set data.on_leak: drop")
     elif lines:
-        done = f"{len(drop)} copies are left out" if data.on_leak == "drop" else "all are kept"
+        done = f"copies left out: {len(drop)}" if data.on_leak == "drop" else "all kept"
         findings.warnings.append(
-            f"{len(lines)} pictures are in two splits, {done} (data.on_leak: {data.on_leak})"
+            f"pictures in two splits: {len(lines)}, {done} (data.on_leak: {data.on_leak})"
         )
     return [picture for picture in pictures if picture.path not in drop]
 

@@ -4,8 +4,8 @@ What happens, in this order (``classify.py`` in a drop does the same with the sa
 
 1. JPEG, PNG, BMP, WebP or GIF (first frame), told by the first bytes, never by the name;
 2. more than 100 megapixels are refused from the header, before a pixel is decoded;
-3. a JPEG whose shorter side is 4 × ``size`` or more is decoded at 1/2, 1/4 or 1/8 (``draft``),
-   never below 2 × ``size``;
+3. a JPEG whose shorter side is 4 × ``size`` or more is decoded at 1/2, 1/4 or 1/8, never below
+   2 × ``size``: ``image.draft(None, (2 * size, 2 * size))``, which leaves all others as they are;
 4. the EXIF orientation is obeyed;
 5. grey, palette, CMYK (Adobe's inverted kind, as Pillow reads it) become RGB, 16 bits become their
    upper 8, transparency is laid on **white**; ICC profiles are not applied;
@@ -115,8 +115,7 @@ def _open(data: bytes, size: int) -> ImageFile.ImageFile:
     width, height = image.size
     if width * height > PIXEL_LIMIT:
         raise BadImage(f"{width}×{height} pixels: {_TOO_BIG}")
-    if isinstance(image, JpegImageFile) and min(width, height) >= 4 * size:
-        image.draft(None, (2 * size, 2 * size))
+    image.draft(None, (2 * size, 2 * size))  # JPEG: the smallest scale that leaves that much
     return image
 
 

@@ -188,8 +188,8 @@ class _Walk:
     def warnings(self) -> list[str]:
         lines = []
         for paths, what in (
-            (self.ignored, "no picture by name, ignored"),
-            (self.loose, "outside of any class folder, ignored"),
+            (self.ignored, "ignored, no picture by name"),
+            (self.loose, "ignored, in no class folder"),
         ):
             if paths:
                 count = f"{len(paths)} file{'s' * (len(paths) > 1)}"

@@ -1,29 +1,14 @@
-"""The model card of a drop, Markdown (after Mitchell et al. 2019, "Model Cards for Model Reporting")."""
+"""The model card of a drop, Markdown (after Mitchell et al. 2019, Model Cards)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tfedge.drops.manifest import Content, contract
-
-
-def cell(value: object) -> str:
-    """A value as it can stand in a table: one line, no bars that would end the cell."""
-    if value is None:
-        return "–"
-    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """A Markdown table; the first column to the left, the others to the right."""
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    lines = [head, rule, *([cell(value) for value in row] for row in rows)]
-    return [f"| {' | '.join(line)} |" for line in lines]
-
-
-def percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
+from tfedge.report.evaluation import class_table
+from tfedge.report.markup import cell, milliseconds, percent, size_text, table
+from tfedge.report.pictures import count_table
 
 
 def card(content: Content) -> str:
@@ -49,23 +34,21 @@ def _use(content: Content) -> list[str]:
         f"Names which of {len(content.classes)} classes a photo shows: "
         f"{', '.join(cell(name) for name in content.classes)}.",
         "",
-        f"- in: RGB pixels, `{given['dtype']}` 0–255, {given['shape']}; no normalisation, it is part "
-        f"of the model. A photo becomes {size}×{size} by `{content.fit}`.",
+        f"- in: RGB pixels, `{given['dtype']}` 0–255, {given['shape']}; no normalisation, it is "
+        f"part of the model. A photo becomes {size}×{size} by `{content.fit}`.",
         f"- out: a score for each class, `{taken['dtype']}` {taken['shape']}"
         + (f", times {taken['scale']:g}." if taken["scale"] else "."),
-        f"- size: {len(content.model):,} bytes.",
+        f"- size: {size_text(len(content.model))}.",
     ]
 
 
 def _data(content: Content) -> list[str]:
-    counts: Mapping[str, Mapping[str, int]] = content.data["counts"]
-    rows = [[name, *(counts[split].get(name, 0) for split in counts)] for name in content.classes]
     return [
         "## Data",
         "",
         f"Source: {cell(content.data['source'])}. Digest: `{content.data['digest']}`.",
         "",
-        *table(["class", *counts], rows),
+        *count_table(content.classes, content.data["counts"]),
     ]
 
 
@@ -106,7 +89,8 @@ def _metrics(metrics: Mapping[str, Any] | None) -> list[str]:
     shipped = metrics[metrics["shipped"]]
     low, high = shipped["top1_ci95"]
     lines += [
-        f"Measured on this very file through LiteRT, on {metrics['n']} {metrics['split']} pictures.",
+        f"Measured on this very file, through LiteRT, on {metrics['n']} pictures "
+        f"({metrics['split']}).",
         "",
         f"- top-1: {percent(shipped['top1'])} (95 % interval {percent(low)} to {percent(high)})",
         f"- macro recall: {percent(shipped['recall_macro'])}; "
@@ -115,16 +99,7 @@ def _metrics(metrics: Mapping[str, Any] | None) -> list[str]:
     ]
     if "agreement" in metrics:
         lines.append(f"- agrees with the float model on {percent(metrics['agreement'])} of them")
-    rows = [
-        [
-            row["class"],
-            *(percent(row[key]) for key in ("precision", "recall", "f1")),
-            row["support"],
-        ]
-        for row in shipped["per_class"]
-    ]
-    lines += ["", *table(["class", "precision", "recall", "F1", "pictures"], rows)]
-    return lines
+    return [*lines, "", *class_table(shipped, "class")]
 
 
 def _latency(content: Content) -> list[str]:
@@ -136,7 +111,7 @@ def _latency(content: Content) -> list[str]:
             result.model,
             f"{result.runtime} {result.runtime_version}",
             result.threads,
-            f"{result.summary.median / 1e6:.2f} ± {result.summary.mad / 1e6:.2f}",
+            milliseconds(result),
             result.summary.n,
             "unstable" if result.unstable else "steady",
         ]
@@ -145,10 +120,10 @@ def _latency(content: Content) -> list[str]:
     host = content.benchmark[0].host
     return [
         *lines,
-        f"Median ± MAD of one inference on the machine that made the drop ({cell(host.cpu)}, "
+        f"Of one inference on the machine that made the drop ({cell(host.cpu)}, "
         f"{host.machine}), not on the device it is for.",
         "",
-        *table(["model", "runtime", "threads", "ms", "n", ""], rows),
+        *table(["model", "runtime", "threads", "median ± MAD", "n", ""], rows),
     ]
 
 

@@ -34,7 +34,7 @@ def names(number: int) -> tuple[str, str]:
 
 
 def choose(labels: Sequence[int], count: int = COUNT) -> list[int]:
-    """Positions of up to ``count`` pictures: the first of each class, then the second, and so on."""
+    """Positions of up to ``count`` pictures: the first of each class, then the second …"""
     seen: dict[int, int] = {}
     turns = []
     for position, label in enumerate(labels):

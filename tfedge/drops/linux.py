@@ -114,5 +114,5 @@ def _replay(folder: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise DropError(f"classify.py --check gave no answer in {_CHECK_SECONDS} s") from error
     if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
+        lines = (done.stderr + done.stdout).strip().splitlines() or ["no message"]
         raise DropError(f"the drop does not pass its own classify.py --check: {lines[-1]}")

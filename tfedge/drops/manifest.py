@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tfedge import __version__
 from tfedge.bench.result import Result
 from tfedge.drops.golden import Pair
 from tfedge.errors import DropError
@@ -29,8 +30,18 @@ _LIBRARIES = (
     "tensorflow",
     "tensorflow-model-optimization",
     "tf-keras",
-    "tfedge",
 )
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what makes a model; what is not installed is left out."""
+    found = {"tfedge": __version__}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 @dataclass(frozen=True)
@@ -49,18 +60,7 @@ class Content:
     run_key: str = ""
     metrics: Mapping[str, Any] | None = None  # metrics.json
     benchmark: Sequence[Result] = ()
-    versions: Mapping[str, str] = field(default_factory=lambda: library_versions())
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of what makes a model; what is not installed is left out."""
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    versions: Mapping[str, str] = field(default_factory=library_versions)
 
 
 def contract(content: Content) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -119,10 +119,15 @@ def build(content: Content, target: str, model_file: str, folder: Path) -> dict[
         "backbone": dict(content.backbone),
         "recipe": dict(content.recipe),
         "sparsity": content.sparsity,
-        "metrics": None if content.metrics is None else dict(content.metrics),
+        "metrics": None if content.metrics is None else _public(content.metrics),
         "benchmark": [figures(result) for result in content.benchmark],
         "files": {name: _entry(path) for name, path in sorted(_files(folder).items())},
     }
+
+
+def _public(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers without the names of single pictures, which are nobody's business."""
+    return {key: value for key, value in metrics.items() if key != "worst"}
 
 
 def figures(result: Result) -> dict[str, Any]:

@@ -15,7 +15,9 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # one device, so that one machine gives one result
 
-warnings.filterwarnings("ignore", module=r"(tensorflow|tf_keras|keras|tensorflow_model_optimization)")
+warnings.filterwarnings(
+    "ignore", module=r"(tensorflow|tf_keras|keras|tensorflow_model_optimization)"
+)
 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402

@@ -63,7 +63,7 @@ def to_tflite(
 
 
 def float_pixels(model: Any, size: int, *, softmax: bool = False) -> bytes:
-    """A float .tflite that takes uint8 pixels [1, size, size, 3]; softmax turns logits to scores."""
+    """A float .tflite that takes uint8 pixels [1, size, size, 3]; softmax: logits to scores."""
 
     def function(pixels: Any) -> Any:
         outputs = model(tf.cast(pixels, tf.float32), training=False)
@@ -91,4 +91,6 @@ def load_graph(path: Any) -> Any:
         lambda: tf.compat.v1.import_graph_def(definition, name=""), []
     )
     graph = wrapped.graph
-    return wrapped.prune(graph.get_tensor_by_name("input:0"), graph.get_tensor_by_name("Identity:0"))
+    return wrapped.prune(
+        graph.get_tensor_by_name("input:0"), graph.get_tensor_by_name("Identity:0")
+    )

@@ -129,6 +129,4 @@ def of_pixels(
     def inputs(positions: Iterable[int]) -> Views:
         return source.pixels([items[position] for position in positions])
 
-    return compute(
-        source, items, name=name, shape=shape, convert=convert, inputs=inputs, what=what
-    )
+    return compute(source, items, name=name, shape=shape, convert=convert, inputs=inputs, what=what)

@@ -143,7 +143,7 @@ class TopPart:
         what: str,
         gather: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> training.Batches:
-        """Training batches; ``targets`` [items, classes]. ``gather`` replaces the float activations."""
+        """Training batches; ``targets`` [items, classes]. ``gather``: not the float activations."""
         samples = self._samples
         weights = training.class_weights(settings, samples.labels, len(samples.index.classes))
         if self.lower is None:

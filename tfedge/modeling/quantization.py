@@ -9,108 +9,156 @@ in it can move.
 
 from __future__ import annotations
 
-import re
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow_model_optimization as tfmot
-from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.prune_preserve import (
-    default_8bit_prune_preserve_quantize_scheme as prune_preserve,
+from tensorflow_model_optimization.python.core.quantization.keras import quantize_wrapper
+from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.prune_preserve import (  # noqa: E501
+    prune_preserve_quantize_registry,
 )
 from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
-    default_8bit_quantize_scheme as default_8bit,
+    default_8bit_quantize_configs,
+    default_8bit_quantize_registry,
+)
+from tensorflow_model_optimization.python.core.quantization.keras.quantizers import (
+    LastValueQuantizer,
 )
 
 from tfedge.errors import UnsupportedModel
 from tfedge.modeling.env import keras, tf
-from tfedge.modeling.network import OFFSET, PixelOffset
+from tfedge.modeling.network import PixelOffset
 
 Ranges = dict[str, tuple[float, float]]  # layer → smallest and largest value it gives
 
-PREFIX = "quant_"  # TF-MOT's, before the names of wrapped layers
+PREFIX = "quant_"  # before the names of wrapped layers, as TF-MOT has it
 PIXELS = (0.0, 255.0)  # scale 1, zero point 0 as uint8: a stored byte is a pixel
-_QUANT = tfmot.quantization.keras
-_REFUSED = re.compile(r"Layer ([^:\s]+):<class '(?:\w+\.)*(\w+)'> is not supported")
+
+_FOLDING = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
+_RECTIFIER = (keras.layers.ReLU, keras.layers.Activation)
 
 
-class FixedRange(_QUANT.quantizers.MovingAverageQuantizer):
-    """8 bits over a range that training does not move."""
+class QuantizedOffset(PixelOffset):
+    """``PixelOffset`` in 8 bits. Pixels have a known range, so nothing is learnt here."""
+
+    def call(self, inputs: Any) -> Any:
+        pixels = tf.quantization.fake_quant_with_min_max_args(inputs, *PIXELS)
+        low, high = PIXELS[0] - max(self.mean), PIXELS[1] - min(self.mean)
+        return tf.quantization.fake_quant_with_min_max_args(super().call(pixels), low, high)
+
+
+class DepthwiseQuantizer(LastValueQuantizer):
+    """A range for each channel of a depthwise kernel [H, W, C, 1].
+
+    TF-MOT takes the last axis for the channels of every kernel, which leaves depthwise ones with a
+    single range for all of them, while the device has one for each.
+    """
 
     def __init__(self) -> None:
-        super().__init__(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
+        super().__init__(num_bits=8, per_axis=True, symmetric=True, narrow_range=True)
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        return self._add_range_weights(layer, name, True, (tensor_shape[-2],))
 
     def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
-        return super().__call__(inputs, False, weights, **kwargs)
+        channels_last = tf.transpose(inputs, (0, 1, 3, 2))
+        channels_last = super().__call__(channels_last, training, weights, **kwargs)
+        return tf.transpose(channels_last, (0, 1, 3, 2))
 
     def get_config(self) -> dict[str, Any]:
         return {}
 
 
-class OffsetConfig(_QUANT.QuantizeConfig):
-    """Quantizes what ``PixelOffset`` gives: pixels less a constant, so its range is known."""
+def _configs(model: Any, *, preserve_zeros: bool) -> dict[str, Any]:
+    """TF-MOT's QuantizeConfig for each layer, fused as the TFLite converter will fuse them.
 
-    def get_weights_and_quantizers(self, layer: Any) -> list:
-        return []
+    A convolution and the batch norm behind it become one op, and so does a ReLU behind that: only
+    the last of the three gives a tensor that exists on the device, and only that is quantized.
+    This is what TF-MOT's layout transforms do; they rebuild the model for each pattern, which
+    takes ten times as long. Raises UnsupportedModel naming every layer that can't be done.
+    """
+    registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
+    sparse = prune_preserve_quantize_registry.Default8bitPrunePreserveQuantizeRegistry()
+    configs: dict[str, Any] = {}
+    unknown = []
+    for layer in model.layers:
+        before, after = _neighbours(layer)
+        if isinstance(layer, (keras.layers.InputLayer, PixelOffset)):
+            continue
+        if isinstance(layer, keras.layers.BatchNormalization) and isinstance(before, _FOLDING):
+            fused = isinstance(after, _RECTIFIER)
+            configs[layer.name] = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig(
+                quantize_output=not fused
+            )
+        elif not registry.supports(layer):
+            unknown.append(f"{layer.name} ({type(layer).__name__})")
+        else:
+            config = copy.copy(registry.get_quantize_config(layer))
+            if preserve_zeros and isinstance(layer, _FOLDING):
+                config = sparse.apply_sparsity_preserve_quantize_config(layer, config)
+            if isinstance(layer, keras.layers.DepthwiseConv2D) and layer.depth_multiplier == 1:
+                config.weight_quantizer = DepthwiseQuantizer()
+            if isinstance(layer, _FOLDING) and isinstance(
+                after, (keras.layers.BatchNormalization, *_RECTIFIER)
+            ):
+                config.activation_attrs = []
+            configs[layer.name] = config
+    if unknown:
+        raise UnsupportedModel(
+            "no 8-bit training for",
+            unknown,
+            "use quantize.recipe: ptq, or another backbone",
+        )
+    return configs
 
-    def get_activations_and_quantizers(self, layer: Any) -> list:
-        return []
 
-    def set_quantize_weights(self, layer: Any, quantize_weights: Any) -> None:
-        return
-
-    def set_quantize_activations(self, layer: Any, quantize_activations: Any) -> None:
-        return
-
-    def get_output_quantizers(self, layer: Any) -> list:
-        return [FixedRange()]
-
-    def get_config(self) -> dict[str, Any]:
-        return {}
+def _neighbours(layer: Any) -> tuple[Any, Any]:
+    """The only layer before and the only layer behind, or None where there are several."""
+    inbound = tf.nest.flatten(layer.inbound_nodes[0].inbound_layers) if layer.inbound_nodes else []
+    # A part cut out of the network puts nodes of its own between the same layers.
+    outbound = list({id(n.outbound_layer): n.outbound_layer for n in layer.outbound_nodes}.values())
+    return (
+        inbound[0] if len(inbound) == 1 else None,
+        outbound[0] if len(outbound) == 1 else None,
+    )
 
 
 def wrap(model: Any, *, preserve_zeros: bool) -> Any:
-    """A copy of a flat model with every layer wrapped for 8 bits.
+    """A flat network with every layer wrapped by TF-MOT for 8 bits; its layers live on inside.
 
+    The one given is not to be used any more: a wrapped layer computes with quantized kernels.
     ``preserve_zeros``: zero weights stay zero (TF-MOT's prune-preserving scheme).
-    Raises UnsupportedModel naming the first layer that TF-MOT does not know.
+    Raises UnsupportedModel naming the layers that can't be trained in 8 bits.
     """
-    scheme = (
-        prune_preserve.Default8BitPrunePreserveQuantizeScheme()
-        if preserve_zeros
-        else default_8bit.Default8BitQuantizeScheme()
-    )
-    def annotate(layer: Any) -> Any:
-        if isinstance(layer, keras.layers.InputLayer):
-            return layer
-        if isinstance(layer, PixelOffset):
-            return _QUANT.quantize_annotate_layer(layer, OffsetConfig())
-        return _QUANT.quantize_annotate_layer(layer)
-
-    scope = {cls.__name__: cls for cls in (PixelOffset, OffsetConfig, FixedRange)}
-    # TF-MOT's prune-preserving scheme passes over layers that are not trainable.
     for layer in model.layers:
-        layer.trainable = True
-    with keras.utils.custom_object_scope(scope):
-        annotated = keras.models.clone_model(model, clone_function=annotate)
-        try:
-            return _QUANT.quantize_apply(annotated, scheme)
-        except (RuntimeError, ValueError) as error:
-            found = _REFUSED.search(str(error))
-            raise UnsupportedModel(
-                "TF-MOT has no 8-bit training for a layer",
-                [f"{found[1]} ({found[2]})" if found else str(error).splitlines()[0]],
-                "use quantize.recipe: ptq, or another backbone",
-            ) from error
+        layer.trainable = True  # TF-MOT's prune-preserving scheme passes over those that are not
+    configs = _configs(model, preserve_zeros=preserve_zeros)
+
+    def wrapped(layer: Any) -> Any:
+        if isinstance(layer, PixelOffset):
+            return QuantizedOffset(layer.mean, name=PREFIX + layer.name)
+        return quantize_wrapper.QuantizeWrapperV2(layer, configs[layer.name], name_prefix=PREFIX)
+
+    return keras.models.clone_model(model, clone_function=wrapped)
 
 
 def observe(model: Any, batches: Iterable[np.ndarray]) -> Ranges:
-    """The range of each layer's output, over batches of float32 pixels [B, S, S, 3].
+    """The range of each quantized output, over batches of float32 pixels [B, S, S, 3].
 
-    Mean over the batches of each batch's extremes, which is what a moving average would settle on,
-    and which a single odd picture can't stretch.
+    Mean over the batches of each batch's extremes, which is what a moving average would settle
+    on, and which a single odd picture can't stretch.
     """
-    named = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    configs = _configs(model, preserve_zeros=False)
+    named = [
+        layer
+        for layer in model.layers
+        if layer.name in configs
+        and (
+            configs[layer.name].get_output_quantizers(layer)
+            or configs[layer.name].get_activations_and_quantizers(layer)
+        )
+    ]
     outputs = keras.Model(model.input, [layer.get_output_at(0) for layer in named])
 
     @tf.function
@@ -119,31 +167,30 @@ def observe(model: Any, batches: Iterable[np.ndarray]) -> Ranges:
         return tf.stack([[tf.reduce_min(v), tf.reduce_max(v)] for v in values])
 
     found = np.mean([extremes(batch).numpy() for batch in batches], axis=0)
-    return {layer.name: (float(lo), float(hi)) for layer, (lo, hi) in zip(named, found, strict=True)}
+    return {
+        layer.name: (float(lo), float(hi)) for layer, (lo, hi) in zip(named, found, strict=True)
+    }
 
 
 def set_ranges(wrapped: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Give every quantizer of a wrapped model its range: activations as observed, kernels exactly.
-
-    The picture and its offset have the ranges that pixels have, not those of some pictures.
-    """
-    offset = wrapped.get_layer(PREFIX + OFFSET).layer.mean
-    ranges = {**ranges, OFFSET: (PIXELS[0] - max(offset), PIXELS[1] - min(offset))}
+    """Give every quantizer its range: activations as observed, kernels exactly."""
     for layer in wrapped.layers:
         name = layer.name.removeprefix(PREFIX)
         for variable in layer.weights:
             kind = variable.name.split("/")[-1].split(":")[0]
-            if kind.startswith("quantize_layer_"):
-                variable.assign(PIXELS[kind.endswith("_max")])
-            elif kind in ("output_min", "post_activation_min"):
+            if kind in ("output_min", "post_activation_min"):
                 variable.assign(min(0.0, ranges[name][0]))
             elif kind in ("output_max", "post_activation_max"):
                 variable.assign(max(1e-6, ranges[name][1]))
         # Last-value quantizers take these anew in every training step; frozen layers see none.
         for weight, _, variables in getattr(layer, "_weight_vars", ()):
             size = np.abs(weight.numpy())
-            per_channel = variables["max_var"].shape.rank > 0
-            most = size.max(tuple(range(size.ndim - 1))) if per_channel else size.max()
+            channels = variables["max_var"].shape.as_list()
+            if (
+                channels
+            ):  # the one axis of the kernel that has as many, the last or (depthwise) third
+                size = size.reshape(-1, *channels)
+            most = size.max(0) if channels else size.max()
             most = np.maximum(most, 1e-8)
             variables["min_var"].assign(-most)
             variables["max_var"].assign(most)

@@ -96,6 +96,9 @@ class Pruner:
         def wrap(layer: Any) -> Any:
             if layer.name not in schedules:
                 return layer
+            if hasattr(layer, "depthwise_kernel"):
+                # TF-MOT's registry knows the layer with nothing in it to prune.
+                layer.get_prunable_weights = lambda: [layer.depthwise_kernel]
             return tfmot.sparsity.keras.prune_low_magnitude(
                 layer, pruning_schedule=schedules[layer.name]
             )
@@ -114,7 +117,7 @@ class Pruner:
         return tfmot.sparsity.keras.PolynomialDecay(0.0, share, 0, end // every * every, 3, every)
 
     def before_step(self, step: int) -> None:
-        """What TF-MOT's UpdatePruningStep does at the first batch; the wrappers count from there."""
+        """What TF-MOT's UpdatePruningStep does at the first batch; wrappers count from there."""
         if step == 0:
             for wrapper in self._wrappers:
                 wrapper.pruning_step.assign(0)
@@ -140,4 +143,3 @@ class Pruner:
 def _kernel(layer: Any) -> np.ndarray:
     name = "depthwise_kernel" if hasattr(layer, "depthwise_kernel") else "kernel"
     return getattr(layer, name).numpy()
-

@@ -36,4 +36,3 @@ def run(ctx: Context) -> None:
     }
     text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
     (ctx.out / "base.json").write_text(text, encoding="utf-8")
-

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from tfedge.modeling import invariants, network
 from tfedge.modeling.env import fresh, tf
 from tfedge.modeling.export import float_pixels, load_graph, to_tflite
 from tfedge.modeling.network import Spec
-from tfedge.tflite.model import Model
+from tfedge.modeling.quantization import PREFIX
+from tfedge.tflite.model import Kernel, Model
 from tfedge.tflite.reader import read
 
 
@@ -48,7 +49,7 @@ def run(ctx: Context) -> None:
         _pixels_in(model)
     shutil.copyfile(ctx.inputs["finetune/float.tflite"], ctx.out / "float.tflite")
     (ctx.out / "model.tflite").write_bytes(content)
-    described = _describe(model, content, recipe, _sparsity(ctx))
+    described = _describe(ctx, model, content, recipe)
     (ctx.out / "model.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
 
 
@@ -89,23 +90,30 @@ def _pixels_in(model: Model) -> None:
         raise InvariantBroken("static shapes, batch 1", "no open dimension", ", ".join(dynamic[:3]))
 
 
-def _sparsity(ctx: Context) -> dict[str, Any] | None:
-    if not ctx.has("prune/sparsity.json"):
-        return None
-    return json.loads(ctx.inputs["prune/sparsity.json"].read_text(encoding="utf-8"))
-
-
-def _describe(
-    model: Model, content: bytes, recipe: str, pruned: dict[str, Any] | None
-) -> dict[str, Any]:
+def _describe(ctx: Context, model: Model, content: bytes, recipe: str) -> dict[str, Any]:
+    """What the file itself says; ``sparsity`` is the share of zeros of all prunable kernels."""
+    targets = _pruned(ctx)
     layers = [
-        {"name": k.tensor, "op": k.op, "size": k.size, "zeros": k.zeros} for k in model.kernels()
+        {
+            "name": (name := _layer(kernel, targets)) or kernel.tensor,
+            "op": kernel.op,
+            "size": kernel.size,
+            "zeros": kernel.zeros,
+            "prunable": name is not None,
+        }
+        for kernel in model.kernels()
     ]
+    found = {layer["name"]: layer for layer in layers if layer["prunable"]}
+    for name, zeros in targets.items():
+        got = found[name]["zeros"] if name in found else "no such kernel"
+        if not isinstance(got, int) or got < zeros:
+            raise InvariantBroken(f"zeros of {name} in the .tflite", f"{zeros:,}", f"{got}")
+    size = sum(layer["size"] for layer in found.values())
     return {
         "recipe": recipe,
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        "sparsity": None,
+        "sparsity": sum(layer["zeros"] for layer in found.values()) / size if size else None,
         "float_tensors": len(model.float_tensors()),
         "input": {"dtype": model.inputs[0].dtype, "shape": [*model.inputs[0].shape]},
         "output": {"dtype": model.outputs[0].dtype, "shape": [*model.outputs[0].shape]},
@@ -113,4 +121,15 @@ def _describe(
     }
 
 
-__all__ = ["Path", "run"]
+def _pruned(ctx: Context) -> dict[str, int]:
+    """Zeros that pruning left in each prunable layer."""
+    if not ctx.has("prune/sparsity.json"):
+        return {}
+    report = json.loads(ctx.inputs["prune/sparsity.json"].read_text(encoding="utf-8"))
+    return {layer["name"]: layer["zeros"] for layer in report["layers"]}
+
+
+def _layer(kernel: Kernel, names: Collection[str]) -> str | None:
+    """Which of the layers a kernel is of: the converter names it by the ops it was made of."""
+    parts = {part.removeprefix(PREFIX) for part in re.split("[/;]", kernel.tensor)}
+    return next((name for name in names if name in parts), None)

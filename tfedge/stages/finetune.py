@@ -34,7 +34,9 @@ def run(ctx: Context) -> None:
     assign(model, network.fold(spec, base), skip=(HEAD,))
     hard = training.targets(samples.labels, spec.classes, pipeline.finetune.label_smoothing)
 
-    top = TopPart(samples, model, network.boundary(spec, lowest(pipeline)) if cuts(pipeline) else "")
+    top = TopPart(
+        samples, model, network.boundary(spec, lowest(pipeline)) if cuts(pipeline) else ""
+    )
     history: dict[str, Any] = {"chose_weights_on": "val"}
     history["head"] = _head(samples, top, hard)
     first = first_trained(pipeline, "finetune")

@@ -37,6 +37,7 @@ def measure(
     hits = int((predicted == labels).sum())
     present = support > 0
     made = np.bincount(predicted, minlength=len(classes))
+    bins = reliability(scores, labels)
     return {
         "n": len(labels),
         "top1": hits / len(labels),
@@ -45,7 +46,8 @@ def measure(
         "precision_macro": float(precision[present].mean()),
         "recall_macro": float(recall[present].mean()),
         "f1_macro": float(f1[present].mean()),
-        "ece": calibration_error(scores, labels),
+        "ece": calibration_error(bins),
+        "reliability": bins,
         "per_class": [
             {
                 "class": name,
@@ -70,15 +72,26 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Expected calibration error (Guo et al. 2017): 15 equal bins of confidence, in [0, 1]."""
+def reliability(scores: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
+    """Confidence against accuracy in the filled ones of 15 equal bins of [0, 1]."""
     confidence, right = scores.max(axis=1), scores.argmax(axis=1) == labels
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    gaps = [
-        abs(right[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean()
+    return [
+        {
+            "from": int(b) / _BINS,
+            "to": (int(b) + 1) / _BINS,
+            "n": int((bins == b).sum()),
+            "confidence": float(confidence[bins == b].mean()),
+            "accuracy": float(right[bins == b].mean()),
+        }
         for b in np.unique(bins)
     ]
-    return float(sum(gaps))
+
+
+def calibration_error(bins: Sequence[dict[str, float]]) -> float:
+    """Expected calibration error (Guo et al. 2017) over the bins of :func:`reliability`."""
+    total = sum(b["n"] for b in bins)
+    return sum(b["n"] * abs(b["accuracy"] - b["confidence"]) for b in bins) / total
 
 
 def agreement(a: np.ndarray, b: np.ndarray) -> float:

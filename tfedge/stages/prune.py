@@ -42,7 +42,9 @@ def run(ctx: Context) -> None:
     if not total:
         raise UnsupportedModel("prune finds no kernel", settings.layers, "see prune.layers")
     zeros = math.ceil(settings.sparsity * total)
-    counts = allocate(settings, {n: k for n, k in kernels.items() if n in trained}, zeros, MAX_SHARE)
+    counts = allocate(
+        settings, {n: k for n, k in kernels.items() if n in trained}, zeros, MAX_SHARE
+    )
 
     top = TopPart(samples, model, network.boundary(spec, first))
     network.inference_norm(model)

@@ -47,9 +47,7 @@ def run(ctx: Context) -> None:
     (ctx.out / "quantize.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
-def _qat(
-    samples: Samples, spec: Spec, model: Any, rows: list[int]
-) -> tuple[Any, training.History]:
+def _qat(samples: Samples, spec: Spec, model: Any, rows: list[int]) -> tuple[Any, training.History]:
     """Quantization-aware training of the top part, above a frozen part that is int8 already."""
     ctx, settings = samples.ctx, samples.ctx.pipeline.quantize
     assert settings is not None
@@ -61,9 +59,7 @@ def _qat(
     network.inference_norm(wrapped)
 
     layer = network.boundary(spec, first_trained(ctx.pipeline, "quantize"))
-    lower, upper = (
-        network.cut(wrapped, layer, quantization.PREFIX) if layer else (None, wrapped)
-    )
+    lower, upper = network.cut(wrapped, layer, quantization.PREFIX) if layer else (None, wrapped)
     frozen = quantization.state(lower) if lower is not None else {}
     before = quantization.kernels(wrapped)
     teacher = np.load(ctx.inputs["finetune/teacher.npz"], allow_pickle=False)["logits"]
@@ -77,6 +73,7 @@ def _qat(
         "activations",
         gather=_int8_activations(samples, spec, lower) if lower is not None else None,
     )
+    keep_zeros = _keep_zeros(wrapped, sparse)
     history = training.train(
         upper,
         batches,
@@ -85,8 +82,9 @@ def _qat(
         learning_rate=settings.learning_rate,
         what="qat",
         progress=ctx.progress,
-        before_step=_keep_zeros(wrapped, sparse),
+        before_step=keep_zeros,
     )
+    keep_zeros(settings.epochs * batches.steps)
     if lower is not None:
         invariants.unchanged("frozen layers through QAT", frozen, quantization.state(lower))
     invariants.zeros_kept(before, quantization.kernels(wrapped), sparse)
@@ -126,7 +124,7 @@ def _pruned_layers(ctx: Context) -> list[str]:
     return [layer["name"] for layer in report["layers"] if not layer["frozen"]]
 
 
-def _keep_zeros(wrapped: Any, sparse: list[str]) -> Callable[[int], None] | None:
+def _keep_zeros(wrapped: Any, sparse: list[str]) -> Callable[[int], None]:
     """For depthwise kernels, which TF-MOT's prune-preserving scheme passes over."""
     masked = [
         (weight, tf.constant(weight.numpy() != 0, weight.dtype))
@@ -135,9 +133,6 @@ def _keep_zeros(wrapped: Any, sparse: list[str]) -> Callable[[int], None] | None
         for weight, quantizer, _ in layer._weight_vars
         if "PrunePreserve" not in type(quantizer).__name__
     ]
-    if not masked:
-        return None
-
     def apply(step: int) -> None:
         for weight, mask in masked:
             weight.assign(weight * mask)

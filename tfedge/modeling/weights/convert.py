@@ -87,7 +87,7 @@ def to_keras(tensors: Mapping[str, np.ndarray], wheel: Wheel, called: str) -> di
     """torch's state dict as ``layer/weight`` → float32 array in Keras' layout, without classifier.
 
     ``called`` is what messages call the file. Raises ArtifactError for a module that is none of
-    the net's.
+    the net's, or lacks an array.
     """
     modules: dict[str, dict[str, np.ndarray]] = {}
     for name, value in tensors.items():
@@ -101,7 +101,11 @@ def to_keras(tensors: Mapping[str, np.ndarray], wheel: Wheel, called: str) -> di
         if name not in names:
             raise ArtifactError(called, f"{name} is no module of {wheel.backbone}")
         if "running_var" in arrays:
+            if lacking := [w for w in ("weight", "bias", "running_mean") if w not in arrays]:
+                raise ArtifactError(called, f"{name} lacks {', '.join(lacking)}")
             converted |= _batch_norm(names[name], arrays, wheel.epsilon)
-        else:
+        elif "weight" in arrays and arrays["weight"].ndim == 4:
             converted |= _kernel(names[name], arrays["weight"])
+        else:
+            raise ArtifactError(called, f"{name} is no convolution and no batch norm")
     return {k: np.ascontiguousarray(v, dtype=np.float32) for k, v in converted.items()}

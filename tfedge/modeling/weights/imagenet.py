@@ -13,7 +13,7 @@ import os
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tfedge.catalog.weights import KERAS_FILES, KerasFile
 from tfedge.errors import ArtifactError, MissingDependency, StageError
@@ -78,14 +78,15 @@ def _file(row: KerasFile, url: str, cache: Path, say: Callable[[str], None]) -> 
     return path, hashlib.sha256(data).hexdigest()
 
 
-def load(
-    name: str, alpha: float, image_size: int, cache: Path, say: Callable[[str], None]
-) -> Found:
-    """Keras' own weights of a backbone, for pixels in the order that Keras takes them.
+def load(net: Any, alpha: float, image_size: int, cache: Path, say: Callable[[str], None]) -> Found:
+    """Keras' own weights of ``net``, a bare backbone, which has them afterwards.
+
+    They are for pixels in the order that Keras takes them.
 
     Raises MissingDependency when the file is neither cached nor to be had, ArtifactError when it is
     damaged or not Keras' own, StageError when Keras has none.
     """
+    name = net.name
     row = KERAS_FILES.get(name)
     if row is None or alpha not in dict(row.alphas):
         raise StageError(
@@ -93,13 +94,12 @@ def load(
             "set backbone.weights to wheel, a file (.h5 .keras .npz) or none",
         )
     path, digest = _file(row, row.address(alpha, image_size), cache, say)
-    model = nets.bare(name, alpha, image_size)
     try:
-        model.load_weights(str(path))  # arrays only, in the order of the layers
+        net.load_weights(str(path))  # arrays only, in the order of the layers
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(
             path,
             f"does not fit {name} with alpha {alpha} ({str(error).splitlines()[0]})",
             "delete the file; the next run fetches it again",
         ) from error
-    return Found(nets.weights_of(model), path, digest, row.licence)
+    return Found(nets.weights_of(net), path, digest, row.licence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,17 +37,17 @@ class Loaded:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked for; ``initial`` are the weights of a fresh net, ``say`` tells the user."""
+    """What is asked for; ``net`` is fresh, ``say`` tells the user."""
 
     backbone: Backbone
     image_size: int
     cache: Path
-    initial: nets.Weights
+    net: Any
     say: Callable[[str], None]
 
     @property
     def shapes(self) -> files.Shapes:
-        return {key: array.shape for key, array in self.initial.items()}
+        return nets.shapes_of(self.net)
 
 
 def load(chosen: Backbone, image_size: int, cache: Path, say: Callable[[str], None]) -> Loaded:
@@ -56,7 +57,7 @@ def load(chosen: Backbone, image_size: int, cache: Path, say: Callable[[str], No
     fetched and taken. Raises MissingDependency, ArtifactError or StageError, with the way out.
     """
     net = nets.bare(chosen.name, chosen.alpha, image_size)
-    asked = _Asked(chosen, image_size, cache, nets.weights_of(net), say)
+    asked = _Asked(chosen, image_size, cache, net, say)
     sources: dict[str, Callable[[_Asked], Loaded]] = {
         "wheel": _wheel,
         "imagenet": _imagenet,
@@ -89,7 +90,7 @@ def _wheel(asked: _Asked) -> Loaded:
 def _imagenet(asked: _Asked) -> Loaded:
     name, alpha = asked.backbone.name, asked.backbone.alpha
     mean, std = BACKBONES[name].norm
-    found = imagenet.load(name, alpha, asked.image_size, asked.cache, asked.say)
+    found = imagenet.load(asked.net, alpha, asked.image_size, asked.cache, asked.say)
     file, digest, licence = found.path.name, found.sha256, found.licence
     asked.say(f"weights: ImageNet, Keras' own {file} ({licence}), sha256 {digest[:12]}")
     bgr = BACKBONES[name].bgr
@@ -114,4 +115,4 @@ def _file(asked: _Asked) -> Loaded:
 def _none(asked: _Asked) -> Loaded:
     mean, std = BACKBONES[asked.backbone.name].norm
     asked.say(f"weights: none; {asked.backbone.name} starts from random numbers, not from ImageNet")
-    return Loaded(asked.initial, mean, std, "none", "random initialization")
+    return Loaded(nets.weights_of(asked.net), mean, std, "none", "random initialization")

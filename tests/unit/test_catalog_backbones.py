@@ -1,0 +1,109 @@
+"""The catalogue: what it says of each net, and that it says it without TensorFlow."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tfedge.catalog.backbones import BACKBONES, layers
+from tfedge.catalog.weights import KERAS_FILES, WHEELS
+
+NETS = [(row.name, alpha) for row in BACKBONES.values() for alpha in row.alphas]
+
+
+def names(backbone):
+    return [block.name for block in layers(backbone)]
+
+
+def test_blocks_have_the_names_that_the_documentation_gives():
+    assert names("MobileNet") == ["stem", *(f"block_{i}" for i in range(1, 14))]
+    assert names("MobileNetV2") == ["stem", *(f"block_{i}" for i in range(1, 17)), "top"]
+    assert names("VGG16") == [f"block{i}" for i in range(1, 6)]
+    assert names("ResNet50")[:3] == ["stem", "conv2_block1", "conv2_block2"]
+    assert names("ResNet50")[-1] == "conv5_block3" and len(names("ResNet50")) == 17
+    lite = ["stem", "block1a", "block2a", "block2b", "block3a", "block3b"]
+    assert names("EfficientNetLite0")[:6] == lite
+    assert [len(names(f"EfficientNetLite{i}")) for i in range(3)] == [18, 23, 23]
+
+
+def test_mobilenet_v2_is_cut_behind_its_additions():
+    outputs = {block.name: block.output for block in layers("MobileNetV2")}
+    assert outputs["stem"] == "expanded_conv_project_BN"
+    assert outputs["block_1"] == "block_1_project_BN" and outputs["block_12"] == "block_12_add"
+    assert outputs["top"] == "out_relu"
+
+
+@pytest.mark.parametrize(("name", "alpha"), NETS)
+def test_every_net_is_complete(name, alpha):
+    blocks = layers(name, alpha)
+    kernels = [kernel for block in blocks for kernel in block.kernels]
+    assert all(block.kernels for block in blocks)
+    assert [k.kind for k in kernels].count("first") == 1 and kernels[0].kind == "first"
+    assert {k.kind for k in kernels} <= {"first", "conv", "depthwise"}
+    assert len({k.layer for k in kernels}) == len(kernels)
+    assert len({block.output for block in blocks}) == len({b.name for b in blocks}) == len(blocks)
+    for kernel in kernels:
+        height, width, inputs, outputs = kernel.shape
+        assert kernel.size == height * width * inputs * outputs
+        assert (kernel.kind == "depthwise") <= (outputs == 1)
+
+
+def test_sizes_are_the_published_ones():
+    totals = {
+        name: sum(k.size for b in layers(name) for k in b.kernels)
+        for name in ("MobileNetV2", "ResNet50", "VGG16")
+    }
+    assert totals == {"MobileNetV2": 2_189_760, "ResNet50": 23_454_912, "VGG16": 14_710_464}
+
+
+def test_weights_that_a_row_offers_exist():
+    for row in BACKBONES.values():
+        wheels = tuple(alpha for name, alpha in WHEELS if name == row.name)
+        assert row.wheel_alphas == wheels and ("wheel" in row.weights) == bool(wheels)
+        assert (row.wheel_size is None) == (not wheels)
+        assert ("imagenet" in row.weights) == (row.name in KERAS_FILES)
+        if row.name in KERAS_FILES:
+            assert tuple(a for a, _ in KERAS_FILES[row.name].alphas) == row.alphas
+    assert {name for name, _ in WHEELS} | set(KERAS_FILES) <= set(BACKBONES)
+
+
+def test_wheels_are_pinned():
+    for row in WHEELS.values():
+        assert re.fullmatch(r"[0-9a-f]{64}", row.sha256) and row.licence
+        assert row.exact(BACKBONES[row.backbone].wheel_size)
+
+
+def test_exact_sizes_of_mobilenet_v2_are_32k_plus_1():
+    row = WHEELS["MobileNetV2", 1.0]
+    assert [s for s in range(32, 230) if row.exact(s)] == [33, 65, 97, 129, 161, 193, 225]
+    assert [row.nearest_exact(s) for s in (32, 96, 97, 113, 112, 224, 240, 241)] == [
+        33,
+        97,
+        97,
+        129,
+        97,
+        225,
+        225,
+        257,
+    ]
+    assert WHEELS["EfficientNetLite0", 1.0].nearest_exact(200) == 200
+
+
+def test_keras_files_are_those_keras_picks():
+    row = KERAS_FILES["MobileNetV2"]
+    assert row.address(0.35, 96).endswith("_kernels_0.35_96_no_top.h5")
+    assert row.address(1.0, 225).endswith("_kernels_1.0_224_no_top.h5")
+    assert KERAS_FILES["MobileNet"].address(0.5, 128).endswith("/mobilenet_5_0_128_tf_no_top.h5")
+    assert KERAS_FILES["MobileNet"].address(1.0, 96).endswith("/mobilenet_1_0_224_tf_no_top.h5")
+
+
+def test_the_catalogue_needs_neither_tensorflow_nor_numpy():
+    code = (
+        "import sys; from tfedge.catalog.weights import WHEELS;"
+        "from tfedge.catalog.backbones import layers; layers('MobileNetV2');"
+        "sys.exit(any(m in sys.modules for m in ('numpy', 'tensorflow', 'keras', 'h5py')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

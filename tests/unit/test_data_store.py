@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfedge.data import store as module
+from tfedge.data.store import MissingRecords, RecordStore
+from tfedge.errors import ArtifactError
+
+SHAPE = (3, 5)
+
+
+def key(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def record(number: int) -> np.ndarray:
+    return np.random.default_rng(number).standard_normal(SHAPE).astype(np.float32)
+
+
+def opened(folder: Path) -> RecordStore:
+    return RecordStore(folder, np.float32, SHAPE)
+
+
+def filled(folder: Path, numbers: range) -> RecordStore:
+    store = opened(folder)
+    store.put([key(n) for n in numbers], np.stack([record(n) for n in numbers]))
+    return store
+
+
+def check(store: RecordStore, numbers: range) -> None:
+    got = store.get([key(n) for n in numbers])
+    np.testing.assert_array_equal(got, np.stack([record(n) for n in numbers]))
+
+
+def test_what_was_put_is_found_again_in_any_order(tmp_path: Path) -> None:
+    filled(tmp_path, range(4))
+    store = opened(tmp_path)
+    np.testing.assert_array_equal(store.get([key(3), key(1)])[0], record(3))
+    rows = store.rows([key(2), key(0), key(2)])
+    np.testing.assert_array_equal(store.memmap[rows][2], record(2))
+    assert key(1) in store and key(9) not in store
+    assert store.missing([key(9), key(1), key(8), key(9)]) == [key(9), key(8)]
+    assert store.get([]).shape == (0, *SHAPE)
+    assert isinstance(store.memmap, np.memmap) and not store.memmap.flags.writeable
+
+
+def test_empty_store(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    assert store.memmap.shape == (0, *SHAPE) and len(store) == 0
+    with pytest.raises(MissingRecords) as caught:
+        store.get([key(0)])
+    assert caught.value.keys == [key(0)]
+
+
+def test_a_second_put_of_a_key_adds_nothing(tmp_path: Path) -> None:
+    store = filled(tmp_path, range(3))
+    store.put([key(1), key(7), key(7)], np.stack([record(5), record(7), record(8)]))
+    assert len(store) == 4 and len(store.memmap) == 4
+    np.testing.assert_array_equal(store.get([key(1), key(7)]), [record(1), record(7)])
+
+
+@pytest.mark.parametrize("cut", range(1, 61, 7))
+@pytest.mark.parametrize("name", ["data.bin", "keys.bin"])
+def test_a_torn_tail_is_not_seen_and_then_cut_off(tmp_path: Path, name: str, cut: int) -> None:
+    filled(tmp_path, range(3))
+    torn = tmp_path / name
+    os.truncate(torn, torn.stat().st_size - cut)
+    store = opened(tmp_path)
+    lost = [n for n in range(3) if key(n) not in store]
+    assert lost == ([2] if cut <= (36 if name == "keys.bin" else 60) else [1, 2])
+    check(store, range(min(lost)))
+    store.put([key(n) for n in (*lost, 3)], np.stack([record(n) for n in (*lost, 3)]))
+    check(opened(tmp_path), range(4))
+
+
+def test_garbage_behind_the_last_record_is_cut_off(tmp_path: Path) -> None:
+    filled(tmp_path, range(2))
+    with (tmp_path / "data.bin").open("ab") as file:
+        file.write(b"x" * 100)  # more than a record, without a key
+    store = opened(tmp_path)
+    assert len(store) == 2
+    store.put([key(2)], record(2)[None])
+    check(opened(tmp_path), range(3))
+
+
+def test_a_bad_record_counts_as_missing_until_it_is_put_again(tmp_path: Path) -> None:
+    filled(tmp_path, range(3))
+    with (tmp_path / "data.bin").open("r+b") as file:
+        file.seek(60 + 11)
+        byte = file.read(1)
+        file.seek(60 + 11)
+        file.write(bytes([byte[0] ^ 1]))
+    store = opened(tmp_path)
+    for read in (store.get, store.rows):
+        with pytest.raises(MissingRecords) as caught:
+            read([key(0), key(1), key(2)])
+        assert caught.value.keys == [key(1)]
+    assert store.missing([key(0), key(1)]) == [key(1)]
+    store.put([key(1)], record(1)[None])
+    check(store, range(3))
+    check(opened(tmp_path), range(3))
+
+
+def test_two_stores_on_one_folder_see_each_other(tmp_path: Path) -> None:
+    one, other = opened(tmp_path), opened(tmp_path)
+    one.put([key(0)], record(0)[None])
+    other.put([key(0), key(1)], np.stack([record(9), record(1)]))
+    check(one, range(2))
+    assert len(one.memmap) == 2
+    check(other, range(2))
+
+
+def test_threads_that_put_and_get_at_once(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+
+    def work(start: int) -> None:
+        for n in range(start, start + 20):
+            store.put([key(n)], record(n)[None])
+            np.testing.assert_array_equal(store.get([key(n)])[0], record(n))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(0, 40, 10)))  # raises what a thread raised
+    check(opened(tmp_path), range(50))
+    assert len(store.memmap) == 50
+
+
+WRITER = """
+import sys; from pathlib import Path; import numpy as np
+sys.path.insert(0, sys.argv[3])
+from test_data_store import key, record, opened
+store, start = opened(Path(sys.argv[1])), int(sys.argv[2])
+for n in range(start, start + 5000, 5):
+    store.put([key(i) for i in range(n, n + 5)], np.stack([record(i) for i in range(n, n + 5)]))
+    print(n, flush=True)
+"""
+
+
+def writer(folder: Path, start: int) -> subprocess.Popen[bytes]:
+    here = str(Path(__file__).parent)
+    command = [sys.executable, "-c", WRITER, str(folder), str(start), here]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+def test_two_processes_killed_while_they_write_leave_only_good_records(tmp_path: Path) -> None:
+    running = [writer(tmp_path, 0), writer(tmp_path, 100)]
+    last = 0
+    for process in running:
+        assert process.stdout
+        for _ in range(15):
+            last = max(last, int(process.stdout.readline()))
+    for process in running:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    store = opened(tmp_path)
+    assert len(store) >= 75
+    there = [n for n in range(6000) if key(n) in store]
+    np.testing.assert_array_equal(
+        store.get([key(n) for n in there]), np.stack([record(n) for n in there])
+    )
+    store.put([key(9999)], record(9999)[None])
+    assert (tmp_path / "keys.bin").stat().st_size == 36 * (len(there) + 1)
+    assert (tmp_path / "data.bin").stat().st_size == 60 * (len(there) + 1)
+
+
+@pytest.mark.parametrize("full", ["data.bin", "keys.bin"])
+def test_a_full_disk_says_what_to_do_and_tears_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    store = filled(tmp_path, range(3))
+    real = module._write_end
+
+    def no_space(path: Path, content: bytes) -> None:
+        if path.name == full:
+            real(path, bytes(content)[:50])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, content)
+
+    monkeypatch.setattr(module, "_write_end", no_space)
+    with pytest.raises(ArtifactError) as caught:
+        store.put([key(n) for n in range(3, 7)], np.stack([record(n) for n in range(3, 7)]))
+    assert caught.value.exit_code == 7
+    assert "no space left" in caught.value.message and "TFEDGE_CACHE" in caught.value.hint
+    kept = 4 if full == "keys.bin" else 3  # one whole key was written, its record is good
+    assert (tmp_path / "keys.bin").stat().st_size == 36 * kept
+    assert (tmp_path / "data.bin").stat().st_size == 60 * kept
+    monkeypatch.undo()
+    store.put([key(n) for n in range(3, 7)], np.stack([record(n) for n in range(3, 7)]))
+    check(opened(tmp_path), range(7))
+
+
+def test_records_of_another_kind_are_refused(tmp_path: Path) -> None:
+    filled(tmp_path, range(2))
+    with pytest.raises(ArtifactError, match="holds other records"):
+        RecordStore(tmp_path, np.uint8, SHAPE)
+    with pytest.raises(ValueError, match="expected float32"):
+        opened(tmp_path).put([key(5)], record(5)[None].astype(np.float64))
+
+
+def test_an_emptied_folder_is_filled_again(tmp_path: Path) -> None:
+    store = filled(tmp_path, range(3))
+    for name in ("data.bin", "keys.bin"):
+        (tmp_path / name).unlink()
+    store.put([key(5)], record(5)[None])
+    np.testing.assert_array_equal(store.get([key(5)])[0], record(5))
+    assert store.missing([key(0), key(5)]) == [key(0)]
+
+
+def test_an_unwritable_place_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError) as caught:
+        opened(tmp_path / "file" / "store")
+    assert "TFEDGE_CACHE" in caught.value.hint

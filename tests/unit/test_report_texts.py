@@ -1,0 +1,229 @@
+"""The report and the table at the end, from whole runs, half runs and failed ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from color_helpers import FLOAT, Run, make_run
+
+from tfedge.drops import linux
+from tfedge.errors import ArtifactError
+from tfedge.report import markdown
+from tfedge.report.markup import table
+from tfedge.report.table import WIDTH, summary
+from tfedge.stages import benchmark, evaluate, package
+
+SECTIONS = [
+    "Result",
+    "Classes",
+    "Confusion",
+    "Calibration",
+    "Worst pictures",
+    "Sparsity",
+    "Training",
+    "Data",
+    "Backbone and weights",
+    "Benchmark",
+    "Stages",
+    "Versions",
+    "How to do it again",
+]
+STAGES = {"evaluate": evaluate, "benchmark": benchmark, "package": package}
+
+
+def finished(tmp: Path, **options: object) -> tuple[Run, dict]:
+    """A run to its end, and its run.json."""
+    run = make_run(tmp, **options)
+    for name, file in (("evaluate", "metrics"), ("benchmark", "benchmark"), ("package", "drops")):
+        STAGES[name].run(run.context(name))
+        run.inputs[f"{name}/{file}.json"] = run.folder / name / f"{file}.json"
+    (run.folder / "pipeline.yaml").write_text("name: color\n")
+    metrics, index = run.json("evaluate/metrics.json"), run.json("data/index.json")
+    result = {
+        "status": "done",
+        "pipeline": "color",
+        "seconds": 12.3,
+        "stages": [
+            {"name": "data", "key": "0123456789abcdef", "cache": "hit", "seconds": 0.1},
+            {"name": "convert", "key": "fedcba9876543210", "cache": "miss", "seconds": 3.0},
+        ],
+        "metrics": {k: metrics[k] for k in ("float", "int8", "agreement") if k in metrics},
+        "model": run.json("convert/model.json"),
+        "benchmark": json.loads((run.folder / "benchmark" / "benchmark.json").read_text()),
+        "drops": json.loads((run.folder / "package" / "drops.json").read_text()),
+        "versions": {"tfedge": "0.1.0", "tensorflow": "2.21.0"},
+        "data": {"digest": index["digest"], "counts": index["counts"]},
+    }
+    return run, result
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, dict]:
+    return finished(tmp_path_factory.mktemp("report"), mislabelled=2)
+
+
+def sections(text: str) -> dict[str, str]:
+    parts = text.split("\n## ")
+    return {part.split("\n", 1)[0]: part.split("\n", 1)[1].strip() for part in parts[1:]}
+
+
+def test_report_has_every_section_filled(whole: tuple[Run, dict]) -> None:
+    run, result = whole
+    path = markdown.write(run.folder, result)
+    assert path == run.folder / "report.md"
+    found = sections(path.read_text("utf-8"))
+    assert list(found) == SECTIONS
+    assert not [name for name, text in found.items() if text == "Not run."]
+    top1 = "83.3 % [55.2, 95.3]"
+    assert f"| top-1 | {top1} | {top1} | 12 val pictures |" in found["Result"]
+    assert "| same answer as float |  | 100.0 % |" in found["Result"]
+    assert "× as fast" in found["Result"] or "not significant" in found["Result"]
+    assert "0 float tensors" in found["Result"]
+    assert "also chose the weights" in found["Result"]
+    assert "| red | 100.0 % | 50.0 % | 66.7 % | 4 |" in found["Classes"]
+    assert found["Classes"].count("| red |") == 2, "float and int8"
+    assert "| red | 2 | 2 | 0 |" in found["Confusion"]
+    assert "15 bins: float 0." in found["Calibration"]
+    assert "| val/red/00.png | red | green |" in found["Worst pictures"]
+    assert "| point | 32 | 50.0 % |" in found["Sparsity"]
+    assert "model/depth/depthwise" in found["Sparsity"]
+    assert "the lowest loss on the val pictures (epoch 1)" in found["Training"]
+    assert "measured on the same pictures" in found["Training"]
+    assert "| **all** | 12 |" in found["Data"]
+    assert "0 pictures left out as bad" in found["Data"]
+    assert "Licence: MIT" in found["Backbone and weights"]
+    assert "LiteRT 2." in found["Benchmark"]
+    assert "20 in 2" in found["Benchmark"]
+    assert "| convert | `fedcba987654` | miss | 3.0 |" in found["Stages"]
+    assert "| tensorflow | 2.21.0 |" in found["Versions"]
+    assert "pipeline.yaml" in found["How to do it again"]
+    assert result["data"]["digest"] in found["How to do it again"]
+
+
+def test_tables_are_whole(whole: tuple[Run, dict]) -> None:
+    """Every row of a table has as many cells as its head."""
+    run, result = whole
+    lines = markdown.write(run.folder, result).read_text("utf-8").splitlines()
+    width = 0
+    for line in lines:
+        bars = line.replace("\\|", "").count("|") if line.startswith("|") else 0
+        assert not (bars and width) or bars == width, line
+        width = bars
+
+
+def test_a_failed_gate_is_told_with_what_there_is(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    evaluate.run(run.context("evaluate"))
+    result = {
+        "status": "failed",
+        "pipeline": "color",
+        "seconds": 3,
+        "stages": [],
+        "error": {
+            "stage": "evaluate",
+            "message": "gate failed: min_accuracy: limit 0.99, got 0.5",
+            "hint": "train longer",
+        },
+    }
+    text = markdown.write(run.folder, result).read_text("utf-8")
+    assert "**failed**" in text
+    assert "It stopped in stage `evaluate`" in text
+    assert "limit 0.99, got 0.5" in text
+    assert "Way out: train longer" in text
+    found = sections(text)
+    assert found["Benchmark"] == "Not run."
+    assert "top-1" in found["Result"]
+    ended = summary(result, run.folder)
+    assert ended.startswith("color: failed in 3 s")
+    assert "top-1" in ended
+
+
+def test_a_run_that_failed_at_once(tmp_path: Path) -> None:
+    result = {
+        "status": "failed",
+        "pipeline": "color",
+        "seconds": 0,
+        "error": {"message": "photos: no such folder"},
+    }
+    text = markdown.write(tmp_path, result).read_text("utf-8")
+    found = sections(text)
+    assert list(found) == SECTIONS
+    assert [n for n in SECTIONS if found[n] == "Not run."] == SECTIONS[:-2]
+    assert "no such folder" in text
+    assert "color: failed" in summary(result, tmp_path)
+
+
+def test_summary_is_the_table_of_the_issue(whole: tuple[Run, dict]) -> None:
+    run, result = whole
+    markdown.write(run.folder, result)
+    text = summary(result, run.folder)
+    lines = text.splitlines()
+    assert lines[0] == "color: done in 12 s, 1 of 2 stages from the cache"
+    rows = {line.split("  ")[0]: line for line in lines}
+    assert rows["top-1"].split()[1:5] == ["83.3", "%", "83.3", "%"]
+    assert "12 val pictures" in rows["top-1"]
+    assert rows["macro recall"].count("83.3 %") == 2
+    assert rows["size"].count("kB") == 2
+    assert "± " in rows["latency, 1 thread"]
+    assert "50.0 %" in rows["zeros"]
+    assert any(line.startswith("drop (linux)") and "drops/linux" in line for line in lines)
+    assert any(line.startswith("report") and line.endswith("report.md") for line in lines)
+    assert any(line.startswith("warning: the val pictures also chose") for line in lines)
+    places = ("drop", "report")
+    assert max(len(line) for line in lines if not line.startswith(places)) <= WIDTH
+
+
+def test_float_run_has_one_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linux, "_replay", lambda folder: None)
+    run, result = finished(tmp_path, shipped=FLOAT, recipe="float", pruned=False)
+    text = summary(result, run.folder)
+    assert "int8" not in text
+    assert "zeros" not in text
+    assert "latency, 1 thread" in text
+    found = sections(markdown.write(run.folder, result).read_text("utf-8"))
+    assert "Nothing was pruned." in found["Sparsity"]
+    assert "Shipped: float, recipe float" in found["Result"]
+
+
+def test_names_can_not_break_a_table() -> None:
+    assert table(["a", "b"], [["x|y\nz", "<b>"]])[2] == "| x\\|y z | &lt;b> |"
+    assert table(["a"], [[None]])[2] == "| – |"
+
+
+def test_many_classes_are_listed_by_mistake(whole: tuple[Run, dict], monkeypatch) -> None:
+    run, result = whole
+    monkeypatch.setattr("tfedge.report.evaluation._WIDE", 2)
+    found = sections(markdown.write(run.folder, result).read_text("utf-8"))
+    assert "| red | green | 2 |" in found["Confusion"]
+
+
+def test_audit_findings_are_listed(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    picture = {"path": "val/a.jpg", "label": "red", "split": "val"}
+    other = {"path": "train/a.jpg", "label": "red", "split": "train"}
+    audit = {
+        "skipped": [{"path": f"{i}.jpg", "reason": "empty file"} for i in range(25)],
+        "leaks": [{"pictures": [picture, other], "dropped": ["train/a.jpg"]}],
+        "conflicts": [],
+        "duplicates": 3,
+        "warnings": ["heavy imbalance"],
+        "imbalance": 12.0,
+    }
+    (run.folder / "data" / "audit.json").write_text(json.dumps(audit))
+    result = {"status": "done", "pipeline": "color", "seconds": 1}
+    data = sections(markdown.write(run.folder, result).read_text("utf-8"))["Data"]
+    assert "25 pictures left out as bad" in data
+    assert "- left out: 0.jpg (empty file)" in data
+    assert "… and 5 more" in data
+    assert "val/a.jpg (red, val) = train/a.jpg (red, train)" in data
+    assert "- warning: heavy imbalance" in data
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    (run.folder / "convert" / "model.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"model\.json: can't be read"):
+        markdown.write(run.folder, {"status": "done", "pipeline": "color", "seconds": 1})
+    assert not (run.folder / "report.md").exists()

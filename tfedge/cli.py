@@ -1,0 +1,207 @@
+"""The command line: thin commands over library functions, and errors to exit codes.
+
+Whatever is heavy is imported inside the commands, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from tfedge import __version__
+from tfedge.errors import INTERRUPTED, GateFailed, TfedgeError
+
+if TYPE_CHECKING:
+    from tfedge.config.load import Loaded
+    from tfedge.core.plan import Selection
+
+Command = Callable[..., Any]
+
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+_SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key of the file, as in --set data.image_size=97. Can be given several times.",
+)
+_CACHE = click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="TFEDGE_CACHE",
+    help="Where finished stages, weights and downloads are kept.  [default: ~/.cache/tfedge, or "
+    "$TFEDGE_CACHE]",
+)
+_DEBUG = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tfedge")
+def cli() -> None:
+    """From a folder of photos to a verified, measured, deployable int8 model."""
+
+
+@cli.command(short_help="Check a pipeline file and show what it would run.")
+@_FILE
+@_SET
+@_CACHE
+@_DEBUG
+def check(file: Path, overrides: tuple[str, ...], cache: Path | None, debug: bool) -> None:
+    """Check a pipeline FILE and show what it would run, without running it.
+
+    All problems are shown at once, with line and column. Nothing is downloaded or trained.
+    """
+    from tfedge.config.load import load
+    from tfedge.core.plan import select
+
+    loaded = load(file, overrides)
+    _show_plan(loaded, select(loaded.pipeline), cache)
+
+
+@cli.command(short_help="Run a pipeline file.")
+@_FILE
+@_SET
+@click.option("--dry-run", is_flag=True, help="Show the plan (what is cached, what would run).")
+@click.option("--from", "start", metavar="STAGE", help="Take all stages before it from the cache.")
+@click.option("--to", "stop", metavar="STAGE", help="Stop after this stage.")
+@click.option("--force", is_flag=True, help="Run again what is cached (with --from: from there).")
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where the run gets a new directory.",
+)
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Use this very directory; an earlier run in it is replaced.",
+)
+@_CACHE
+@_DEBUG
+def run(
+    file: Path,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    start: str | None,
+    stop: str | None,
+    force: bool,
+    runs: Path,
+    run_dir: Path | None,
+    cache: Path | None,
+    debug: bool,
+) -> None:
+    """Run a pipeline FILE: train, prune, quantize, convert, evaluate, benchmark, package.
+
+    Stages that were done before with the same inputs come from the cache, so a run that was
+    stopped goes on when the same command is given again.
+    """
+    from tfedge.config.load import load
+    from tfedge.core.plan import select
+
+    loaded = load(file, overrides)
+    selection = select(loaded.pipeline, start, stop, force)
+    if dry_run:
+        _show_plan(loaded, selection, cache)
+    else:
+        _run(loaded, selection, runs, run_dir, _cache(cache))
+
+
+def _show_plan(loaded: Loaded, selection: Selection, cache: Path | None) -> None:
+    from tfedge.core.plan import lines, plan
+
+    where = _cache(cache)
+    for line in lines(loaded, plan(loaded, selection, where), where):
+        click.echo(line)
+
+
+def _run(
+    loaded: Loaded, selection: Selection, runs: Path, run_dir: Path | None, cache: Path
+) -> None:
+    from tfedge.core import engine, rundir
+    from tfedge.core.artifact import disk_errors, read_json
+    from tfedge.core.progress import Reporter
+    from tfedge.core.stages import STAGES
+
+    with disk_errors(run_dir or runs):
+        if run_dir is not None:
+            opened = rundir.reuse(run_dir, [stage.name for stage in STAGES])
+        else:
+            opened = rundir.create(runs, loaded.pipeline.name, loaded.resolved())
+    with opened, _terminal() as stream:
+        reporter = Reporter(stream)
+        for note in loaded.notes:
+            reporter.note(f"note: {note}")
+        try:
+            result = engine.run(loaded, selection, cache=cache, run_dir=opened, reporter=reporter)
+        except GateFailed:  # what was measured is worth seeing all the same
+            _show_result(read_json(opened.path / rundir.RESULT), opened.path)
+            raise
+    _show_result(result, opened.path)
+
+
+def _show_result(result: dict[str, Any], run_dir: Path) -> None:
+    from tfedge.report.table import summary
+
+    click.echo(summary(result, run_dir))
+
+
+def _terminal() -> TextIO:
+    """The terminal that progress is drawn on, also while a stage's own output goes to its log."""
+    sys.stderr.flush()
+    return os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+
+
+def _cache(given: Path | None) -> Path:
+    if given is not None:
+        return given.expanduser().absolute()
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "tfedge"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code (see ``tfedge.errors``)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        cli.main(given, prog_name="tfedge", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say(["stopped before the end", "hint: the same command goes on from the last finished stage"], debug)
+        return INTERRUPTED
+    except TfedgeError as error:
+        _say(error.lines(), debug)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 (the one place where everything ends)
+        _say(_internal(error), debug)
+        return 1
+    return 0
+
+
+def _say(lines: list[str], debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    for line in lines:
+        click.echo(line, err=True)
+
+
+def _internal(error: Exception) -> list[str]:
+    """A bug of ours: keep the traceback where it can be sent from, don't throw it at the user."""
+    handle, name = tempfile.mkstemp(prefix="tfedge-", suffix=".log")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        traceback.print_exc(file=file)
+    return [
+        f"internal error: {type(error).__name__}: {error}",
+        f"hint: this is a bug in tfedge; please report it with {name}",
+    ]

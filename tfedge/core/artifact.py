@@ -1,0 +1,100 @@
+"""Digests, canonical JSON, and writing so that a file is whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tfedge.errors import ArtifactError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """JSON with one spelling for one value: sorted keys, no spaces, UTF-8, no NaN."""
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode()
+
+
+def sha256_json(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON, in hex."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file that is either whole or not there: to a temporary name, then renamed.
+
+    No fsync: what a power cut leaves behind is seen by its digest.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), 0o644)  # mkstemp's 0600 would hide results from others
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people and programs, atomically."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, f"{text}\n".encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours; ArtifactError if it is not there or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(path, f"can't be read as JSON: {error}") from None
+
+
+def out_of_space(error: BaseException) -> bool:
+    """Whether an error says that a disk, or the user's share of it, is full."""
+    known = isinstance(error, OSError) and error.errno in _FULL
+    return known or os.strerror(errno.ENOSPC) in str(error)  # libraries put it into their own words
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Say in one line what the file system refused below ``path``: no space, no permission."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def disk_error(error: OSError, path: Path) -> ArtifactError:
+    """A refused file operation as an ArtifactError with the way out."""
+    where = Path(os.fsdecode(error.filename)) if error.filename else path
+    if out_of_space(error):
+        return no_space(where)
+    hint = "check who owns the folder, or give another with --runs, --run-dir or --cache"
+    return ArtifactError(where, error.strerror or str(error), hint)
+
+
+def no_space(path: Path) -> ArtifactError:
+    """The disk that holds ``path`` is full."""
+    hint = "free some space, or give another disk with --cache and --runs; then run it again"
+    return ArtifactError(path, "no space left on this disk", hint)

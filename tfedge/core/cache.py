@@ -1,0 +1,202 @@
+"""The stage cache: what a stage wrote, kept under the digest of all that went into it.
+
+``cache/stages/<key>/`` holds the outputs and ``stage.json``. A stage writes into a folder below
+``cache/stages/tmp/`` that becomes the entry by one rename, so an entry is whole or not there. The
+first of two runs that seal the same key wins; the other takes what is there. Digests are checked
+whenever an entry is used.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfedge.core.artifact import read_json, sha256_file, write_json
+from tfedge.core.stages import Stage
+from tfedge.errors import ArtifactError, InvariantBroken
+
+RECORD = "stage.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sealed folder of outputs. ``record`` is its ``stage.json``: ``{name, key, outputs: {file:
+    {sha256, bytes}}, seconds, versions, material}``, ``material`` being what the key is made of."""
+
+    folder: Path
+    record: Mapping[str, Any]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each output, by its path in the folder."""
+        return {name: output["sha256"] for name, output in self.record["outputs"].items()}
+
+    def file(self, name: str) -> Path:
+        return self.folder / name
+
+
+def record_of(
+    stage: Stage, key: str, folder: Path, *, seconds: float, material: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What there is to say about a folder that a stage has filled.
+
+    Raises InvariantBroken when an output that the stage's row declares is missing.
+    """
+    files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    missing = [name for name in stage.outputs if name not in files]
+    if missing:
+        got = ", ".join(files) or "nothing"
+        raise InvariantBroken(f"outputs of stage {stage.name}", ", ".join(stage.outputs), got)
+    outputs = {n: {"sha256": sha256_file(p), "bytes": p.stat().st_size} for n, p in files.items()}
+    return {
+        "name": stage.name,
+        "key": key,
+        "outputs": outputs,
+        "seconds": round(seconds, 3),
+        "versions": material["versions"],
+        "material": material,
+    }
+
+
+class StageCache:
+    """The entries below one cache folder. Safe for several processes at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / "stages"
+        self.temporary = self.folder / "tmp"
+
+    def peek(self, key: str) -> Entry | None:
+        """The entry, if it is there with files of the right size (digests are not looked at)."""
+        entry = self._read(key)
+        return entry if entry is not None and not self._wrong(entry, digests=False) else None
+
+    def find(self, key: str, note: Callable[[str], None]) -> Entry | None:
+        """The entry, its digests checked. A damaged one is moved away, told of, and a miss."""
+        folder = self.folder / key
+        if not folder.is_dir():
+            return None
+        entry = self._read(key)
+        wrong = self._wrong(entry, digests=True) if entry else f"{RECORD} is missing or unreadable"
+        if not wrong:
+            return entry
+        away = self.folder / "damaged" / f"{key}-{time.time_ns()}"
+        away.parent.mkdir(exist_ok=True)
+        try:
+            folder.rename(away)
+        except FileNotFoundError:  # another run has just moved it
+            return None
+        note(f"cache: a damaged result is not used ({wrong}); moved to {away}")
+        return None
+
+    def seal(self, folder: Path, record: Mapping[str, Any]) -> Entry:
+        """Make a filled folder the entry of its key. Its files become read-only, since run
+        directories hard-link them."""
+        for name in record["outputs"]:
+            (folder / name).chmod(0o444)
+        write_json(folder / RECORD, record)
+        target = self.folder / record["key"]
+        mine = Entry(target, record)
+        while not _renamed(folder, target):
+            # There already: another run was faster, or --force made it again.
+            there = self._read(record["key"])
+            if there and there.digests == mine.digests and not self._wrong(there, digests=True):
+                shutil.rmtree(folder)
+                return there
+            aside = Path(tempfile.mkdtemp(dir=folder.parent))
+            with suppress(FileNotFoundError):
+                target.rename(aside / "old")
+            shutil.rmtree(aside)
+        return mine
+
+    def _read(self, key: str) -> Entry | None:
+        folder = self.folder / key
+        try:
+            record = read_json(folder / RECORD)
+        except ArtifactError:
+            return None
+        sound = isinstance(record, dict) and record.get("key") == key and record.get("outputs")
+        return Entry(folder, record) if sound else None
+
+    def _wrong(self, entry: Entry, digests: bool) -> str:
+        """What is wrong with an entry's files; empty when nothing is."""
+        for name, output in entry.record["outputs"].items():
+            path = entry.file(name)
+            if not path.is_file():
+                return f"{path} is missing"
+            if path.stat().st_size != output["bytes"]:
+                return f"{path} has {path.stat().st_size} bytes, expected {output['bytes']}"
+            if digests and sha256_file(path) != output["sha256"]:
+                return f"{path} is not what was written"
+        return ""
+
+
+class Workspace:
+    """A run's own folder for what is not sealed yet; gone with the run, however it ends.
+
+    A lock that the kernel drops with its process says whether the owner still lives: a process id
+    could belong to someone else by now, or to another container.
+    """
+
+    def __init__(self, cache: StageCache) -> None:
+        cache.temporary.mkdir(parents=True, exist_ok=True)
+        _clean(cache.temporary)
+        while True:
+            self.folder = Path(tempfile.mkdtemp(dir=cache.temporary, prefix=f"{os.getpid()}-"))
+            self._lock = try_lock(self.folder.with_suffix(".lock"))
+            if self._lock is not None and self.folder.is_dir():
+                return
+            self.close()  # another run cleaned it away between the two lines above
+
+    def new(self, name: str) -> Path:
+        """An empty folder for a stage to write to."""
+        return Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{name}-"))
+
+    def close(self) -> None:
+        """Remove everything that was not sealed."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            self.folder.with_suffix(".lock").unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+
+def _clean(temporary: Path) -> None:
+    """Remove the folders of runs that were killed."""
+    for folder in {path.with_suffix("") for path in temporary.iterdir()}:
+        lock = try_lock(folder.with_suffix(".lock"))
+        if lock is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.with_suffix(".lock").unlink(missing_ok=True)
+            os.close(lock)
+
+
+def _renamed(folder: Path, target: Path) -> bool:
+    """Rename a folder, unless the target is there."""
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            return False
+        raise
+    return True
+
+
+def try_lock(path: Path) -> int | None:
+    """An exclusive lock on a file, held by the open descriptor; None while another holds it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle

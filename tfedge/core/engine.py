@@ -1,0 +1,219 @@
+"""Runs a pipeline's stages in order, each from the cache or anew, and says how it went.
+
+A stage writes into a folder of the run's own; when its declared outputs are there, the folder is
+sealed into the cache by one rename and linked into the run directory. A stage that fails leaves
+nothing in the cache. However a run ends, ``run.json`` says so.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tfedge.config.load import Loaded
+from tfedge.core import gates, keys, result
+from tfedge.core.artifact import disk_error, no_space, out_of_space, write_json
+from tfedge.core.cache import Entry, StageCache, Workspace, record_of
+from tfedge.core.context import Context
+from tfedge.core.plan import Selection, inputs_of
+from tfedge.core.process import output_to, stoppable
+from tfedge.core.progress import Events, Reporter
+from tfedge.core.rundir import EVENTS, LOG, RESULT, RunDir
+from tfedge.core.stages import Stage, function_of
+from tfedge.errors import ConfigError, GateFailed, MissingDependency, StageError, TfedgeError
+
+REPORT = "tfedge.report.markdown:write"
+
+Result = dict[str, Any]
+
+
+@dataclass
+class _Run:
+    """One run on its way. ``stage`` is the one that is at work."""
+
+    loaded: Loaded
+    selection: Selection
+    cache: StageCache
+    run_dir: RunDir
+    reporter: Reporter
+    began: float = field(default_factory=time.monotonic)
+    stage: str = ""
+    rows: list[dict[str, Any]] = field(default_factory=list)  # run.json's stages[]
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def result(self, status: str, error: Mapping[str, Any] | None = None) -> Result:
+        return result.assemble(
+            self.run_dir.path,
+            pipeline=self.loaded.pipeline.name,
+            status=status,
+            seconds=time.monotonic() - self.began,
+            stages=self.rows,
+            entries=self.entries,
+            error=error,
+        )
+
+    def all_stages(self, work: Workspace) -> None:
+        """Every selected stage, and the gates as soon as what they look at has been measured."""
+        settings = keys.settings(self.loaded.pipeline)
+        total = len(self.selection.stages)
+        for number, stage in enumerate(self.selection.stages, start=1):
+            self.stage = stage.name
+            self.reporter.start(stage.name, number, total)
+            began = time.monotonic()
+            entry, how = self.one_stage(stage, settings, work)
+            seconds = time.monotonic() - began
+            self.entries[stage.name] = entry
+            row = {"name": stage.name, "key": entry.record["key"], "cache": how}
+            self.rows.append({**row, "seconds": round(seconds, 3)})
+            self.reporter.end(how, seconds)
+            gates.check(self.loaded.pipeline, stage.name, lambda: self.result("ok"))
+        self.stage = ""
+
+    def one_stage(
+        self, stage: Stage, settings: Mapping[str, Any], work: Workspace
+    ) -> tuple[Entry, str]:
+        """A stage's outputs in its folder of the run directory, and where they are from."""
+        made = {name: entry.digests for name, entry in self.entries.items()}
+        inputs = inputs_of(stage, made)
+        material = keys.material(stage, settings, inputs, self.probe(stage))
+        missing = [lib for lib, version in material["versions"].items() if version is None]
+        if missing:
+            what = f"stage {stage.name} needs {', '.join(missing)}, which is not installed"
+            raise MissingDependency(what, f"pip install {' '.join(missing)}")
+        key = keys.key_of(material)
+        if stage.cacheable and not self.selection.forced(stage):
+            entry = self.cache.find(key, self.reporter.note)
+            if entry is not None:
+                self.run_dir.link(entry, "hit")
+                return entry, "hit"
+            if not self.selection.may_run(stage):
+                what = f"--from: stage {stage.name} is not in the cache, and would come before it"
+                raise ConfigError([what], "run without --from, or from this stage on")
+        folder = work.new(stage.name)
+        began = time.monotonic()
+        self.call(stage, inputs, folder)
+        seconds = time.monotonic() - began
+        record = record_of(stage, key, folder, seconds=seconds, material=material)
+        if not stage.cacheable:
+            return self.run_dir.take(folder, record), "none"
+        entry = self.cache.seal(folder, record)
+        self.run_dir.link(entry, "miss")
+        return entry, "miss"
+
+    def probe(self, stage: Stage) -> str:
+        """A digest of what the stage reads from outside the cache."""
+        if not stage.probe:
+            return ""
+        section = getattr(self.loaded.pipeline, stage.name)
+        source: str = function_of(stage.probe)(
+            section, self.cache.root, hash_new=True, progress=self.reporter
+        )
+        return source
+
+    def call(self, stage: Stage, inputs: Mapping[str, str], folder: Path) -> None:
+        """Import the stage and run it, its output going to its log."""
+        context = Context(
+            pipeline=self.loaded.pipeline,
+            inputs={role: self.run_dir.path / role for role in inputs},
+            out=folder,
+            cache=self.cache.root,
+            data_root=self.data_root(),
+            progress=self.reporter,
+            run_dir=self.run_dir.path,
+        )
+        log = self.run_dir.stage(stage.name) / LOG
+        with output_to(log):
+            try:
+                function_of(stage.function)(context)
+            except BaseException as error:
+                if isinstance(error, (TfedgeError, KeyboardInterrupt)) or out_of_space(error):
+                    raise
+                with log.open("a", encoding="utf-8") as file:
+                    traceback.print_exc(file=file)
+                what = f"stage {stage.name} failed: {type(error).__name__}: {_first_line(error)}"
+                hint = (
+                    f"the traceback is in {log}; if your machine is not at fault, please report it"
+                )
+                raise StageError(what, hint, stage.name) from error
+
+    def data_root(self) -> Path:
+        pipeline = self.loaded.pipeline
+        for stage in self.selection.stages:
+            if stage.root:
+                root: Path = function_of(stage.root)(getattr(pipeline, stage.name), self.cache.root)
+                return root
+        return Path()
+
+    def failure(self, error: BaseException, stopped: bool) -> BaseException:
+        """What the user is told: a TfedgeError, KeyboardInterrupt, or a bug of ours."""
+        if stopped and not isinstance(error, KeyboardInterrupt):
+            return KeyboardInterrupt()  # a library has made something else of it
+        if isinstance(error, OSError):
+            return disk_error(error, self.cache.root)
+        return no_space(self.cache.root) if out_of_space(error) else error
+
+
+def run(
+    loaded: Loaded,
+    selection: Selection,
+    *,
+    cache: Path,
+    run_dir: RunDir,
+    reporter: Reporter,
+    report: str = REPORT,
+) -> Result:
+    """Run the selected stages; returns what is in ``run.json``.
+
+    Raises a TfedgeError (GateFailed after the report was written), or KeyboardInterrupt when it was
+    told to stop. ``report`` is a function (run_dir, result), by name. An error that is none of
+    ours comes as StageError when a stage raised it, its traceback in the stage's log.
+    """
+    job = _Run(loaded, selection, StageCache(cache), run_dir, reporter)
+    with stoppable() as stop:
+        try:
+            reporter.log_to(Events(run_dir.path / EVENTS))
+            return _run(job, report)
+        except BaseException as error:
+            stop.cleaning = True
+            failure = job.failure(error, stop.asked)
+            _conclude(job, failure, report)
+            if failure is error:
+                raise
+            raise failure from error
+
+
+def _run(job: _Run, report: str) -> Result:
+    job.run_dir.write_inputs(job.loaded.text, job.loaded.resolved())
+    with closing(Workspace(job.cache)) as work:
+        job.all_stages(work)
+    outcome = job.result("ok")
+    function_of(report)(job.run_dir.path, outcome)
+    write_json(job.run_dir.path / RESULT, outcome)
+    job.reporter.finish()
+    return outcome
+
+
+def _conclude(job: _Run, failure: BaseException, report: str) -> None:
+    """Write down how a run ended that did not end well."""
+    status = "failed"
+    if isinstance(failure, GateFailed):
+        status = "gate failed"
+    elif isinstance(failure, KeyboardInterrupt):
+        status = "interrupted"
+    error = result.described(failure, job.stage)
+    with suppress(OSError, TfedgeError):  # a disk that is full is full for run.json, too
+        job.reporter.fail(status, error["message"])
+        outcome = job.result(status, error)
+        write_json(job.run_dir.path / RESULT, outcome)
+        if status == "gate failed":
+            function_of(report)(job.run_dir.path, outcome)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else "no message"

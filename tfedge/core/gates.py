@@ -1,0 +1,61 @@
+"""``evaluate.gates``: limits on what was measured on the shipped file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tfedge.config.schema import Pipeline
+from tfedge.errors import GateFailed
+
+_ROUNDING = 1e-9  # 0.30 - 0.28 is a little more than 0.02 in binary
+
+Failure = tuple[str, str, str]  # gate, limit, got
+
+
+def check(pipeline: Pipeline, stage: str, result: Callable[[], Mapping[str, Any]]) -> None:
+    """Hold what ``stage`` has measured against the gates; GateFailed names all that fail.
+
+    ``result`` gives run.json as far as it is known: ``metrics``, ``model``, ``benchmark``.
+    """
+    checks = {"evaluate": _accuracy_and_size, "benchmark": _latency}
+    if pipeline.evaluate is None or stage not in checks:
+        return
+    failures = list(checks[stage](pipeline, result()))
+    if failures:
+        gate, limit, got = (", ".join(column) for column in zip(*failures, strict=True))
+        hint = "the report says where it is lost; the gates stand in evaluate.gates"
+        raise GateFailed(gate, limit, got, hint)
+
+
+def _accuracy_and_size(pipeline: Pipeline, result: Mapping[str, Any]) -> Iterator[Failure]:
+    assert pipeline.evaluate is not None
+    gates, metrics = pipeline.evaluate.gates, result["metrics"]
+    top1 = {name: metrics[name]["top1"] for name in ("float", "int8") if name in metrics}
+    if gates.min_accuracy is not None:
+        got = top1[metrics["shipped"]]
+        if got < gates.min_accuracy - _ROUNDING:
+            yield "min_accuracy", f"{gates.min_accuracy:g}", f"{got:.4g}"
+    if gates.max_accuracy_drop is not None:
+        got = top1["float"] - top1["int8"]
+        if got > gates.max_accuracy_drop + _ROUNDING:
+            yield "max_accuracy_drop", f"{gates.max_accuracy_drop:g}", f"{got:.4g}"
+    if gates.max_size is not None and result["model"]["bytes"] > gates.max_size:
+        yield "max_size", f"{gates.max_size:,} bytes", f"{result['model']['bytes']:,} bytes"
+
+
+def _latency(pipeline: Pipeline, result: Mapping[str, Any]) -> Iterator[Failure]:
+    assert pipeline.evaluate is not None and pipeline.benchmark is not None
+    limit, threads = pipeline.evaluate.gates.max_latency, pipeline.benchmark.threads[0]
+    if limit is None:
+        return
+    got = _median_ms(result["benchmark"], result["model"]["sha256"], threads)
+    if got > limit:
+        plural = "s" if threads > 1 else ""
+        yield "max_latency", f"{limit:g} ms", f"{got:.4g} ms on {threads} thread{plural}"
+
+
+def _median_ms(benchmark: Sequence[Mapping[str, Any]], sha256: str, threads: int) -> float:
+    """The shipped file's: known by its digest, for its name depends on the recipe."""
+    rows = [r for r in benchmark if r["sha256"] == sha256 and r["threads"] == threads]
+    return float(rows[0]["summary"]["median"]) / 1e6

@@ -1,0 +1,86 @@
+"""A stage's cache key: the digest of everything that can change what the stage writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tfedge.catalog.unfreeze import block_name, blocks_of, lowest_trained
+from tfedge.catalog.weights import WHEELS
+from tfedge.config.load import resolve
+from tfedge.config.schema import Backbone, Pipeline
+from tfedge.core.artifact import sha256_file, sha256_json
+from tfedge.core.context import Progress
+from tfedge.core.stages import Stage
+from tfedge.errors import ConfigError
+
+Material = dict[str, Any]
+
+
+def settings(pipeline: Pipeline) -> dict[str, Any]:
+    """The resolved pipeline, and under ``trains`` what follows from several of its keys: the lowest
+    block that each stage trains, and the lowest of all."""
+    lowest = lowest_trained(pipeline)
+    names = [block.name for block in blocks_of(pipeline)]
+    trains = {
+        "finetune": block_name(pipeline, "finetune"),
+        "prune": block_name(pipeline, "prune") if pipeline.prune else None,
+        "quantize": block_name(pipeline, "quantize") if pipeline.quantize else None,
+        "lowest": None if lowest is None else names[lowest],
+    }
+    return {**resolve(pipeline), "trains": trains}
+
+
+def material(
+    stage: Stage, settings: Mapping[str, Any], inputs: Mapping[str, str], source: str = ""
+) -> Material:
+    """What a stage's key is made of: ``settings`` as above, ``inputs`` ``"stage/file"`` to SHA-256,
+    ``source`` what its probe said. A library that is not installed has the version None."""
+    return {
+        "stage": stage.name,
+        "version": stage.version,
+        "config": {key: _at(settings, key) for key in stage.config},
+        "inputs": dict(inputs),
+        "versions": {lib: installed(lib) for lib in stage.libs},
+        "source": source,
+    }
+
+
+def key_of(material: Material) -> str:
+    """The cache key, SHA-256 in hex."""
+    return sha256_json(material)
+
+
+@cache
+def installed(distribution: str) -> str | None:
+    """The version of an installed distribution, without importing it."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def weights_digest(
+    backbone: Backbone, cache: Path, hash_new: bool, progress: Progress | None = None
+) -> str:
+    """SHA-256 of the weights that ``backbone.weights`` names: of a file its bytes, of a wheel the
+    pinned one. Empty for ``none`` and for ``imagenet``, which Keras pins itself."""
+    if backbone.weights in ("imagenet", "none"):
+        return ""
+    if backbone.weights == "wheel":
+        return WHEELS[backbone.name, backbone.alpha].sha256
+    try:
+        return sha256_file(Path(backbone.weights))
+    except OSError as error:
+        text = f"backbone.weights: {backbone.weights}: can't be read: {error.strerror}"
+        raise ConfigError([text]) from None
+
+
+def _at(settings: Any, dotted: str) -> Any:
+    """The value of a dotted key; None where a section on the way is left out."""
+    for part in dotted.split("."):
+        settings = settings.get(part) if isinstance(settings, Mapping) else None
+    return settings

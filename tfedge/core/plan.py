@@ -1,0 +1,187 @@
+"""What a run would do, stage by stage, without doing it: TensorFlow is not needed for that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfedge.catalog.unfreeze import blocks_of, first_trained, part, planned_sparsity
+from tfedge.config.load import Loaded
+from tfedge.config.schema import Pipeline
+from tfedge.config.spelling import did_you_mean
+from tfedge.core import keys
+from tfedge.core.cache import StageCache
+from tfedge.core.stages import STAGES, Stage, active, function_of
+from tfedge.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The stages of a run, in order, and which of them may run and which must be in the cache."""
+
+    stages: tuple[Stage, ...]
+    start: int = 0  # stages before this one are taken from the cache, never run
+    force: bool = False  # from `start` on, what the cache has is not used
+
+    def may_run(self, stage: Stage) -> bool:
+        return not stage.cacheable or self.stages.index(stage) >= self.start
+
+    def forced(self, stage: Stage) -> bool:
+        return self.force and self.may_run(stage)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the plan. ``state``: hit | miss | runs (never cached) | waits."""
+
+    stage: Stage
+    depends: tuple[str, ...]
+    state: str
+    why: str = ""
+
+
+def select(
+    pipeline: Pipeline,
+    start: str | None = None,
+    stop: str | None = None,
+    force: bool = False,
+    stages: Sequence[Stage] = STAGES,
+) -> Selection:
+    """The stages from ``start`` to ``stop``, and those before that they need.
+
+    ConfigError for a stage that does not exist or that this pipeline does not run.
+    """
+    rows = active(pipeline, stages)
+    names = [row.name for row in rows]
+    for option, name in (("--from", start), ("--to", stop)):
+        if name is not None and name not in names:
+            near = did_you_mean(name, names)
+            raise ConfigError([f"{option} {name}: this pipeline has no such stage{near}"])
+    first = names.index(start) if start else 0
+    last = names.index(stop) if stop else len(names) - 1
+    if last < first:
+        raise ConfigError([f"--from {start} --to {stop}: {stop} comes before {start}"])
+    wanted = rows[first : last + 1]
+    # What is never cached can't be taken from there: it runs again if somebody needs it.
+    needed = {role.split("/")[0] for row in wanted for role in row.inputs}
+    before = [row for row in rows[:first] if row.cacheable or row.name in needed]
+    return Selection((*before, *wanted), len(before), force)
+
+
+def depends_on(stage: Stage, selection: Selection) -> tuple[str, ...]:
+    """The stages of this run whose files a stage reads."""
+    names = dict.fromkeys(role.split("/")[0] for role in stage.inputs)
+    return tuple(row.name for row in selection.stages if row.name in names)
+
+
+def inputs_of(stage: Stage, made: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """``"stage/file"`` to SHA-256 of what a stage reads; ``made`` holds what was made so far."""
+    split = {role: role.partition("/") for role in stage.inputs}
+    return {role: made[name][file] for role, (name, _, file) in split.items() if name in made}
+
+
+def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
+    """Each stage with what it depends on and whether the cache has it."""
+    settings, store = keys.settings(loaded.pipeline), StageCache(cache)
+    made: dict[str, Mapping[str, str]] = {}
+    steps = []
+    for stage in selection.stages:
+        depends = depends_on(stage, selection)
+        missing = [name for name in depends if name not in made]
+        state, why = "waits", ""
+        if not stage.cacheable:
+            state = "runs"
+        elif selection.forced(stage):
+            state, why = "miss", "--force"
+        elif not missing:
+            source, why = _probe(stage, loaded.pipeline, cache)
+            state = "miss"
+            if source is not None:
+                material = keys.material(stage, settings, inputs_of(stage, made), source)
+                entry = store.peek(keys.key_of(material))
+                if entry is not None:
+                    made[stage.name] = entry.digests
+                    state = "hit"
+        if state in ("miss", "waits") and not selection.may_run(stage):
+            why = "not in the cache, and --from starts behind it: the run would stop here"
+        steps.append(Step(stage, depends, state, why))
+    return steps
+
+
+def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
+    """The plan as a person reads it."""
+    pipeline = loaded.pipeline
+    table = [("stage", "cache", "depends on")]
+    for step in steps:
+        depends = ", ".join(step.depends) or _source(step.stage, pipeline)
+        table.append(
+            (step.stage.name, step.state, depends + (f" ({step.why})" if step.why else ""))
+        )
+    widths = [max(len(row[i]) for row in table) for i in range(2)]
+    rows = [f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}".rstrip() for a, b, c in table]
+    sections: list[Callable[[Pipeline], Iterator[str]]] = [_trains, _sparsity, _gates]
+    said = [line for section in sections for line in section(pipeline)]
+    notes = [f"note: {note}" for note in loaded.notes]
+    return [f"{loaded.path}: {pipeline.name} (cache {cache})", *rows, *said, *notes]
+
+
+def _probe(stage: Stage, pipeline: Pipeline, cache: Path) -> tuple[str | None, str]:
+    """What the stage reads from outside, as far as it is known without reading it."""
+    if not stage.probe:
+        return "", ""
+    section = getattr(pipeline, stage.name)
+    try:
+        source = function_of(stage.probe)(section, cache, hash_new=False)
+    except DataError as error:
+        return None, error.problems[0]
+    return source, "" if source is not None else "new or changed files, or not fetched yet"
+
+
+def _source(stage: Stage, pipeline: Pipeline) -> str:
+    """What a stage without predecessors starts from."""
+    data, backbone = pipeline.data, pipeline.backbone
+    if stage.name == "data":
+        return data.download.url if data.download else str(data.path)
+    if stage.name == "backbone":
+        return f"{backbone.name} {backbone.alpha:g}, weights: {backbone.weights}"
+    return ""
+
+
+def _trains(pipeline: Pipeline) -> Iterator[str]:
+    names = [block.name for block in blocks_of(pipeline)]
+    told = [("finetune", True), ("prune", pipeline.prune is not None)]
+    told += [("quantize", pipeline.quantize is not None and pipeline.quantize.recipe == "qat")]
+    said = []
+    for stage, on in told:
+        first = first_trained(pipeline, stage) if on else None  # type: ignore[arg-type]
+        if first is not None:
+            count = len(names) - first
+            said.append(f"{stage} from {names[first]} up, {count} of {len(names)} blocks")
+        elif on:
+            said.append(f"{stage} the head only")
+    yield f"trains: {'; '.join(said)}"
+
+
+def _sparsity(pipeline: Pipeline) -> Iterator[str]:
+    layers = planned_sparsity(pipeline)
+    if pipeline.prune is None or not layers:
+        return
+    total, _ = part(pipeline, first_trained(pipeline, "prune"))
+    how = {"lamp": "by LAMP score, on average", "uniform": "the same in each"}
+    yield (
+        f"sparsity: {pipeline.prune.sparsity:.0%} of {total:,} prunable weights: "
+        f"{layers[0].share:.0%} in the {len(layers)} layers that train "
+        f"({how[pipeline.prune.allocation]})"
+    )
+    width = max(len(row.layer) for row in layers)
+    for row in layers:
+        yield f"  {row.layer.ljust(width)}  {row.size:>9,}  {row.share:.0%}"
+
+
+def _gates(pipeline: Pipeline) -> Iterator[str]:
+    if pipeline.evaluate is None:
+        return
+    gates = pipeline.evaluate.gates.model_dump(exclude_none=True)
+    if gates:
+        yield f"gates: {', '.join(f'{name} {limit:g}' for name, limit in gates.items())}"

@@ -1,0 +1,72 @@
+"""The process around a stage: where its output goes, and how it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def output_to(log: Path) -> Iterator[None]:
+    """Send file descriptors 1 and 2 to the end of a file: TensorFlow writes there from C++, past
+    ``sys.stdout``, and so do the processes that a stage starts."""
+    _flush()
+    saved = os.dup(1), os.dup(2)
+    try:
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            try:
+                yield
+            finally:
+                _flush()
+                os.dup2(saved[0], 1)
+                os.dup2(saved[1], 2)
+    finally:
+        for descriptor in saved:
+            os.close(descriptor)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+class Stop:
+    """Whether the user, or the system, has asked the run to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.cleaning = False  # from here on another Ctrl-C must not break the cleaning up
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        if not self.cleaning:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Let Ctrl-C, SIGTERM and a closed terminal all raise KeyboardInterrupt.
+
+    ``asked`` stays true even if a library turns the exception into one of its own.
+    """
+    stop, before = Stop(), {}
+    if threading.current_thread() is threading.main_thread():  # only there can signals be handled
+        for number in _STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a job in the background
+                before[number] = signal.signal(number, stop)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,128 @@
+"""The run directory: one place with everything that a run was given, did and found.
+
+``runs/<pipeline>-<utc>-<key8>/`` holds ``pipeline.yaml`` as it was given, ``resolved.json``,
+``lock``, ``events.jsonl``, a folder a stage (outputs, ``stage.json``, ``log.txt``), the report, the
+drops, and ``run.json``, the result. ``runs/latest`` points to the newest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from tfedge.core.artifact import sha256_json, write_atomic, write_json
+from tfedge.core.cache import RECORD, Entry, try_lock
+from tfedge.errors import ArtifactError
+
+LOCK, EVENTS, RESULT, LOG = "lock", "events.jsonl", "run.json", "log.txt"
+
+
+class RunDir:
+    """A locked run directory. Use as a context manager: leaving it releases the lock."""
+
+    def __init__(self, path: Path) -> None:
+        """Lock an existing folder; ArtifactError when another run is in it."""
+        self.path = path.resolve()
+        handle = try_lock(path / LOCK)
+        if handle is None:
+            pid = (path / LOCK).read_text(encoding="utf-8", errors="replace").strip()
+            what = f"another run is in this directory (process {pid or 'unknown'})"
+            raise ArtifactError(path, what, "wait until it ends, or give another --run-dir")
+        self._lock = handle
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
+
+    def __enter__(self) -> RunDir:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._lock)
+
+    def write_inputs(self, text: str, resolved: dict[str, Any]) -> None:
+        """Keep the pipeline file as it was given, and what it came to with all defaults."""
+        write_atomic(self.path / "pipeline.yaml", text.encode())
+        write_json(self.path / "resolved.json", resolved)
+
+    def stage(self, name: str) -> Path:
+        """A stage's folder, made when it is not there."""
+        folder = self.path / name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def link(self, entry: Entry, cache: str) -> None:
+        """Put a sealed entry's files into its stage's folder: as hard links, else as copies."""
+        folder = self.stage(entry.record["name"])
+        for name in entry.record["outputs"]:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            try:
+                os.link(entry.file(name), target)
+            except OSError:  # another disk, or one without hard links
+                shutil.copyfile(entry.file(name), target)
+        write_json(folder / RECORD, {**entry.record, "cache": cache})
+
+    def take(self, filled: Path, record: dict[str, Any]) -> Entry:
+        """Move the outputs of a stage that is never cached into its folder."""
+        folder = self.stage(record["name"])
+        for name in record["outputs"]:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(filled / name, target)
+        write_json(folder / RECORD, {**record, "cache": "none"})
+        return Entry(folder, record)
+
+
+def create(runs: Path, pipeline: str, resolved: dict[str, Any]) -> RunDir:
+    """A new run directory below ``runs``, which ``runs/latest`` points to from now on."""
+    runs.mkdir(parents=True, exist_ok=True)
+    utc = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    stem = f"{pipeline}-{utc}-{sha256_json(resolved)[:8]}"
+    number = 1
+    while True:
+        path = runs / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            path.mkdir()
+            break
+        except FileExistsError:  # a second run within this second
+            number += 1
+    run = RunDir(path)
+    _point_latest(runs, path.name)
+    return run
+
+
+def reuse(path: Path, stages: Iterable[str]) -> RunDir:
+    """The run directory at ``path``, made when it is not there, without what a run left in it.
+
+    ArtifactError when another run is in it, or when it holds something else than a run.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    names = {item.name for item in path.iterdir()}
+    if names - {LOCK} and not {LOCK, "resolved.json"} <= names:
+        hint = "give an empty or a new folder, or that of an earlier run"
+        raise ArtifactError(path, "is not empty, and no run directory", hint)
+    run = RunDir(path)
+    for name in (*stages, "drops"):
+        shutil.rmtree(path / name, ignore_errors=True)
+    for name in (RESULT, EVENTS, "report.md"):
+        (path / name).unlink(missing_ok=True)
+    return run
+
+
+def _point_latest(runs: Path, name: str) -> None:
+    """Let ``runs/latest`` point to the run, in one step: nobody finds it missing."""
+    fresh = runs / f".latest-{os.getpid()}"
+    with suppress(FileNotFoundError):
+        fresh.unlink()
+    fresh.symlink_to(name, target_is_directory=True)
+    try:
+        fresh.replace(runs / "latest")
+    except IsADirectoryError:
+        fresh.unlink()
+        what = "is a folder, but must be the link to the newest run"
+        raise ArtifactError(runs / "latest", what, "rename the folder") from None

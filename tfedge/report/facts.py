@@ -1,0 +1,155 @@
+"""What a run left behind, read from its stages' folders; None for what was not run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfedge.bench.compare import compare, differences
+from tfedge.bench.result import Result
+from tfedge.errors import ArtifactError
+from tfedge.report.markup import milliseconds, percent, size_text
+
+
+@dataclass(frozen=True)
+class Facts:
+    """``result`` is run.json; the others are the files of the stages, by their names."""
+
+    run_dir: Path
+    result: Mapping[str, Any]
+    index: Mapping[str, Any] | None
+    audit: Mapping[str, Any] | None
+    base: Mapping[str, Any] | None
+    history: Mapping[str, Any] | None
+    pruning: list[Mapping[str, Any]] | None  # prune/history.json
+    sparsity: Mapping[str, Any] | None
+    quantize: Mapping[str, Any] | None
+    model: Mapping[str, Any] | None
+    float_bytes: int | None
+    metrics: Mapping[str, Any] | None
+    benchmark: tuple[Result, ...]
+
+    @property
+    def shipped(self) -> str:
+        """``int8`` or ``float``: the kind of model.tflite."""
+        return "int8" if self.model and self.model["recipe"] in ("qat", "ptq") else "float"
+
+    @property
+    def threads(self) -> list[int]:
+        """The numbers of threads measured, in their order."""
+        return list(dict.fromkeys(result.threads for result in self.benchmark))
+
+    def latency(self, model: str, threads: int) -> Result | None:
+        chosen = [r for r in self.benchmark if (r.model, r.threads) == (model, threads)]
+        return chosen[0] if chosen else None
+
+
+def gather(run_dir: Path, result: Mapping[str, Any]) -> Facts:
+    """Read the run. ArtifactError for a file that is there and is not what it must be."""
+    plain = run_dir / "convert" / "float.tflite"
+    path = run_dir / "benchmark" / "benchmark.json"
+    try:
+        benchmark = tuple(Result.from_json(row) for row in _json(path) or [])
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(path, f"no list of measurements: {error!r}") from error
+    return Facts(
+        run_dir=run_dir,
+        result=result,
+        index=_json(run_dir / "data" / "index.json"),
+        audit=_json(run_dir / "data" / "audit.json"),
+        base=_json(run_dir / "backbone" / "base.json"),
+        history=_json(run_dir / "finetune" / "history.json"),
+        pruning=_json(run_dir / "prune" / "history.json"),
+        sparsity=_json(run_dir / "prune" / "sparsity.json"),
+        quantize=_json(run_dir / "quantize" / "quantize.json"),
+        model=_json(run_dir / "convert" / "model.json"),
+        float_bytes=plain.stat().st_size if plain.is_file() else None,
+        metrics=_json(run_dir / "evaluate" / "metrics.json"),
+        benchmark=benchmark,
+    )
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(path, f"can't be read: {error}") from error
+
+
+def warnings(facts: Facts) -> list[str]:
+    """What a reader of the numbers must know, the pictures' warnings left to the report."""
+    found = list(facts.metrics["warnings"]) if facts.metrics else []
+    for result in facts.benchmark:
+        what = f"latency of {result.model} on {threads_text(result.threads)} is unstable"
+        found += [f"{what}: {reason}" for reason in result.unstable]
+    return found
+
+
+Row = tuple[str, str, str, str]  # what, float, int8, remark
+
+
+def comparison(facts: Facts, interval: bool) -> list[Row]:
+    """Float against int8; the column of what was not made or measured is empty.
+
+    ``interval`` adds the 95 % confidence interval to top-1.
+    """
+    rows = [*_accuracy(facts, interval), *_size(facts)]
+    rows += [_latency(facts, threads) for threads in facts.threads]
+    if facts.model and facts.model["sparsity"] is not None:
+        share = percent(facts.model["sparsity"])
+        rows.append(_shipped(facts, "zeros", share, "of all prunable weights, in the file"))
+    return rows
+
+
+def _shipped(facts: Facts, what: str, value: str, remark: str = "") -> Row:
+    """A row with a value for the shipped model only."""
+    return (what, value, "", remark) if facts.shipped == "float" else (what, "", value, remark)
+
+
+def _accuracy(facts: Facts, interval: bool) -> list[Row]:
+    metrics = facts.metrics
+    if not metrics:
+        return []
+    models = [metrics.get("float"), metrics.get("int8")]
+    top1 = [_top1(model, interval) if model else "" for model in models]
+    recall = [percent(model["recall_macro"]) if model else "" for model in models]
+    rows = [
+        ("top-1", top1[0], top1[1], f"{metrics['n']} {metrics['split']} pictures"),
+        ("macro recall", recall[0], recall[1], ""),
+    ]
+    if "agreement" in metrics:
+        rows.append(("same answer as float", "", percent(metrics["agreement"]), ""))
+    return rows
+
+
+def _top1(metrics: Mapping[str, Any], interval: bool) -> str:
+    if not interval:
+        return percent(metrics["top1"])
+    low, high = metrics["top1_ci95"]
+    return f"{percent(metrics['top1'])} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _size(facts: Facts) -> list[Row]:
+    if not facts.model:
+        return []
+    size, plain = facts.model["bytes"], facts.float_bytes
+    if facts.shipped == "float" or not plain:
+        return [_shipped(facts, "size", size_text(size))]
+    return [("size", size_text(plain), size_text(size), f"{size / plain:.2f} of float")]
+
+
+def _latency(facts: Facts, threads: int) -> Row:
+    plain, int8 = facts.latency("float", threads), facts.latency("int8", threads)
+    texts = [milliseconds(result) if result else "" for result in (plain, int8)]
+    both = plain is not None and int8 is not None and not differences(plain, int8)
+    remark = str(compare(plain, int8)) if both and plain and int8 else ""
+    return f"latency, {threads_text(threads)}", texts[0], texts[1], remark
+
+
+def threads_text(threads: int) -> str:
+    return f"{threads} thread{'' if threads == 1 else 's'}"

@@ -1,0 +1,206 @@
+"""report.md: everything a run found out, section by section, also when it failed half-way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tfedge.errors import ArtifactError
+from tfedge.report.evaluation import calibration, classes, confusion, worst
+from tfedge.report.facts import Facts, comparison, gather, threads_text, warnings
+from tfedge.report.layers import sparsity
+from tfedge.report.markup import NOT_RUN, cell, milliseconds, size_text, table
+from tfedge.report.pictures import pictures
+
+NAME = "report.md"
+
+
+def write(run_dir: Path, result: Mapping[str, Any]) -> Path:
+    """Write report.md from ``result`` (run.json) and the stages' folders, and return its path."""
+    facts = gather(run_dir, result)
+    sections: list[tuple[str, Callable[[Facts], list[str]]]] = [
+        ("Result", _result),
+        ("Classes", classes),
+        ("Confusion", confusion),
+        ("Calibration", calibration),
+        ("Worst pictures", worst),
+        ("Sparsity", sparsity),
+        ("Training", _training),
+        ("Data", pictures),
+        ("Backbone and weights", _backbone),
+        ("Benchmark", _benchmark),
+        ("Stages", _stages),
+        ("Versions", _versions),
+        ("How to do it again", _again),
+    ]
+    lines = [*_head(facts), *_problem(facts)]
+    for title, section in sections:
+        lines += ["", f"## {title}", "", *section(facts)]
+    path, temporary = run_dir / NAME, run_dir / f".{NAME}.tmp"
+    try:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise ArtifactError(path, f"can't be written: {error.strerror}") from error
+    return path
+
+
+def _head(facts: Facts) -> list[str]:
+    result = facts.result
+    return [
+        f"# {cell(result['pipeline'])}",
+        "",
+        f"Run `{facts.run_dir.name}`: **{cell(result['status'])}** in "
+        f"{float(result.get('seconds') or 0):.0f} s.",
+    ]
+
+
+def _problem(facts: Facts) -> list[str]:
+    """Why a run ended before its end: ``error`` of run.json, {stage, message, hint}."""
+    error = facts.result.get("error")
+    if not error:
+        return []
+    where = f" in stage `{error['stage']}`" if error.get("stage") else ""
+    hint = ["", f"Way out: {cell(error['hint'])}"] if error.get("hint") else []
+    return ["", f"It stopped{where}:", "", *_code(error["message"]), *hint]
+
+
+def _code(text: str) -> list[str]:
+    return ["```", *text.replace("```", "'''").splitlines(), "```"]
+
+
+def _result(facts: Facts) -> list[str]:
+    rows = comparison(facts, interval=True)
+    lines = table(["", "float", "int8", ""], rows) if rows else list(NOT_RUN)
+    if rows and facts.metrics:
+        lines += ["", "In brackets: 95 % confidence interval (Wilson)."]
+    if facts.model:
+        given, taken = facts.model["input"], facts.model["output"]
+        lines += [
+            "",
+            f"Shipped: {facts.shipped}, recipe {cell(facts.model['recipe'])}, "
+            f"`{given['dtype']}` {given['shape']} in, `{taken['dtype']}` {taken['shape']} out, "
+            f"{facts.model['float_tensors']} float tensors, SHA-256 `{facts.model['sha256']}`.",
+        ]
+    found = warnings(facts)
+    return [*lines, *([""] if found else []), *(f"- warning: {cell(w)}" for w in found)]
+
+
+def _training(facts: Facts) -> list[str]:
+    parts = [
+        ("Head", (facts.history or {}).get("head")),
+        ("Top blocks", (facts.history or {}).get("blocks")),
+        ("Pruning", facts.pruning),
+        ("Quantization-aware training", (facts.quantize or {}).get("history")),
+    ]
+    lines: list[str] = []
+    for title, rows in parts:
+        if rows:
+            keys = list(rows[0])
+            shown = [[_figure(row.get(key)) for key in keys] for row in rows]
+            lines += ["", f"### {title}", "", *table([k.replace("_", " ") for k in keys], shown)]
+    if not lines:
+        return NOT_RUN
+    return [*lines[1:], "", *_chose(facts)]
+
+
+def _figure(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return cell(value)
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
+
+
+def _chose(facts: Facts) -> list[str]:
+    if not facts.history:
+        return []
+    split, best = facts.history["chose_weights_on"], facts.history["best_epoch"]
+    same = facts.metrics and facts.metrics["chose_weights"]
+    return [
+        f"What chose the weights: the lowest loss on the {cell(split)} pictures (epoch {best:.0f})."
+        + (" **The accuracy above was measured on the same pictures.**" if same else "")
+    ]
+
+
+def _backbone(facts: Facts) -> list[str]:
+    if not facts.base:
+        return NOT_RUN
+    base, weights = facts.base, facts.base["weights"]
+    digest = f", SHA-256 `{weights['sha256']}`" if weights["sha256"] else ""
+    return [
+        f"{cell(base['name'])}, alpha {base['alpha']:g}, {base['image_size']} pixels a side; "
+        f"weights from {cell(weights['source'])}: {cell(weights['detail'])}{digest}. "
+        f"Licence: {cell(weights['licence'] or 'not known')}."
+    ]
+
+
+def _benchmark(facts: Facts) -> list[str]:
+    if not facts.benchmark:
+        return NOT_RUN
+    host = facts.benchmark[0].host
+    rows = [
+        [
+            r.model,
+            f"{r.runtime} {r.runtime_version}",
+            threads_text(r.threads),
+            milliseconds(r),
+            f"{r.summary.p90 / 1e6:.2f}" if r.summary.p90 else None,
+            f"{sum(p.load_ns for p in r.processes) / len(r.processes) / 1e6:.0f}",
+            size_text(r.peak_bytes) if r.peak_bytes else None,
+            f"{r.summary.n} in {len(r.processes)}",
+            "unstable" if r.unstable else "steady",
+        ]
+        for r in facts.benchmark
+    ]
+    head = ["model", "runtime", "threads", "median ± MAD", "p90 ms", "load ms", "peak memory"]
+    governor = f", governor {host.governor}" if host.governor else ""
+    unstable = [
+        f"- {r.model}, {threads_text(r.threads)}: {reason}"
+        for r in facts.benchmark
+        for reason in r.unstable
+    ]
+    return [
+        f"{cell(host.cpu)} ({host.machine}), {host.cores} cores{governor}, {cell(host.system)}, "
+        f"Python {host.python}. Random pixels; peak memory is the process's after its imports.",
+        "",
+        *table([*head, "samples, processes", ""], rows),
+        *(["", *unstable] if unstable else []),
+    ]
+
+
+def _stages(facts: Facts) -> list[str]:
+    stages = facts.result.get("stages") or []
+    if not stages:
+        return NOT_RUN
+    rows = [
+        [s["name"], f"`{s['key'][:12]}`", s["cache"], f"{float(s['seconds']):.1f}"] for s in stages
+    ]
+    return table(["stage", "key", "cache", "seconds"], rows)
+
+
+def _versions(facts: Facts) -> list[str]:
+    found = facts.result.get("versions") or {}
+    return table(["", "version"], sorted(found.items())) if found else ["Not known."]
+
+
+def _again(facts: Facts) -> list[str]:
+    names = [path.name for path in facts.run_dir.glob("*.yaml")]
+    # Paths in the file as given are relative to where it lay; in the resolved one they are whole.
+    names.sort(key=lambda name: ("resolved" not in name, name))
+    lines = [f"    tfedge run {facts.run_dir.name}/{name}" for name in names[:1]]
+    data = facts.result.get("data") or {}
+    said = {
+        "pictures": data.get("digest"),
+        "weights": facts.base and facts.base["weights"]["sha256"],
+        "model.tflite": facts.model and facts.model["sha256"],
+    }
+    digests = {name: digest for name, digest in said.items() if digest}
+    return [
+        *lines,
+        *([""] if lines else []),
+        "The same file comes out, byte for byte, from the same versions on the same machine, given "
+        "these digests:",
+        "",
+        *_code(json.dumps(digests, indent=1)),
+    ]

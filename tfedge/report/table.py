@@ -1,0 +1,71 @@
+"""The table that a person sees when a run has ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+from tfedge.report.facts import Facts, comparison, gather, warnings
+
+WIDTH = 100
+
+
+def summary(result: Mapping[str, Any], run_dir: Path) -> str:
+    """Float against int8 and where the drop and the report lie; lines of at most 100 columns.
+
+    (A path is never cut, however long.) ``result`` is run.json; what was not run is left out.
+    """
+    facts = gather(run_dir, result)
+    blocks = [_headline(facts), _columns(facts), _warnings(facts), _places(facts)]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _headline(facts: Facts) -> list[str]:
+    result = facts.result
+    seconds = float(result.get("seconds") or 0)
+    stages = result.get("stages") or []
+    hits = sum(stage.get("cache") == "hit" for stage in stages)
+    cached = f", {hits} of {len(stages)} stages from the cache" if hits else ""
+    return [f"{result['pipeline']}: {result['status']} in {seconds:.0f} s{cached}"]
+
+
+def _columns(facts: Facts) -> list[str]:
+    rows: list[tuple[str, ...]] = [*comparison(facts, interval=False)]
+    if not rows:
+        return []
+    table = [("", "float", "int8", ""), *rows]
+    if facts.shipped == "float":
+        table = [(name, plain, note) for name, plain, _, note in table]
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
+    lines = []
+    for row in table:
+        cells = [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:], strict=True)]
+        lines.append("   ".join([row[0].ljust(widths[0]), *cells, row[-1]]).rstrip())
+    return lines
+
+
+def _warnings(facts: Facts) -> list[str]:
+    return [
+        line
+        for warning in warnings(facts)
+        for line in wrap(f"warning: {warning}", WIDTH, subsequent_indent=" " * 9)
+    ]
+
+
+def _places(facts: Facts) -> list[str]:
+    places = [
+        (f"drop ({drop['target']})", facts.run_dir / drop["path"])
+        for drop in facts.result.get("drops") or []
+    ]
+    if (facts.run_dir / "report.md").is_file():
+        places.append(("report", facts.run_dir / "report.md"))
+    width = max((len(name) for name, _ in places), default=0)
+    return [f"{name.ljust(width)}   {_short(path)}" for name, path in places]
+
+
+def _short(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)
