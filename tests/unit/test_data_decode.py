@@ -183,6 +183,15 @@ def test_big_jpegs_are_decoded_small_first_without_changing_much() -> None:
     assert np.abs(got - full).mean() < 1.0 and np.abs(got - full).max() <= 6
 
 
+def test_big_jpegs_are_decoded_at_the_smallest_scale_that_leaves_twice_the_size() -> None:
+    data = encoded(noise(1, 800, 800), "JPEG")
+    half = Image.open(BytesIO(data))
+    half.draft(None, (400, 400))
+    assert half.size == (400, 400)
+    expected = half.resize((200, 200), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(decode(data, 200, "crop"), np.asarray(expected))
+
+
 def test_jpegs_below_four_times_the_size_are_not_touched_by_draft() -> None:
     image = noise(1, 399, 399)
     data = encoded(image, "JPEG")

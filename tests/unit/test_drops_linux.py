@@ -234,6 +234,13 @@ def test_check_finds_a_model_that_answers_otherwise(drop: Path) -> None:
     assert "1 failed" in done.stdout
 
 
+def test_check_finds_scores_that_are_far_off_though_the_answer_is_the_same(drop: Path) -> None:
+    (drop / "golden" / "001.output.bin").write_bytes(bytes([0, 180, 76]))
+    done = classify(drop, "--check")
+    assert done.returncode == 1
+    assert "golden/001.input.bin: differs by 0.2" in done.stdout
+
+
 def test_check_lets_rounding_pass(drop: Path) -> None:
     path = drop / "golden" / "000.output.bin"
     scores = np.frombuffer(path.read_bytes(), np.uint8).astype(int)

@@ -50,6 +50,7 @@ def test_classes_without_pictures_or_answers_are_undefined_not_zero() -> None:
     assert (dog["precision"], dog["recall"]) == (None, 0.0)
     assert (owl["precision"], owl["recall"], owl["f1"], owl["support"]) == (None, None, None, 0)
     assert found["recall_macro"] == 0.5, "the mean is over the two classes that have pictures"
+    assert found["precision_macro"] == 0.25
 
 
 def test_ties_go_to_the_first_class() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from color_helpers import FLOAT, Run, make_run
 
+from tfedge.config.load import load
 from tfedge.drops import linux
 from tfedge.errors import ArtifactError
 from tfedge.report import markdown
@@ -39,10 +40,11 @@ def finished(tmp: Path, **options: object) -> tuple[Run, dict]:
     for name, file in (("evaluate", "metrics"), ("benchmark", "benchmark"), ("package", "drops")):
         STAGES[name].run(run.context(name))
         run.inputs[f"{name}/{file}.json"] = run.folder / name / f"{file}.json"
-    (run.folder / "pipeline.yaml").write_text("name: color\n")
+    resolved = run.pipeline.model_dump(mode="json", exclude_none=True)
+    (run.folder / "resolved.json").write_text(json.dumps(resolved))
     metrics, index = run.json("evaluate/metrics.json"), run.json("data/index.json")
     result = {
-        "status": "done",
+        "status": "ok",
         "pipeline": "color",
         "seconds": 12.3,
         "stages": [
@@ -80,6 +82,7 @@ def test_report_has_every_section_filled(whole: tuple[Run, dict]) -> None:
     assert f"| top-1 | {top1} | {top1} | 12 val pictures |" in found["Result"]
     assert "| same answer as float |  | 100.0 % |" in found["Result"]
     assert "× as fast" in found["Result"] or "not significant" in found["Result"]
+    assert "| zeros |  | 50.0 % |" in found["Result"]
     assert "0 float tensors" in found["Result"]
     assert "also chose the weights" in found["Result"]
     assert "| red | 100.0 % | 50.0 % | 66.7 % | 4 |" in found["Classes"]
@@ -98,7 +101,8 @@ def test_report_has_every_section_filled(whole: tuple[Run, dict]) -> None:
     assert "20 in 2" in found["Benchmark"]
     assert "| convert | `fedcba987654` | miss | 3.0 |" in found["Stages"]
     assert "| tensorflow | 2.21.0 |" in found["Versions"]
-    assert "pipeline.yaml" in found["How to do it again"]
+    assert "tfedge run color-1/resolved.json" in found["How to do it again"]
+    assert load(run.folder / "resolved.json").pipeline == run.pipeline
     assert result["data"]["digest"] in found["How to do it again"]
 
 
@@ -160,7 +164,7 @@ def test_summary_is_the_table_of_the_issue(whole: tuple[Run, dict]) -> None:
     markdown.write(run.folder, result)
     text = summary(result, run.folder)
     lines = text.splitlines()
-    assert lines[0] == "color: done in 12 s, 1 of 2 stages from the cache"
+    assert lines[0] == "color: ok in 12 s, 1 of 2 stages from the cache"
     rows = {line.split("  ")[0]: line for line in lines}
     assert rows["top-1"].split()[1:5] == ["83.3", "%", "83.3", "%"]
     assert "12 val pictures" in rows["top-1"]
@@ -212,7 +216,7 @@ def test_audit_findings_are_listed(tmp_path: Path) -> None:
         "imbalance": 12.0,
     }
     (run.folder / "data" / "audit.json").write_text(json.dumps(audit))
-    result = {"status": "done", "pipeline": "color", "seconds": 1}
+    result = {"status": "ok", "pipeline": "color", "seconds": 1}
     data = sections(markdown.write(run.folder, result).read_text("utf-8"))["Data"]
     assert "25 pictures left out as bad" in data
     assert "- left out: 0.jpg (empty file)" in data
@@ -225,5 +229,5 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run.folder / "convert" / "model.json").write_text("{")
     with pytest.raises(ArtifactError, match=r"model\.json: can't be read"):
-        markdown.write(run.folder, {"status": "done", "pipeline": "color", "seconds": 1})
+        markdown.write(run.folder, {"status": "ok", "pipeline": "color", "seconds": 1})
     assert not (run.folder / "report.md").exists()

@@ -93,7 +93,7 @@ def test_float16_kernels_are_read_through_dequantize() -> None:
 def test_zero_means_the_zero_point() -> None:
     def shift(model: schema.ModelT) -> None:
         graph = model.subgraphs[0]
-        tensor = next(t for t in graph.tensors if b"point/Conv2D" in t.name)
+        tensor = next(t for t in graph.tensors if t.name == b"model/point/Conv2D")
         buffer = model.buffers[tensor.buffer]
         buffer.data = (np.asarray(buffer.data, np.uint8).view(np.int8) + 3).view(np.uint8)
         tensor.quantization.zeroPoint = [3] * len(tensor.quantization.scale)

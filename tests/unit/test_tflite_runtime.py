@@ -11,7 +11,7 @@ import pytest
 from color_helpers import FLOAT, INT8, pixels
 
 from tfedge.errors import ArtifactError, UnsupportedModel
-from tfedge.tflite.runtime import FakeRuntime, LiteRT, Port, predict, run, runtime_version
+from tfedge.tflite.runtime import FakeRuntime, LiteRT, Pool, Port, predict, run, runtime_version
 
 WIDE = Path(__file__).parent / "data" / "color_wide.tflite"
 
@@ -59,6 +59,16 @@ def test_order_is_kept_whatever_the_workers_do() -> None:
     assert [r.threads for r in seen] == [1] * 4
     assert sum(r.calls for r in seen) == 100
     assert sum(r.calls > 0 for r in seen) > 1
+
+
+def test_a_pool_loads_once_and_serves_many_portions() -> None:
+    seen: list[FakeRuntime] = []
+    pool = Pool(b"", workers=2, load=fake(lambda b: [b + 1], seen=seen))
+    for start in range(0, 30, 10):
+        x = np.arange(start, start + 10, dtype=np.float32).reshape(5, 2)
+        assert np.array_equal(pool.run(x)[0], x + 1)
+    assert pool.run(np.zeros((0, 2), np.float32))[0].shape == (0, 2)
+    assert len(seen) == 2
 
 
 def test_workers_agree_with_one() -> None:

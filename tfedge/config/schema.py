@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, Stri
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Sha256 = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -106,7 +107,8 @@ class Prune(Training):
     also: tuple[Literal["first", "depthwise", "head"], ...] = ()  # left dense unless named here
     unfreeze: Unfreeze = "auto"  # the part that trains, and so carries the zeros
     learning_rate: Positive = 3e-4
-    teacher: Fraction = 0.7  # weight of the float model's soft labels in the loss
+    teacher: Fraction = 0.7  # share of the float model's soft labels in the targets
+    hints: NotNegative = 1.0  # weight of matching the float model's features; 0: off
 
 
 class Quantize(Training):
@@ -114,6 +116,7 @@ class Quantize(Training):
     unfreeze: Unfreeze = "auto"  # the part that QAT trains
     learning_rate: Positive = 1e-4
     teacher: Fraction = 0.7
+    hints: NotNegative = 1.0
     representative: Count = 128  # training pictures that calibrate the ranges
 
 

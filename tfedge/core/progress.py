@@ -41,6 +41,7 @@ class Reporter:
         self._lock = threading.RLock()
         self._drawn = 0  # columns of the live line
         self._head = ""
+        self._titled = False  # whether the stage's name stands above its notes
         self._stage = ""
         self._what = ""
         self._since = (0.0, 0)  # when `what` began, and with how much done
@@ -53,12 +54,12 @@ class Reporter:
     def start(self, stage: str, number: int, total: int) -> None:
         """A stage begins."""
         with self._lock:
-            self._stage, self._what = stage, ""
+            self._stage, self._what, self._titled = stage, "", False
             self._head = f"[{number}/{total}] {stage.ljust(_NAME)}"
             self._event("stage start", stage=stage)
             if self._live:
                 self._draw(self._head)
-            # Else its first line follows with the first progress, or its end.
+            # Else the first line comes with the first note, after some progress, or at the end.
             self._shown["screen"] = time.monotonic()
 
     def end(self, cache: str, seconds: float) -> None:
@@ -99,6 +100,9 @@ class Reporter:
         """One line that stays."""
         with self._lock:
             self._event("note", stage=self._stage, text=text)
+            if self._head and not self._titled:
+                self._line(self._head.rstrip())
+                self._titled = True
             for line in text.splitlines():
                 self._line(f"      {line}")
             if self._live and self._head:

@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tfedge.config.schema import Split
 from tfedge.data.index import shown
@@ -27,8 +28,8 @@ SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "va
 # Suffixes that say "picture". Those that can't be decoded are bad pictures, not ignored files.
 PICTURES = frozenset(
     [
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".gif"),
-        *(".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".ico"),
+        *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "dib", "webp", "gif"),
+        *("tif", "tiff", "heic", "heif", "avif", "jp2", "ico"),
     ]
 )
 _SPLITLIKE = frozenset(SPLIT_NAMES) | {"training", "testing", "eval", "evaluation", "dev"}
@@ -37,8 +38,7 @@ _DEPTH = 16  # folders below a class folder; deeper is a mistake or a loop
 Stamp = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One file. ``split`` is None where the content hash decides, ``stamp`` if there is no file."""
 
     path: str  # relative to the root, "/" between folders
@@ -160,8 +160,7 @@ class _Walk:
         for item in _scan(where):
             path = f"{folder}/{item.name}" if folder else item.name
             if not _is_folder(item):
-                is_picture = Path(item.name).suffix.lower() in PICTURES
-                (self.loose if is_picture else self.ignored).append(path)
+                (self.loose if _is_picture(item.name) else self.ignored).append(path)
             elif problem := label_problem(item.name):
                 self.problems.append(f"{shown(path)}: the class name {problem}")
             else:
@@ -170,7 +169,7 @@ class _Walk:
                     self._take(file, name, item.name, split)
 
     def _take(self, file: os.DirEntry[str], path: str, label: str, split: str | None) -> None:
-        if Path(file.name).suffix.lower() not in PICTURES:
+        if not _is_picture(file.name):
             self.ignored.append(path)
             return
         try:
@@ -196,6 +195,11 @@ class _Walk:
                 lines.append(f"{count} {what}: {', '.join(map(shown, sorted(paths)[:3]))}")
                 lines[-1] += ", …" * (len(paths) > 3)
         return lines
+
+
+def _is_picture(name: str) -> bool:
+    stem, _, suffix = name.rpartition(".")
+    return stem != "" and suffix.lower() in PICTURES
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:

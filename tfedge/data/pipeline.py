@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,6 +11,12 @@ from tfedge.config.schema import Augment
 from tfedge.data.augment import augment
 from tfedge.data.pictures import Pictures
 from tfedge.modeling.env import tf
+
+class Wanted(Protocol):
+    """Targets, looked up by numbers of pictures."""
+
+    def __getitem__(self, items: np.ndarray) -> tuple[np.ndarray, ...]: ...
+
 
 Item = tuple[int, int]  # row of the index, view: 0 is the picture as it is
 
@@ -79,21 +85,21 @@ class Stream:
         pictures: Pictures,
         rows: Sequence[int],
         settings: Augment | None,
-        targets: np.ndarray,
+        wanted: Wanted,
         weights: np.ndarray,
         batch_size: int,
         seed: int,
     ) -> None:
         self._pictures, self._rows, self._settings = pictures, np.asarray(rows), settings
-        self._targets, self._weights, self._seed = targets, weights, seed
+        self._wanted, self._weights, self._seed = wanted, weights, seed
         self.size = min(batch_size, len(rows))
         self.steps = -(-len(rows) // self.size)
 
-    def epoch(self, number: int) -> Iterator[tuple[Any, np.ndarray, np.ndarray]]:
+    def epoch(self, number: int) -> Iterator[tuple[Any, Any, np.ndarray]]:
         order = np.random.default_rng([self._seed, number]).permutation(len(self._rows))
         order = np.resize(order, self.steps * self.size)
         items = [(int(self._rows[i]), int(self._settings is not None)) for i in order]
         dataset = pixels(self._pictures, items, self._settings, self._seed, number)
         for step, batch in enumerate(dataset.batch(self.size)):
             chosen = order[step * self.size : (step + 1) * self.size]
-            yield tf.cast(batch, tf.float32), self._targets[chosen], self._weights[chosen]
+            yield tf.cast(batch, tf.float32), self._wanted[chosen], self._weights[chosen]

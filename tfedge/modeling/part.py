@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.config.schema import Training
+from tfedge.config.schema import Prune, Quantize, Training
 from tfedge.core.context import Context
 from tfedge.data.index import Index
 from tfedge.data.pictures import Pictures
@@ -138,12 +138,12 @@ class TopPart:
     def batches(
         self,
         settings: Training,
-        targets: np.ndarray,
+        wanted: training.Wanted,
         seed: int,
         what: str,
         gather: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> training.Batches:
-        """Training batches; ``targets`` [items, classes]. ``gather``: not the float activations."""
+        """Training batches. ``gather`` gives the inputs in place of the float activations."""
         samples = self._samples
         weights = training.class_weights(settings, samples.labels, len(samples.index.classes))
         if self.lower is None:
@@ -151,7 +151,7 @@ class TopPart:
                 samples.source.pictures,
                 samples.train_rows,
                 samples.ctx.pipeline.data.augment,
-                targets,
+                wanted,
                 weights,
                 settings.batch_size,
                 seed,
@@ -159,7 +159,7 @@ class TopPart:
         return training.Memory(
             gather or self.activations(samples.items, what),
             samples.choose,
-            targets,
+            wanted,
             weights,
             settings.batch_size,
             seed,
@@ -185,6 +185,52 @@ class Rows:
     def __iter__(self) -> Iterator[np.ndarray]:
         for position in range(len(self._activations)):
             yield self._activations(np.asarray([position]))[0]
+
+
+class Teacher:
+    """What the float model says of every training item, and learning from it."""
+
+    def __init__(self, samples: Samples) -> None:
+        with np.load(samples.ctx.inputs["finetune/teacher.npz"], allow_pickle=False) as said:
+            self._logits, self._features = said["logits"], said["features"]
+        self._samples = samples
+
+    def wanted(self, settings: Prune | Quantize) -> training.Wanted:
+        """The labels mixed with the teacher's scores, and its features if they serve as hints."""
+        samples = self._samples
+        hard = training.one_hot(
+            samples.labels, len(samples.index.classes), settings.label_smoothing
+        )
+        scores = training.mix(hard, self._logits, settings.teacher)
+        return training.Wanted(scores, self._features if settings.hints else None)
+
+    def train(
+        self,
+        model: Any,
+        batches: training.Batches,
+        settings: Prune | Quantize,
+        pool: str,
+        what: str,
+        before_step: Callable[[int], None],
+    ) -> training.History:
+        """Train a part whose layer ``pool`` gives the features before the head."""
+        loss: Callable[[Any, Any, Any], Any] = training.cross_entropy
+        if settings.hints:
+            # The layer's last node is the one inside this very part.
+            model = keras.Model(model.input, [model.get_layer(pool).get_output_at(-1), model.output])
+            power = float(np.mean(np.square(self._features, dtype=np.float32)))
+            loss = training.hinted(settings.hints, power)
+        return training.train(
+            model,
+            batches,
+            settings,
+            epochs=settings.epochs,
+            learning_rate=settings.learning_rate,
+            what=what,
+            progress=self._samples.ctx.progress,
+            loss=loss,
+            before_step=before_step,
+        )
 
 
 def score(logits: np.ndarray, labels: Sequence[int]) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from tfedge.errors import StageError
 from tfedge.modeling.env import keras, tf
 from tfedge.modeling.schedules import Rate, optimizer
 
-Batch = tuple[Any, np.ndarray, np.ndarray]  # inputs [B, …] float32, targets [B, …], weights [B]
+Batch = tuple[Any, Any, np.ndarray]  # inputs [B, …] float32, what is wanted, weights [B]
 History = list[dict[str, float]]
 
 
@@ -25,6 +26,23 @@ class Batches(Protocol):
     size: int  # pictures a batch
 
     def epoch(self, number: int) -> Iterator[Batch]: ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the model should say of each item.
+
+    ``scores`` [items, classes] float32 sum to 1. ``features`` [items, F] float16, or None, are what
+    a teacher's last layer before the head says.
+    """
+
+    scores: np.ndarray
+    features: np.ndarray | None = None
+
+    def __getitem__(self, items: np.ndarray) -> tuple[np.ndarray, ...]:
+        if self.features is None:
+            return (self.scores[items],)
+        return self.scores[items], self.features[items].astype(np.float32)
 
 
 class Memory:
@@ -39,14 +57,14 @@ class Memory:
         self,
         gather: Callable[[np.ndarray], np.ndarray],
         choose: Callable[[np.random.Generator], np.ndarray],
-        targets: np.ndarray,
+        wanted: Wanted,
         weights: np.ndarray,
         batch_size: int,
         seed: int,
     ) -> None:
-        """``targets`` [items, …] float32 and ``weights`` [items] float32 are looked up by item."""
+        """``wanted`` and ``weights`` [items] float32 are looked up by item."""
         self._gather, self._choose = gather, choose
-        self._targets, self._weights = targets, weights
+        self._wanted, self._weights = wanted, weights
         self._seed = seed
         self._count = len(choose(np.random.default_rng(seed)))
         self.size = min(batch_size, self._count)
@@ -58,10 +76,10 @@ class Memory:
         items = np.resize(items, self.steps * self.size)  # repeats from the beginning
         for first in range(0, len(items), self.size):
             batch = items[first : first + self.size]
-            yield self._gather(batch), self._targets[batch], self._weights[batch]
+            yield self._gather(batch), self._wanted[batch], self._weights[batch]
 
 
-def targets(labels: Sequence[int], classes: int, smoothing: float = 0.0) -> np.ndarray:
+def one_hot(labels: Sequence[int], classes: int, smoothing: float = 0.0) -> np.ndarray:
     """One-hot float32 [n, classes]; label smoothing as in Szegedy et al. 2016."""
     hard = np.eye(classes, dtype=np.float32)[np.asarray(labels)]
     return hard * np.float32(1 - smoothing) + np.float32(smoothing / classes)
@@ -88,9 +106,26 @@ def class_weights(training: Training, labels: Sequence[int], classes: int) -> np
 
 
 def cross_entropy(outputs: Any, wanted: Any, weights: Any) -> Any:
-    """Mean weighted cross-entropy of logits [B, classes] against soft targets."""
-    losses = tf.nn.softmax_cross_entropy_with_logits(labels=wanted, logits=outputs)
+    """Mean weighted cross-entropy of logits [B, classes] against ``wanted[0]``, soft targets."""
+    losses = tf.nn.softmax_cross_entropy_with_logits(labels=wanted[0], logits=outputs)
     return tf.reduce_mean(losses * weights)
+
+
+def hinted(share: float, power: float) -> Callable[[Any, Any, Any], Any]:
+    """Cross-entropy plus ``share`` of how far the features are from the teacher's.
+
+    For outputs (features, logits) and targets of both. The distance is the mean square over
+    ``power``, the teacher's own mean square, so that ``share`` means the same for any backbone
+    (Romero et al. 2015, "FitNets": hints from a teacher's inner layer). With few pictures and few
+    steps a thousand features say more than a handful of classes.
+    """
+
+    def loss(outputs: Any, wanted: Any, weights: Any) -> Any:
+        features, logits = outputs
+        distance = tf.reduce_mean(tf.square(features - wanted[1]), axis=-1) / power
+        return cross_entropy(logits, wanted, weights) + share * tf.reduce_mean(distance * weights)
+
+    return loss
 
 
 def train(
@@ -111,7 +146,7 @@ def train(
     """Train a model's trainable variables.
 
     Args:
-        loss: of (outputs, targets, weights).
+        loss: of (outputs, what is wanted, weights).
         before_step: called with the number of each step.
         validate: gives ``val_loss`` and more after each epoch. The weights of the epoch with the
             lowest one are put back at the end; ``patience`` epochs without a lower one stop it.

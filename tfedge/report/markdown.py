@@ -185,10 +185,9 @@ def _versions(facts: Facts) -> list[str]:
 
 
 def _again(facts: Facts) -> list[str]:
-    names = [path.name for path in facts.run_dir.glob("*.yaml")]
-    # Paths in the file as given are relative to where it lay; in the resolved one they are whole.
-    names.sort(key=lambda name: ("resolved" not in name, name))
-    lines = [f"    tfedge run {facts.run_dir.name}/{name}" for name in names[:1]]
+    # JSON is YAML, too; and its paths are whole, not relative to where the YAML once lay.
+    resolved = facts.run_dir / "resolved.json"
+    lines = [f"    tfedge run {facts.run_dir.name}/{resolved.name}"] if resolved.is_file() else []
     data = facts.result.get("data") or {}
     said = {
         "pictures": data.get("digest"),

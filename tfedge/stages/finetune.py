@@ -32,7 +32,7 @@ def run(ctx: Context) -> None:
     model = network.build(spec)
     base = network.load_weights(ctx.inputs["backbone/base.npz"])
     assign(model, network.fold(spec, base), skip=(HEAD,))
-    hard = training.targets(samples.labels, spec.classes, pipeline.finetune.label_smoothing)
+    hard = training.one_hot(samples.labels, spec.classes, pipeline.finetune.label_smoothing)
 
     top = TopPart(
         samples, model, network.boundary(spec, lowest(pipeline)) if cuts(pipeline) else ""
@@ -48,7 +48,12 @@ def run(ctx: Context) -> None:
 
     ctx.progress.note(f"float model: {_best(last)}")
     network.save_weights(ctx.out / "model.npz", weights_of(model))
-    np.savez(ctx.out / "teacher.npz", logits=top.logits(samples.items))
+    features = top.features(samples.items, POOL, "features")
+    np.savez(
+        ctx.out / "teacher.npz",
+        logits=top.logits(samples.items),
+        features=features(np.arange(len(features))).astype(np.float16),
+    )
     (ctx.out / "float.tflite").write_bytes(float_pixels(model, spec.size, softmax=True))
     (ctx.out / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
 
@@ -81,7 +86,7 @@ def _head(samples: Samples, top: TopPart, hard: np.ndarray) -> training.History:
     batches = training.Memory(
         features,
         samples.choose,
-        hard,
+        training.Wanted(hard),
         weights,
         settings.batch_size,
         samples.ctx.pipeline.seed,
@@ -110,7 +115,7 @@ def _blocks(samples: Samples, part: TopPart, hard: np.ndarray) -> training.Histo
     labels = samples.index.labels_of([row for row, _ in val_items])
     return training.train(
         part.model,
-        part.batches(settings, hard, samples.ctx.pipeline.seed, "activations"),
+        part.batches(settings, training.Wanted(hard), samples.ctx.pipeline.seed, "activations"),
         settings,
         epochs=settings.unfreeze_epochs,
         learning_rate=settings.unfreeze_learning_rate,

@@ -14,11 +14,11 @@ import numpy as np
 from tfedge.catalog.unfreeze import MAX_SHARE, block_name, first_trained, prunable
 from tfedge.core.context import Context
 from tfedge.errors import InvariantBroken, UnsupportedModel
-from tfedge.modeling import invariants, network, training
+from tfedge.modeling import invariants, network
 from tfedge.modeling.backbone import Weights, weights_of
 from tfedge.modeling.env import fresh
-from tfedge.modeling.network import HEAD, Spec
-from tfedge.modeling.part import Samples, TopPart
+from tfedge.modeling.network import HEAD, POOL, Spec
+from tfedge.modeling.part import Samples, Teacher, TopPart
 from tfedge.modeling.sparsity import Pruner, allocate
 
 
@@ -48,10 +48,8 @@ def run(ctx: Context) -> None:
 
     top = TopPart(samples, model, network.boundary(spec, first))
     network.inference_norm(model)
-    teacher = np.load(ctx.inputs["finetune/teacher.npz"], allow_pickle=False)["logits"]
-    hard = training.targets(samples.labels, spec.classes, settings.label_smoothing)
-    soft = training.mix(hard, teacher, settings.teacher)
-    batches = top.batches(settings, soft, pipeline.seed, "activations")
+    teacher = Teacher(samples)
+    batches = top.batches(settings, teacher.wanted(settings), pipeline.seed, "activations")
     pruner = Pruner(top.model, counts, settings, batches.steps * settings.epochs)
     ctx.progress.note(
         f"pruning {zeros:,} of {total:,} weights in the part from "
@@ -59,16 +57,7 @@ def run(ctx: Context) -> None:
         f"{min(c / kernels[n].size for n, c in counts.items()):.0%} to "
         f"{max(c / kernels[n].size for n, c in counts.items()):.0%} a layer"
     )
-    history = training.train(
-        pruner.model,
-        batches,
-        settings,
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        what="prune",
-        progress=ctx.progress,
-        before_step=pruner.before_step,
-    )
+    history = teacher.train(pruner.model, batches, settings, POOL, "prune", pruner.before_step)
     pruner.finish()
 
     after = weights_of(model)

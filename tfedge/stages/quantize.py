@@ -18,8 +18,8 @@ from tfedge.modeling import invariants, network, quantization, training
 from tfedge.modeling.env import fresh, tf
 from tfedge.modeling.export import freeze, save_graph, to_tflite
 from tfedge.modeling.features import Activations, digest, of_pixels
-from tfedge.modeling.network import Spec
-from tfedge.modeling.part import Samples, TopPart
+from tfedge.modeling.network import POOL, Spec
+from tfedge.modeling.part import Samples, Teacher, TopPart
 
 _BATCH = 32
 
@@ -62,28 +62,18 @@ def _qat(samples: Samples, spec: Spec, model: Any, rows: list[int]) -> tuple[Any
     lower, upper = network.cut(wrapped, layer, quantization.PREFIX) if layer else (None, wrapped)
     frozen = quantization.state(lower) if lower is not None else {}
     before = quantization.kernels(wrapped)
-    teacher = np.load(ctx.inputs["finetune/teacher.npz"], allow_pickle=False)["logits"]
-    hard = training.targets(samples.labels, spec.classes, settings.label_smoothing)
-    soft = training.mix(hard, teacher, settings.teacher)
+    teacher = Teacher(samples)
     # The float part serves only as a whole-network stand-in when nothing is frozen.
     batches = TopPart(samples, model, layer).batches(
         settings,
-        soft,
+        teacher.wanted(settings),
         ctx.pipeline.seed,
         "activations",
         gather=_int8_activations(samples, spec, lower) if lower is not None else None,
     )
     keep_zeros = _keep_zeros(wrapped, sparse)
-    history = training.train(
-        upper,
-        batches,
-        settings,
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        what="qat",
-        progress=ctx.progress,
-        before_step=keep_zeros,
-    )
+    pool = quantization.PREFIX + POOL
+    history = teacher.train(upper, batches, settings, pool, "qat", keep_zeros)
     keep_zeros(settings.epochs * batches.steps)
     if lower is not None:
         invariants.unchanged("frozen layers through QAT", frozen, quantization.state(lower))

@@ -155,6 +155,61 @@ class FakeRuntime:
         return list(self.function(*arrays))
 
 
+class Pool:
+    """Interpreters of one model with one thread each, loaded once and kept: for work in portions.
+
+    LiteRT releases the GIL while it runs, and interpreters share nothing: two workers on two
+    cores went through pictures 1.9 times as fast as one. A pool runs one thing at a time.
+    """
+
+    def __init__(self, model: ModelSource, workers: int | None = None, load: Loader = LiteRT):
+        """``workers`` None: one for each core.
+
+        Raises:
+            ArtifactError: the model can't be loaded.
+            UnsupportedModel: it has several inputs or a batch other than 1.
+        """
+        self._runtimes = [load(model, 1) for _ in range(workers or cores())]
+        self._input = _single_input(self._runtimes[0])
+        self._outputs = self._runtimes[0].outputs()
+
+    def run(
+        self,
+        pictures: Pictures,
+        *,
+        outputs: Sequence[int | str] | None = None,
+        raw: bool = False,
+        progress: Report | None = None,
+    ) -> list[np.ndarray]:
+        """The outputs for every picture. See the function :func:`run`."""
+        total, count = len(pictures), len(self._runtimes)
+        wanted = _select(self._outputs, outputs)
+        found = [_room(total, output, raw) for _, output in wanted]
+        source, lock, stop, done = enumerate(pictures), Lock(), Event(), [0] * count
+
+        def work(worker: int) -> None:
+            while not stop.is_set():
+                with lock:
+                    chunk = list(islice(source, _CHUNK))
+                if not chunk:
+                    return
+                for index, picture in chunk:
+                    values = self._runtimes[worker].invoke(_batched(picture, self._input, index))
+                    for room, (position, output) in zip(found, wanted, strict=True):
+                        value = values[position][0]
+                        room[index] = value if raw else output.real(value)
+                    done[worker] += 1
+
+        with ThreadPoolExecutor(count, thread_name_prefix="tflite") as pool:
+            try:
+                _watch([pool.submit(work, i) for i in range(count)], done, total, progress)
+            finally:
+                stop.set()  # an error or Ctrl-C: the others finish the pictures they hold
+        if sum(done) != total:
+            raise ValueError(f"{total} pictures were announced and {sum(done)} came")
+        return found
+
+
 def predict(
     model: ModelSource,
     pictures: Pictures,
@@ -181,10 +236,7 @@ def run(
     progress: Report | None = None,
     load: Loader = LiteRT,
 ) -> list[np.ndarray]:
-    """Run a one-input, batch-1 model over pictures: one single-threaded interpreter a core.
-
-    LiteRT releases the GIL while it runs, and interpreters share nothing: two workers on two
-    cores went through pictures 1.9 times as fast as one.
+    """Run a one-input, batch-1 model over pictures on all cores.
 
     Args:
         pictures: an array [N, …], or anything with a length that yields arrays of the model's
@@ -203,35 +255,8 @@ def run(
         UnsupportedModel: it has several inputs or a batch other than 1, or lacks an output.
         ValueError: a picture has another shape or dtype than the model's input.
     """
-    total = len(pictures)
-    count = max(1, min(workers or cores(), total))
-    runtimes = [load(model, 1) for _ in range(count)]
-    port = _single_input(runtimes[0])
-    wanted = _select(runtimes[0].outputs(), outputs)
-    found = [_room(total, output, raw) for _, output in wanted]
-    source, lock, stop, done = enumerate(pictures), Lock(), Event(), [0] * count
-
-    def work(worker: int) -> None:
-        while not stop.is_set():
-            with lock:
-                chunk = list(islice(source, _CHUNK))
-            if not chunk:
-                return
-            for index, picture in chunk:
-                values = runtimes[worker].invoke(_batched(picture, port, index))
-                for room, (position, output) in zip(found, wanted, strict=True):
-                    value = values[position][0]
-                    room[index] = value if raw else output.real(value)
-                done[worker] += 1
-
-    with ThreadPoolExecutor(count, thread_name_prefix="tflite") as pool:
-        try:
-            _watch([pool.submit(work, i) for i in range(count)], done, total, progress)
-        finally:
-            stop.set()  # an error or Ctrl-C: the others finish the pictures they hold
-    if sum(done) != total:
-        raise ValueError(f"{total} pictures were announced and {sum(done)} came")
-    return found
+    workers = max(1, min(workers or cores(), len(pictures)))
+    return Pool(model, workers, load).run(pictures, outputs=outputs, raw=raw, progress=progress)
 
 
 def _watch(jobs: list[Future], done: list[int], total: int, progress: Report | None) -> None:

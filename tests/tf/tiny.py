@@ -1,0 +1,179 @@
+"""A small run: pictures that a random net can tell apart, stages without the engine, fixtures.
+
+``pytest_plugins = ["tiny"]`` in a test file brings the fixtures in, once a session. As a script,
+``python tiny.py RUN OUT STAGE…`` runs stages on the files of RUN in a process of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfedge.config.schema import Pipeline
+from tfedge.core.context import Context
+from tfedge.core.stages import function_of, stage
+from tfedge.modeling import backbone
+from tfedge.modeling.env import fresh, keras
+from tfedge.tflite.model import Model
+from tfedge.tflite.reader import read
+
+NAME, ALPHA, SIZE = "MobileNetV2", 0.35, 32
+CLASSES = ("blue", "green", "red")
+TRAIN, VAL = (12, 8, 6), 5  # pictures a class; the classes are not equally large
+
+
+def picture(label: int, seed: int, size: int = SIZE) -> np.ndarray:
+    """A grainy patch of one colour, uint8 [size, size, 3], lighter or darker, with a shadow."""
+    rng = np.random.default_rng([label, seed])
+    colour = np.full(3, 80)
+    colour[label] = 180
+    shadow = np.linspace(-20, 20, size)[:: rng.choice([-1, 1]), None, None]
+    grain = rng.integers(-15, 16, (size, size, 3))
+    return (colour + rng.integers(-25, 26) + shadow + grain).astype(np.uint8)
+
+
+def pictures(root: Path) -> Path:
+    """``train`` and ``val`` folders of PNG files, exactly as large as the net takes them."""
+    for label, name in enumerate(CLASSES):
+        for number in range(TRAIN[label] + VAL):
+            split = "train" if number < TRAIN[label] else "val"
+            path = root / split / name / f"{number:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture(label, number)).save(path)
+    return root
+
+
+def lively(net: Any, inputs: np.ndarray, seed: int = 1) -> backbone.Weights:
+    """Weights of a net whose every layer says something: batch norm fitted to ``inputs``.
+
+    With Keras' own initial statistics what a deep random net says fades out, and a wrong layer
+    would not be seen.
+    """
+    rng = np.random.default_rng(seed)
+    for layer in net.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+            for variable, low, high in ((layer.gamma, 0.7, 1.4), (layer.beta, -0.3, 0.3)):
+                variable.assign(rng.uniform(low, high, variable.shape))
+    net(inputs, training=True)
+    return backbone.weights_of(net)
+
+
+class Notes:
+    """Progress that remembers what the user was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def update(self, what: str, done: int, total: int, unit: str = "") -> None:
+        return
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+
+
+class Run:
+    """A pipeline and the files of its stages, as the engine would hand them on."""
+
+    def __init__(self, folder: Path, cache: Path, sections: dict[str, Any]) -> None:
+        self.folder, self.cache, self.sections = folder, cache, sections
+        self.pipeline = Pipeline(**sections)
+        self.files: dict[str, Path] = {}
+        self.progress = Notes()
+
+    def __call__(self, *stages: str) -> Run:
+        """Run stages; each gets the inputs that its row declares, and no others."""
+        for name in stages:
+            row = stage(name)
+            out = self.folder / name
+            out.mkdir(parents=True)
+            function_of(row.function)(self.context(name))
+            assert sorted(path.name for path in out.iterdir()) == sorted(row.outputs)
+            self.files |= {f"{name}/{file}": out / file for file in row.outputs}
+        return self
+
+    def context(self, name: str) -> Context:
+        inputs = {key: path for key, path in self.files.items() if key in stage(name).inputs}
+        root = Path(self.sections["data"]["path"])
+        out = self.folder / name
+        return Context(self.pipeline, inputs, out, self.cache, root, self.progress, self.folder)
+
+    def again(self, folder: Path, cache: Path | None = None, *, but: tuple[str, ...] = (), **new):
+        """Another run on the files of this one, ``but`` those of some stages, with other settings.
+
+        A section given as None is left out; else its keys are added to what it was.
+        """
+        sections = dict(self.sections)
+        for name, section in new.items():
+            sections[name] = None if section is None else {**(sections.get(name) or {}), **section}
+        run = Run(folder, cache or self.cache, {k: v for k, v in sections.items() if v is not None})
+        run.files = {k: path for k, path in self.files.items() if k.split("/")[0] not in but}
+        return run
+
+    def read(self, file: str) -> bytes:
+        return self.files[file].read_bytes()
+
+    def json(self, file: str) -> Any:
+        return json.loads(self.read(file))
+
+    def arrays(self, file: str) -> dict[str, np.ndarray]:
+        with np.load(self.files[file]) as archive:
+            return dict(archive)
+
+    def tflite(self, file: str = "convert/model.tflite") -> Model:
+        return read(self.files[file])
+
+    def save(self) -> Path:
+        """What ``main`` needs to go on from here."""
+        path = self.folder / "tiny.json"
+        files = {key: str(file) for key, file in self.files.items()}
+        path.write_text(json.dumps({"sections": self.sections, "files": files}))
+        return path
+
+
+def begin(folder: Path, name: str = NAME, alpha: float = ALPHA, **sections: Any) -> Run:
+    """A run whose data and backbone stages are done, from a weights file of a lively net."""
+    root = pictures(folder / "pictures")
+    fresh(1)
+    net = backbone.bare(name, alpha, SIZE)
+    pixels = np.stack([picture(label, seed) for label in range(3) for seed in range(8)])
+    base = folder / "base.npz"
+    np.savez(base, **lively(net, pixels.astype(np.float32) / 127.5 - 1))
+    fixed = {
+        "name": "tiny",
+        "data": {"path": str(root), "image_size": SIZE, **sections.pop("data", {})},
+        "backbone": {"name": name, "alpha": alpha, "weights": str(base)},
+    }
+    return Run(folder / "run", folder / "cache", fixed | sections)("data", "backbone")
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The whole chain on MobileNetV2, each stage run once. Its files are not to be changed."""
+    settings = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3}
+    run = begin(
+        tmp_path_factory.mktemp("chain"),
+        data={"augment": {"views": 1}},
+        finetune={"epochs": 12, "batch_size": 8, "learning_rate": 0.01},
+        prune={**settings, "sparsity": 0.5, "also": ("depthwise", "head")},
+        quantize={**settings, "representative": 12},
+        evaluate={},
+    )
+    return run("finetune", "prune", "quantize", "convert", "evaluate")
+
+
+def main(run: str, out: str, *stages: str) -> None:
+    saved = json.loads(Path(run).read_text())
+    job = Run(Path(out), Path(out) / "cache", saved["sections"])
+    job.files = {key: Path(path) for key, path in saved["files"].items()}
+    job(*stages)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,268 @@
+"""A stage table of tiny functions, for the engine: same names and roles as the real one.
+
+Each call is noted in ``calls.txt`` beside the stages' cache. The environment variable
+``FAKE_<STAGE>`` makes a stage misbehave.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from tfedge.config.load import load
+from tfedge.core import engine, plan, rundir
+from tfedge.core.context import Context
+from tfedge.core.progress import Reporter
+from tfedge.core.stages import Stage
+from tfedge.errors import UnsupportedModel
+
+TABLE = (
+    Stage(
+        "data",
+        "core_fakes:data",
+        outputs=("index.json",),
+        config=("seed",),
+        probe="core_fakes:photos_digest",
+        root="core_fakes:photos",
+    ),
+    Stage(
+        "finetune",
+        "core_fakes:finetune",
+        inputs=("data/index.json",),
+        outputs=("model.npz", "logs/loss.txt"),
+        config=("finetune.epochs",),
+        libs=("numpy",),
+    ),
+    Stage(
+        "quantize",
+        "core_fakes:quantize",
+        inputs=("finetune/model.npz", "prune/model.npz"),
+        outputs=("graph.pb",),
+        config=("quantize",),
+        section="quantize",
+    ),
+    Stage(
+        "convert",
+        "core_fakes:convert",
+        inputs=("finetune/model.npz", "quantize/graph.pb"),
+        outputs=("model.tflite", "model.json"),
+    ),
+    Stage(
+        "evaluate",
+        "core_fakes:evaluate",
+        inputs=("convert/model.tflite",),
+        outputs=("metrics.json",),
+        section="evaluate",
+    ),
+    Stage(
+        "benchmark",
+        "core_fakes:benchmark",
+        inputs=("convert/model.tflite",),
+        outputs=("benchmark.json",),
+        cacheable=False,
+        section="benchmark",
+    ),
+    Stage(
+        "package",
+        "core_fakes:package",
+        inputs=("convert/model.tflite", "benchmark/benchmark.json"),
+        outputs=("drops.json",),
+        cacheable=False,
+        section="package",
+    ),
+)
+
+PIPELINE = """\
+name: fake
+data: {path: photos}
+quantize: {epochs: 2}
+evaluate:
+benchmark:
+package:
+"""
+
+
+def photos(section: object, cache: Path) -> Path:
+    return Path(section.path)
+
+
+def photos_digest(section: object, cache: Path, hash_new: bool, progress: object = None) -> str:
+    return ",".join(sorted(p.name for p in Path(section.path).iterdir()))
+
+
+def data(ctx: Context) -> None:
+    _called(ctx, "data")
+    pictures = sorted(p.name for p in ctx.data_root.iterdir())
+    index = {"digest": "d" * 8, "counts": {"train": {"a": len(pictures)}}, "rows": pictures}
+    (ctx.out / "index.json").write_text(json.dumps(index))
+
+
+def finetune(ctx: Context) -> None:
+    print("noise of a library")
+    os.write(2, b"noise from C\n")
+    ctx.progress.update("epoch", 1, 2, "epochs")
+    ctx.progress.note("a decision")
+    (ctx.out / "logs").mkdir()
+    (ctx.out / "logs" / "loss.txt").write_text("0.5")
+    _called(ctx, "finetune")
+    rows = json.loads(ctx.inputs["data/index.json"].read_text())["rows"]
+    (ctx.out / "model.npz").write_text(f"{rows} {ctx.pipeline.finetune.epochs}")
+
+
+def quantize(ctx: Context) -> None:
+    assert not ctx.has("prune/model.npz")
+    _called(ctx, "quantize")
+    (ctx.out / "graph.pb").write_text(
+        ctx.inputs["finetune/model.npz"].read_text() + str(ctx.pipeline.quantize)
+    )
+
+
+def convert(ctx: Context) -> None:
+    source = "quantize/graph.pb" if ctx.has("quantize/graph.pb") else "finetune/model.npz"
+    (ctx.out / "model.tflite").write_text("tflite of " + ctx.inputs[source].read_text())
+    model = {"sha256": "abc", "bytes": 100, "sparsity": 0.5, "layers": [], "recipe": "qat"}
+    (ctx.out / "model.json").write_text(json.dumps(model))
+    _called(ctx, "convert")
+
+
+def evaluate(ctx: Context) -> None:
+    _called(ctx, "evaluate")
+    metrics = {
+        "float": {"top1": 0.90, "per_class": []},
+        "int8": {"top1": 0.87, "recall_macro": 0.86, "confusion": []},
+        "agreement": 0.97,
+        "shipped": "int8",
+    }
+    (ctx.out / "metrics.json").write_text(json.dumps(metrics))
+
+
+def benchmark(ctx: Context) -> None:
+    _called(ctx, "benchmark")
+    row = {"model": "int8", "sha256": "abc", "threads": 1, "summary": {"median": 2.5e6}}
+    (ctx.out / "benchmark.json").write_text(json.dumps([{**row, "processes": [1, 2, 3]}]))
+
+
+def package(ctx: Context) -> None:
+    assert ctx.run_dir is not None and ctx.has("benchmark/benchmark.json")
+    (ctx.run_dir / "drops").mkdir()
+    _called(ctx, "package")
+    (ctx.out / "drops.json").write_text(json.dumps([{"target": "linux", "path": "drops/linux"}]))
+
+
+def report(run_dir: Path, result: dict) -> Path:
+    path = run_dir / "report.md"
+    path.write_text(result["status"])
+    return path
+
+
+def broken_report(run_dir: Path, result: dict) -> Path:
+    raise RuntimeError("no ink")
+
+
+def _called(ctx: Context, stage: str) -> None:
+    with (ctx.cache / "calls.txt").open("a") as file:
+        file.write(f"{stage}\n")
+    misbehaviour = os.environ.get(f"FAKE_{stage.upper()}", "")
+    if misbehaviour:
+        (ctx.out / "half.bin").write_bytes(b"half")
+        _MISBEHAVE[misbehaviour](ctx)
+
+
+def _refuse(ctx: Context) -> None:
+    raise UnsupportedModel("can't", ["conv_7"], "use another")
+
+
+def _bug(ctx: Context) -> None:
+    raise KeyError("conv_7")
+
+
+def _full(ctx: Context) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(ctx.out / "model.npz"))
+
+
+def _full_in_other_words(ctx: Context) -> None:
+    raise RuntimeError(f"ResourceExhausted: {os.strerror(errno.ENOSPC)}")
+
+
+def _kill(ctx: Context) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hang(ctx: Context) -> None:
+    ctx.progress.note("hanging")
+    time.sleep(60)
+
+
+def _swallow(ctx: Context) -> None:
+    """As TensorFlow does when Ctrl-C comes inside one of its callbacks."""
+    try:
+        _hang(ctx)
+    except KeyboardInterrupt:
+        raise ValueError("UnknownError: KeyboardInterrupt in a callback") from None
+
+
+_MISBEHAVE = {
+    "refuse": _refuse,
+    "bug": _bug,
+    "full": _full,
+    "full in other words": _full_in_other_words,
+    "kill": _kill,
+    "hang": _hang,
+    "swallow": _swallow,
+}
+
+
+def go(
+    folder: Path,
+    *overrides: str,
+    run_dir: Path | None = None,
+    report: str = "core_fakes:report",
+    table: tuple[Stage, ...] = TABLE,
+    stream: TextIO | None = None,
+    **selection: object,
+) -> tuple[dict, Path]:
+    """Run ``folder/fake.yaml`` with the fakes; returns run.json and the run directory."""
+    loaded = load(folder / "fake.yaml", overrides)
+    selected = plan.select(loaded.pipeline, stages=table, **selection)
+    if run_dir is None:
+        opened = rundir.create(folder / "runs", loaded.pipeline.name, loaded.resolved())
+    else:
+        opened = rundir.reuse(run_dir, [stage.name for stage in table])
+    reporter = Reporter(stream or io.StringIO(), live=False)
+    with opened:
+        result = engine.run(
+            loaded,
+            selected,
+            cache=folder / "cache",
+            run_dir=opened,
+            reporter=reporter,
+            report=report,
+        )
+    return result, opened.path
+
+
+def calls(folder: Path) -> list[str]:
+    """The stages that were really run since this was last asked."""
+    path = folder / "cache" / "calls.txt"
+    if not path.exists():
+        return []
+    names = path.read_text().split()
+    path.unlink()
+    return names
+
+
+if __name__ == "__main__":  # the real command line, over the fakes
+    import tfedge.report.table
+    from tfedge import cli
+
+    plan.select = partial(plan.select, stages=TABLE)
+    engine.run = partial(engine.run, report="core_fakes:report")
+    tfedge.report.table.summary = lambda result, run_dir: f"table: {result['status']}"
+    raise SystemExit(cli.main())

@@ -1,0 +1,517 @@
+"""The engine over a table of fake stages: what runs, what is left behind, what the user is told."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import core_fakes
+import pytest
+from core_fakes import PIPELINE, TABLE, calls, go
+
+from tfedge.errors import (
+    ArtifactError,
+    ConfigError,
+    GateFailed,
+    InvariantBroken,
+    MissingDependency,
+    StageError,
+    UnsupportedModel,
+)
+
+ALL = ["data", "finetune", "quantize", "convert", "evaluate", "benchmark", "package"]
+NEVER_CACHED = ["benchmark", "package"]
+SCRIPT = Path(core_fakes.__file__)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a pipeline and two pictures."""
+    (tmp_path / "fake.yaml").write_text(PIPELINE)
+    (tmp_path / "photos").mkdir()
+    for name in "ab":
+        (tmp_path / "photos" / name).write_text(name)
+    return tmp_path
+
+
+def shell(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """The command line over the fakes, in a process of its own."""
+    root = SCRIPT.parents[2]
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), "run", "fake.yaml", "--cache", "cache", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": f"{root}"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, text: str) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if path.exists() and text in path.read_text():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{text} never came to {path}")
+
+
+def entries(folder: Path) -> list[str]:
+    """Names of the stages that the cache holds."""
+    records = (folder / "cache" / "stages").glob("*/stage.json")
+    return sorted(json.loads(record.read_text())["name"] for record in records)
+
+
+def unsealed(folder: Path) -> list[Path]:
+    return list((folder / "cache" / "stages" / "tmp").iterdir())
+
+
+def run_json(folder: Path) -> dict:
+    return json.loads((folder / "runs" / "latest" / "run.json").read_text())
+
+
+def how(result: dict) -> dict[str, str]:
+    return {row["name"]: row["cache"] for row in result["stages"]}
+
+
+# ------------------------------------------------------------------ a run that goes well
+
+
+def test_first_run_runs_all_and_second_only_what_is_never_cached(folder: Path) -> None:
+    first, _ = go(folder)
+    assert calls(folder) == ALL
+    assert set(how(first).values()) == {"miss", "none"}
+    second, path = go(folder)
+    assert calls(folder) == NEVER_CACHED
+    cached = [name for name, cache in how(second).items() if cache == "hit"]
+    assert cached == [name for name in ALL if name not in NEVER_CACHED]
+    assert [row["key"] for row in first["stages"]] == [row["key"] for row in second["stages"]]
+    # What comes from the cache stands in the run directory as if it had been made there.
+    assert (path / "convert" / "model.tflite").read_text().startswith("tflite of ")
+    assert (path / "finetune" / "logs" / "loss.txt").read_text() == "0.5"
+    assert json.loads((path / "convert" / "stage.json").read_text())["cache"] == "hit"
+
+
+def test_run_json_says_all(folder: Path) -> None:
+    result, path = go(folder)
+    assert json.loads((path / "run.json").read_text()) == result
+    assert (result["schema"], result["status"]) == ("tfedge.run/1", "ok")
+    assert result["pipeline"] == "fake"
+    assert result["metrics"] == {
+        "float": {"top1": 0.90},
+        "int8": {"top1": 0.87, "recall_macro": 0.86},
+        "agreement": 0.97,
+        "shipped": "int8",
+    }
+    assert result["model"]["path"] == "convert/model.tflite" and "layers" not in result["model"]
+    assert result["benchmark"][0]["summary"] == {"median": 2.5e6}
+    assert "processes" not in result["benchmark"][0]  # raw samples stay in benchmark.json
+    assert result["drops"] == [{"target": "linux", "path": "drops/linux"}]
+    assert result["data"] == {"digest": "d" * 8, "counts": {"train": {"a": 2}}}
+    assert set(result["versions"]) == {"tfedge", "python", "numpy"}
+    assert (path / "report.md").read_text() == "ok"
+    assert "error" not in result
+
+
+def test_run_directory_holds_what_the_run_was_given(folder: Path) -> None:
+    _, path = go(folder, "seed=7")
+    assert (path / "pipeline.yaml").read_text() == PIPELINE
+    assert json.loads((path / "resolved.json").read_text())["seed"] == 7
+    assert (folder / "runs" / "latest").resolve() == path
+    events = [json.loads(line) for line in (path / "events.jsonl").read_text().splitlines()]
+    named = [(e["event"], e.get("stage")) for e in events if e["event"].startswith("stage")]
+    assert named == [(event, name) for name in ALL for event in ("stage start", "stage end")]
+    assert events[-1]["event"] == "run end" and events[-1]["status"] == "ok"
+    assert {"a decision"} == {e["text"] for e in events if e["event"] == "note"}
+
+
+def test_noise_goes_to_the_log_and_progress_to_the_user(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.StringIO()
+    _, path = go(folder, stream=stream)
+    log = (path / "finetune" / "log.txt").read_text()
+    assert "noise from C" in log
+    assert capfd.readouterr().err == ""
+    lines = stream.getvalue().splitlines()
+    assert lines[:3] == ["[1/7] data       0.0 s", "[2/7] finetune", "      a decision"]
+
+
+def test_one_key_changed_runs_only_what_follows(folder: Path) -> None:
+    go(folder)
+    calls(folder)
+    go(folder, "quantize.epochs=3")
+    assert calls(folder) == ["quantize", "convert", "evaluate", *NEVER_CACHED]
+    go(folder, "quantize.epochs=2")  # as at first: all is there still
+    assert calls(folder) == NEVER_CACHED
+
+
+def test_a_stage_that_writes_the_same_again_stops_the_wave(folder: Path) -> None:
+    go(folder)
+    calls(folder)
+    (folder / "photos" / "a").write_text("other pixels, which the fake index does not hold")
+    go(folder, "seed=2")
+    assert calls(folder) == ["data", *NEVER_CACHED]
+
+
+def test_what_a_probe_sees_is_part_of_the_key(folder: Path) -> None:
+    go(folder)
+    calls(folder)
+    (folder / "photos" / "c").write_text("c")
+    go(folder)
+    assert calls(folder) == ALL
+
+
+def test_a_stage_without_section_or_recipe_is_left_out(folder: Path) -> None:
+    result, _ = go(folder, "quantize.recipe=none")
+    assert "quantize" not in how(result)
+    assert "quantize" not in calls(folder)
+
+
+def test_library_versions_are_part_of_the_key(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(folder)
+    calls(folder)
+    monkeypatch.setattr("tfedge.core.keys.installed", lambda name: "99.0")
+    result, _ = go(folder)
+    assert how(result)["data"] == "hit" and how(result)["finetune"] == "miss"
+    assert result["versions"]["numpy"] == "99.0"
+
+
+def test_a_library_that_is_not_installed_is_named(folder: Path) -> None:
+    table = tuple(
+        replace(stage, libs=("no-such-thing",)) if stage.name == "convert" else stage
+        for stage in TABLE
+    )
+    with pytest.raises(MissingDependency, match="convert needs no-such-thing") as caught:
+        go(folder, table=table)
+    assert caught.value.hint == "pip install no-such-thing"
+
+
+# ------------------------------------------------------------------ the cache
+
+
+def test_a_damaged_entry_is_moved_away_and_made_again(folder: Path) -> None:
+    _, first = go(folder)
+    model = (first / "convert" / "model.tflite").read_bytes()
+    calls(folder)
+    entry = (
+        folder / "cache" / "stages" / json.loads((first / "convert/stage.json").read_text())["key"]
+    )
+    damaged = entry / "model.tflite"
+    damaged.chmod(0o644)
+    damaged.unlink()  # the run directory has it as a hard link: don't write through it
+    damaged.write_bytes(model[:-1] + b"!")
+    stream = io.StringIO()
+    result, second = go(folder, stream=stream)
+    assert how(result)["convert"] == "miss"
+    assert calls(folder) == ["convert", *NEVER_CACHED]
+    assert (second / "convert" / "model.tflite").read_bytes() == model
+    assert "model.tflite is not what was written" in stream.getvalue()
+    assert len(list((folder / "cache" / "stages" / "damaged").iterdir())) == 1
+
+
+@pytest.mark.parametrize("harm", ["record", "file"])
+def test_an_entry_with_something_missing_is_a_miss(folder: Path, harm: str) -> None:
+    _, first = go(folder)
+    calls(folder)
+    entry = (
+        folder / "cache" / "stages" / json.loads((first / "convert/stage.json").read_text())["key"]
+    )
+    (entry / ("stage.json" if harm == "record" else "model.json")).unlink()
+    result, _ = go(folder)
+    assert how(result)["convert"] == "miss" and how(result)["quantize"] == "hit"
+
+
+def test_sealed_files_are_read_only_and_shared_by_hard_link(folder: Path) -> None:
+    _, path = go(folder)
+    model = path / "convert" / "model.tflite"
+    assert model.stat().st_mode & 0o222 == 0
+    assert model.stat().st_nlink == 2
+
+
+def test_without_hard_links_files_are_copied(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    _, path = go(folder)
+    assert (path / "convert" / "model.tflite").read_text().startswith("tflite of ")
+
+
+def test_an_output_that_was_promised_and_is_missing_stops_the_run(folder: Path) -> None:
+    table = tuple(
+        replace(stage, outputs=("metrics.json", "plot.png")) if stage.name == "evaluate" else stage
+        for stage in TABLE
+    )
+    with pytest.raises(InvariantBroken, match=r"expected metrics.json, plot.png, got metrics.json"):
+        go(folder, table=table)
+    assert "evaluate" not in entries(folder)
+
+
+# ------------------------------------------------------------------ --from, --to, --force
+
+
+def test_to_stops_after_a_stage(folder: Path) -> None:
+    result, _ = go(folder, stop="convert")
+    assert calls(folder) == ["data", "finetune", "quantize", "convert"]
+    assert result["status"] == "ok" and result["metrics"] == {} and result["drops"] == []
+
+
+def test_from_takes_what_comes_before_from_the_cache(folder: Path) -> None:
+    go(folder, stop="convert")
+    calls(folder)
+    result, _ = go(folder, start="evaluate")
+    assert calls(folder) == ["evaluate", *NEVER_CACHED]
+    assert how(result)["data"] == "hit"
+
+
+def test_from_runs_again_what_is_never_cached_if_it_is_needed(folder: Path) -> None:
+    go(folder)
+    calls(folder)
+    go(folder, start="package")
+    assert calls(folder) == ["benchmark", "package"]
+
+
+def test_from_without_the_stages_before_is_an_error(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="--from: stage data is not in the cache"):
+        go(folder, start="convert")
+    assert calls(folder) == []
+
+
+def test_force_runs_everything_and_keeps_the_cache_whole(folder: Path) -> None:
+    go(folder)
+    calls(folder)
+    go(folder, force=True)
+    assert calls(folder) == ALL
+    go(folder)
+    assert calls(folder) == NEVER_CACHED
+
+
+def test_force_from_runs_from_there(folder: Path) -> None:
+    go(folder)
+    calls(folder)
+    go(folder, force=True, start="convert")
+    assert calls(folder) == ["convert", "evaluate", *NEVER_CACHED]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"start": "quantise"}, "--from quantise: this pipeline has no such stage, did you mean q"),
+        ({"stop": "prune"}, "--to prune: this pipeline has no such stage"),
+        ({"start": "evaluate", "stop": "convert"}, "convert comes before evaluate"),
+    ],
+)
+def test_stages_that_can_not_be_selected(folder: Path, asked: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        go(folder, **asked)
+
+
+# ------------------------------------------------------------------ what goes wrong
+
+
+def test_a_refusal_reaches_the_user_as_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_CONVERT", "refuse")
+    with pytest.raises(UnsupportedModel, match="can't: conv_7"):
+        go(folder)
+    assert entries(folder) == ["data", "finetune", "quantize"]
+    assert unsealed(folder) == []
+    failed = run_json(folder)
+    assert failed["status"] == "failed"
+    assert failed["error"] == {
+        "type": "UnsupportedModel",
+        "message": "can't: conv_7",
+        "hint": "use another",
+        "exit_code": 5,
+        "stage": "convert",
+    }
+    assert [row["name"] for row in failed["stages"]] == ["data", "finetune", "quantize"]
+
+
+def test_a_bug_in_a_stage_has_its_traceback_in_the_log(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_CONVERT", "bug")
+    with pytest.raises(StageError, match="stage convert failed: KeyError: 'conv_7'") as caught:
+        go(folder)
+    log = folder / "runs" / "latest" / "convert" / "log.txt"
+    assert str(log.resolve()) in caught.value.hint
+    assert "Traceback" in log.read_text() and "in _bug" in log.read_text()
+    assert run_json(folder)["error"]["exit_code"] == 5
+    monkeypatch.delenv("FAKE_CONVERT")
+    calls(folder)
+    assert go(folder)[0]["status"] == "ok"  # a failure is not cached
+    assert calls(folder)[0] == "convert"
+
+
+@pytest.mark.parametrize("said", ["full", "full in other words"])
+def test_a_full_disk_is_one_line_with_a_way_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setenv("FAKE_FINETUNE", said)
+    with pytest.raises(ArtifactError, match="no space left") as caught:
+        go(folder)
+    assert "--cache" in caught.value.hint
+    assert entries(folder) == ["data"] and unsealed(folder) == []
+    assert run_json(folder)["error"]["exit_code"] == 7
+
+
+def test_a_disk_that_fills_up_while_the_result_is_sealed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, value: object) -> None:
+        raise OSError(28, os.strerror(28), str(path))
+
+    monkeypatch.setattr("tfedge.core.cache.write_json", full)
+    with pytest.raises(ArtifactError, match="no space left"):
+        go(folder)
+    assert entries(folder) == [] and unsealed(folder) == []
+
+
+def test_a_broken_report_is_a_failed_run(folder: Path) -> None:
+    with pytest.raises(RuntimeError, match="no ink"):
+        go(folder, report="core_fakes:broken_report")
+    assert run_json(folder)["status"] == "failed"
+    assert run_json(folder)["error"]["exit_code"] == 1
+
+
+@pytest.mark.parametrize(
+    ("gate", "message", "ran"),
+    [
+        ("max_accuracy_drop: 0.02", "max_accuracy_drop: limit 0.02, got 0.03", "evaluate"),
+        ("min_accuracy: 0.88", "min_accuracy: limit 0.88, got 0.87", "evaluate"),
+        ("max_size: 99", "max_size: limit 99 bytes, got 100 bytes", "evaluate"),
+        ("max_latency: 2.4", "max_latency: limit 2.4 ms, got 2.5 ms on 1 thread", "benchmark"),
+    ],
+)
+def test_a_gate_stops_the_run_but_not_the_report(
+    folder: Path, gate: str, message: str, ran: str
+) -> None:
+    with pytest.raises(GateFailed) as caught:
+        go(folder, f"evaluate.gates={{{gate}}}")
+    assert message in caught.value.message and caught.value.exit_code == 6
+    assert calls(folder)[-1] == ran  # so package has not run
+    failed = run_json(folder)
+    assert failed["status"] == "gate failed" and failed["metrics"]["int8"]["top1"] == 0.87
+    assert (folder / "runs" / "latest" / "report.md").read_text() == "gate failed"
+
+
+def test_gates_hold_for_cached_results_too(folder: Path) -> None:
+    go(folder)
+    with pytest.raises(GateFailed, match="min_accuracy, max_size: limit 0.9, 99 bytes"):
+        go(folder, "evaluate.gates={min_accuracy: 0.9, max_size: 99}")
+
+
+def test_gates_that_hold_say_nothing(folder: Path) -> None:
+    gates = "{max_accuracy_drop: 0.03, min_accuracy: 0.87, max_size: 100, max_latency: 2.5}"
+    assert go(folder, f"evaluate.gates={gates}")[0]["status"] == "ok"
+
+
+# ------------------------------------------------------------------ killed, interrupted, locked
+
+
+@pytest.mark.parametrize("stage", ["data", "finetune", "convert", "benchmark"])
+def test_killed_in_a_stage_and_run_again_ends_with_the_same_bytes(
+    folder: Path, stage: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    killed = shell(folder, **{f"FAKE_{stage.upper()}": "kill"})
+    killed.communicate(timeout=30)
+    assert killed.returncode == -signal.SIGKILL
+    before = calls(folder)
+    assert before == ALL[: ALL.index(stage) + 1]
+    assert stage not in entries(folder)
+    _, path = go(folder)
+    done = [name for name in before[:-1] if name not in NEVER_CACHED]
+    assert calls(folder) == [name for name in ALL if name not in done]
+    assert unsealed(folder) == []  # what the killed run left is gone
+
+    calm = tmp_path_factory.mktemp("calm")
+    (calm / "fake.yaml").write_text(PIPELINE)
+    (folder / "photos").rename(calm / "photos")
+    _, undisturbed = go(calm)
+    for name in ("convert/model.tflite", "convert/model.json", "finetune/model.npz"):
+        assert (path / name).read_bytes() == (undisturbed / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("number", "way"),
+    [(signal.SIGINT, "hang"), (signal.SIGINT, "swallow"), (signal.SIGTERM, "hang")],
+)
+def test_told_to_stop_it_ends_cleanly(folder: Path, number: int, way: str) -> None:
+    process = shell(folder, FAKE_CONVERT=way)
+    wait_for(folder / "runs" / "latest" / "events.jsonl", "hanging")
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said and "stopped" in said
+    assert unsealed(folder) == []
+    assert entries(folder) == ["data", "finetune", "quantize"]
+    stopped = run_json(folder)
+    assert stopped["status"] == "interrupted"
+    assert stopped["error"]["exit_code"] == 130 and stopped["error"]["stage"] == "convert"
+    calls(folder)
+    go(folder)
+    assert calls(folder)[0] == "convert"
+
+
+def test_two_runs_can_not_be_in_one_directory(folder: Path) -> None:
+    place = folder / "here"
+    process = shell(folder, "--run-dir", str(place), FAKE_FINETUNE="hang")
+    try:
+        wait_for(place / "events.jsonl", "hanging")
+        with pytest.raises(ArtifactError, match=f"another run is in .*process {process.pid}"):
+            go(folder, run_dir=place)
+        # It has its folder in the cache still: a second run elsewhere did not clean it away.
+        go(folder)
+        assert len(unsealed(folder)) == 2  # its folder and its lock
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def test_a_run_directory_is_used_again_without_its_old_results(folder: Path) -> None:
+    place = folder / "here"
+    go(folder, run_dir=place)
+    result, _ = go(folder, run_dir=place, stop="data")
+    assert result["metrics"] == {}
+    assert not (place / "evaluate").exists() and not (place / "drops").exists()
+
+
+def test_a_folder_that_is_no_run_directory_is_left_alone(folder: Path) -> None:
+    (folder / "mine").mkdir()
+    (folder / "mine" / "thesis.txt").write_text("mine")
+    (folder / "mine" / "lock").write_text("mine, too")
+    with pytest.raises(ArtifactError, match="is not empty, and no run directory"):
+        go(folder, run_dir=folder / "mine")
+    assert sorted(p.name for p in (folder / "mine").iterdir()) == ["lock", "thesis.txt"]
+
+
+def test_a_folder_called_latest_is_no_traceback(folder: Path) -> None:
+    (folder / "runs" / "latest").mkdir(parents=True)
+    with pytest.raises(ArtifactError, match="is a folder, but must be the link"):
+        go(folder)
+
+
+def test_two_runs_in_one_second_have_two_directories(folder: Path) -> None:
+    assert len({go(folder)[1] for _ in range(3)}) == 3
+
+
+def test_two_runs_at_once_share_one_cache(folder: Path) -> None:
+    both = [shell(folder, "--force") for _ in range(2)]
+    for process in both:
+        said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    assert entries(folder) == sorted(name for name in ALL if name not in NEVER_CACHED)
+    assert unsealed(folder) == []
+    calls(folder)
+    go(folder)
+    assert calls(folder) == NEVER_CACHED

