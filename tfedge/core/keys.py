@@ -43,7 +43,7 @@ def material(
         "stage": stage.name,
         "version": stage.version,
         "config": {key: _at(settings, key) for key in stage.config},
-        "inputs": dict(inputs),
+        "inputs": {role: sha for role, sha in inputs.items() if role not in stage.unkeyed},
         "versions": {lib: installed(lib) for lib in stage.libs},
         "source": source,
     }

@@ -88,7 +88,8 @@ def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
     steps = []
     for stage in selection.stages:
         depends = depends_on(stage, selection)
-        missing = [name for name in depends if name not in made]
+        unkeyed = {role.split("/")[0] for role in stage.unkeyed}
+        missing = [name for name in depends if name not in made and name not in unkeyed]
         state, why = "waits", ""
         if not stage.cacheable:
             state = "runs"

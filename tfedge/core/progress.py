@@ -56,7 +56,7 @@ class Reporter:
         with self._lock:
             self._stage, self._what, self._titled = stage, "", False
             self._head = f"[{number}/{total}] {stage.ljust(_NAME)}"
-            self._event("stage start", stage=stage)
+            self._event("start", stage=stage)
             if self._live:
                 self._draw(self._head)
             # Else the first line comes with the first note, after some progress, or at the end.
@@ -67,7 +67,7 @@ class Reporter:
         with self._lock:
             how = "from the cache" if cache == "hit" else f"{seconds:.1f} s"
             self._line(f"{self._head} {how}")
-            self._event("stage end", stage=self._stage, cache=cache, seconds=round(seconds, 3))
+            self._event("end", stage=self._stage, cache=cache, seconds=round(seconds, 3))
             self._head = self._stage = ""
 
     def finish(self) -> None:

@@ -20,6 +20,7 @@ from tfedge.core.cache import RECORD, Entry, try_lock
 from tfedge.errors import ArtifactError
 
 LOCK, EVENTS, RESULT, LOG = "lock", "events.jsonl", "run.json", "log.txt"
+DROPS = "drops"
 
 
 class RunDir:
@@ -92,6 +93,7 @@ def create(runs: Path, pipeline: str, resolved: dict[str, Any]) -> RunDir:
         except FileExistsError:  # a second run within this second
             number += 1
     run = RunDir(path)
+    _link_drops(path)
     _point_latest(runs, path.name)
     return run
 
@@ -107,11 +109,18 @@ def reuse(path: Path, stages: Iterable[str]) -> RunDir:
         hint = "give an empty or a new folder, or that of an earlier run"
         raise ArtifactError(path, "is not empty, and no run directory", hint)
     run = RunDir(path)
-    for name in (*stages, "drops"):
+    for name in stages:
         shutil.rmtree(path / name, ignore_errors=True)
     for name in (RESULT, EVENTS, "report.md"):
         (path / name).unlink(missing_ok=True)
+    _link_drops(path)
     return run
+
+
+def _link_drops(run: Path) -> None:
+    """``drops``, which people look for, is where the package stage puts them."""
+    with suppress(FileExistsError):
+        (run / DROPS).symlink_to(Path("package") / DROPS, target_is_directory=True)
 
 
 def _point_latest(runs: Path, name: str) -> None:

@@ -24,7 +24,7 @@ TARGETS: dict[str, Callable[[Content, Path], linux.Drop]] = {linux.TARGET: linux
 
 
 def run(ctx: Context) -> None:
-    """Make ``drops/<target>`` in the run directory and write drops.json."""
+    """Make ``drops/<target>``, which the run directory links to, and write drops.json."""
     config = ctx.pipeline.package
     if config is None:
         raise ValueError("package is not in this pipeline")
@@ -32,15 +32,16 @@ def run(ctx: Context) -> None:
     if unknown:
         raise DropError(f"no such target: {', '.join(unknown)}", f"one of: {', '.join(TARGETS)}")
     content = _content(ctx)
-    home = ctx.run_dir or ctx.out
     made = []
     for target in dict.fromkeys(config.targets):
-        drop = TARGETS[target](content, home / "drops" / target)
+        drop = TARGETS[target](content, ctx.out / "drops" / target)
         made.append(
-            {"target": target} | asdict(drop) | {"path": drop.path.relative_to(home).as_posix()}
+            {"target": target}
+            | asdict(drop)
+            | {"path": drop.path.relative_to(ctx.out).as_posix()}
         )
         ctx.progress.note(
-            f"drop for {target}: {drop.path} ({drop.files} files, {drop.bytes:,} bytes)"
+            f"drop for {target}: {drop.files} files, {drop.bytes:,} bytes"
         )
     write_text(ctx.out / "drops.json", json.dumps(made, indent=1) + "\n")
 

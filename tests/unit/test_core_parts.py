@@ -1,0 +1,241 @@
+"""The engine's parts by themselves: files, keys, progress, the process, the plan."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tfedge.config.load import load
+from tfedge.config.schema import Backbone, Pipeline
+from tfedge.core import keys
+from tfedge.core.artifact import (
+    canonical_json,
+    disk_errors,
+    read_json,
+    sha256_file,
+    sha256_json,
+    write_atomic,
+    write_json,
+)
+from tfedge.core.cache import StageCache, Workspace
+from tfedge.core.plan import lines, plan, select
+from tfedge.core.process import output_to
+from tfedge.core.progress import Events, Reporter
+from tfedge.core.stages import STAGES, active, stage
+from tfedge.errors import ArtifactError, ConfigError
+
+
+def make(**sections: object) -> Pipeline:
+    return Pipeline.model_validate({"name": "a", "data": {"path": "sample:digits"}, **sections})
+
+
+# ------------------------------------------------------------------ files
+
+
+def test_a_digest_is_pinned(tmp_path: Path) -> None:
+    """Of a known value: a change of the way would make every cache worthless, silently."""
+    (tmp_path / "f").write_bytes(b"abc")
+    assert sha256_file(tmp_path / "f").startswith("ba7816bf8f01cfea")
+    assert canonical_json({"b": [1, 1.0, None], "a": "ü"}) == '{"a":"ü","b":[1,1.0,null]}'.encode()
+    assert sha256_json({"b": 1, "a": 2}) == sha256_json({"a": 2, "b": 1})
+    with pytest.raises(ValueError, match="Out of range"):
+        canonical_json(float("nan"))
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    write_json(path, {"status": "ok"})
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json(path, {"loss": float("inf")})
+    with pytest.raises(TypeError):
+        write_atomic(path, "no bytes")  # type: ignore[arg-type]
+    assert read_json(path) == {"status": "ok"}
+    assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_json_of_ours_that_is_broken_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"half')
+    for name in ("x.json", "none.json"):
+        with pytest.raises(ArtifactError, match=f"{name}: can't be read as JSON"):
+            read_json(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(28, "no space left"), (122, "no space left"), (13, "Permission denied")]
+)
+def test_what_the_disk_refuses(tmp_path: Path, number: int, said: str) -> None:
+    with pytest.raises(ArtifactError, match=said) as caught, disk_errors(tmp_path):
+        raise OSError(number, os.strerror(number), str(tmp_path / "model.npz"))
+    assert "model.npz" in caught.value.message and "--cache" in caught.value.hint
+
+
+# ------------------------------------------------------------------ the workspace
+
+
+def test_a_living_run_keeps_its_folder_and_a_dead_one_loses_it(tmp_path: Path) -> None:
+    cache = StageCache(tmp_path)
+    mine = Workspace(cache)
+    (mine.new("finetune") / "half.npz").write_bytes(b"half")
+    code = (
+        "import os, sys; from pathlib import Path; from tfedge.core.cache import *\n"
+        "Workspace(StageCache(Path(sys.argv[1]))).new('prune'); os._exit(1)"
+    )
+    root = Path(keys.__file__).parents[2]
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], env={"PYTHONPATH": str(root)}, check=False
+    )
+    assert len(list(cache.temporary.glob("*/prune-*"))) == 1
+    other = Workspace(cache)
+    assert list(cache.temporary.glob("*/prune-*")) == []
+    assert len(list(cache.temporary.glob("*/finetune-*/half.npz"))) == 1
+    other.close()
+    mine.close()
+    assert list(cache.temporary.iterdir()) == []
+
+
+# ------------------------------------------------------------------ keys
+
+
+def key(row: str, inputs: dict[str, str] | None = None, **sections: object) -> str:
+    settings = keys.settings(make(**sections))
+    return keys.key_of(keys.material(stage(row), settings, inputs or {}, ""))
+
+
+def test_a_key_hangs_on_what_the_stage_reads_and_on_nothing_else() -> None:
+    assert key("finetune") == key("finetune", name="b", evaluate={"top_k": 5})
+    assert key("finetune") != key("finetune", finetune={"epochs": 11})
+    assert key("finetune") != key("finetune", seed=2)
+    assert key("finetune") != key("finetune", {"data/index.json": "0" * 64})
+    assert key("backbone") == key("backbone", finetune={"epochs": 11})
+    gates = {"gates": {"min_accuracy": 0.5}}
+    assert key("evaluate", evaluate={}) == key("evaluate", evaluate=gates)
+    assert key("quantize", quantize={}) == key("quantize", quantize={"epochs": 2})  # the default
+
+
+def test_a_key_hangs_on_the_blocks_that_train() -> None:
+    """finetune caches activations at the lowest block that any stage trains."""
+    assert key("finetune", prune={}) == key("finetune", prune={"epochs": 5}, quantize={})
+    assert key("finetune", prune={}) != key("finetune", prune={"unfreeze": "block_3"})
+    opened = {"finetune": {"unfreeze": "block_3"}}
+    assert key("prune", prune={}) != key("prune", prune={}, **opened)
+    assert key("quantize", quantize={}) != key("quantize", quantize={}, **opened)
+
+
+def test_the_weights_file_is_read_and_the_wheel_is_pinned(tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    path.write_bytes(b"abc")
+    assert keys.weights_digest(Backbone(weights=str(path)), tmp_path, True).startswith("ba7816bf")
+    assert len(keys.weights_digest(Backbone(), tmp_path, False)) == 64
+    assert keys.weights_digest(Backbone(weights="none"), tmp_path, False) == ""
+    with pytest.raises(ConfigError, match=r"backbone\.weights: .*can't be read"):
+        keys.weights_digest(Backbone(weights=str(tmp_path / "gone.npz")), tmp_path, True)
+
+
+def test_the_table_fits_together() -> None:
+    """Each input is an output of an earlier stage, and each key of the config exists."""
+    made: set[str] = set()
+    settings = keys.settings(make(prune={}, quantize={}, evaluate={}, benchmark={}, package={}))
+    for row in STAGES:
+        assert set(row.inputs) <= made, row.name
+        made |= {f"{row.name}/{output}" for output in row.outputs}
+        for dotted in row.config:
+            section, _, name = dotted.partition(".")
+            assert section in Pipeline.model_fields or name in settings["trains"], dotted
+            if name and section != "trains":
+                field = Pipeline.model_fields[section].annotation
+                models = [m for m in (field, *getattr(field, "__args__", ())) if m]
+                assert any(name in getattr(m, "model_fields", {}) for m in models), dotted
+
+
+def test_stages_that_a_pipeline_runs() -> None:
+    assert [row.name for row in active(make())] == ["data", "backbone", "finetune", "convert"]
+    assert "quantize" in [row.name for row in active(make(quantize={"recipe": "ptq"}))]
+    assert "quantize" not in [row.name for row in active(make(quantize={"recipe": "none"}))]
+
+
+# ------------------------------------------------------------------ the plan
+
+
+def test_the_plan_shows_stages_blocks_sparsity_and_gates(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(
+        "name: a\ndata: {path: none-yet}\nprune: {sparsity: 0.5}\nquantize:\n"
+        "evaluate: {gates: {min_accuracy: 0.8}}\n"
+    )
+    loaded = load(tmp_path / "p.yaml")
+    steps = plan(loaded, select(loaded.pipeline), tmp_path / "cache")
+    assert [(s.stage.name, s.state) for s in steps] == [
+        ("data", "miss"),
+        ("backbone", "miss"),
+        ("finetune", "waits"),
+        ("prune", "waits"),
+        ("quantize", "waits"),
+        ("convert", "waits"),
+        ("evaluate", "waits"),
+    ]
+    text = "\n".join(lines(loaded, steps, tmp_path / "cache"))
+    assert "no such folder" in text
+    assert "prune from block_13 up, 5 of 18 blocks" in text
+    assert "50% of 2,124,672 prunable weights: 65% in the 9 layers that train" in text
+    assert "gates: min_accuracy 0.8" in text
+    assert not (tmp_path / "cache").exists()  # asking leaves nothing behind
+
+
+# ------------------------------------------------------------------ progress
+
+
+def test_plain_progress_is_a_few_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    stream = io.StringIO()
+    reporter = Reporter(stream)
+    reporter.log_to(Events(tmp_path / "events.jsonl"))
+    reporter.start("finetune", 3, 9)
+    for done in range(0, 201, 10):
+        reporter.update("features", done, 200, "pictures")
+        now[0] += 1
+    reporter.note("chosen")
+    reporter.end("miss", 20.04)
+    assert stream.getvalue().splitlines() == [
+        "[3/9] finetune   features 50/200 pictures, 10/s, 15 s left",
+        "[3/9] finetune   features 100/200 pictures, 10/s, 10 s left",
+        "[3/9] finetune   features 150/200 pictures, 10/s, 5 s left",
+        "[3/9] finetune   features 200/200 pictures, 10/s",
+        "[3/9] finetune",
+        "      chosen",
+        "[3/9] finetune   20.0 s",
+    ]
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert sum(event["event"] == "progress" for event in events) == 21  # one a second
+
+
+def test_the_live_line_draws_over_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = io.StringIO()
+    reporter = Reporter(stream, live=True)
+    reporter.start("data", 1, 9)
+    time.sleep(0.11)
+    reporter.update("a very long description of what is being done", 1, 2)
+    reporter.end("hit", 0.0)
+    drawn = stream.getvalue().split("\r")
+    assert max(len(text) for text in drawn) < 40
+    assert drawn[-1] == "[1/9] data       from the cache\n"
+
+
+def test_output_of_children_goes_to_the_log_and_comes_back(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with output_to(tmp_path / "log.txt"):
+        subprocess.run(["echo", "from a child"], check=True)
+        os.write(2, b"from C\n")
+    os.write(1, b"after\n")
+    assert (tmp_path / "log.txt").read_text() == "from a child\nfrom C\n"
+    assert capfd.readouterr() == ("after\n", "")
