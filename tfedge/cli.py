@@ -178,7 +178,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say(["stopped before the end", "hint: the same command goes on from the last finished stage"], debug)
+        _say(
+            [
+                "stopped before the end",
+                "hint: the same command goes on from the last finished stage",
+            ],
+            debug,
+        )
         return INTERRUPTED
     except TfedgeError as error:
         _say(error.lines(), debug)

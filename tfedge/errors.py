@@ -5,12 +5,12 @@
     TfedgeError(message, hint)                    1
     ├── ConfigError(problems: file:line:col …)    2   all of them at once, with "did you mean"
     ├── MissingDependency(what, install)          3   says what to install; never installs by itself
-    ├── DataError(problems)                       4   unreadable, empty, one class, leak between splits …
+    ├── DataError(problems)                       4   unreadable, empty, one class, leaks
     ├── StageError(message, stage)                5
     │   ├── UnsupportedModel(layers, remedy)      5
     │   ├── InvariantBroken(name, expected, got)  5
     │   └── GateFailed(gate, limit, got)          6
-    ├── ArtifactError(path, expected, got)        7   digests, weights files, downloads, cache, run folders
+    ├── ArtifactError(path, expected, got)        7   digests, weights, downloads, cache, disk
     ├── DeviceError(device)                       8
     └── DropError(target)                         9
 
@@ -50,7 +50,7 @@ class _Problems(TfedgeError):
 
 
 class ConfigError(_Problems):
-    """The pipeline file, or a ``--set`` override, is wrong. One problem a line, ``file:line:col: …``."""
+    """The pipeline file or a ``--set`` override is wrong: ``file:line:col: …``, one a line."""
 
     exit_code = 2
 

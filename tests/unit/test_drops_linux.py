@@ -368,7 +368,9 @@ def refused(tmp_path: Path, **options: object) -> str:
     run = make_run(tmp_path, **options)
     with pytest.raises(DropError) as caught:
         package.run(run.context("package"))
-    assert not (run.folder / "package" / "drops").exists() or not any((run.folder / "package" / "drops").iterdir())
+    assert not (run.folder / "package" / "drops").exists() or not any(
+        (run.folder / "package" / "drops").iterdir()
+    )
     assert not (run.folder / "package" / "drops.json").exists()
     return "\n".join(caught.value.lines())
 

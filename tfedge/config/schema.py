@@ -106,7 +106,8 @@ class Prune(Training):
     layers: tuple[StrictStr, ...] = ()  # names or patterns; empty: by rule (see `also`)
     also: tuple[Literal["first", "depthwise", "head"], ...] = ()  # left dense unless named here
     unfreeze: Unfreeze = "auto"  # the part that trains, and so carries the zeros
-    learning_rate: Positive = 3e-4
+    learning_rate: Positive = 2e-4
+    batch_size: Count = 16  # few epochs: more steps are worth more than steadier ones
     teacher: Fraction = 0.7  # share of the float model's soft labels in the targets
     hints: NotNegative = 1.0  # weight of matching the float model's features; 0: off
 
@@ -115,6 +116,7 @@ class Quantize(Training):
     recipe: StrictStr = "qat"  # qat | ptq | none
     unfreeze: Unfreeze = "auto"  # the part that QAT trains
     learning_rate: Positive = 1e-4
+    batch_size: Count = 16
     teacher: Fraction = 0.7
     hints: NotNegative = 1.0
     representative: Count = 128  # training pictures that calibrate the ranges

@@ -12,6 +12,7 @@ from tfedge.data.augment import augment
 from tfedge.data.pictures import Pictures
 from tfedge.modeling.env import tf
 
+
 class Wanted(Protocol):
     """Targets, looked up by numbers of pictures."""
 

@@ -18,6 +18,7 @@ the network at a block gives two models that share its layers and weights.
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +138,10 @@ def inference_norm(model: Any) -> None:
 
 def save_weights(path: Path, weights: Weights) -> None:
     """An ``.npz`` without pickles; the same arrays give the same bytes."""
-    np.savez(path, **{key: weights[key] for key in sorted(weights)})  # type: ignore[arg-type]
+    # Made in memory: a zip file that runs out of disk complains once more when it is collected.
+    content = io.BytesIO()
+    np.savez(content, **{key: weights[key] for key in sorted(weights)})  # type: ignore[arg-type]
+    path.write_bytes(content.getvalue())
 
 
 def load_weights(path: Path) -> Weights:

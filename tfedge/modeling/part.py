@@ -92,7 +92,10 @@ class TopPart:
 
     def __init__(self, samples: Samples, model: Any, layer: str) -> None:
         self._samples, self._whole, self._layer = samples, model, layer
-        self.lower, self.model = cut(model, layer) if layer else (None, model)
+        self.lower: Any = None
+        self.model: Any = model
+        if layer:
+            self.lower, self.model = cut(model, layer)
 
     @cached_property
     def _digest(self) -> str:
@@ -217,7 +220,9 @@ class Teacher:
         loss: Callable[[Any, Any, Any], Any] = training.cross_entropy
         if settings.hints:
             # The layer's last node is the one inside this very part.
-            model = keras.Model(model.input, [model.get_layer(pool).get_output_at(-1), model.output])
+            model = keras.Model(
+                model.input, [model.get_layer(pool).get_output_at(-1), model.output]
+            )
             power = float(np.mean(np.square(self._features, dtype=np.float32)))
             loss = training.hinted(settings.hints, power)
         return training.train(

@@ -98,11 +98,11 @@ def mix(hard: np.ndarray, logits: np.ndarray, share: float) -> np.ndarray:
 
 def class_weights(training: Training, labels: Sequence[int], classes: int) -> np.ndarray:
     """A weight for each label [n]; ``balanced`` makes every class count the same in the sum."""
-    labels = np.asarray(labels)
+    numbers = np.asarray(labels)
     if training.class_weights == "none":
-        return np.ones(len(labels), np.float32)
-    counts = np.maximum(np.bincount(labels, minlength=classes), 1)
-    return (len(labels) / (classes * counts))[labels].astype(np.float32)
+        return np.ones(len(numbers), np.float32)
+    counts = np.maximum(np.bincount(numbers, minlength=classes), 1)
+    return (len(numbers) / (classes * counts))[numbers].astype(np.float32)
 
 
 def cross_entropy(outputs: Any, wanted: Any, weights: Any) -> Any:

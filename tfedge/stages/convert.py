@@ -93,7 +93,7 @@ def _pixels_in(model: Model) -> None:
 def _describe(ctx: Context, model: Model, content: bytes, recipe: str) -> dict[str, Any]:
     """What the file itself says; ``sparsity`` is the share of zeros of all prunable kernels."""
     targets = _pruned(ctx)
-    layers = [
+    layers: list[dict[str, Any]] = [
         {
             "name": (name := _layer(kernel, targets)) or kernel.tensor,
             "op": kernel.op,

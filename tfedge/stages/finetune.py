@@ -49,11 +49,9 @@ def run(ctx: Context) -> None:
     ctx.progress.note(f"float model: {_best(last)}")
     network.save_weights(ctx.out / "model.npz", weights_of(model))
     features = top.features(samples.items, POOL, "features")
-    np.savez(
-        ctx.out / "teacher.npz",
-        logits=top.logits(samples.items),
-        features=features(np.arange(len(features))).astype(np.float16),
-    )
+    said = features(np.arange(len(features))).astype(np.float16)
+    teacher = {"logits": top.logits(samples.items), "features": said}
+    network.save_weights(ctx.out / "teacher.npz", teacher)
     (ctx.out / "float.tflite").write_bytes(float_pixels(model, spec.size, softmax=True))
     (ctx.out / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
 

@@ -36,13 +36,9 @@ def run(ctx: Context) -> None:
     for target in dict.fromkeys(config.targets):
         drop = TARGETS[target](content, ctx.out / "drops" / target)
         made.append(
-            {"target": target}
-            | asdict(drop)
-            | {"path": drop.path.relative_to(ctx.out).as_posix()}
+            {"target": target} | asdict(drop) | {"path": drop.path.relative_to(ctx.out).as_posix()}
         )
-        ctx.progress.note(
-            f"drop for {target}: {drop.files} files, {drop.bytes:,} bytes"
-        )
+        ctx.progress.note(f"drop for {target}: {drop.files} files, {drop.bytes:,} bytes")
     write_text(ctx.out / "drops.json", json.dumps(made, indent=1) + "\n")
 
 

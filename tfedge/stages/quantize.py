@@ -123,6 +123,7 @@ def _keep_zeros(wrapped: Any, sparse: list[str]) -> Callable[[int], None]:
         for weight, quantizer, _ in layer._weight_vars
         if "PrunePreserve" not in type(quantizer).__name__
     ]
+
     def apply(step: int) -> None:
         for weight, mask in masked:
             weight.assign(weight * mask)

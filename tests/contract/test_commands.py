@@ -1,0 +1,162 @@
+"""What must work without TensorFlow, and the documents that must fit the commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from tfedge import cli
+
+ROOT = Path(__file__).parents[2]
+PIPELINES = sorted((ROOT / "pipelines").glob("*.yaml"))
+COMMANDS = sorted(cli.cli.commands)
+
+# tfedge, with TensorFlow (and what else is heavy) made impossible to import.
+WITHOUT = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {refused!r}:
+            raise AssertionError(f"{{name}} was imported")
+
+sys.meta_path.insert(0, Refuse())
+from tfedge.cli import main
+sys.exit(main())
+"""
+TENSORFLOW = ("tensorflow", "tf_keras", "keras", "tensorflow_model_optimization")
+HEAVY = (*TENSORFLOW, "numpy", "PIL", "sklearn", "ai_edge_litert", "requests")
+HEAVY_FOR_HELP = (*HEAVY, "pydantic", "yaml")
+
+
+def tfedge(
+    *arguments: object, refused: tuple[str, ...], cwd: Path
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(refused=refused), *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
+def test_help_is_light(command: list[str], tmp_path: Path) -> None:
+    ran = tfedge(*command, "--help", refused=HEAVY_FOR_HELP, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("Usage: tfedge")
+
+
+def test_there_are_pipelines() -> None:
+    assert len(PIPELINES) >= 4
+
+
+@pytest.mark.parametrize("file", PIPELINES, ids=lambda file: file.name)
+@pytest.mark.parametrize("command", [["check"], ["run", "--dry-run"]], ids=" ".join)
+def test_every_pipeline_checks_without_tensorflow(
+    file: Path, command: list[str], tmp_path: Path
+) -> None:
+    ran = tfedge(*command, file, refused=HEAVY, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    for stage in ("data", "finetune", "quantize", "package"):
+        assert re.search(rf"^ +{stage} ", ran.stdout, re.MULTILINE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hook_does_refuse(tmp_path: Path) -> None:
+    ran = tfedge("check", PIPELINES[0], refused=("yaml",), cwd=tmp_path)
+    assert ran.returncode != 0 and "yaml was imported" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limit"),
+    [(["--help"], 0.3), (["check", PIPELINES[0]], 0.5)],
+    ids=["help", "check"],
+)
+def test_answers_at_once(arguments: list[object], limit: float, tmp_path: Path) -> None:
+    """In seconds of processor time, the best of five: what a busy machine adds is not ours."""
+    best = float("inf")
+    for _ in range(5):
+        before = os.times()
+        ran = tfedge(*arguments, refused=(), cwd=tmp_path)
+        after = os.times()
+        assert ran.returncode == 0
+        used = after.children_user + after.children_system
+        best = min(best, used - before.children_user - before.children_system)
+        if best < limit:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"{best:.2f} s, more than {limit} s")
+
+
+# ------------------------------------------------------------------ documents
+
+
+def documents() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def command_lines(document: Path) -> list[str]:
+    """The lines of a document's shell blocks that call tfedge."""
+    blocks = re.findall(
+        r"^```(?:sh|bash|console)\n(.*?)^```", document.read_text("utf-8"), re.M | re.S
+    )
+    lines = [line for block in blocks for line in block.splitlines()]
+    parts = [part for line in lines for part in line.split("#")[0].split("&&")]
+    return [
+        part.strip().removeprefix("$ ") for part in parts if re.match(r"\s*(\$ )?tfedge\b", part)
+    ]
+
+
+def test_documents_name_commands_options_and_files_that_exist() -> None:
+    lines = [line for document in documents() for line in command_lines(document)]
+    assert lines, "the README calls tfedge"
+    for line in lines:
+        name, *rest = shlex.split(line)[1:]
+        assert name in cli.cli.commands, line
+        command = cli.cli.commands[name]
+        known = {option for p in command.params for option in p.opts}
+        options = [word.split("=")[0] for word in rest if word.startswith("-")]
+        assert set(options) <= {*known, "-h", "--help"}, line
+        for word in rest:
+            if word.startswith("pipelines/"):
+                assert (ROOT / word).is_file(), line
+
+
+def test_help_tells_every_option() -> None:
+    for name, command in cli.cli.commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, f"{name} {parameter.opts}"
+        assert command.help
+
+
+def test_the_readme_and_ci_run_the_same_test_command() -> None:
+    run = (ROOT / ".ci" / "run").read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (line,) = [
+        line for line in readme.splitlines() if line.startswith("pip install") and "[dev]" in line
+    ]
+    assert line in run.splitlines()
+
+
+def test_the_readme_tells_every_exit_code() -> None:
+    from tfedge import errors
+
+    readme = (ROOT / "README.md").read_text("utf-8")
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", readme, re.M)}
+    kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, Exception)]
+    later = {8, 9}  # devices; drops
+    assert {kind.exit_code for kind in kinds if hasattr(kind, "exit_code")} - later <= told
+    assert errors.INTERRUPTED in told

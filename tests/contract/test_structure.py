@@ -1,0 +1,166 @@
+"""Who may import whom, and what must not stand in the code at all."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "tfedge"
+FILES = sorted(PACKAGE.rglob("*.py"))
+NAMES = [str(file.relative_to(PACKAGE)) for file in FILES]
+
+# A room may import from itself, from rooms of its own rank (without a circle) and of lower ones.
+RANKS = (
+    ("errors", "__init__"),
+    ("config", "catalog"),
+    ("tflite", "bench"),
+    ("core",),
+    ("drops", "report"),
+    ("data", "modeling"),
+    ("stages",),
+    ("cli",),
+    ("__main__",),
+)
+RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
+
+TENSORFLOW = {"tensorflow", "tf_keras", "tensorflow_model_optimization", "keras"}
+TENSORFLOW_FILES = ("modeling/", "data/pipeline.py", "data/augment.py")
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def imports(node: ast.AST, everywhere: bool = True) -> Iterator[str]:
+    """Modules that are imported; with ``everywhere`` False only when this module itself is."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (name.name for name in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "imports are absolute here"
+            yield str(child.module)
+            yield from (f"{child.module}.{name.name}" for name in child.names)
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            continue
+        elif everywhere or not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from imports(child, everywhere)
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_every_room_has_its_place() -> None:
+    assert {room_of(file) for file in FILES} == set(RANK)
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_rooms_import_downwards_only(file: Path) -> None:
+    room = room_of(file)
+    for name in imports(tree_of(file)):
+        if name.startswith("tfedge."):
+            other = name.split(".")[1]
+            if other in RANK:
+                assert RANK[other] <= RANK[room], f"{room} must not import {name}"
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    modules = {module_of(file): file for file in FILES}
+    graph = {
+        name: {found for found in imports(tree_of(file), everywhere=False) if found in modules}
+        for name, file in modules.items()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for other in graph[name] - {name}:
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_tensorflow_and_click_stay_in_their_rooms(file: Path) -> None:
+    place = file.relative_to(PACKAGE).as_posix()
+    roots = {name.split(".")[0] for name in imports(tree_of(file))}
+    if not place.startswith(TENSORFLOW_FILES):
+        assert not roots & TENSORFLOW
+    if place != "cli.py":
+        assert "click" not in roots
+    # modeling/env.py sets the environment before the first import of TensorFlow
+    if place != "modeling/env.py":
+        assert not roots & {"tensorflow"} or "tfedge.modeling.env" in set(imports(tree_of(file)))
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_no_file_is_long_or_called_utils(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 400
+    assert file.stem not in ("utils", "util", "helpers", "misc", "common")
+
+
+def test_rules_for_length_hold_for_tests_and_tools_too() -> None:
+    # A test file is a list, and may be longer than code that must be understood as a whole.
+    for folder, most in (("tools", 400), ("tests", 600)):
+        for file in (PACKAGE.parent / folder).rglob("*.py"):
+            assert len(file.read_text(encoding="utf-8").splitlines()) <= most, file
+
+
+FORBIDDEN_CALLS = {
+    "eval",
+    "exec",
+    "__import__",
+    "os.system",
+    "os.popen",
+    "pickle.load",
+    "pickle.loads",
+    "yaml.load",
+    "yaml.load_all",
+    "yaml.unsafe_load",
+    "yaml.full_load",
+}
+
+
+def called(node: ast.Call) -> str:
+    if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+        return f"{node.func.value.id}.{node.func.attr}"
+    return node.func.id if isinstance(node.func, ast.Name) else ""
+
+
+@pytest.mark.parametrize("file", FILES, ids=NAMES)
+def test_nothing_runs_text_or_swallows_errors(file: Path) -> None:
+    place = file.relative_to(PACKAGE).as_posix()
+    for node in ast.walk(tree_of(file)):
+        where = f"{place}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Call):
+            assert called(node) not in FORBIDDEN_CALLS, where
+            given = {k.arg: k.value for k in node.keywords}
+            for name in ("shell", "allow_pickle"):
+                value = given.get(name)
+                assert not (isinstance(value, ast.Constant) and value.value is True), where
+            broad = {n.id for a in node.args for n in ast.walk(a) if isinstance(n, ast.Name)}
+            if called(node) in ("suppress", "contextlib.suppress"):
+                assert not broad & {"Exception", "BaseException"}, where
+        if isinstance(node, ast.ExceptHandler) and place != "cli.py":
+            kinds = (
+                {n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)} if node.type else {}
+            )
+            assert node.type is not None and "Exception" not in kinds, where
+            if "BaseException" in kinds:  # to clean up, and on it goes
+                assert isinstance(node.body[-1], ast.Raise), where
+
+
+def test_only_one_place_catches_everything() -> None:
+    text = (PACKAGE / "cli.py").read_text(encoding="utf-8")
+    assert text.count("except Exception") == 1
