@@ -157,12 +157,12 @@ def begin(folder: Path, name: str = NAME, alpha: float = ALPHA, **sections: Any)
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The whole chain on MobileNetV2, each stage run once. Its files are not to be changed."""
-    settings = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3}
+    settings = {"epochs": 4, "batch_size": 8, "learning_rate": 1e-4}
     run = begin(
         tmp_path_factory.mktemp("chain"),
         data={"augment": {"views": 1}},
         finetune={"epochs": 12, "batch_size": 8, "learning_rate": 0.01},
-        prune={**settings, "sparsity": 0.5, "also": ("depthwise", "head")},
+        prune={**settings, "sparsity": 0.3, "also": ("depthwise", "head")},
         quantize={**settings, "representative": 12},
         evaluate={},
     )

@@ -361,6 +361,7 @@ def test_a_full_disk_is_one_line_with_a_way_out(
     with pytest.raises(ArtifactError, match="no space left") as caught:
         go(folder)
     assert "--cache" in caught.value.hint
+    assert ("model.npz" in caught.value.message) == (said == "full")  # what the error itself names
     assert entries(folder) == ["data"] and unsealed(folder) == []
     assert run_json(folder)["error"]["exit_code"] == 7
 

@@ -121,6 +121,13 @@ def test_a_key_hangs_on_what_the_stage_reads_and_on_nothing_else() -> None:
     assert key("quantize", quantize={}) == key("quantize", quantize={"epochs": 2})  # the default
 
 
+def test_measuring_latency_again_makes_no_other_drop() -> None:
+    measured = [{"benchmark/benchmark.json": digit * 64} for digit in "01"]
+    assert key("package", measured[0]) == key("package", measured[1])
+    models = [{"convert/model.tflite": digit * 64} for digit in "01"]
+    assert key("package", models[0]) != key("package", models[1])
+
+
 def test_a_key_hangs_on_the_blocks_that_train() -> None:
     """finetune caches activations at the lowest block that any stage trains."""
     assert key("finetune", prune={}) == key("finetune", prune={"epochs": 5}, quantize={})

@@ -61,7 +61,6 @@ class RunDir:
         for name in entry.record["outputs"]:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
             try:
                 os.link(entry.file(name), target)
             except OSError:  # another disk, or one without hard links

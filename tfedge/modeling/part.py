@@ -196,6 +196,7 @@ class Teacher:
     def __init__(self, samples: Samples) -> None:
         with np.load(samples.ctx.inputs["finetune/teacher.npz"], allow_pickle=False) as said:
             self._logits, self._features = said["logits"], said["features"]
+            self._scale = float(said["power"]) ** -0.5
         self._samples = samples
 
     def wanted(self, settings: Prune | Quantize) -> training.Wanted:
@@ -223,8 +224,7 @@ class Teacher:
             model = keras.Model(
                 model.input, [model.get_layer(pool).get_output_at(-1), model.output]
             )
-            power = float(np.mean(np.square(self._features, dtype=np.float32)))
-            loss = training.hinted(settings.hints, power)
+            loss = training.hinted(settings.hints, self._scale)
         return training.train(
             model,
             batches,

@@ -33,7 +33,7 @@ class Wanted:
     """What the model should say of each item.
 
     ``scores`` [items, classes] float32 sum to 1. ``features`` [items, F] float16, or None, are what
-    a teacher's last layer before the head says.
+    a teacher's last layer before the head says, at a mean square of 1.
     """
 
     scores: np.ndarray
@@ -111,18 +111,19 @@ def cross_entropy(outputs: Any, wanted: Any, weights: Any) -> Any:
     return tf.reduce_mean(losses * weights)
 
 
-def hinted(share: float, power: float) -> Callable[[Any, Any, Any], Any]:
+def hinted(share: float, scale: float) -> Callable[[Any, Any, Any], Any]:
     """Cross-entropy plus ``share`` of how far the features are from the teacher's.
 
-    For outputs (features, logits) and targets of both. The distance is the mean square over
-    ``power``, the teacher's own mean square, so that ``share`` means the same for any backbone
-    (Romero et al. 2015, "FitNets": hints from a teacher's inner layer). With few pictures and few
-    steps a thousand features say more than a handful of classes.
+    For outputs (features, logits) and what is wanted of both. The distance is the mean square once
+    ``scale`` has brought the features to the teacher's mean square of 1, as its own already are,
+    so that ``share`` means the same for any backbone (Romero et al. 2015, "FitNets": hints from a
+    teacher's inner layer). With few pictures and few steps a thousand features say more than a
+    handful of classes.
     """
 
     def loss(outputs: Any, wanted: Any, weights: Any) -> Any:
         features, logits = outputs
-        distance = tf.reduce_mean(tf.square(features - wanted[1]), axis=-1) / power
+        distance = tf.reduce_mean(tf.square(features * scale - wanted[1]), axis=-1)
         return cross_entropy(logits, wanted, weights) + share * tf.reduce_mean(distance * weights)
 
     return loss

@@ -49,8 +49,13 @@ def run(ctx: Context) -> None:
     ctx.progress.note(f"float model: {_best(last)}")
     network.save_weights(ctx.out / "model.npz", weights_of(model))
     features = top.features(samples.items, POOL, "features")
-    said = features(np.arange(len(features))).astype(np.float16)
-    teacher = {"logits": top.logits(samples.items), "features": said}
+    said = features(np.arange(len(features)))
+    power = float(np.mean(np.square(said), dtype=np.float64)) or 1.0  # of a dead net: any
+    teacher = {
+        "logits": top.logits(samples.items),
+        "features": (said / np.sqrt(power)).astype(np.float16),
+        "power": np.float64(power),
+    }
     network.save_weights(ctx.out / "teacher.npz", teacher)
     (ctx.out / "float.tflite").write_bytes(float_pixels(model, spec.size, softmax=True))
     (ctx.out / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")

@@ -1,0 +1,214 @@
+"""How many zeros a layer gets, and that it gets them, whatever the number of steps."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow_model_optimization as tfmot
+
+from tfedge.catalog.unfreeze import MAX_SHARE
+from tfedge.config.schema import Prune
+from tfedge.core.context import Silent
+from tfedge.errors import InvariantBroken, StageError
+from tfedge.modeling import sparsity, training
+from tfedge.modeling.env import fresh, keras
+from tfedge.modeling.sparsity import Pruner, allocate, lamp, lamp_scores, uniform
+
+
+def random_kernels(seed: int = 1, **shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    scale = dict(zip(shapes, (1.0, 0.1, 5.0), strict=False))
+    return {n: (rng.normal(size=s) * scale[n]).astype(np.float32) for n, s in shapes.items()}
+
+
+def kernels() -> dict[str, np.ndarray]:
+    return random_kernels(a=(3, 3, 4, 8), b=(40, 10), c=(7, 7))
+
+
+def test_lamp_scores_of_four_weights():
+    # squares 0 1 4 9; those that are not smaller sum up to 14 14 13 9
+    scores = lamp_scores(np.array([[1, -2], [3, 0]], np.float32))
+    np.testing.assert_allclose(scores, [1 / 14, 4 / 13, 1, 0])
+
+
+def test_lamp_scores_are_those_of_the_definition():
+    kernel = random_kernels(a=(5, 6))["a"]
+    squares = kernel.ravel().astype(np.float64) ** 2
+    by_definition = [u / squares[squares >= u].sum() for u in squares]
+    np.testing.assert_allclose(lamp_scores(kernel), by_definition)
+    assert lamp_scores(kernel).max() == 1  # the largest weight of any layer goes last
+
+
+def test_a_kernel_of_zeros_has_no_score():
+    assert (lamp_scores(np.zeros((2, 2), np.float32)) == 0).all()
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 100, 369, 600])
+def test_lamp_takes_the_lowest_scores_of_all_layers(zeros):
+    given = kernels()
+    counts = lamp(given, zeros, most=1.0)
+    assert sum(counts.values()) == zeros and list(counts) == list(given)
+    pooled = [(score, name) for name, kernel in given.items() for score in lamp_scores(kernel)]
+    lowest = [name for _, name in sorted(pooled)[:zeros]]
+    assert counts == {name: lowest.count(name) for name in given}
+
+
+@pytest.mark.parametrize("zeros", [200, 500, 600, 650])
+def test_no_layer_carries_more_than_its_cap(zeros):
+    given = kernels()
+    free, capped = lamp(given, zeros, most=1.0), lamp(given, zeros, most=0.9)
+    room = {name: math.floor(0.9 * kernel.size) for name, kernel in given.items()}
+    assert sum(capped.values()) == zeros
+    assert all(capped[name] <= room[name] for name in given)
+    for name in given:  # what one can't carry goes to the others
+        assert capped[name] == room[name] if free[name] > room[name] else capped[name] >= free[name]
+
+
+def test_the_cap_is_felt():
+    given = random_kernels(a=(20, 20), b=(20, 20)) | {"thin": np.full((10, 10), 1e-6, np.float32)}
+    given["thin"][0, 0] = 1.0  # all but one of its weights are worth nothing
+    assert lamp(given, 300, most=1.0)["thin"] == 99
+    counts = lamp(given, 300, most=0.9)
+    assert counts["thin"] == 90 and sum(counts.values()) == 300
+
+
+def test_zeros_that_are_there_already_are_enough():
+    given = random_kernels(a=(10, 10), b=(10, 10))
+    given["a"][:] = 0  # a dead layer, above its cap
+    assert lamp(given, 50, most=0.9) == {"a": 90, "b": 0}
+
+
+def test_uniform_gives_each_layer_the_same_share():
+    given = kernels()
+    total = sum(kernel.size for kernel in given.values())
+    for zeros in (1, 300, 600):
+        counts = uniform(given, zeros)
+        assert zeros <= sum(counts.values()) < zeros + len(given)
+        for name, kernel in given.items():
+            assert 0 <= counts[name] - kernel.size * zeros / total < 1
+
+
+def test_the_rule_is_the_one_that_was_asked_for():
+    given = kernels()
+    assert allocate(Prune(), given, 300, MAX_SHARE) == lamp(given, 300, MAX_SHARE)
+    chosen = Prune(allocation="uniform")
+    assert allocate(chosen, given, 300, MAX_SHARE) == uniform(given, 300) != lamp(given, 300, 1.0)
+
+
+@pytest.mark.parametrize("allocation", ["lamp", "uniform"])
+def test_more_zeros_than_there_is_room_for_are_refused(allocation):
+    given = kernels()
+    room = sum(math.floor(0.9 * kernel.size) for kernel in given.values())
+    prune = Prune(sparsity=0.95, allocation=allocation)
+    assert sum(allocate(prune, given, room, 0.9).values()) >= room
+    with pytest.raises(StageError, match=rf"0\.95 needs {room + 1} zeros, .* carry {room} \(90%"):
+        allocate(prune, given, room + 1, 0.9)
+
+
+# ------------------------------------------------------------------ pruning
+
+
+@pytest.mark.parametrize("kind", ["polynomial", "constant"])
+def test_every_schedule_reaches_its_target_early_enough_to_recover(kind):
+    for steps in range(1, 300):
+        schedule = Pruner._schedule(Prune(pruning_schedule=kind), 0.7, steps)
+        asked = [schedule(step) for step in range(1, steps + 1)]
+        updates = {step: float(s) for step, (now, s) in enumerate(asked, start=1) if now}
+        reached = [step for step, share in updates.items() if share == pytest.approx(0.7)]
+        assert reached and reached[0] <= max(1, steps * sparsity.RAMP)
+        assert kind == "constant" or len(updates) <= 2 * sparsity.UPDATES
+
+
+def net() -> keras.Model:
+    fresh(1)
+    x = inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(8, 3, name="frozen")(x)
+    x = keras.layers.DepthwiseConv2D(3, name="depth")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.ReLU()(x)
+    x = keras.layers.Conv2D(16, 1, name="point")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(3, name="head")(x))
+
+
+COUNTS = {"depth": 31, "point": 77, "head": 0}
+
+
+class Noise:
+    """Batches of four noisy pictures."""
+
+    size = 4
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def epoch(self, number: int):
+        rng = np.random.default_rng(number)
+        for _ in range(self.steps):
+            labels = training.one_hot(rng.integers(0, 3, 4), 3)
+            pictures = rng.normal(size=(4, 8, 8, 3)).astype(np.float32)
+            yield pictures, (labels,), np.ones(4, np.float32)
+
+
+def zeros_of(model: keras.Model) -> dict[str, int]:
+    layers = {"depth": "depthwise_kernel", "point": "kernel", "head": "kernel", "frozen": "kernel"}
+    found = {n: getattr(model.get_layer(n), w).numpy() for n, w in layers.items()}
+    return {name: int(np.count_nonzero(kernel == 0)) for name, kernel in found.items()}
+
+
+@pytest.mark.parametrize("kind", ["polynomial", "constant"])
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 44])
+def test_the_target_is_reached_in_any_number_of_steps(kind, steps):
+    model = net()
+    prune = Prune(pruning_schedule=kind)
+    fixed = model.get_layer("frozen")
+    fixed.trainable = False
+    before = fixed.get_weights()
+    pruner = Pruner(model, COUNTS, prune, steps)
+    training.train(
+        pruner.model,
+        Noise(steps),
+        prune,
+        epochs=1,
+        learning_rate=0.01,
+        what="prune",
+        progress=Silent(),
+        before_step=pruner.before_step,
+    )
+    assert pruner.finish() == {"depth": 31, "point": 77}
+    # The zeros are in the layers of the model that was given.
+    assert zeros_of(model) == {"depth": 31, "point": 77, "head": 0, "frozen": 0}
+    for one, other in zip(before, fixed.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not any(isinstance(layer, keras.layers.Wrapper) for layer in model.layers)
+
+
+def test_the_smallest_weights_go():
+    model = net()
+    kernel = model.get_layer("point").kernel
+    size = np.abs(kernel.numpy())
+    pruner = Pruner(model, {"point": 77}, Prune(pruning_schedule="constant"), 1)
+    pruner.before_step(0)
+    pruner.model(np.ones((1, 8, 8, 3), np.float32), training=True)
+    pruner.finish()
+    np.testing.assert_array_equal(kernel.numpy() == 0, size < np.sort(size.ravel())[77])
+
+
+def test_a_layer_that_does_not_reach_its_target_stops_the_run():
+    model = net()
+    kernel = model.get_layer("point").kernel
+    kernel.assign(np.full(kernel.shape, 0.5))  # TF-MOT keeps all that are as large as the smallest
+    pruner = Pruner(model, COUNTS, Prune(pruning_schedule="constant"), 1)
+    pruner.before_step(0)
+    pruner.model(np.ones((1, 8, 8, 3), np.float32), training=True)
+    with pytest.raises(InvariantBroken, match=r"zeros in point: expected 77, got 0"):
+        pruner.finish()
+
+
+def test_only_layers_with_zeros_to_come_are_wrapped():
+    wrapped = Pruner(net(), COUNTS, Prune(), 4).model
+    masks = [la for la in wrapped.layers if hasattr(la, "pruning_vars")]
+    assert [layer.layer.name for layer in masks] == ["depth", "point"]
+    assert isinstance(masks[0], tfmot.sparsity.keras.pruning_wrapper.PruneLowMagnitude)

@@ -1,0 +1,307 @@
+"""The training loop and what goes into it, on nets of a handful of weights."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tfedge.config.schema import Training
+from tfedge.core.context import Silent
+from tfedge.errors import StageError
+from tfedge.modeling import training
+from tfedge.modeling.env import fresh, keras, tf
+from tfedge.modeling.schedules import Rate, optimizer
+from tfedge.modeling.training import Memory, Wanted
+
+STEPS = 100
+
+
+def rates(schedule: str, steps: int = STEPS, **settings) -> np.ndarray:
+    rate = Rate(Training(schedule=schedule, **settings), 0.5, steps)
+    return np.array([rate.at(step) for step in range(steps)])
+
+
+def test_warm_up_rises_linearly_to_the_highest_rate():
+    for schedule in ("cosine", "exponential", "plateau", "constant"):
+        found = rates(schedule, warmup=0.1)
+        np.testing.assert_allclose(found[:10], 0.5 * np.arange(1, 11) / 10)
+        assert found[10] == found.max() == 0.5
+
+
+def test_each_schedule_decays_as_it_says():
+    cosine = rates("cosine")
+    assert cosine[0] == 0.5 and cosine[50] == pytest.approx(0.25) and 0 < cosine[-1] < 0.5e-3
+    assert (np.diff(cosine) < 0).all()
+    exponential = rates("exponential")
+    assert exponential[0] == 0.5 and exponential[-1] == pytest.approx(0.005, rel=0.05)
+    np.testing.assert_allclose(exponential[1:] / exponential[:-1], 0.01 ** (1 / STEPS))
+    assert (rates("constant") == 0.5).all()
+
+
+def test_decay_begins_where_the_warm_up_ends():
+    assert rates("cosine", warmup=0.5)[75] == pytest.approx(0.25)
+    assert rates("cosine", steps=1)[0] == 0.5  # a run of one step trains at the full rate
+    assert rates("cosine", steps=1, warmup=0.9)[0] == 0.5
+
+
+@pytest.mark.parametrize(("schedule", "halved"), [("plateau", True), ("constant", False)])
+def test_a_plateau_of_two_epochs_halves_the_rate(schedule, halved):
+    rate = Rate(Training(schedule=schedule), 0.5, STEPS)
+    seen = []
+    for loss in (1.0, 0.9, 0.95, 0.9, 0.8, 0.81, 0.82, 0.83, 0.84):
+        rate.epoch_ended(loss)
+        seen.append(rate.at(STEPS - 1))
+    assert seen == ([0.5] * 3 + [0.25] * 3 + [0.125] * 2 + [0.0625] if halved else [0.5] * 9)
+
+
+def test_optimizers_are_what_their_names_say():
+    assert type(optimizer(Training())) is keras.optimizers.Adam
+    sgd = optimizer(Training(optimizer="sgd"))
+    assert type(sgd) is keras.optimizers.SGD and sgd.momentum == 0.9 and sgd.nesterov
+    for decay in (0.0, 0.1):
+        rule = optimizer(Training(optimizer="adamw", weight_decay=decay))
+        assert type(rule) is keras.optimizers.AdamW
+        weight = tf.Variable([2.0])
+        rule.build([weight])
+        rule.learning_rate.assign(0.5)
+        rule.apply_gradients([(tf.zeros(1), weight)])
+        assert weight.numpy() == pytest.approx(2.0 * (1 - 0.5 * decay))
+
+
+def test_label_smoothing_keeps_the_sum():
+    hard = training.one_hot([2, 0], 4)
+    np.testing.assert_array_equal(hard, [[0, 0, 1, 0], [1, 0, 0, 0]])
+    smooth = training.one_hot([2, 0], 4, 0.2)
+    assert smooth.dtype == np.float32
+    np.testing.assert_allclose(smooth.sum(-1), 1, rtol=1e-6)
+    np.testing.assert_allclose(smooth[0], [0.05, 0.05, 0.85, 0.05], rtol=1e-6)
+
+
+def test_balanced_weights_make_every_class_count_the_same():
+    labels = [0, 0, 0, 0, 0, 0, 2, 2, 3]  # of class 1 there is none
+    weights = training.class_weights(Training(class_weights="balanced"), labels, 4)
+    sums = [weights[np.equal(labels, label)].sum() for label in (0, 2, 3)]
+    np.testing.assert_allclose(sums, 9 / 4)
+    none = training.class_weights(Training(), labels, 4)
+    assert none.dtype == weights.dtype == np.float32 and (none == 1).all()
+
+
+def test_mixed_targets_give_the_mix_of_both_losses():
+    rng = np.random.default_rng(1)
+    hard = training.one_hot(rng.integers(0, 5, 7), 5)
+    logits = rng.normal(0, 4, (7, 5)).astype(np.float32) + 1000  # as large as they come
+    said = rng.normal(size=(7, 5)).astype(np.float32)
+    soft = tf.nn.softmax(logits).numpy()
+    mixed = training.mix(hard, logits, 0.7)
+    assert mixed.dtype == np.float32
+    np.testing.assert_allclose(mixed.sum(-1), 1, rtol=1e-5)
+    ones = np.ones(7, np.float32)
+    both = [float(training.cross_entropy(said, (t,), ones)) for t in (hard, soft)]
+    found = float(training.cross_entropy(said, (mixed,), ones))
+    assert found == pytest.approx(0.3 * both[0] + 0.7 * both[1], rel=1e-5)
+    np.testing.assert_array_equal(training.mix(hard, logits, 0.0), hard)
+
+
+def test_cross_entropy_is_weighted_by_picture():
+    said = np.log([[0.5, 0.5], [0.25, 0.75]]).astype(np.float32)
+    hard = training.one_hot([0, 0], 2)
+    loss = training.cross_entropy(said, (hard,), np.array([1, 3], np.float32))
+    assert float(loss) == pytest.approx((math.log(2) + 3 * math.log(4)) / 2)
+
+
+def test_hints_add_the_distance_from_the_features_of_the_teacher():
+    said = np.zeros((2, 2), np.float32)
+    hard = training.one_hot([0, 1], 2)
+    teacher = np.array([[1, 2, 3], [1, 0, 0]], np.float32)
+    features = teacher + np.array([[1, 1, 1], [0, 0, 3]], np.float32)
+    weights = np.array([1, 2], np.float32)
+    plain = float(training.cross_entropy(said, (hard,), weights))
+    far = (1 * 1 + 3 * 2) / 2  # mean squares 1 and 3, weights 1 and 2
+    for scale in (1.0, 0.25):  # what the model says may be of any size, what is wanted is of one
+        loss = training.hinted(0.5, scale)
+        found = float(loss((features / scale, said), (hard, teacher), weights))
+        assert found == pytest.approx(plain + 0.5 * far)
+
+
+# ------------------------------------------------------------------ batches
+
+
+def memory(count: int = 10, size: int = 4, seed: int = 1, views: int = 2) -> Memory:
+    """Inputs are the numbers of the items; pictures have ``views`` items each."""
+    items = count * views
+    scores = np.arange(items, dtype=np.float32)[:, None]
+    return Memory(
+        lambda numbers: numbers.astype(np.float32)[:, None],
+        lambda rng: rng.integers(0, views, count) * count + np.arange(count),
+        Wanted(scores),
+        np.arange(items, dtype=np.float32) + 0.5,
+        size,
+        seed,
+    )
+
+
+def epoch(batches: Memory, number: int) -> np.ndarray:
+    """The items of an epoch, [steps, size]."""
+    found = []
+    for inputs, (scores,), weights in batches.epoch(number):
+        np.testing.assert_array_equal(inputs, scores)
+        np.testing.assert_array_equal(inputs[:, 0] + 0.5, weights)
+        found.append(inputs[:, 0].astype(int))
+    return np.array(found)
+
+
+def test_an_epoch_holds_an_item_of_each_picture_in_whole_batches():
+    batches = memory()
+    assert (batches.steps, batches.size) == (3, 4)
+    found = epoch(batches, 1)
+    assert found.shape == (3, 4)
+    assert sorted(found.ravel()[:10] % 10) == list(range(10))
+    np.testing.assert_array_equal(found.ravel()[10:], found.ravel()[:2])  # filled up
+    assert (found >= 10).any() and (found < 10).any()  # both views are seen
+
+
+def test_epochs_follow_from_the_seed_and_their_number():
+    np.testing.assert_array_equal(epoch(memory(), 3), epoch(memory(), 3))
+    assert (epoch(memory(), 3) != epoch(memory(), 4)).any()
+    assert (epoch(memory(seed=2), 3) != epoch(memory(), 3)).any()
+
+
+def test_a_batch_is_never_larger_than_the_pictures_there_are():
+    batches = memory(count=3, size=32)
+    assert (batches.steps, batches.size) == (1, 3)
+
+
+def test_wanted_features_come_as_float32():
+    scores, features = np.eye(3, dtype=np.float32), np.ones((3, 2), np.float16)
+    picked = Wanted(scores, features)[np.array([2, 0])]
+    assert [array.dtype for array in picked] == [np.float32, np.float32]
+    np.testing.assert_array_equal(picked[0], scores[[2, 0]])
+    assert len(Wanted(scores)[np.array([1])]) == 1
+
+
+# ------------------------------------------------------------------ the loop
+
+
+class Points:
+    """Two clouds in the plane that a line divides, in batches of 8."""
+
+    steps, size = 4, 8
+
+    def __init__(self, wrong: bool = False) -> None:
+        rng = np.random.default_rng(1)
+        self.labels = rng.integers(0, 2, 32)
+        self.points = (rng.normal(0, 0.3, (32, 2)) + self.labels[:, None]).astype(np.float32)
+        self.weights = np.ones(32, np.float32)
+        self.points[20] *= np.nan if wrong else 1
+
+    def epoch(self, number: int):
+        hard = training.one_hot(self.labels, 2)
+        for rows in np.random.default_rng(number).permutation(32).reshape(4, 8):
+            yield self.points[rows], (hard[rows],), self.weights[rows]
+
+
+def line() -> keras.Model:
+    fresh(1)
+    return keras.Sequential([keras.layers.Dense(2, input_shape=(2,), name="line")])
+
+
+def train(model, batches, epochs=6, rate=0.1, settings=None, **more):
+    settings = settings or Training(schedule="constant")
+    return training.train(
+        model,
+        batches,
+        settings,
+        epochs=epochs,
+        learning_rate=rate,
+        what="line",
+        progress=Silent(),
+        **more,
+    )
+
+
+def test_it_learns_and_says_how():
+    model, points, steps, recorded = line(), Points(), [], []
+    history = train(
+        model,
+        points,
+        settings=Training(schedule="cosine", warmup=0.25),
+        before_step=steps.append,
+        record=lambda number, row: recorded.append((number, row)),
+    )
+    assert steps == list(range(24))
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
+    assert recorded == list(enumerate(history, start=1))
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    assert history[0]["learning_rate"] == pytest.approx(0.1 * 4 / 6)
+    assert (model(points.points).numpy().argmax(-1) == points.labels).mean() > 0.9
+
+
+def test_the_same_seed_gives_the_same_bits():
+    runs = []
+    for _ in range(2):
+        model = line()
+        train(model, Points())
+        runs.append(model.get_weights())
+    for one, other in zip(*runs, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_pictures_of_no_weight_teach_nothing():
+    model, points = line(), Points()
+    points.weights[:] = 0
+    before = model.get_weights()
+    train(model, points)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_not_trainable_does_not_move():
+    model = line()
+    model.add(keras.layers.Dense(2, name="fixed"))
+    model.get_layer("fixed").trainable = False
+    before = model.get_layer("fixed").get_weights()
+    train(model, Points())
+    for one, other in zip(before, model.get_layer("fixed").get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def validated(losses, **more):
+    """Train while validation says ``losses``; the history, each epoch's weights, the last."""
+    model, seen, said = line(), [], iter(losses)
+
+    def validate():
+        seen.append(model.get_weights()[0])
+        return {"val_loss": next(said), "val_accuracy": 0.5}
+
+    history = train(model, Points(), epochs=len(losses), validate=validate, **more)
+    return history, seen, model.get_weights()[0]
+
+
+def test_the_weights_of_the_best_epoch_are_put_back():
+    history, seen, last = validated([3.0, 1.0, 2.0, 1.0])
+    assert len(history) == 4 and history[1]["val_accuracy"] == 0.5
+    np.testing.assert_array_equal(last, seen[1])  # of two equal ones the earlier
+    assert (last != seen[3]).any()
+
+
+def test_training_stops_when_nothing_gets_better():
+    history, seen, last = validated([3.0, 1.0, 2.0, 2.0, 0.5, 0.4], patience=2)
+    assert [row["val_loss"] for row in history] == [3.0, 1.0, 2.0, 2.0]
+    np.testing.assert_array_equal(last, seen[1])
+    history, _, _ = validated([3.0, 1.0, 2.0, 0.5, 2.0, 0.4], patience=2)
+    assert len(history) == 6
+
+
+def test_a_plateau_of_the_validation_loss_lowers_the_rate():
+    settings = Training(schedule="plateau")
+    history, _, _ = validated([1.0] * 6, settings=settings)
+    found = [row["learning_rate"] for row in history]
+    np.testing.assert_allclose(found, [0.1, 0.1, 0.1, 0.05, 0.05, 0.025])
+
+
+def test_a_loss_that_is_no_number_stops_it():
+    with pytest.raises(StageError, match=r"line: the loss is nan in epoch 1") as caught:
+        train(line(), Points(wrong=True))
+    assert caught.value.hint == "lower the learning rate"
