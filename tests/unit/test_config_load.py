@@ -123,6 +123,12 @@ def test_overrides_replace_what_the_file_says(tmp_path: Path) -> None:
     assert pipeline.benchmark is not None and pipeline.benchmark.threads == (4,)
 
 
+def test_an_override_of_a_section_leaves_nothing_of_what_the_file_said(tmp_path: Path) -> None:
+    path = write(tmp_path, SMALL + "prune: {sparsity: 0.1, unfreeze: all}\n")
+    problem = only(path, "prune={unfreeze: top}")  # too little for the default sparsity
+    assert problem.startswith("--set prune={unfreeze: top}: prune.sparsity: 0.5 of the model")
+
+
 def test_an_override_can_switch_a_section_on(tmp_path: Path) -> None:
     assert load_pipeline(write(tmp_path, SMALL), ["prune="]).prune is not None
 
