@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except click.Abort:  # Ctrl-C and SIGTERM, which click turns into this
         _say(
             [
                 "stopped before the end",

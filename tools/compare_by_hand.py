@@ -227,7 +227,8 @@ def arguments() -> argparse.Namespace:
         parser.error(f"--out: there is no folder {args.out.resolve().parent}")
     if args.work and args.work.exists():
         parser.error(f"--work: {args.work} is there already")
-    numbers = [args.head_epochs, args.prune_epochs, args.qat_epochs, args.limit or 1]
+    numbers = [args.head_epochs, args.prune_epochs, args.qat_epochs]
+    numbers += [] if args.limit is None else [args.limit]
     if min(numbers) < 1 or len(set(args.seeds)) < len(args.seeds) or min(args.seeds) < 0:
         parser.error("epochs and --limit start at 1, seeds at 0, and no seed comes twice")
     return args

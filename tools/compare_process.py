@@ -80,6 +80,7 @@ def measured(command: Sequence[object], log: Path) -> Facts:
 
 
 def machine() -> Facts:
+    given = [f"{name}={os.environ[name]}" for name in THREADS if name in os.environ]
     cpu = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     model = next((line.split(":", 1)[1].strip() for line in cpu if "model name" in line), "")
     return {
@@ -87,11 +88,8 @@ def machine() -> Facts:
         "machine": platform.machine(),
         "cores": cores(),
         "system": platform.platform(),
-        "threads": {
-            "TensorFlow": {k: os.environ[k] for k in THREADS if k in os.environ}
-            or f"its default, one a core ({cores()})",
-            "LiteRT": f"{cores()}: by hand one interpreter, tfedge one interpreter a core",
-        },
+        "TensorFlow threads": " ".join(given) or f"its default, one a core ({cores()})",
+        "LiteRT threads": f"{cores()} (by hand in one interpreter, tfedge in one each)",
     }
 
 

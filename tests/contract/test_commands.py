@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -79,27 +78,6 @@ def test_the_hook_does_refuse(tmp_path: Path) -> None:
     assert ran.returncode != 0 and "yaml was imported" in ran.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "limit"),
-    [(["--help"], 0.3), (["check", PIPELINES[0]], 0.5)],
-    ids=["help", "check"],
-)
-def test_answers_at_once(arguments: list[object], limit: float, tmp_path: Path) -> None:
-    """In seconds of processor time, the best of five: what a busy machine adds is not ours."""
-    best = float("inf")
-    for _ in range(5):
-        before = os.times()
-        ran = tfedge(*arguments, refused=(), cwd=tmp_path)
-        after = os.times()
-        assert ran.returncode == 0
-        used = after.children_user + after.children_system
-        best = min(best, used - before.children_user - before.children_system)
-        if best < limit:
-            return
-        time.sleep(0.2)
-    raise AssertionError(f"{best:.2f} s, more than {limit} s")
-
-
 # ------------------------------------------------------------------ documents
 
 
@@ -157,6 +135,6 @@ def test_the_readme_tells_every_exit_code() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     told = {int(code) for code in re.findall(r"^\| (\d+) \|", readme, re.M)}
     kinds = [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, Exception)]
-    later = {8, 9}  # devices; drops
+    later = {8}  # devices
     assert {kind.exit_code for kind in kinds if hasattr(kind, "exit_code")} - later <= told
     assert errors.INTERRUPTED in told

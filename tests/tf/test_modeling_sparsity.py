@@ -6,14 +6,13 @@ import math
 
 import numpy as np
 import pytest
-import tensorflow_model_optimization as tfmot
 
 from tfedge.catalog.unfreeze import MAX_SHARE
 from tfedge.config.schema import Prune
 from tfedge.core.context import Silent
 from tfedge.errors import InvariantBroken, StageError
 from tfedge.modeling import sparsity, training
-from tfedge.modeling.env import fresh, keras
+from tfedge.modeling.env import fresh, keras, tf
 from tfedge.modeling.sparsity import Pruner, allocate, lamp, lamp_scores, uniform
 
 
@@ -112,13 +111,12 @@ def test_more_zeros_than_there_is_room_for_are_refused(allocation):
 
 @pytest.mark.parametrize("kind", ["polynomial", "constant"])
 def test_every_schedule_reaches_its_target_early_enough_to_recover(kind):
-    for steps in range(1, 300):
+    for steps in (*range(1, 50), 100, 999):
         schedule = Pruner._schedule(Prune(pruning_schedule=kind), 0.7, steps)
-        asked = [schedule(step) for step in range(1, steps + 1)]
-        updates = {step: float(s) for step, (now, s) in enumerate(asked, start=1) if now}
-        reached = [step for step, share in updates.items() if share == pytest.approx(0.7)]
-        assert reached and reached[0] <= max(1, steps * sparsity.RAMP)
-        assert kind == "constant" or len(updates) <= 2 * sparsity.UPDATES
+        updates, shares = (part.numpy() for part in schedule(tf.range(1, steps + 1)))
+        reached = 1 + np.flatnonzero(updates & (np.abs(shares - 0.7) < 1e-6))
+        assert len(reached) and reached[0] <= max(1, steps * sparsity.RAMP)
+        assert kind == "constant" or updates.sum() < 2 * sparsity.UPDATES  # each sorts all weights
 
 
 def net() -> keras.Model:
@@ -211,4 +209,3 @@ def test_only_layers_with_zeros_to_come_are_wrapped():
     wrapped = Pruner(net(), COUNTS, Prune(), 4).model
     masks = [la for la in wrapped.layers if hasattr(la, "pruning_vars")]
     assert [layer.layer.name for layer in masks] == ["depth", "point"]
-    assert isinstance(masks[0], tfmot.sparsity.keras.pruning_wrapper.PruneLowMagnitude)

@@ -11,6 +11,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -78,6 +80,9 @@ TABLE = (
         section="package",
     ),
 )
+
+ALL = [stage.name for stage in TABLE]
+NEVER_CACHED = [stage.name for stage in TABLE if not stage.cacheable]
 
 PIPELINE = """\
 name: fake
@@ -256,6 +261,55 @@ def calls(folder: Path) -> list[str]:
     names = path.read_text().split()
     path.unlink()
     return names
+
+
+def shell(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """The command line over the fakes, in a process of its own."""
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(
+        [sys.executable, __file__, "run", "fake.yaml", "--cache", "cache", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": f"{root}"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, text: str) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if path.exists() and text in path.read_text():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{text} never came to {path}")
+
+
+def entries(folder: Path) -> list[str]:
+    """Names of the stages that the cache holds."""
+    records = (folder / "cache" / "stages").glob("*/stage.json")
+    return sorted(json.loads(record.read_text())["name"] for record in records)
+
+
+def unsealed(folder: Path) -> list[Path]:
+    return list((folder / "cache" / "stages" / "tmp").iterdir())
+
+
+def run_json(folder: Path) -> dict:
+    return json.loads((folder / "runs" / "latest" / "run.json").read_text())
+
+
+def how(result: dict) -> dict[str, str]:
+    return {row["name"]: row["cache"] for row in result["stages"]}
+
+
+def prepare(folder: Path) -> Path:
+    """A folder with a pipeline and two pictures."""
+    (folder / "fake.yaml").write_text(PIPELINE)
+    (folder / "photos").mkdir()
+    for name in "ab":
+        (folder / "photos" / name).write_text(name)
+    return folder
 
 
 if __name__ == "__main__":  # the real command line, over the fakes

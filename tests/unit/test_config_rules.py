@@ -122,8 +122,8 @@ def test_an_unknown_block_lists_those_there_are() -> None:
 
 
 def test_a_fraction_of_many_blocks_is_not_spoiled_by_rounding() -> None:
-    many = tuple(Block(str(i), "", ()) for i in range(10))
-    assert [resolve(share / 10, many) for share in range(1, 11)] == list(range(9, -1, -1))
+    many = tuple(Block(str(i), "", ()) for i in range(100))  # 0.07 * 100 is a little above 7
+    assert [resolve(share / 100, many) for share in range(1, 101)] == list(range(99, -1, -1))
 
 
 def test_auto_is_the_smallest_part_with_70_percent_of_the_prunable_weights() -> None:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import core_fakes
 import pytest
-from core_fakes import PIPELINE, TABLE, calls, go
+from core_fakes import (
+    ALL,
+    NEVER_CACHED,
+    PIPELINE,
+    TABLE,
+    calls,
+    entries,
+    go,
+    how,
+    prepare,
+    run_json,
+    unsealed,
+)
 
 from tfedge.errors import (
     ArtifactError,
@@ -26,59 +33,10 @@ from tfedge.errors import (
     UnsupportedModel,
 )
 
-ALL = ["data", "finetune", "quantize", "convert", "evaluate", "benchmark", "package"]
-NEVER_CACHED = ["benchmark", "package"]
-SCRIPT = Path(core_fakes.__file__)
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a pipeline and two pictures."""
-    (tmp_path / "fake.yaml").write_text(PIPELINE)
-    (tmp_path / "photos").mkdir()
-    for name in "ab":
-        (tmp_path / "photos" / name).write_text(name)
-    return tmp_path
-
-
-def shell(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """The command line over the fakes, in a process of its own."""
-    root = SCRIPT.parents[2]
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), "run", "fake.yaml", "--cache", "cache", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{root}"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(path: Path, text: str) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if path.exists() and text in path.read_text():
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{text} never came to {path}")
-
-
-def entries(folder: Path) -> list[str]:
-    """Names of the stages that the cache holds."""
-    records = (folder / "cache" / "stages").glob("*/stage.json")
-    return sorted(json.loads(record.read_text())["name"] for record in records)
-
-
-def unsealed(folder: Path) -> list[Path]:
-    return list((folder / "cache" / "stages" / "tmp").iterdir())
-
-
-def run_json(folder: Path) -> dict:
-    return json.loads((folder / "runs" / "latest" / "run.json").read_text())
-
-
-def how(result: dict) -> dict[str, str]:
-    return {row["name"]: row["cache"] for row in result["stages"]}
+    return prepare(tmp_path)
 
 
 # ------------------------------------------------------------------ a run that goes well
@@ -415,104 +373,3 @@ def test_gates_hold_for_cached_results_too(folder: Path) -> None:
 def test_gates_that_hold_say_nothing(folder: Path) -> None:
     gates = "{max_accuracy_drop: 0.03, min_accuracy: 0.87, max_size: 100, max_latency: 2.5}"
     assert go(folder, f"evaluate.gates={gates}")[0]["status"] == "ok"
-
-
-# ------------------------------------------------------------------ killed, interrupted, locked
-
-
-@pytest.mark.parametrize("stage", ["data", "finetune", "convert", "benchmark"])
-def test_killed_in_a_stage_and_run_again_ends_with_the_same_bytes(
-    folder: Path, stage: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    killed = shell(folder, **{f"FAKE_{stage.upper()}": "kill"})
-    killed.communicate(timeout=30)
-    assert killed.returncode == -signal.SIGKILL
-    before = calls(folder)
-    assert before == ALL[: ALL.index(stage) + 1]
-    assert stage not in entries(folder)
-    _, path = go(folder)
-    done = [name for name in before[:-1] if name not in NEVER_CACHED]
-    assert calls(folder) == [name for name in ALL if name not in done]
-    assert unsealed(folder) == []  # what the killed run left is gone
-
-    calm = tmp_path_factory.mktemp("calm")
-    (calm / "fake.yaml").write_text(PIPELINE)
-    (folder / "photos").rename(calm / "photos")
-    _, undisturbed = go(calm)
-    for name in ("convert/model.tflite", "convert/model.json", "finetune/model.npz"):
-        assert (path / name).read_bytes() == (undisturbed / name).read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("number", "way"),
-    [(signal.SIGINT, "hang"), (signal.SIGINT, "swallow"), (signal.SIGTERM, "hang")],
-)
-def test_told_to_stop_it_ends_cleanly(folder: Path, number: int, way: str) -> None:
-    process = shell(folder, FAKE_CONVERT=way)
-    wait_for(folder / "runs" / "latest" / "events.jsonl", "hanging")
-    process.send_signal(number)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "Traceback" not in said and "stopped" in said
-    assert unsealed(folder) == []
-    assert entries(folder) == ["data", "finetune", "quantize"]
-    stopped = run_json(folder)
-    assert stopped["status"] == "interrupted"
-    assert stopped["error"]["exit_code"] == 130 and stopped["error"]["stage"] == "convert"
-    calls(folder)
-    go(folder)
-    assert calls(folder)[0] == "convert"
-
-
-def test_two_runs_can_not_be_in_one_directory(folder: Path) -> None:
-    place = folder / "here"
-    process = shell(folder, "--run-dir", str(place), FAKE_FINETUNE="hang")
-    try:
-        wait_for(place / "events.jsonl", "hanging")
-        with pytest.raises(ArtifactError, match=f"another run is in .*process {process.pid}"):
-            go(folder, run_dir=place)
-        # It has its folder in the cache still: a second run elsewhere did not clean it away.
-        go(folder)
-        assert len(unsealed(folder)) == 2  # its folder and its lock
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
-
-
-def test_a_run_directory_is_used_again_without_its_old_results(folder: Path) -> None:
-    place = folder / "here"
-    go(folder, run_dir=place)
-    result, _ = go(folder, run_dir=place, stop="data")
-    assert result["metrics"] == {}
-    assert not (place / "evaluate").exists() and not (place / "package").exists()
-
-
-def test_a_folder_that_is_no_run_directory_is_left_alone(folder: Path) -> None:
-    (folder / "mine").mkdir()
-    (folder / "mine" / "thesis.txt").write_text("mine")
-    (folder / "mine" / "lock").write_text("mine, too")
-    with pytest.raises(ArtifactError, match="is not empty, and no run directory"):
-        go(folder, run_dir=folder / "mine")
-    assert sorted(p.name for p in (folder / "mine").iterdir()) == ["lock", "thesis.txt"]
-
-
-def test_a_folder_called_latest_is_no_traceback(folder: Path) -> None:
-    (folder / "runs" / "latest").mkdir(parents=True)
-    with pytest.raises(ArtifactError, match="is a folder, but must be the link"):
-        go(folder)
-
-
-def test_two_runs_in_one_second_have_two_directories(folder: Path) -> None:
-    assert len({go(folder)[1] for _ in range(3)}) == 3
-
-
-def test_two_runs_at_once_share_one_cache(folder: Path) -> None:
-    both = [shell(folder, "--force") for _ in range(2)]
-    for process in both:
-        said = process.communicate(timeout=60)
-        assert process.returncode == 0, said
-    assert entries(folder) == sorted(name for name in ALL if name not in NEVER_CACHED)
-    assert unsealed(folder) == []
-    calls(folder)
-    go(folder)
-    assert calls(folder) == NEVER_CACHED

@@ -26,6 +26,7 @@ from tfedge.stages import benchmark, evaluate, package
 
 FILES = {"color.tflite", "labels.txt", "README.md", "CARD.md", "classify.py", "requirements.txt"}
 FILES |= {f"golden/{i:03d}.{what}.bin" for i in range(8) for what in ("input", "output")}
+LINUX = "package/drops/linux"
 TEMPLATE = Path(package.__file__).parents[1] / "drops" / "templates" / "classify.py.txt"
 
 
@@ -41,10 +42,10 @@ def packed(tmp: Path, **options: object) -> Run:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = make_run(tmp_path_factory.mktemp("drop"), mislabelled=1)
-    for stage, file in (
+    for stage, file in [
         (evaluate, "evaluate/metrics.json"),
         (benchmark, "benchmark/benchmark.json"),
-    ):
+    ]:
         stage.run(run.context(file.split("/")[0]))
         run.inputs[file] = run.folder / file
     package.run(run.context("package"))
@@ -54,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def drop(run: Run, tmp_path: Path) -> Path:
     """A copy to spoil, away from everything else."""
-    return Path(shutil.copytree(run.folder / "package" / "drops" / "linux", tmp_path / "drop"))
+    return Path(shutil.copytree(run.folder / LINUX, tmp_path / "drop"))
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def load_template() -> ModuleType:
 
 
 def test_files_and_digests(run: Run) -> None:
-    folder = run.folder / "package" / "drops" / "linux"
+    folder = run.folder / LINUX
     found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     assert found == FILES | {"MANIFEST.json"}
     facts = json.loads((folder / "MANIFEST.json").read_text("utf-8"))
@@ -135,7 +136,7 @@ def test_golden_pairs_are_one_a_class_first_and_what_the_model_says(run: Run) ->
     facts = run.json("package/drops/linux/MANIFEST.json")
     labels = [pair["class"] for pair in facts["golden"]]
     assert labels == ["red", "green", "blue"] * 2 + ["red", "green"]
-    folder = run.folder / "package" / "drops" / "linux"
+    folder = run.folder / LINUX
     shown = decode(run.root / "val" / "green" / "00.png", 32, "crop")
     assert (folder / "golden/001.input.bin").read_bytes() == shown.tobytes()
     scores = np.frombuffer((folder / "golden/001.output.bin").read_bytes(), np.uint8)
@@ -150,7 +151,7 @@ def test_choose_takes_turns() -> None:
 
 
 def test_card_says_what_it_is_made_of(run: Run) -> None:
-    card = (run.folder / "package" / "drops" / "linux" / "CARD.md").read_text("utf-8")
+    card = (run.folder / LINUX / "CARD.md").read_text("utf-8")
     for text in (
         "red, green, blue",
         "`uint8` 0–255",
@@ -179,7 +180,7 @@ def test_same_inputs_same_drop(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_replay")
 def test_without_evaluation_and_benchmark_the_card_says_so(tmp_path: Path) -> None:
     run = packed(tmp_path, evaluate=None, benchmark=None)
-    card = (run.folder / "package" / "drops" / "linux" / "CARD.md").read_text("utf-8")
+    card = (run.folder / LINUX / "CARD.md").read_text("utf-8")
     assert "Not evaluated." in card
     assert "Not measured." in card
     assert run.json("package/drops/linux/MANIFEST.json")["metrics"] is None
@@ -187,7 +188,7 @@ def test_without_evaluation_and_benchmark_the_card_says_so(tmp_path: Path) -> No
 
 def test_float_drop_runs_too(tmp_path: Path) -> None:
     run = packed(tmp_path, shipped=FLOAT, recipe="float")
-    done = classify(run.folder / "package" / "drops" / "linux", "--check")
+    done = classify(run.folder / LINUX, "--check")
     assert done.returncode == 0, done.stderr
     assert "8 identical" in done.stdout
     assert run.json("package/drops/linux/MANIFEST.json")["output"]["scale"] is None
@@ -196,11 +197,11 @@ def test_float_drop_runs_too(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_replay")
 def test_a_drop_is_replaced_as_a_whole(tmp_path: Path) -> None:
     run = packed(tmp_path)
-    stale = run.folder / "package" / "drops" / "linux" / "stale.txt"
+    stale = run.folder / LINUX / "stale.txt"
     stale.write_text("from the run before")
     package.run(run.context("package"))
     assert not stale.exists()
-    manifest.verify(run.folder / "package" / "drops" / "linux")
+    manifest.verify(run.folder / LINUX)
 
 
 # --- classify.py, as a user runs it ---
@@ -368,9 +369,8 @@ def refused(tmp_path: Path, **options: object) -> str:
     run = make_run(tmp_path, **options)
     with pytest.raises(DropError) as caught:
         package.run(run.context("package"))
-    assert not (run.folder / "package" / "drops").exists() or not any(
-        (run.folder / "package" / "drops").iterdir()
-    )
+    drops = run.folder / "package" / "drops"
+    assert not drops.exists() or not any(drops.iterdir())
     assert not (run.folder / "package" / "drops.json").exists()
     return "\n".join(caught.value.lines())
 

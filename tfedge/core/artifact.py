@@ -90,11 +90,11 @@ def disk_error(error: OSError, path: Path) -> ArtifactError:
     where = Path(os.fsdecode(error.filename)) if error.filename else path
     if out_of_space(error):
         return no_space(where)
-    hint = "check who owns the folder, or give another with --runs, --run-dir or --cache"
-    return ArtifactError(where, error.strerror or str(error), hint)
+    hint = "make it readable and writable, or give another folder: --runs, --cache (TFEDGE_CACHE)"
+    return ArtifactError(where, f"the disk refuses: {error.strerror or error}", hint)
 
 
 def no_space(path: Path) -> ArtifactError:
     """The disk that holds ``path`` is full."""
-    hint = "free some space, or give another disk with --cache and --runs; then run it again"
+    hint = "free some space, or name another disk: --runs, --cache (TFEDGE_CACHE); then run again"
     return ArtifactError(path, "no space left on this disk", hint)

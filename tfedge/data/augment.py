@@ -16,19 +16,20 @@ def augment(image: Any, seed: Any, settings: Augment) -> Any:
     picture is sampled once; brightness and contrast follow. The same seed gives the same picture.
     """
     size = tf.cast(tf.shape(image)[0], tf.float32)
-    flip, zoom, angle, left, top, bright, contrast = tf.unstack(
-        tf.random.stateless_uniform([7], seed, -1.0, 1.0)
+    flip, zoom, angle, crop, left, top, bright, contrast = tf.unstack(
+        tf.random.stateless_uniform([8], seed, -1.0, 1.0)
     )
     angle *= settings.rotate * math.pi / 180
     # A crop of share c, drawn back to full size, looks nearer by 1 / (1 − c) and is off centre by
     # up to half of what was cut.
-    scale = (1 - settings.crop * tf.abs(left)) * (1 + settings.zoom * zoom)
-    room = settings.crop * tf.abs(left) * size / 2
+    cut = settings.crop * tf.abs(crop)
+    scale = (1 - cut) * (1 + settings.zoom * zoom)
+    room = cut * size / 2
     mirror = tf.where(flip > 0, -1.0, 1.0) if settings.flip else 1.0
     cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
     center = (size - 1) / 2
     a, b, c, d = mirror * cos, -sin, mirror * sin, cos
-    shift_x = center - (a + b) * center + room * tf.sign(left) * top
+    shift_x = center - (a + b) * center + room * left
     shift_y = center - (c + d) * center + room * top
     matrix = tf.stack([a, b, shift_x, c, d, shift_y, 0.0, 0.0])
     pixels = tf.raw_ops.ImageProjectiveTransformV3(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import shutil
@@ -10,21 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tfedge.core import artifact
 from tfedge.errors import ArtifactError
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def disk_error(path: Path, error: OSError) -> ArtifactError:
     """What the user reads when the disk refuses: full, read-only, not allowed."""
-    if error.errno in _FULL:
-        hint = "free some space, or set TFEDGE_CACHE to a folder on another disk, and run again"
-        return ArtifactError(path, "no space left on the disk", hint)
-    return ArtifactError(
-        path,
-        f"the disk refuses: {error.strerror or error}",
-        "make it readable and writable, or set TFEDGE_CACHE to another folder",
-    )
+    return artifact.disk_error(error, path)
 
 
 @contextmanager
@@ -48,14 +39,9 @@ def locked(path: Path) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     """Writes or replaces the whole file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with artifact.disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise disk_error(path, error) from error
+        artifact.write_atomic(path, text.encode())
 
 
 @contextmanager

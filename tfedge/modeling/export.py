@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from tensorflow.lite.python.convert_phase import ConverterError
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfedge.errors import StageError
@@ -54,7 +55,7 @@ def to_tflite(
         converter.inference_output_type = output_type
     try:
         return converter.convert()
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (ConverterError, tf.errors.OpError, ValueError, RuntimeError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
         raise StageError(
             f"the TFLite converter refuses the model: {reason.strip()}",

@@ -46,7 +46,7 @@ def lamp(kernels: Kernels, zeros: int, most: float) -> dict[str, int]:
     open_layers = {name: np.sort(lamp_scores(kernel)) for name, kernel in kernels.items()}
     counts: dict[str, int] = {}
     while open_layers:
-        left = zeros - sum(counts.values())
+        left = max(0, zeros - sum(counts.values()))  # scores may tie, as those of zeros do
         pool = np.sort(np.concatenate(list(open_layers.values())))
         threshold = pool[left - 1] if left else -1.0
         found = {n: int(np.searchsorted(s, threshold, "right")) for n, s in open_layers.items()}

@@ -31,7 +31,7 @@ def run(ctx: Context) -> None:
     )
     for result in results:
         ctx.progress.note(
-            f"{result.model}, {result.threads} threads: "
+            f"{result.model}, {result.threads} {'thread' if result.threads == 1 else 'threads'}: "
             f"{result.summary.median / 1e6:.3f} ± {result.summary.mad / 1e6:.3f} ms"
         )
         for reason in result.unstable:

@@ -34,7 +34,7 @@ def run(ctx: Context) -> None:
     recipe = "float"
     if ctx.has("quantize/quantize.json"):
         facts = json.loads(ctx.inputs["quantize/quantize.json"].read_text(encoding="utf-8"))
-        recipe = "float" if facts["recipe"] == "none" else facts["recipe"]
+        recipe = facts["recipe"]
     if recipe == "float":
         content = _float(ctx)
     else:

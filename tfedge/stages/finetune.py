@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.catalog.unfreeze import first_trained
-from tfedge.config.schema import Pipeline
+from tfedge.catalog.unfreeze import first_trained, lowest_trained
 from tfedge.core.context import Context
 from tfedge.modeling import network, training
 from tfedge.modeling.backbone import assign, weights_of
@@ -34,9 +33,9 @@ def run(ctx: Context) -> None:
     assign(model, network.fold(spec, base), skip=(HEAD,))
     hard = training.one_hot(samples.labels, spec.classes, pipeline.finetune.label_smoothing)
 
-    top = TopPart(
-        samples, model, network.boundary(spec, lowest(pipeline)) if cuts(pipeline) else ""
-    )
+    # Activations in between are worth keeping only if a stage trains above them.
+    lowest = lowest_trained(pipeline)
+    top = TopPart(samples, model, network.boundary(spec, lowest) if lowest is not None else "")
     history: dict[str, Any] = {"chose_weights_on": "val"}
     history["head"] = _head(samples, top, hard)
     first = first_trained(pipeline, "finetune")
@@ -59,20 +58,6 @@ def run(ctx: Context) -> None:
     network.save_weights(ctx.out / "teacher.npz", teacher)
     (ctx.out / "float.tflite").write_bytes(float_pixels(model, spec.size, softmax=True))
     (ctx.out / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
-
-
-def cuts(pipeline: Pipeline) -> bool:
-    """Whether any stage trains above a frozen part; else activations in between serve nobody."""
-    return lowest(pipeline) not in (None, 0)
-
-
-def lowest(pipeline: Pipeline) -> int | None:
-    """The lowest block that any stage of the pipeline trains; None: only the head does."""
-    stages = ["finetune"]
-    stages += ["prune"] if pipeline.prune else []
-    stages += ["quantize"] if pipeline.quantize and pipeline.quantize.recipe == "qat" else []
-    found = [first_trained(pipeline, stage) for stage in stages]  # type: ignore[arg-type]
-    return min((first for first in found if first is not None), default=None)
 
 
 def _head(samples: Samples, top: TopPart, hard: np.ndarray) -> training.History:

@@ -1,0 +1,274 @@
+"""What a frozen part says is computed once for each picture, and is what the whole net says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+
+from tfedge.config.schema import Augment
+from tfedge.modeling import backbone, features, network
+from tfedge.modeling.env import fresh, keras
+from tfedge.modeling.export import float_pixels
+from tfedge.modeling.network import HEAD, POOL, Spec
+from tfedge.modeling.part import Rows, Samples, TopPart, predictor, score
+from tfedge.modeling.training import Memory, Wanted
+
+SPEC = Spec(tiny.NAME, tiny.ALPHA, tiny.SIZE, (120.0, 90.0, 60.0), (50.0, 60.0, 70.0), 3)
+DATA = {"image_size": tiny.SIZE, "augment": {"views": 1}}
+
+
+def begun(folder: Path, cache: Path | None = None, seed: int = 1, **data) -> Samples:
+    """The pictures of a run whose data stage is done."""
+    root = tiny.pictures(folder / "pictures")
+    sections = {"name": "t", "seed": seed, "data": {**DATA, "path": str(root), **data}}
+    run = tiny.Run(folder / "run", cache or folder / "cache", sections)("data")
+    return Samples.of(run.context("finetune"))
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory) -> Samples:
+    return begun(tmp_path_factory.mktemp("samples"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    fresh(1)
+    model = network.build(SPEC)
+    pixels = np.stack([tiny.picture(n % 3, n) for n in range(24)]).astype(np.float32)
+    tiny.lively(model, pixels)
+    return model
+
+
+def said(model, layer: str, samples: Samples, items) -> np.ndarray:
+    """What a layer of the whole net says in Keras."""
+    pixels = np.stack(list(samples.source.pixels(items))).astype(np.float32)
+    return keras.Model(model.input, model.get_layer(layer).output)(pixels, training=False).numpy()
+
+
+def mean_part(calls: list[str]):
+    """A part that gives the mean colour; ``calls`` counts how often it is converted."""
+    inputs = keras.Input((tiny.SIZE, tiny.SIZE, 3))
+    part = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+
+    def convert() -> bytes:
+        calls.append("convert")
+        return float_pixels(part, tiny.SIZE)
+
+    return convert
+
+
+def compute(samples: Samples, items, calls: list[str], name: str = "a" * 64) -> np.ndarray:
+    found = features.of_pixels(
+        samples.source, items, name=name, shape=(3,), convert=mean_part(calls), what="mean"
+    )
+    return found(np.arange(len(found)))
+
+
+class Counted:
+    """Stands between a stage's pictures and the net: whose pixels were asked for."""
+
+    def __init__(self, monkeypatch, samples: Samples) -> None:
+        self.items: list[tuple[int, int]] = []
+        whole = features.Source.pixels
+
+        def pixels(source, items):
+            self.items += items
+            return whole(source, items)
+
+        monkeypatch.setattr(features.Source, "pixels", pixels)
+
+
+# ------------------------------------------------------------------ in two parts
+
+
+@pytest.mark.parametrize("layer", ["block_12_add", "block_2_add", ""])
+def test_the_features_of_a_net_in_two_parts_are_those_of_the_whole(samples, model, layer):
+    items = [*samples.items[:3], *samples.items[-3:], *samples.val_items()[:2]]
+    top = TopPart(samples, model, layer)
+    found = top.features(items, POOL, "features")
+    wanted = said(model, POOL, samples, items)
+    assert wanted.std(0).mean() > 0.01  # different pictures, different features
+    np.testing.assert_allclose(found(np.arange(len(items))), wanted, atol=1e-4)
+    np.testing.assert_array_equal(found(np.array([4, 1])), found(np.arange(len(items)))[[4, 1]])
+    logits = said(model, HEAD, samples, items)
+    np.testing.assert_allclose(top.logits(items), logits, atol=1e-4)
+
+
+def test_the_part_above_trains_on_what_the_part_below_says(samples, model):
+    top = TopPart(samples, model, "block_12_add")
+    wanted = Wanted(np.arange(len(samples.items), dtype=np.float32)[:, None])
+    settings = samples.ctx.pipeline.finetune.model_copy(update={"batch_size": 8})
+    batches = top.batches(settings, wanted, 1, "activations")
+    assert isinstance(batches, Memory) and (batches.steps, batches.size) == (4, 8)
+    inputs, (numbers,), weights = next(iter(batches.epoch(1)))
+    below = said(model, "block_12_add", samples, [samples.items[int(n)] for n in numbers[:, 0]])
+    np.testing.assert_allclose(inputs, below, atol=1e-4)
+    assert (weights == 1).all()
+
+
+# ------------------------------------------------------------------ once
+
+
+def test_nothing_is_computed_twice(samples, monkeypatch):
+    calls: list[str] = []
+    counted = Counted(monkeypatch, samples)
+    items = samples.items
+    first = compute(samples, items, calls)
+    assert calls == ["convert"] and counted.items == items
+    pixels = np.stack(list(samples.source.pixels(items))).astype(np.float32)
+    np.testing.assert_allclose(first, pixels.mean((1, 2)), rtol=1e-5)
+    counted.items.clear()
+    np.testing.assert_array_equal(compute(samples, items[::-1], calls), first[::-1])
+    assert calls == ["convert"] and counted.items == []
+    compute(samples, items, calls, name="b" * 64)  # another part
+    assert calls == ["convert"] * 2 and counted.items == items
+
+
+def test_a_new_picture_is_the_only_one_computed(tmp_path, monkeypatch):
+    calls: list[str] = []
+    before = begun(tmp_path / "1", tmp_path / "cache")
+    first = compute(before, before.items, calls)
+    root = tiny.pictures(tmp_path / "2" / "pictures")
+    Image.fromarray(tiny.picture(1, 77)).save(root / "train" / "green" / "00b.png")
+    after = begun(tmp_path / "2", tmp_path / "cache")
+    counted = Counted(monkeypatch, after)
+    second = compute(after, after.items, calls)
+    assert len(after.items) == len(before.items) + 2
+    (row,) = [n for n, r in enumerate(after.index.rows) if r.path == "train/green/00b.png"]
+    assert counted.items == [(row, 0), (row, 1)] and len(calls) == 2
+    known = [after.source.key(item) for item in after.items]
+    order = [known.index(before.source.key(item)) for item in before.items]
+    np.testing.assert_array_equal(second[order], first)
+
+
+def test_a_view_is_computed_anew_when_the_changes_are_others(samples, tmp_path):
+    row = samples.train_rows[0]
+    keys = {samples.source.key((row, view)) for view in (0, 1, 2)}
+    assert len(keys) == 3
+    others = [
+        begun(tmp_path / "1", seed=2),
+        begun(tmp_path / "2", augment={"views": 1, "crop": 0.3}),
+        begun(tmp_path / "3", fit="stretch"),
+    ]
+    same = begun(tmp_path / "4")
+    assert same.source.key((row, 1)) == samples.source.key((row, 1))
+    for other in others:
+        assert other.source.key((row, 1)) != samples.source.key((row, 1))
+    fits = [other.source.key((row, 0)) == samples.source.key((row, 0)) for other in others]
+    assert fits == [True, True, False]  # the picture itself is not changed by augmentation
+
+
+def test_a_part_is_known_by_what_it_computes(model):
+    def lower(layer="block_2_add"):
+        return network.cut(model, layer)[0]
+
+    def part():
+        start, end = (model.get_layer(name).output for name in ("block_12_add", POOL))
+        return keras.Model(start, end)
+
+    digest = features.digest
+    assert digest(lower()) == digest(lower()) != digest(lower("block_1_project_BN"))
+    assert digest(lower()) != digest(lower(), "int8")
+    assert digest(part()) == digest(part())  # Keras counts the names of inputs up
+    again = digest(lower()), digest(part())
+    try:
+        network.inference_norm(model)  # changes how it trains, not what it says
+        assert (digest(lower()), digest(part())) == again
+    finally:
+        for layer in model.layers:
+            layer.trainable = True
+    kernel = model.get_layer("Conv1").kernel
+    before = kernel.numpy()
+    kernel.assign(before + np.eye(3, dtype=np.float32)[:, :, None, None] * 1e-6)
+    assert digest(lower()) != again[0]
+    kernel.assign(before)
+    other = network.build(Spec(tiny.NAME, tiny.ALPHA, tiny.SIZE, (1.0, 2.0, 3.0), SPEC.std, 3))
+    backbone.assign(other, backbone.weights_of(model))
+    assert digest(network.cut(other, "block_2_add")[0]) != again[0]
+
+
+# ------------------------------------------------------------------ the pictures
+
+
+def test_validation_pictures_are_never_changed(samples):
+    items = samples.val_items()
+    assert len(items) == 3 * tiny.VAL
+    for (row, _), found in zip(items, samples.source.pixels(items), strict=True):
+        assert samples.index.rows[row].split == "val"
+        image = Image.open(samples.ctx.data_root / samples.index.rows[row].path)
+        np.testing.assert_array_equal(found, np.asarray(image))
+
+
+def test_items_are_the_training_pictures_and_their_views(samples):
+    count = sum(tiny.TRAIN)
+    assert len(samples.items) == len(samples.labels) == 2 * count
+    for number, (row, view) in enumerate(samples.items):
+        assert view == number // count and row == samples.train_rows[number % count]
+        assert samples.index.rows[row].split == "train"
+        assert samples.index.rows[row].label == samples.labels[number]
+    chosen = samples.choose(np.random.default_rng(1))
+    np.testing.assert_array_equal(chosen % count, np.arange(count))
+    assert set(chosen // count) == {0, 1}
+
+
+def test_without_augmentation_there_are_no_views(tmp_path):
+    samples = begun(tmp_path, augment=None)
+    assert samples.items == [(row, 0) for row in samples.train_rows]
+    chosen = samples.choose(np.random.default_rng(1))
+    np.testing.assert_array_equal(chosen, np.arange(sum(tiny.TRAIN)))
+
+
+def test_pictures_for_calibration_are_training_pictures_evenly_over_the_classes(samples):
+    rows = samples.representative(9, seed=1)
+    assert len(set(rows)) == 9 and set(rows) <= set(samples.train_rows)
+    assert sorted(samples.index.labels_of(rows)) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert rows == samples.representative(9, seed=1) != samples.representative(9, seed=2)
+    assert sorted(samples.representative(999, seed=1)) == samples.train_rows
+
+
+def test_the_key_of_a_picture_is_stable(samples):
+    """Whoever changes it throws every user's features away: it should be on purpose."""
+    row = samples.train_rows[0]
+    sha = samples.index.rows[row].sha256
+    wanted = hashlib.sha256(json.dumps([sha, tiny.SIZE, "crop", 0]).encode()).hexdigest()
+    assert samples.source.key((row, 0)) == wanted
+    assert samples.ctx.pipeline.data.augment == Augment(views=1)
+
+
+# ------------------------------------------------------------------ small things
+
+
+def test_the_score_of_logits():
+    logits = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]])) + 500
+    found = score(logits, [0, 0, 1])
+    assert found["val_accuracy"] == pytest.approx(2 / 3)
+    assert found["val_loss"] == pytest.approx(-np.log([0.7, 0.1, 0.4]).mean())
+
+
+def test_a_predictor_takes_any_number(samples):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dropout(0.5)(keras.layers.Dense(2)(inputs)))
+    rows = np.random.default_rng(1).normal(size=(150, 3)).astype(np.float32)
+    predict = predictor(model)
+    for count in (1, 64, 65, 150):
+        np.testing.assert_allclose(predict(rows[:count]), model(rows[:count]), rtol=1e-5)
+
+
+def test_rows_come_one_by_one(samples):
+    found = features.of_pixels(
+        samples.source,
+        samples.items,
+        name="a" * 64,
+        shape=(3,),
+        convert=mean_part([]),
+        what="mean",
+    )
+    rows = Rows(found)
+    assert len(rows) == len(samples.items)
+    np.testing.assert_array_equal(np.stack(list(rows)), found(np.arange(len(found))))
