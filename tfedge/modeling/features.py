@@ -23,6 +23,7 @@ from tfedge.data.pictures import Pictures
 from tfedge.data.pipeline import Item, Views
 from tfedge.data.store import MissingRecords, RecordStore
 from tfedge.modeling.backbone import weights_of
+from tfedge.modeling.env import keras
 from tfedge.tflite.runtime import run
 
 _CHUNK = 256  # pictures computed before they are written
@@ -54,7 +55,11 @@ def digest(model: Any, *more: str) -> str:
     """SHA-256 of a flat model: its layers, its weights, and the runtime that will run it."""
     sha = hashlib.sha256("|".join((version("ai-edge-litert"), *more)).encode())
     for layer in model.layers:
-        sha.update(json.dumps([type(layer).__name__, layer.get_config()], default=str).encode())
+        config = layer.get_config()
+        config.pop("trainable", None)  # says how it learns, not what it computes
+        if isinstance(layer, keras.layers.InputLayer):
+            config.pop("name")  # Keras numbers them through
+        sha.update(json.dumps([type(layer).__name__, config], default=str).encode())
     for key, value in weights_of(model).items():
         sha.update(key.encode())
         sha.update(value.tobytes())
