@@ -48,7 +48,8 @@ def model():
 def said(model, layer: str, samples: Samples, items) -> np.ndarray:
     """What a layer of the whole net says in Keras."""
     pixels = np.stack(list(samples.source.pixels(items))).astype(np.float32)
-    return keras.Model(model.input, model.get_layer(layer).output)(pixels, training=False).numpy()
+    whole = keras.Model(model.input, network.output_of(model, layer))
+    return whole(pixels, training=False).numpy()
 
 
 def mean_part(calls: list[str]):
@@ -169,7 +170,7 @@ def test_a_part_is_known_by_what_it_computes(model):
         return network.cut(model, layer)[0]
 
     def part():
-        start, end = (model.get_layer(name).output for name in ("block_12_add", POOL))
+        start, end = (network.output_of(model, name) for name in ("block_12_add", POOL))
         return keras.Model(start, end)
 
     digest = features.digest

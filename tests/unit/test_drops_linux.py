@@ -42,12 +42,10 @@ def packed(tmp: Path, **options: object) -> Run:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = make_run(tmp_path_factory.mktemp("drop"), mislabelled=1)
-    for stage, file in [
-        (evaluate, "evaluate/metrics.json"),
-        (benchmark, "benchmark/benchmark.json"),
-    ]:
-        stage.run(run.context(file.split("/")[0]))
-        run.inputs[file] = run.folder / file
+    for stage, file in (evaluate, "metrics"), (benchmark, "benchmark"):
+        name = stage.__name__.split(".")[-1]
+        stage.run(run.context(name))
+        run.inputs[f"{name}/{file}.json"] = run.folder / name / f"{file}.json"
     package.run(run.context("package"))
     return run
 
@@ -181,8 +179,7 @@ def test_same_inputs_same_drop(tmp_path: Path) -> None:
 def test_without_evaluation_and_benchmark_the_card_says_so(tmp_path: Path) -> None:
     run = packed(tmp_path, evaluate=None, benchmark=None)
     card = (run.folder / LINUX / "CARD.md").read_text("utf-8")
-    assert "Not evaluated." in card
-    assert "Not measured." in card
+    assert "Not evaluated." in card and "Not measured." in card
     assert run.json("package/drops/linux/MANIFEST.json")["metrics"] is None
 
 

@@ -1,0 +1,236 @@
+"""Ranges, zeros and what 8-bit training refuses, on a net of nine layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+
+from tfedge.errors import UnsupportedModel
+from tfedge.modeling import network, quantization
+from tfedge.modeling.env import fresh, keras, tf
+from tfedge.modeling.export import freeze, to_tflite
+from tfedge.modeling.network import PixelOffset
+from tfedge.tflite.reader import read
+from tfedge.tflite.runtime import predict
+
+SIZE, MEAN = 16, (120.0, 90.0, 60.0)
+KERNELS = ("first", "depth", "point", "dense")
+
+
+def net(*odd: keras.layers.Layer) -> keras.Model:
+    """Every pattern that a backbone has; ``odd`` layers behind the addition."""
+    fresh(1)
+    layers = keras.layers
+    pixels = keras.Input((SIZE, SIZE, 3), name="pixels")
+    x = PixelOffset(MEAN, name="pixel_offset")(pixels)
+    x = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="first")(x)
+    x = layers.BatchNormalization(name="first_bn")(x)
+    before = x = layers.ReLU(6.0, name="first_relu")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="depth")(x)
+    x = layers.BatchNormalization(name="depth_bn")(x)
+    x = layers.ReLU(6.0, name="depth_relu")(x)
+    x = layers.Conv2D(8, 1, use_bias=False, name="point")(x)
+    x = layers.BatchNormalization(name="point_bn")(x)
+    x = layers.Add(name="add")([before, x])
+    for layer in odd:
+        x = layer(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(pixels, layers.Dense(3, name="dense")(x))
+    rng = np.random.default_rng(1)
+    depth = model.get_layer("depth").depthwise_kernel
+    depth.assign(depth * rng.uniform(0.05, 3, (1, 1, 8, 1)))  # channels of quite different size
+    first = model.get_layer("first").kernel
+    first.assign(first / 60)
+    for name in ("first", "point"):  # half of the weights are pruned
+        kernel = model.get_layer(name).kernel
+        kernel.assign(np.where(rng.random(kernel.shape) < 0.5, 0, kernel))
+    tiny.lively(model, pictures(24))
+    return model
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.stack([tiny.picture(n % 3, n, SIZE) for n in range(count)]).astype(np.float32)
+
+
+def quantized(preserve_zeros: bool = True):
+    """The net before and after wrapping (which reuses its layers), its ranges, its own answers."""
+    model, batches = net(), [pictures(12)[:6], pictures(12)[6:]]
+    said = model(pictures(12), training=False).numpy()
+    kernels = {name: model.get_layer(name).get_weights()[0] for name in KERNELS}
+    ranges = quantization.observe(model, batches)
+    between = {name: keras.Model(model.input, model.get_layer(name).output) for name in ranges}
+    seen = {
+        name: [part(b, training=False).numpy() for b in batches] for name, part in between.items()
+    }
+    wrapped = quantization.wrap(model, preserve_zeros=preserve_zeros)
+    quantization.set_ranges(wrapped, ranges)
+    network.inference_norm(wrapped)
+    return wrapped, ranges, seen, said, kernels
+
+
+@pytest.fixture(scope="module")
+def done():
+    return quantized()
+
+
+@pytest.fixture(scope="module")
+def int8(done) -> bytes:
+    concrete = freeze(lambda x: done[0](x, training=False), (SIZE, SIZE, 3), tf.float32)
+    return to_tflite(concrete, int8=True, input_type=tf.uint8, output_type=tf.uint8)
+
+
+def variables(layer) -> dict[str, np.ndarray]:
+    return {v.name.split("/")[-1].split(":")[0]: v.numpy() for v in layer.weights}
+
+
+def test_ranges_are_the_mean_of_the_extremes_of_each_batch(done):
+    _, ranges, seen, _, _ = done
+    # Convolutions and what is fused behind them give one tensor on the device: the last of them.
+    assert list(ranges) == ["first_relu", "depth_relu", "point_bn", "add", "pool", "dense"]
+    for name, batches in seen.items():
+        low = np.mean([values.min() for values in batches])
+        high = np.mean([values.max() for values in batches])
+        np.testing.assert_allclose(ranges[name], (low, high), rtol=1e-4, atol=1e-5)
+
+
+def test_every_quantizer_has_its_range(done):
+    wrapped, ranges, _, _, kernels = done
+    for layer in wrapped.layers:
+        name, found = layer.name.removeprefix("quant_"), variables(layer)
+        lows = [v for k, v in found.items() if k in ("output_min", "post_activation_min")]
+        highs = [v for k, v in found.items() if k in ("output_max", "post_activation_max")]
+        assert len(lows) == len(highs) == (name in ranges)
+        for low, high in zip(lows, highs, strict=True):
+            np.testing.assert_allclose((low, high), (min(0, ranges[name][0]), ranges[name][1]))
+    for name, axes in {"first": (0, 1, 2), "point": (0, 1, 2), "depth": (0, 1, 3)}.items():
+        found = variables(wrapped.get_layer(f"quant_{name}"))
+        largest = np.abs(kernels[name]).max(axes)
+        low, high = (
+            next(v for k, v in found.items() if k.endswith(f"kernel_{e}")) for e in ("min", "max")
+        )
+        np.testing.assert_array_equal(high, largest)
+        np.testing.assert_array_equal(low, -largest)
+
+
+def test_a_wrapped_net_says_what_the_float_one_says(done):
+    wrapped, ranges, _, said, _ = done
+    found = wrapped(pictures(12), training=False).numpy()
+    step = (ranges["dense"][1] - min(0, ranges["dense"][0])) / 255
+    assert np.abs(found - said).max() < 8 * step  # six roundings on the way
+    assert (found.argmax(-1) == said.argmax(-1)).all()
+
+
+def test_the_int8_file_says_what_the_wrapped_net_says(done, int8):
+    wrapped, ranges, _, _, _ = done
+    found = predict(int8, pictures(12).astype(np.uint8))
+    step = (ranges["dense"][1] - min(0, ranges["dense"][0])) / 255
+    assert np.abs(found - wrapped(pictures(12), training=False)).max() < 2.5 * step
+
+
+def test_a_byte_is_a_pixel(int8):
+    model = read(int8)
+    (taken,) = model.inputs
+    assert (taken.dtype, taken.shape) == ("uint8", (1, SIZE, SIZE, 3))
+    assert taken.quantization.scales == pytest.approx((1.0,), abs=1e-6)
+    assert taken.quantization.zero_points == (0,)
+    assert model.float_tensors() == []
+
+
+def test_every_channel_of_a_depthwise_kernel_has_a_scale(done, int8):
+    kernels = done[-1]
+    model = read(int8)
+    (depth,) = [k for k in model.kernels() if k.op == "DEPTHWISE_CONV_2D"]
+    (tensor,) = [t for t in model.tensors if t.name == depth.tensor]
+    scales = np.array(tensor.quantization.scales)
+    assert tensor.shape == (1, 3, 3, 8) and tensor.quantization.axis == 3
+    assert len(set(scales)) == 8 and scales.max() > 4 * scales.min()
+    # What is stored, times its scale, is the kernel with batch norm folded in.
+    norm = done[0].get_layer("quant_depth_bn").layer
+    gain = (norm.gamma / tf.sqrt(norm.moving_variance + norm.epsilon)).numpy()
+    stored = tensor.values()[0] * scales
+    wanted = kernels["depth"][..., 0] * gain
+    assert np.abs(stored - wanted).max(axis=(0, 1)) == pytest.approx(0, abs=scales.max())
+    assert (np.abs(stored - wanted) <= 0.51 * scales).all()
+
+
+def test_zeros_are_zeros_in_the_file(done, int8):
+    kernels = done[-1]
+    found = {k.tensor.split("/")[0]: (k.zeros, k.size) for k in read(int8).kernels()}
+    for name in ("first", "point"):
+        zeros = int(np.count_nonzero(kernels[name] == 0))
+        (stored,) = [z for tensor, z in found.items() if tensor.startswith(f"quant_{name}")]
+        assert zeros > 0.3 * kernels[name].size
+        assert stored[0] >= zeros and stored[1] == kernels[name].size
+
+
+def step(wrapped, learning_rate: float = 0.05) -> None:
+    """One step of training, as large as they come."""
+    rule = keras.optimizers.Adam(learning_rate)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(wrapped(pictures(8), training=True) - 5.0))
+    values = wrapped.trainable_variables
+    rule.apply_gradients(zip(tape.gradient(loss, values), values, strict=True))
+
+
+@pytest.mark.parametrize("preserve_zeros", [True, False])
+def test_zeros_survive_training_when_they_are_to(preserve_zeros):
+    wrapped, _, _, _, kernels = quantized(preserve_zeros)
+    for _ in range(3):
+        step(wrapped)
+    trained = quantization.kernels(wrapped)
+    assert set(trained) == set(KERNELS)
+    for name in ("first", "point"):
+        kept = (trained[name] == 0)[kernels[name] == 0]
+        assert kept.all() if preserve_zeros else not kept.any()
+        assert (trained[name] != kernels[name]).any()
+
+
+def test_a_frozen_part_cut_off_does_not_move():
+    wrapped, *_ = quantized()
+    lower, upper = network.cut(wrapped, "first_relu", quantization.PREFIX)
+    frozen, open_ = quantization.state(lower), quantization.state(upper)
+    between = lower(pictures(8), training=False)
+    assert upper.trainable_variables
+    rule = keras.optimizers.Adam(0.05)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(upper(between, training=True) - 5.0))
+    values = upper.trainable_variables
+    rule.apply_gradients(zip(tape.gradient(loss, values), values, strict=True))
+    for name, value in quantization.state(lower).items():
+        np.testing.assert_array_equal(value, frozen[name])
+    moved = [n for n, value in quantization.state(upper).items() if (value != open_[n]).any()]
+    assert any("point/kernel" in name for name in moved) and len(moved) > 4
+    assert not any("gamma" in n or "beta" in n or "moving_" in n for n in moved)
+
+
+def test_state_holds_every_variable_once():
+    wrapped, *_ = quantized()
+    found = quantization.state(wrapped)
+    assert len(found) == len(wrapped.weights)
+
+
+def test_layers_that_can_not_be_trained_in_8_bits_are_named_all_at_once():
+    model = net(
+        keras.layers.BatchNormalization(name="alone"), keras.layers.LayerNormalization(name="odd")
+    )
+    with pytest.raises(UnsupportedModel) as caught:
+        quantization.wrap(model, preserve_zeros=False)
+    assert caught.value.layers == ["alone (BatchNormalization)", "odd (LayerNormalization)"]
+    assert caught.value.message == (
+        "no 8-bit training for: alone (BatchNormalization), odd (LayerNormalization)"
+    )
+    assert "quantize.recipe: ptq" in caught.value.hint
+    with pytest.raises(UnsupportedModel, match=r"odd \(LayerNormalization\)"):
+        quantization.observe(model, [pictures(2)])
+
+
+def test_a_range_always_holds_zero_and_is_never_empty():
+    model = net()
+    ranges = quantization.observe(model, [pictures(4)])
+    wrapped = quantization.wrap(model, preserve_zeros=False)
+    quantization.set_ranges(wrapped, ranges | {"add": (2.0, 3.0), "pool": (0.0, 0.0)})
+    add, pool = (variables(wrapped.get_layer(f"quant_{name}")) for name in ("add", "pool"))
+    assert (add["output_min"], add["output_max"]) == (0.0, 3.0)
+    assert pool["output_min"] == 0 < pool["output_max"]
+    assert np.isfinite(wrapped(pictures(2), training=False)).all()
