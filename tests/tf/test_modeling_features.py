@@ -105,7 +105,7 @@ def test_the_part_above_trains_on_what_the_part_below_says(samples, model):
     top = TopPart(samples, model, "block_12_add")
     wanted = Wanted(np.arange(len(samples.items), dtype=np.float32)[:, None])
     settings = samples.ctx.pipeline.finetune.model_copy(update={"batch_size": 8})
-    batches = top.batches(settings, wanted, 1, "activations")
+    batches = samples.batches(settings, wanted, top.activations(samples.items, "activations"))
     assert isinstance(batches, Memory) and (batches.steps, batches.size) == (4, 8)
     inputs, (numbers,), weights = next(iter(batches.epoch(1)))
     below = said(model, "block_12_add", samples, [samples.items[int(n)] for n in numbers[:, 0]])
@@ -252,13 +252,28 @@ def test_the_score_of_logits():
     assert found["val_loss"] == pytest.approx(-np.log([0.7, 0.1, 0.4]).mean())
 
 
-def test_a_predictor_takes_any_number(samples):
+def test_a_predictor_answers_for_all_positions_as_the_model_is_now():
     inputs = keras.Input((3,))
     model = keras.Model(inputs, keras.layers.Dropout(0.5)(keras.layers.Dense(2)(inputs)))
     rows = np.random.default_rng(1).normal(size=(150, 3)).astype(np.float32)
-    predict = predictor(model)
     for count in (1, 64, 65, 150):
-        np.testing.assert_allclose(predict(rows[:count]), model(rows[:count]), rtol=1e-5)
+        answer = predictor(model, lambda at: rows[at], count)
+        for _ in range(2):
+            np.testing.assert_allclose(answer(), model(rows[:count]), rtol=1e-5)
+            model.set_weights([2 * values for values in model.get_weights()])
+
+
+def test_a_net_with_nothing_frozen_is_fed_with_pixels(samples, model):
+    whole = TopPart(samples, model, "")
+    assert whole.lower is None and whole.model is model
+    items = samples.val_items()
+    pixels = whole.inputs(items, "pixels")(np.array([3, 1]))
+    assert pixels.dtype == np.float32
+    np.testing.assert_array_equal(pixels[1], samples.source.pictures.pixel(items[1][0]))
+    part = TopPart(samples, model, "block_12_add")
+    below = part.inputs(items, "activations")(np.array([3, 1]))
+    wanted = said(model, "block_12_add", samples, [items[3], items[1]])
+    np.testing.assert_allclose(below, wanted, atol=1e-4)
 
 
 def test_rows_come_one_by_one(samples):

@@ -137,6 +137,7 @@ class Run:
 
     def save(self) -> Path:
         """What ``main`` needs to go on from here."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "tiny.json"
         files = {key: str(file) for key, file in self.files.items()}
         path.write_text(json.dumps({"sections": self.sections, "files": files}))

@@ -24,7 +24,7 @@ from tfedge.data.pipeline import Item, Views
 from tfedge.data.store import MissingRecords, RecordStore
 from tfedge.modeling.backbone import weights_of
 from tfedge.modeling.env import keras
-from tfedge.tflite.runtime import run
+from tfedge.tflite.runtime import Pool
 
 _CHUNK = 256  # pictures computed before they are written
 
@@ -107,7 +107,7 @@ def compute(
     except MissingRecords as missing:
         absent = set(missing.keys)
     todo = [position for position, key in enumerate(keys) if key in absent]
-    model = convert()
+    pool = Pool(convert())
     progress = source.ctx.progress
     for first in range(0, len(todo), _CHUNK):
         chunk = todo[first : first + _CHUNK]
@@ -115,7 +115,7 @@ def compute(
         def report(done: int, _: int, first: int = first) -> None:
             progress.update(what, first + done, len(todo), "pictures")
 
-        (outputs,) = run(model, inputs(chunk), progress=report)
+        (outputs,) = pool.run(inputs(chunk), progress=report)
         store.put([keys[position] for position in chunk], outputs)
     return Activations(store, keys)
 

@@ -23,6 +23,8 @@ from tfedge.tflite.runtime import predict
 
 _EVAL_BATCH = 64
 
+Gather = Callable[[np.ndarray], np.ndarray]  # positions [n] → what stands there [n, …]
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -83,6 +85,17 @@ class Samples:
             rank[labels == label] = np.arange(np.count_nonzero(labels == label))
         return rows[np.argsort(rank, kind="stable")][:count].tolist()
 
+    def batches(
+        self, settings: Training, wanted: training.Wanted, gather: Gather | None
+    ) -> training.Batches:
+        """Training batches of what ``gather`` gives for items; None: of pixels, changed anew."""
+        weights = training.class_weights(settings, self.labels, len(self.index.classes))
+        size, seed = settings.batch_size, self.ctx.pipeline.seed
+        if gather is not None:
+            return training.Memory(gather, self.choose, wanted, weights, size, seed)
+        pictures, augment = self.source.pictures, self.ctx.pipeline.data.augment
+        return Stream(pictures, self.train_rows, augment, wanted, weights, size, seed)
+
 
 class TopPart:
     """The part of a network above a boundary, and the float activations that it trains on.
@@ -138,35 +151,12 @@ class TopPart:
             what=what,
         )
 
-    def batches(
-        self,
-        settings: Training,
-        wanted: training.Wanted,
-        seed: int,
-        what: str,
-        gather: Callable[[np.ndarray], np.ndarray] | None = None,
-    ) -> training.Batches:
-        """Training batches. ``gather`` gives the inputs in place of the float activations."""
-        samples = self._samples
-        weights = training.class_weights(settings, samples.labels, len(samples.index.classes))
-        if self.lower is None:
-            return Stream(
-                samples.source.pictures,
-                samples.train_rows,
-                samples.ctx.pipeline.data.augment,
-                wanted,
-                weights,
-                settings.batch_size,
-                seed,
-            )
-        return training.Memory(
-            gather or self.activations(samples.items, what),
-            samples.choose,
-            wanted,
-            weights,
-            settings.batch_size,
-            seed,
-        )
+    def inputs(self, items: Sequence[Item], what: str) -> Gather:
+        """What the part is fed with for items, by position: float32 [n, …]."""
+        if self.lower is not None:
+            return self.activations(items, what)
+        pictures, rows = self._samples.source.pictures, [row for row, _ in items]
+        return lambda at: pictures.pixels([rows[i] for i in at]).astype(np.float32)
 
     def logits(self, items: Sequence[Item]) -> np.ndarray:
         """Float logits [n, classes] of items, through LiteRT."""
@@ -249,12 +239,8 @@ def score(logits: np.ndarray, labels: Sequence[int]) -> dict[str, float]:
     }
 
 
-def predictor(model: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """``model`` on arrays of any length, without tracing it anew for each."""
+def predictor(model: Any, gather: Gather, count: int) -> Callable[[], np.ndarray]:
+    """The model's outputs [count, …] for what ``gather`` gives at 0 … count − 1, as it is now."""
     run = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
-
-    def predict(inputs: np.ndarray) -> np.ndarray:
-        parts = [inputs[i : i + _EVAL_BATCH] for i in range(0, len(inputs), _EVAL_BATCH)]
-        return np.concatenate([run(tf.constant(part)).numpy() for part in parts])
-
-    return predict
+    chunks = [np.arange(i, min(i + _EVAL_BATCH, count)) for i in range(0, count, _EVAL_BATCH)]
+    return lambda: np.concatenate([run(tf.constant(gather(at))).numpy() for at in chunks])

@@ -18,6 +18,7 @@ from tfedge.modeling import network, training
 from tfedge.modeling.backbone import assign, weights_of
 from tfedge.modeling.env import fresh, keras, tf
 from tfedge.modeling.export import float_pixels
+from tfedge.modeling.features import Activations
 from tfedge.modeling.network import HEAD, POOL, Spec
 from tfedge.modeling.part import Samples, TopPart, predictor, score
 
@@ -37,59 +38,55 @@ def run(ctx: Context) -> None:
     lowest = lowest_trained(pipeline)
     top = TopPart(samples, model, network.boundary(spec, lowest) if lowest is not None else "")
     history: dict[str, Any] = {"chose_weights_on": "val"}
-    history["head"] = _head(samples, top, hard)
+    features = top.features([*samples.items, *samples.val_items()], POOL, "features")
+    history["head"] = _head(samples, top, features, hard)
     first = first_trained(pipeline, "finetune")
     if first is not None:
         part = TopPart(samples, model, network.boundary(spec, first))
         history["blocks"] = _blocks(samples, part, hard)
+        features = top.features(samples.items, POOL, "features of the teacher")
     last = history.get("blocks") or history["head"]
     history["best_epoch"] = min(last, key=lambda row: row["val_loss"])["epoch"]
 
     ctx.progress.note(f"float model: {_best(last)}")
     network.save_weights(ctx.out / "model.npz", weights_of(model))
-    features = top.features(samples.items, POOL, "features")
-    said = features(np.arange(len(features)))
-    power = float(np.mean(np.square(said), dtype=np.float64)) or 1.0  # of a dead net: any
-    teacher = {
-        "logits": top.logits(samples.items),
-        "features": (said / np.sqrt(power)).astype(np.float16),
-        "power": np.float64(power),
-    }
-    network.save_weights(ctx.out / "teacher.npz", teacher)
+    said = features(np.arange(len(samples.items)))
+    network.save_weights(ctx.out / "teacher.npz", _teacher(model.get_layer(HEAD), said))
     (ctx.out / "float.tflite").write_bytes(float_pixels(model, spec.size, softmax=True))
     (ctx.out / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
 
 
-def _head(samples: Samples, top: TopPart, hard: np.ndarray) -> training.History:
-    """Dropout and the dense head on features that are computed once."""
+def _teacher(head: Any, features: np.ndarray) -> dict[str, np.ndarray]:
+    """What the float model says of each item: logits, features at a mean square of 1, their own."""
+    kernel, bias = (variable.numpy() for variable in (head.kernel, head.bias))
+    power = float(np.mean(np.square(features), dtype=np.float64)) or 1.0  # of a dead net: any
+    return {
+        "logits": features @ kernel + bias,
+        "features": (features / np.sqrt(power)).astype(np.float16),
+        "power": np.float64(power),
+    }
+
+
+def _head(
+    samples: Samples, top: TopPart, features: Activations, hard: np.ndarray
+) -> training.History:
+    """Dropout and the dense head on the features of items and, behind them, validation pictures."""
     settings = samples.ctx.pipeline.finetune
-    features = top.features(samples.items, POOL, "features")
-    val_items = samples.val_items()
-    val = top.features(val_items, POOL, "validation features")
-    val_features = val(np.arange(len(val)))
+    val_items, count = samples.val_items(), len(samples.items)
     dense = top.model.get_layer(HEAD)
     inputs = keras.Input(features(np.arange(1)).shape[1:])
     head = keras.Model(inputs, dense(keras.layers.Dropout(settings.dropout)(inputs)))
-    weights = training.class_weights(settings, samples.labels, hard.shape[1])
-    batches = training.Memory(
-        features,
-        samples.choose,
-        training.Wanted(hard),
-        weights,
-        settings.batch_size,
-        samples.ctx.pipeline.seed,
-    )
-    logits = predictor(head)
+    logits = predictor(head, lambda at: features(at + count), len(val_items))
     labels = samples.index.labels_of([row for row, _ in val_items])
     return training.train(
         head,
-        batches,
+        samples.batches(settings, training.Wanted(hard), features),
         settings,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         what="head",
         progress=samples.ctx.progress,
-        validate=lambda: score(logits(val_features), labels),
+        validate=lambda: score(logits(), labels),
         patience=settings.patience,
         record=_board(samples.ctx, "head"),
     )
@@ -100,16 +97,19 @@ def _blocks(samples: Samples, part: TopPart, hard: np.ndarray) -> training.Histo
     settings = samples.ctx.pipeline.finetune
     network.inference_norm(part.model)
     val_items = samples.val_items()
+    val = part.inputs(val_items, "validation activations")
+    logits = predictor(part.model, val, len(val_items))
+    gather = part.activations(samples.items, "activations") if part.lower is not None else None
     labels = samples.index.labels_of([row for row, _ in val_items])
     return training.train(
         part.model,
-        part.batches(settings, training.Wanted(hard), samples.ctx.pipeline.seed, "activations"),
+        samples.batches(settings, training.Wanted(hard), gather),
         settings,
         epochs=settings.unfreeze_epochs,
         learning_rate=settings.unfreeze_learning_rate,
         what="top blocks",
         progress=samples.ctx.progress,
-        validate=lambda: score(part.logits(val_items), labels),
+        validate=lambda: score(logits(), labels),
         patience=settings.patience,
         record=_board(samples.ctx, "blocks"),
     )

@@ -49,7 +49,8 @@ def run(ctx: Context) -> None:
     top = TopPart(samples, model, network.boundary(spec, first))
     network.inference_norm(model)
     teacher = Teacher(samples)
-    batches = top.batches(settings, teacher.wanted(settings), pipeline.seed, "activations")
+    gather = top.activations(samples.items, "activations") if top.lower is not None else None
+    batches = samples.batches(settings, teacher.wanted(settings), gather)
     pruner = Pruner(top.model, counts, settings, batches.steps * settings.epochs)
     ctx.progress.note(
         f"pruning {zeros:,} of {total:,} weights in the part from "

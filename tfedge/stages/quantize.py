@@ -19,7 +19,7 @@ from tfedge.modeling.env import fresh, tf
 from tfedge.modeling.export import freeze, save_graph, to_tflite
 from tfedge.modeling.features import Activations, digest, of_pixels
 from tfedge.modeling.network import POOL, Spec
-from tfedge.modeling.part import Samples, Teacher, TopPart
+from tfedge.modeling.part import Samples, Teacher
 
 _BATCH = 32
 
@@ -63,14 +63,8 @@ def _qat(samples: Samples, spec: Spec, model: Any, rows: list[int]) -> tuple[Any
     frozen = quantization.state(lower) if lower is not None else {}
     before = quantization.kernels(wrapped)
     teacher = Teacher(samples)
-    # The float part serves only as a whole-network stand-in when nothing is frozen.
-    batches = TopPart(samples, model, layer).batches(
-        settings,
-        teacher.wanted(settings),
-        ctx.pipeline.seed,
-        "activations",
-        gather=_int8_activations(samples, spec, lower) if lower is not None else None,
-    )
+    gather = _int8_activations(samples, spec, lower) if lower is not None else None
+    batches = samples.batches(settings, teacher.wanted(settings), gather)
     keep_zeros = _keep_zeros(wrapped, sparse)
     pool = quantization.PREFIX + POOL
     history = teacher.train(upper, batches, settings, pool, "qat", keep_zeros)

@@ -1,0 +1,223 @@
+"""Other ways through the chain: nothing frozen, blocks unfrozen, ptq, no quantization at all."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+
+from tfedge.catalog.backbones import layers
+from tfedge.data.index import Index
+from tfedge.data.pictures import Pictures
+from tfedge.errors import InvariantBroken, StageError, UnsupportedModel
+from tfedge.modeling import network
+from tfedge.modeling.network import HEAD, Spec
+from tfedge.tflite.reader import read
+from tfedge.tflite.runtime import predict
+
+pytest_plugins = ["tiny"]
+NAME, ALPHA = "MobileNet", 0.25
+BLOCKS = layers(NAME, ALPHA)
+FIRST = "block_12"  # that finetune opens
+NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tiny.Run:
+    """Finetune opens the top blocks; pruning and QAT train the whole net, fed by tf.data."""
+    settings = {"epochs": 1, "batch_size": 13, "learning_rate": 1e-4, "unfreeze": "all"}
+    opened = {"unfreeze": FIRST, "unfreeze_epochs": 2, "unfreeze_learning_rate": 1e-3}
+    named = {"layers": ("conv_pw_1?",), "allocation": "uniform", "pruning_schedule": "constant"}
+    run = tiny.begin(
+        tmp_path_factory.mktemp("whole"),
+        NAME,
+        ALPHA,
+        data={"augment": {"views": 1}},
+        finetune={"epochs": 4, "batch_size": 8, "learning_rate": 0.01, **opened},
+        prune={**settings, **named, "sparsity": 0.4},
+        quantize={**settings, "representative": 8, "hints": 0},
+    )
+    return run("finetune", "prune", "quantize", "convert")
+
+
+def kernels(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {key.split("/")[0]: value for key, value in arrays.items() if "kernel" in key}
+
+
+def test_finetune_trains_the_blocks_it_was_told_to(whole):
+    spec = Spec.read(whole.files["backbone/base.json"], 3)
+    before = network.fold(spec, whole.arrays("backbone/base.npz"))
+    after = whole.arrays("finetune/model.npz")
+    names = [block.name for block in BLOCKS]
+    below = {k.layer for b in BLOCKS[: names.index(FIRST)] for k in b.kernels}
+    changed = {key for key, value in before.items() if (value != after[key]).any()}
+    wanted = {layer for layer in kernels(before) if layer not in below}
+    assert {"conv_dw_12", "conv_pw_12", "conv_dw_13", "conv_pw_13"} == wanted
+    assert {key.split("/")[0] for key in changed} == wanted
+    assert not any(key.split("/")[1] in NORM for key in changed)
+
+
+def test_the_history_of_the_blocks_is_kept_and_chooses_the_weights(whole):
+    history = whole.json("finetune/history.json")
+    assert len(history["head"]) == 4 and len(history["blocks"]) == 2
+    best = min(history["blocks"], key=lambda row: row["val_loss"])
+    assert history["best_epoch"] == best["epoch"]
+    index = Index.load(whole.files["data/index.json"])
+    context = whole.context("finetune")
+    pictures = Pictures(index, context.data_root, whole.cache, tiny.SIZE, "crop")
+    rows = index.rows_of("val")
+    scores = predict(whole.read("finetune/float.tflite"), pictures.pixels(rows))
+    right = scores[range(len(rows)), index.labels_of(rows)]
+    assert -np.log(right).mean() == pytest.approx(best["val_loss"], abs=1e-3)
+
+
+def test_a_whole_net_is_pruned_on_pixels(whole):
+    before, after = whole.arrays("finetune/model.npz"), whole.arrays("prune/model.npz")
+    report = whole.json("prune/sparsity.json")
+    named = [f"conv_pw_{number}" for number in range(10, 14)]
+    assert [layer["name"] for layer in report["layers"]] == named
+    assert report["reached"] >= 0.4
+    for layer in report["layers"]:  # uniform: the same share of each
+        assert layer["zeros"] == layer["target"] == int(np.ceil(0.4 * layer["size"]))
+        assert not layer["frozen"]
+    for name, kernel in kernels(after).items():
+        assert (np.count_nonzero(kernel == 0) > 0) == (name in named)
+        assert (kernel != kernels(before)[name]).any()  # all of the net trains
+    for key in before:
+        if key.split("/")[1] in NORM:
+            np.testing.assert_array_equal(before[key], after[key])
+
+
+def test_a_whole_net_is_quantized_on_pixels(whole):
+    facts, model = whole.json("convert/model.json"), whole.tflite()
+    assert facts["recipe"] == "qat" and model.float_tensors() == []
+    assert facts["sparsity"] >= 0.4
+    assert np.isfinite([row["loss"] for row in whole.json("quantize/quantize.json")["history"]]).all()
+    for layer in facts["layers"]:
+        assert layer["prunable"] == layer["name"].startswith("conv_pw_1") or layer["size"] < 6000
+    (taken,) = model.inputs
+    assert taken.quantization.zero_points == (0,)
+    assert taken.quantization.scales == pytest.approx((1.0,), abs=1e-6)
+
+
+def test_nothing_frozen_keeps_no_activations(whole):
+    """Pixels and pooled features are stored; nothing in between would serve anybody."""
+    shapes = [
+        json.loads((path / "meta.json").read_text())["shape"]
+        for path in (whole.cache / "store").iterdir()
+        if path.name.startswith("features-")
+    ]
+    assert [256] in shapes
+    assert all(len(shape) == 1 or shape[0] <= 2 for shape in shapes)
+
+
+def test_the_float_file_is_shipped_when_nothing_is_quantized(whole, tmp_path):
+    run = whole.again(tmp_path, but=("convert", "quantize"), quantize=None)("convert")
+    facts = run.json("convert/model.json")
+    assert facts["recipe"] == "float" and facts["float_tensors"] > 0
+    assert facts["input"]["dtype"] == "uint8" and facts["output"]["dtype"] == "float32"
+    assert facts["sparsity"] >= 0.4  # pruned all the same
+    assert run.read("convert/model.tflite") != run.read("convert/float.tflite")
+    assert run.read("convert/float.tflite") == run.read("finetune/float.tflite")
+
+
+# ------------------------------------------------------------------ ptq and none
+
+
+class Asked:
+    """Which pictures a stage looks at."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.rows: set[int] = set()
+        pixel, pixels = Pictures.pixel, Pictures.pixels
+
+        def one(pictures, row):
+            self.rows.add(int(row))
+            return pixel(pictures, row)
+
+        def several(pictures, rows, progress=None):
+            self.rows |= {int(row) for row in rows}
+            return pixels(pictures, rows, progress)
+
+        monkeypatch.setattr(Pictures, "pixel", one)
+        monkeypatch.setattr(Pictures, "pixels", several)
+
+
+def test_ptq_is_calibrated_with_training_pictures(chain, tmp_path, monkeypatch):
+    asked = Asked(monkeypatch)
+    later = ("prune", "quantize", "convert", "evaluate")
+    recipe = {"recipe": "ptq", "representative": 12}
+    run = chain.again(tmp_path, but=later, prune=None, quantize=recipe)("quantize", "convert")
+    index = Index.load(run.files["data/index.json"])
+    facts = run.json("quantize/quantize.json")
+    assert facts["recipe"] == "ptq" and "history" not in facts
+    assert asked.rows == set(facts["representative"]) and len(asked.rows) == 12
+    assert {index.rows[row].split for row in asked.rows} == {"train"}
+    assert sorted(index.labels_of(asked.rows)) == [0] * 4 + [1] * 4 + [2] * 4
+
+    model = run.json("convert/model.json")
+    assert model["recipe"] == "ptq" and model["sparsity"] is None
+    assert model["input"]["dtype"] == model["output"]["dtype"] == "uint8"
+    assert run.tflite().float_tensors() == []
+    run("evaluate")
+    metrics = run.json("evaluate/metrics.json")
+    assert metrics["agreement"] >= 0.8 and metrics["int8"]["top1"] >= 0.8
+    again = run.again(tmp_path / "again", but=("convert", "evaluate"))("convert")
+    assert again.read("convert/model.tflite") == run.read("convert/model.tflite")
+
+
+def test_without_pruning_and_quantization_the_float_file_is_what_finetune_made(chain, tmp_path):
+    later = ("prune", "quantize", "convert", "evaluate")
+    for name, quantize in (("out", None), ("none", {"recipe": "none"})):
+        run = chain.again(tmp_path / name, but=later, prune=None, quantize=quantize)("convert")
+        facts = run.json("convert/model.json")
+        assert facts["recipe"] == "float" and facts["sparsity"] is None
+        assert facts["input"] == {"dtype": "uint8", "shape": [1, 32, 32, 3]}
+        assert run.read("convert/model.tflite") == run.read("finetune/float.tflite")
+
+
+# ------------------------------------------------------------------ what stops a run
+
+
+def test_layers_that_no_kernel_bears_are_refused(chain, tmp_path):
+    but = ("prune", "quantize", "convert", "evaluate")
+    run = chain.again(tmp_path, but=but, prune={"layers": ("nothing_*",), "also": ()})
+    with pytest.raises(UnsupportedModel, match=r"prune finds no kernel: nothing_\*"):
+        run("prune")
+    assert list((tmp_path / "prune").iterdir()) == []
+
+
+def test_a_sparsity_that_the_open_part_can_not_carry_is_refused(chain, tmp_path):
+    but = ("prune", "quantize", "convert", "evaluate")
+    run = chain.again(tmp_path, but=but, prune={"sparsity": 0.5, "unfreeze": "block_16"})
+    with pytest.raises(StageError, match=r"prune.sparsity 0\.5 needs [\d,]+ zeros"):
+        run("prune")
+    assert list((tmp_path / "prune").iterdir()) == []
+
+
+def test_a_file_with_fewer_zeros_than_pruning_left_is_not_shipped(chain, tmp_path):
+    report = chain.json("prune/sparsity.json")
+    layer = next(la for la in report["layers"] if la["name"] == HEAD)
+    layer["zeros"] = layer["size"]
+    run = chain.again(tmp_path, but=("convert", "evaluate"))
+    run.files["prune/sparsity.json"] = tmp_path / "sparsity.json"
+    run.files["prune/sparsity.json"].write_text(json.dumps(report))
+    with pytest.raises(InvariantBroken, match=f"zeros of {HEAD} in the .tflite"):
+        run("convert")
+    assert not (tmp_path / "convert" / "model.json").exists()
+
+
+def test_the_head_alone_can_carry_zeros(chain, tmp_path):
+    """A part without a block: only the head trains, from pooled features' inputs."""
+    but = ("prune", "quantize", "convert", "evaluate")
+    prune = {"unfreeze": "none", "sparsity": 0.001, "epochs": 1}
+    run = chain.again(tmp_path, but=but, prune=prune)("prune")
+    before, after = run.arrays("finetune/model.npz"), run.arrays("prune/model.npz")
+    changed = {key for key, value in before.items() if (value != after[key]).any()}
+    assert changed == {f"{HEAD}/kernel", f"{HEAD}/bias"}
+    report = run.json("prune/sparsity.json")
+    assert [layer["name"] for layer in report["layers"] if layer["zeros"]] == [HEAD]
+    assert report["reached"] >= 0.001
+    assert read(run.files["finetune/float.tflite"]).inputs[0].dtype == "uint8"
