@@ -78,7 +78,9 @@ def pixels_of(run: tiny.Run, split: str) -> tuple[np.ndarray, list[int]]:
 
 def kernel_of(run: tiny.Run, layer: str) -> Kernel:
     """A layer's kernel in the shipped file, found by the name of the op that reads it."""
-    found = [k for k in run.tflite().kernels() if f"/quant_{layer}/" in f"/{k.tensor}".replace(";", "/")]
+    found = [
+        k for k in run.tflite().kernels() if f"/quant_{layer}/" in f"/{k.tensor}".replace(";", "/")
+    ]
     assert len(found) == 1, (layer, [k.tensor for k in run.tflite().kernels()])
     return found[0]
 
@@ -180,7 +182,10 @@ def test_pruning_leaves_what_is_frozen_and_batch_norm_alone(chain, frozen):
 
 
 def test_training_while_pruning_brings_the_loss_down(chain):
-    for history in (chain.json("prune/history.json"), chain.json("quantize/quantize.json")["history"]):
+    for history in (
+        chain.json("prune/history.json"),
+        chain.json("quantize/quantize.json")["history"],
+    ):
         assert [row["epoch"] for row in history] == [1, 2, 3, 4]
         assert history[-1]["loss"] < history[0]["loss"]
 
@@ -331,5 +336,7 @@ def test_a_process_of_its_own_without_a_cache_gives_the_same_bytes(chain, tmp_pa
     assert done.returncode == 0, done.stderr[-2000:]
     for file in REPEATED:
         assert (tmp_path / "after" / file).read_bytes() == chain.read(file), file
-    stores = [{p.name for p in (c / "store").iterdir()} for c in (tmp_path / "after/cache", chain.cache)]
+    stores = [
+        {p.name for p in (c / "store").iterdir()} for c in (tmp_path / "after/cache", chain.cache)
+    ]
     assert stores[0] <= stores[1]  # parts go by the same names in every process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from tfedge.modeling.network import HEAD, POOL, Spec
 from tfedge.modeling.part import Rows, Samples, TopPart, predictor, score
 from tfedge.modeling.training import Memory, Wanted
 
-SPEC = Spec(tiny.NAME, tiny.ALPHA, tiny.SIZE, (120.0, 90.0, 60.0), (50.0, 60.0, 70.0), 3)
+SPEC = Spec("MobileNet", 0.25, tiny.SIZE, (120.0, 90.0, 60.0), (50.0, 60.0, 70.0), 3)
+LAYER = "conv_pw_11_relu"
 DATA = {"image_size": tiny.SIZE, "augment": {"views": 1}}
 
 
@@ -88,7 +90,7 @@ class Counted:
 # ------------------------------------------------------------------ in two parts
 
 
-@pytest.mark.parametrize("layer", ["block_12_add", "block_2_add", ""])
+@pytest.mark.parametrize("layer", [LAYER, "conv_pw_2_relu", ""])
 def test_the_features_of_a_net_in_two_parts_are_those_of_the_whole(samples, model, layer):
     items = [*samples.items[:3], *samples.items[-3:], *samples.val_items()[:2]]
     top = TopPart(samples, model, layer)
@@ -102,13 +104,13 @@ def test_the_features_of_a_net_in_two_parts_are_those_of_the_whole(samples, mode
 
 
 def test_the_part_above_trains_on_what_the_part_below_says(samples, model):
-    top = TopPart(samples, model, "block_12_add")
+    top = TopPart(samples, model, LAYER)
     wanted = Wanted(np.arange(len(samples.items), dtype=np.float32)[:, None])
     settings = samples.ctx.pipeline.finetune.model_copy(update={"batch_size": 8})
     batches = samples.batches(settings, wanted, top.activations(samples.items, "activations"))
     assert isinstance(batches, Memory) and (batches.steps, batches.size) == (4, 8)
     inputs, (numbers,), weights = next(iter(batches.epoch(1)))
-    below = said(model, "block_12_add", samples, [samples.items[int(n)] for n in numbers[:, 0]])
+    below = said(model, LAYER, samples, [samples.items[int(n)] for n in numbers[:, 0]])
     np.testing.assert_allclose(inputs, below, atol=1e-4)
     assert (weights == 1).all()
 
@@ -166,15 +168,15 @@ def test_a_view_is_computed_anew_when_the_changes_are_others(samples, tmp_path):
 
 
 def test_a_part_is_known_by_what_it_computes(model):
-    def lower(layer="block_2_add"):
+    def lower(layer="conv_pw_2_relu"):
         return network.cut(model, layer)[0]
 
     def part():
-        start, end = (network.output_of(model, name) for name in ("block_12_add", POOL))
+        start, end = (network.output_of(model, name) for name in (LAYER, POOL))
         return keras.Model(start, end)
 
     digest = features.digest
-    assert digest(lower()) == digest(lower()) != digest(lower("block_1_project_BN"))
+    assert digest(lower()) == digest(lower()) != digest(lower("conv_pw_1_bn"))
     assert digest(lower()) != digest(lower(), "int8")
     assert digest(part()) == digest(part())  # Keras counts the names of inputs up
     again = digest(lower()), digest(part())
@@ -184,14 +186,14 @@ def test_a_part_is_known_by_what_it_computes(model):
     finally:
         for layer in model.layers:
             layer.trainable = True
-    kernel = model.get_layer("Conv1").kernel
+    kernel = model.get_layer("conv1").kernel
     before = kernel.numpy()
     kernel.assign(before + np.eye(3, dtype=np.float32)[:, :, None, None] * 1e-6)
     assert digest(lower()) != again[0]
     kernel.assign(before)
-    other = network.build(Spec(tiny.NAME, tiny.ALPHA, tiny.SIZE, (1.0, 2.0, 3.0), SPEC.std, 3))
+    other = network.build(replace(SPEC, mean=(1.0, 2.0, 3.0)))
     backbone.assign(other, backbone.weights_of(model))
-    assert digest(network.cut(other, "block_2_add")[0]) != again[0]
+    assert digest(network.cut(other, "conv_pw_2_relu")[0]) != again[0]
 
 
 # ------------------------------------------------------------------ the pictures
@@ -270,9 +272,9 @@ def test_a_net_with_nothing_frozen_is_fed_with_pixels(samples, model):
     pixels = whole.inputs(items, "pixels")(np.array([3, 1]))
     assert pixels.dtype == np.float32
     np.testing.assert_array_equal(pixels[1], samples.source.pictures.pixel(items[1][0]))
-    part = TopPart(samples, model, "block_12_add")
+    part = TopPart(samples, model, LAYER)
     below = part.inputs(items, "activations")(np.array([3, 1]))
-    wanted = said(model, "block_12_add", samples, [items[3], items[1]])
+    wanted = said(model, LAYER, samples, [items[3], items[1]])
     np.testing.assert_allclose(below, wanted, atol=1e-4)
 
 

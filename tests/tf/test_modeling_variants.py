@@ -94,7 +94,9 @@ def test_a_whole_net_is_quantized_on_pixels(whole):
     facts, model = whole.json("convert/model.json"), whole.tflite()
     assert facts["recipe"] == "qat" and model.float_tensors() == []
     assert facts["sparsity"] >= 0.4
-    assert np.isfinite([row["loss"] for row in whole.json("quantize/quantize.json")["history"]]).all()
+    assert np.isfinite(
+        [row["loss"] for row in whole.json("quantize/quantize.json")["history"]]
+    ).all()
     for layer in facts["layers"]:
         assert layer["prunable"] == layer["name"].startswith("conv_pw_1") or layer["size"] < 6000
     (taken,) = model.inputs

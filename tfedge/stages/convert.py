@@ -23,7 +23,7 @@ from tfedge.modeling import invariants, network
 from tfedge.modeling.env import fresh, tf
 from tfedge.modeling.export import float_pixels, load_graph, to_tflite
 from tfedge.modeling.network import Spec
-from tfedge.modeling.quantization import PREFIX
+from tfedge.modeling.quantization import PIXELS, PREFIX
 from tfedge.tflite.model import Kernel, Model
 from tfedge.tflite.reader import read
 
@@ -72,8 +72,11 @@ class _Representative:
         self._rows = rows
 
     def __call__(self) -> Iterator[list[np.ndarray]]:
-        for row in self._rows:
-            yield [self._pictures.pixel(row).astype(np.float32)[None]]
+        for number, row in enumerate(self._rows):
+            picture = self._pictures.pixel(row).astype(np.float32)
+            if number == 0:  # two pixels say how far pixels reach: these pictures may not
+                picture[0, :2] = [[PIXELS[0]], [PIXELS[1]]]
+            yield [picture[None]]
 
 
 def _pixels_in(model: Model) -> None:
