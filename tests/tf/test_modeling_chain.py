@@ -286,7 +286,7 @@ def test_the_file_answers_as_the_net_that_was_trained(chain):
     graph = load_graph(chain.files["quantize/graph.pb"])
     wanted = np.concatenate([graph(tf.cast(p[None], tf.float32)).numpy() for p in pixels])
     found = predict(chain.read("convert/model.tflite"), pixels)
-    # Halves are rounded otherwise in each of 52 layers, and a random net forgives little: 0.11 seen.
+    # Halves are rounded otherwise in each of 52 layers, and a random net forgives little: 0.11.
     assert np.abs(found - wanted).max() < 0.2
     assert (found.argmax(-1) == wanted.argmax(-1)).mean() > 0.9
     assert (found.argmax(-1) == labels).mean() >= 0.8
