@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,11 @@ from tfedge.data.index import Index
 from tfedge.data.pictures import Pictures
 from tfedge.errors import InvariantBroken, StageError, UnsupportedModel
 from tfedge.modeling import network
+from tfedge.modeling.env import tf
+from tfedge.modeling.export import freeze, load_graph, save_graph
 from tfedge.modeling.network import HEAD, Spec
+from tfedge.stages import convert
+from tfedge.tflite.model import Quantization
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 
@@ -211,8 +216,40 @@ def test_a_file_with_fewer_zeros_than_pruning_left_is_not_shipped(chain, tmp_pat
     assert not (tmp_path / "convert" / "model.json").exists()
 
 
+def test_an_int8_file_with_float_left_in_it_is_not_shipped(chain, tmp_path):
+    run = chain.again(tmp_path, but=("convert", "evaluate"))
+    graph = load_graph(run.files["quantize/graph.pb"])
+    size = (tiny.SIZE, tiny.SIZE, 3)
+    odd = freeze(lambda pixels: tf.nn.softmax(tf.sin(graph(pixels))), size, tf.float32)
+    run.files["quantize/graph.pb"] = tmp_path / "odd.pb"
+    save_graph(odd, tmp_path / "odd.pb")
+    with pytest.raises(InvariantBroken, match="no float tensor in the int8 model") as caught:
+        run("convert")
+    assert " SIN" in caught.value.got and "recipe: ptq" in caught.value.hint
+    assert list((tmp_path / "convert").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "got"),
+    [
+        ({"dtype": "int8"}, "int8, scale (1.0,)"),
+        ({"quantization": None}, "uint8, scale None"),
+        ({"quantization": Quantization((0.93,), (0,), None)}, "uint8, scale (0.93,)"),
+        ({"quantization": Quantization((1.0,), (3,), None)}, "uint8, scale (1.0,)"),
+        ({"shape_signature": (-1, 32, 32, 3)}, "pixels"),
+    ],
+)
+def test_a_file_that_does_not_take_raw_pixels_is_not_shipped(changed, got):
+    model = read(tiny.MODELS / "color_int8.tflite")
+    convert._pixels_in(model)
+    (taken,), (graph,) = model.inputs, model.graphs
+    tensors = tuple(replace(t, **changed) if t is taken else t for t in graph.tensors)
+    with pytest.raises(InvariantBroken) as caught:
+        convert._pixels_in(replace(model, graphs=(replace(graph, tensors=tensors),)))
+    assert got in caught.value.got
+
+
 def test_the_head_alone_can_carry_zeros(chain, tmp_path):
-    """A part without a block: only the head trains, from pooled features' inputs."""
     but = ("prune", "quantize", "convert", "evaluate")
     prune = {"unfreeze": "none", "sparsity": 0.001, "epochs": 1}
     run = chain.again(tmp_path, but=but, prune=prune)("prune")

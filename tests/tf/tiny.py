@@ -25,6 +25,7 @@ from tfedge.tflite.model import Model
 from tfedge.tflite.reader import read
 
 NAME, ALPHA, SIZE = "MobileNetV2", 0.35, 32
+MODELS = Path(__file__).parents[1] / "unit" / "data"  # small .tflite files
 CLASSES = ("blue", "green", "red")
 TRAIN, VAL = (12, 8, 6), 5  # pictures a class; the classes are not equally large
 

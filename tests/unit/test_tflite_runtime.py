@@ -49,7 +49,7 @@ def test_raw_scores_are_bytes_and_dequantise_to_the_same() -> None:
 
 def test_order_is_kept_whatever_the_workers_do() -> None:
     def slow(batch):
-        time.sleep(0.002 * (batch[0, 0] % 3))
+        time.sleep(0.002 * float(batch[0, 0] % 3))
         return [batch * 2]
 
     x = np.arange(200, dtype=np.float32).reshape(100, 2)
