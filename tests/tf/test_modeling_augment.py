@@ -112,14 +112,22 @@ def test_zoom_goes_both_ways_about_the_middle():
     assert 0.69 < min(spread) < 0.85 and 1.15 < max(spread) < 1.31
 
 
-def test_a_rotation_turns_about_the_middle_as_far_as_allowed():
-    angles = []
-    for found in changed(ramps(), only(rotate=20.0)):
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_rotation_turns_about_the_middle_as_far_as_allowed(flip):
+    angles, mirrored = [], 0
+    for found in changed(ramps(), only(rotate=20.0, flip=flip)):
         inner = found[12:20, 12:20].astype(float)
         np.testing.assert_allclose(inner.mean((0, 1))[:2], 2 * 15.5 + 100, atol=1)
-        across, down = (np.diff(inner[..., 0], axis=axis).mean() for axis in (1, 0))
-        angles.append(np.degrees(np.arctan2(down, across)))
+        # How column (red) and row (green) of what is seen change to the right and downwards.
+        red, green = (
+            np.array([np.diff(inner[..., channel], axis=axis).mean() for axis in (1, 0)]) / 2
+            for channel in (0, 1)
+        )
+        np.testing.assert_allclose([red @ red, green @ green, red @ green], [1, 1, 0], atol=0.15)
+        mirrored += np.linalg.det([red, green]) < 0
+        angles.append(np.degrees(np.arctan2(-green[0], green[1])))
     assert -21 < min(angles) < -10 and 10 < max(angles) < 21
+    assert 10 <= mirrored <= 30 if flip else mirrored == 0
 
 
 # ------------------------------------------------------------------ pipelines
