@@ -279,6 +279,7 @@ def test_every_depthwise_channel_has_a_scale(chain):
         assert tensor.quantization.axis == 3
         assert len(tensor.quantization.scales) == tensor.shape[3]
         assert len(set(tensor.quantization.scales)) > 1
+        assert np.abs(tensor.values().astype(int)).max((0, 1, 2)).min() >= 126  # and fills it
 
 
 def test_the_file_answers_as_the_net_that_was_trained(chain):

@@ -145,6 +145,7 @@ def test_every_channel_of_a_depthwise_kernel_has_a_scale(done, int8):
     scales = np.array(tensor.quantization.scales)
     assert tensor.shape == (1, 3, 3, 8) and tensor.quantization.axis == 3
     assert len(set(scales)) == 8 and scales.max() > 4 * scales.min()
+    assert (np.abs(tensor.values().astype(int)).max((0, 1, 2)) == 127).all()  # each its own
     # What is stored, times its scale, is the kernel with batch norm folded in.
     norm = done[0].get_layer("quant_depth_bn").layer
     gain = (norm.gamma / tf.sqrt(norm.moving_variance + norm.epsilon)).numpy()

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from tfedge.catalog.unfreeze import first_trained, lowest_trained
 from tfedge.core.context import Context
+from tfedge.errors import MissingDependency
 from tfedge.modeling import network, training
 from tfedge.modeling.backbone import assign, weights_of
 from tfedge.modeling.env import fresh, keras, tf
@@ -124,6 +126,9 @@ def _board(ctx: Context, what: str) -> Callable[[int, dict[str, float]], None] |
     """TensorBoard logs in the run's folder, when asked for."""
     if not ctx.pipeline.finetune.tensorboard or ctx.run_dir is None:
         return None
+    if find_spec("tensorboard") is None:
+        what = "finetune.tensorboard: TensorBoard is not installed"
+        raise MissingDependency(what, "pip install tensorboard, or leave out finetune.tensorboard")
     writer = tf.summary.create_file_writer(str(ctx.run_dir / "tensorboard" / what))
 
     def record(epoch: int, row: dict[str, float]) -> None:
