@@ -24,10 +24,14 @@ from tfedge.modeling.part import Samples
 from tfedge.tflite.model import Kernel
 from tfedge.tflite.runtime import predict
 
-pytest_plugins = ["tiny"]
 ROOT = Path(__file__).parents[2]
 BLOCKS = layers(tiny.NAME, tiny.ALPHA)
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory) -> tiny.Run:
+    return tiny.chain(tmp_path_factory.getbasetemp() / "chain")
 
 
 @pytest.fixture(scope="module")

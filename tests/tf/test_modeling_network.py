@@ -68,12 +68,15 @@ def test_pixels_in_gives_what_normalised_pixels_give_the_bare_backbone(case):
     np.testing.assert_allclose(found, case.logits, atol=TOLERANCE)
 
 
-def test_the_float_file_takes_bytes_and_gives_the_same(case):
-    content = float_pixels(case.model, case.spec.size)
+@pytest.mark.parametrize(("size", "softmax"), [(32, False), (33, True)])
+def test_the_float_file_takes_bytes_and_gives_the_same(size, softmax):
+    case = made(size)
+    content = float_pixels(case.model, size, softmax=softmax)
     (taken,), (given,) = (getattr(read(content), side) for side in ("inputs", "outputs"))
-    assert (taken.dtype, taken.shape) == ("uint8", (1, case.spec.size, case.spec.size, 3))
+    assert (taken.dtype, taken.shape) == ("uint8", (1, size, size, 3))
     assert (given.dtype, given.shape) == ("float32", (1, 3))
-    np.testing.assert_allclose(predict(content, case.pixels), case.logits, atol=TOLERANCE)
+    wanted = tf.nn.softmax(case.logits) if softmax else case.logits
+    np.testing.assert_allclose(predict(content, case.pixels), wanted, atol=TOLERANCE)
 
 
 def test_the_borders_too(small):
@@ -87,11 +90,6 @@ def test_the_borders_too(small):
     found = predict(float_pixels(lower, 32), small.pixels)
     assert wanted.std() > 0.1
     np.testing.assert_allclose(found, wanted, atol=TOLERANCE)
-
-
-def test_scores_are_the_softmax_of_the_logits(small):
-    found = predict(float_pixels(small.model, 32, softmax=True), small.pixels)
-    np.testing.assert_allclose(found, tf.nn.softmax(small.logits), atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("block", [0, 12])

@@ -22,11 +22,15 @@ from tfedge.tflite.model import Quantization
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 
-pytest_plugins = ["tiny"]
 NAME, ALPHA = "MobileNet", 0.25
 BLOCKS = layers(NAME, ALPHA)
 FIRST = "block_12"  # that finetune opens
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory) -> tiny.Run:
+    return tiny.chain(tmp_path_factory.getbasetemp() / "chain")
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +111,12 @@ def test_a_whole_net_is_quantized_on_pixels(whole):
     (taken,) = model.inputs
     assert taken.quantization.zero_points == (0,)
     assert taken.quantization.scales == pytest.approx((1.0,), abs=1e-6)
+
+
+def test_the_same_stage_again_in_one_process_gives_the_same_bytes(whole, tmp_path):
+    run = whole.again(tmp_path, but=("prune", "quantize", "convert"))("prune")
+    for file in ("prune/model.npz", "prune/sparsity.json", "prune/history.json"):
+        assert run.read(file) == whole.read(file), file
 
 
 def test_nothing_frozen_keeps_no_activations(whole):

@@ -1,7 +1,7 @@
-"""A small run: pictures that a random net can tell apart, stages without the engine, fixtures.
+"""A small run: pictures that a random net can tell apart, and stages without the engine.
 
-``pytest_plugins = ["tiny"]`` in a test file brings the fixtures in, once a session. As a script,
-``python tiny.py RUN OUT STAGE…`` runs stages on the files of RUN in a process of their own.
+As a script, ``python tiny.py RUN OUT STAGE…`` runs stages on the files of RUN in a process of their
+own.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from tfedge.config.schema import Pipeline
@@ -161,12 +161,12 @@ def begin(folder: Path, name: str = NAME, alpha: float = ALPHA, **sections: Any)
     return Run(folder / "run", folder / "cache", fixed | sections)("data", "backbone")
 
 
-@pytest.fixture(scope="session")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The whole chain on MobileNetV2, each stage run once. Its files are not to be changed."""
+@cache
+def chain(folder: Path) -> Run:
+    """The whole chain on MobileNetV2, run once a session. Its files are not to be changed."""
     settings = {"epochs": 4, "batch_size": 8, "learning_rate": 1e-4}
     run = begin(
-        tmp_path_factory.mktemp("chain"),
+        folder,
         data={"augment": {"views": 1}},
         finetune={"epochs": 12, "batch_size": 8, "learning_rate": 0.01},
         prune={**settings, "sparsity": 0.3, "also": ("depthwise", "head")},
