@@ -11,8 +11,9 @@ from pathlib import Path
 import requests
 import urllib3
 
+from tfedge.core.artifact import disk_error
 from tfedge.core.context import Progress
-from tfedge.data.files import disk_error, locked
+from tfedge.data.files import locked
 from tfedge.errors import ArtifactError
 
 TRIES = 4
@@ -65,7 +66,7 @@ def _digest(path: Path) -> str:
             while block := file.read(_BLOCK):
                 digest.update(block)
     except OSError as error:
-        raise disk_error(path, error) from error
+        raise disk_error(error, path) from error
     return digest.hexdigest()
 
 
@@ -131,7 +132,7 @@ def _append(
         part.parent.mkdir(parents=True, exist_ok=True)
         file = part.open("r+b" if have else "wb")
     except OSError as error:
-        raise disk_error(part, error) from error
+        raise disk_error(error, part) from error
     with file:
         file.seek(have)
         for block in blocks:
@@ -139,7 +140,7 @@ def _append(
                 file.write(block)
                 file.flush()
             except OSError as error:
-                raise disk_error(part, error) from error
+                raise disk_error(error, part) from error
             have += len(block)
             progress.update("download", have, max(total or 0, have), "bytes")
     if total is not None and have < total:  # urllib3 1.26 does not notice

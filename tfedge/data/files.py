@@ -9,13 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tfedge.core import artifact
-from tfedge.errors import ArtifactError
-
-
-def disk_error(path: Path, error: OSError) -> ArtifactError:
-    """What the user reads when the disk refuses: full, read-only, not allowed."""
-    return artifact.disk_error(error, path)
+from tfedge.core.artifact import disk_error, disk_errors, write_atomic
 
 
 @contextmanager
@@ -29,7 +23,7 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise disk_error(path, error) from error
+        raise disk_error(error, path) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -39,9 +33,9 @@ def locked(path: Path) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     """Writes or replaces the whole file."""
-    with artifact.disk_errors(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        artifact.write_atomic(path, text.encode())
+        write_atomic(path, text.encode())
 
 
 @contextmanager
@@ -58,6 +52,6 @@ def new_folder(target: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(target)
     except OSError as error:
-        raise disk_error(target, error) from error
+        raise disk_error(error, target) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def cores() -> int:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def in_order(
@@ -26,7 +18,10 @@ def in_order(
     At most ``ahead`` results are held, which bounds the memory. An error in ``function``, or the
     end of the loop that reads this, drops what has not begun.
     """
-    from concurrent.futures import Future, ThreadPoolExecutor  # not needed when all is cached
+    # Not needed when all is cached, as in a dry run, which has no time for numpy.
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from tfedge.tflite.runtime import cores
 
     pool = ThreadPoolExecutor(cores())
     running: deque[tuple[Item, Future[Result]]] = deque()

@@ -14,9 +14,10 @@ from tfedge.core.context import Progress, Silent
 from tfedge.data import decode
 from tfedge.data.decode import BadImage, Fit
 from tfedge.data.index import Index
-from tfedge.data.parallel import cores, in_order
+from tfedge.data.parallel import in_order
 from tfedge.data.store import MissingRecords, RecordStore
 from tfedge.errors import ArtifactError
+from tfedge.tflite.runtime import cores
 
 _BATCH_BYTES = 32 * 2**20  # of decoded pixels held before they are written
 
@@ -109,12 +110,8 @@ class Pictures:
 
         Raises ArtifactError for a file that is gone, unreadable or changed since it was scanned.
         """
-        keys = self.index.keys(rows)
-        try:
-            return self.store.get(keys)
-        except MissingRecords as missing:
-            self._decode(rows, missing.keys, progress or Silent())
-        return self.store.get(keys)
+        found = self.memmap_rows(rows, progress)
+        return np.asarray(self.store.memmap[found])
 
     def pixel(self, row: int) -> np.ndarray:
         """uint8 [size, size, 3] RGB of one picture."""

@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tfedge.data.files import disk_error, locked, write_text
+from tfedge.core.artifact import disk_error
+from tfedge.data.files import locked, write_text
 from tfedge.errors import ArtifactError
 
 _ENTRY = struct.Struct("<32sI")
@@ -71,7 +72,7 @@ class RecordStore:
             except ValueError:
                 found = "no JSON"
             except OSError as error:
-                raise disk_error(meta, error) from error
+                raise disk_error(error, meta) from error
         if found != kind:
             hint = f"remove {self.folder}; it is a cache and is made again"
             raise ArtifactError(meta, "holds other records", hint, str(kind), str(found))
@@ -88,7 +89,7 @@ class RecordStore:
                 file.seek(len(self._crcs) * _ENTRY.size)
                 added = file.read((complete - len(self._crcs)) * _ENTRY.size)
         except OSError as error:
-            raise disk_error(self._keys, error) from error
+            raise disk_error(error, self._keys) from error
         for key, crc in _ENTRY.iter_unpack(added):
             self._rows[key] = len(self._crcs)  # of two records of one key, the later one counts
             self._crcs.append(crc)
@@ -131,7 +132,7 @@ class RecordStore:
                 try:
                     self._append(list(new), array[list(new.values())])
                 except OSError as error:
-                    raise disk_error(self.folder, error) from error
+                    raise disk_error(error, self.folder) from error
                 finally:
                     self._refresh()
 

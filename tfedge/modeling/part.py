@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,6 @@ from tfedge.modeling.env import keras, tf
 from tfedge.modeling.export import float_part, float_pixels
 from tfedge.modeling.features import Activations, Source, compute, digest, of_pixels
 from tfedge.modeling.network import cut, output_of
-from tfedge.tflite.runtime import predict
 
 _EVAL_BATCH = 64
 
@@ -155,29 +154,12 @@ class TopPart:
         """What the part is fed with for items, by position: float32 [n, …]."""
         if self.lower is not None:
             return self.activations(items, what)
-        pictures, rows = self._samples.source.pictures, [row for row, _ in items]
-        return lambda at: pictures.pixels([rows[i] for i in at]).astype(np.float32)
-
-    def logits(self, items: Sequence[Item]) -> np.ndarray:
-        """Float logits [n, classes] of items, through LiteRT."""
         source = self._samples.source
-        if self.lower is None:
-            return predict(float_pixels(self.model, source.pictures.size), source.pixels(items))
-        return predict(float_part(self.model), Rows(self.activations(items, "frozen part")))
+        return lambda at: np.stack([*source.pixels([items[i] for i in at])]).astype(np.float32)
 
-
-class Rows:
-    """Activations one by one, in order, for the LiteRT runner."""
-
-    def __init__(self, activations: Activations) -> None:
-        self._activations = activations
-
-    def __len__(self) -> int:
-        return len(self._activations)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for position in range(len(self._activations)):
-            yield self._activations(np.asarray([position]))[0]
+    def training_inputs(self, what: str) -> Activations | None:
+        """The float activations of all items; None for the whole network, which takes pixels."""
+        return self.activations(self._samples.items, what) if self.lower is not None else None
 
 
 class Teacher:

@@ -101,7 +101,7 @@ def _blocks(samples: Samples, part: TopPart, hard: np.ndarray) -> training.Histo
     val_items = samples.val_items()
     val = part.inputs(val_items, "validation activations")
     logits = predictor(part.model, val, len(val_items))
-    gather = part.activations(samples.items, "activations") if part.lower is not None else None
+    gather = part.training_inputs("activations")
     labels = samples.index.labels_of([row for row, _ in val_items])
     return training.train(
         part.model,

@@ -49,7 +49,7 @@ def run(ctx: Context) -> None:
     top = TopPart(samples, model, network.boundary(spec, first))
     network.inference_norm(model)
     teacher = Teacher(samples)
-    gather = top.activations(samples.items, "activations") if top.lower is not None else None
+    gather = top.training_inputs("activations")
     batches = samples.batches(settings, teacher.wanted(settings), gather)
     pruner = Pruner(top.model, counts, settings, batches.steps * settings.epochs)
     ctx.progress.note(

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tfedge.data.files import disk_error, locked
+from tfedge.core.artifact import disk_error
+from tfedge.data.files import locked
 
 
 @contextmanager
@@ -24,6 +25,6 @@ def incoming(target: Path) -> Iterator[Path]:
             folder.mkdir()
             yield folder
         except OSError as error:
-            raise disk_error(target, error) from error
+            raise disk_error(error, target) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
