@@ -13,6 +13,7 @@ import tiny
 from PIL import Image
 
 from tfedge.config.schema import Augment
+from tfedge.data import augment
 from tfedge.modeling import backbone, features, network
 from tfedge.modeling.env import fresh, keras
 from tfedge.modeling.export import float_pixels
@@ -166,6 +167,18 @@ def test_a_view_is_computed_anew_when_the_changes_are_others(samples, tmp_path):
         assert other.source.key((row, 1)) != samples.source.key((row, 1))
     fits = [other.source.key((row, 0)) == samples.source.key((row, 0)) for other in others]
     assert fits == [True, True, False]  # the picture itself is not changed by augmentation
+
+
+def test_a_view_is_computed_anew_when_other_code_makes_it(samples, monkeypatch):
+    row, calls = samples.train_rows[0], []
+    compute(samples, [(row, 0), (row, 1)], calls, name="c" * 64)
+    before = [samples.source.key((row, view)) for view in (0, 1)]
+    counted = Counted(monkeypatch, samples)
+    monkeypatch.setattr(augment, "VERSION", augment.VERSION + 1)
+    after = [samples.source.key((row, view)) for view in (0, 1)]
+    assert after[0] == before[0] and after[1] not in before
+    compute(samples, [(row, 0), (row, 1)], calls, name="c" * 64)
+    assert counted.items == [(row, 1)] and len(calls) == 2  # the picture itself is as it was
 
 
 def test_a_part_is_known_by_what_it_computes(model):

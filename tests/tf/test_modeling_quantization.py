@@ -204,6 +204,20 @@ def test_a_frozen_part_cut_off_does_not_move():
     assert not any("moving_" in name for name in moved)  # batch norm's statistics
 
 
+def test_gamma_and_beta_train_on_statistics_that_are_held():
+    """What docs/training.md says of batch norm."""
+    wrapped, *_ = quantized()
+    norms = [wrapped.get_layer(f"quant_{name}_bn").layer for name in ("first", "depth", "point")]
+    before = [norm.get_weights() for norm in norms]
+    step(wrapped)
+    values = np.random.default_rng(1).normal(size=(4, 8, 8, 8)).astype(np.float32)
+    for norm, old in zip(norms, before, strict=True):
+        gamma, beta, mean, variance = (a != b for a, b in zip(norm.get_weights(), old, strict=True))
+        assert gamma.any() and beta.any() and not mean.any() and not variance.any()
+        # In training it is the function that is exported.
+        np.testing.assert_array_equal(norm(values, training=True), norm(values, training=False))
+
+
 def test_state_holds_every_variable(done):
     found = quantization.state(done[0])
     names = [name.split("/", 2)[2] for name in found]

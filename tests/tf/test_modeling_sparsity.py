@@ -195,14 +195,45 @@ def test_the_smallest_weights_go():
 
 
 def test_a_layer_that_does_not_reach_its_target_stops_the_run():
-    model = net()
-    kernel = model.get_layer("point").kernel
-    kernel.assign(np.full(kernel.shape, 0.5))  # TF-MOT keeps all that are as large as the smallest
-    pruner = Pruner(model, COUNTS, Prune(pruning_schedule="constant"), 1)
+    pruner = Pruner(net(), {"point": 77}, Prune(pruning_schedule="constant"), 1)
+    with pytest.raises(InvariantBroken, match=r"zeros in point: expected 77, got 0"):
+        pruner.finish()  # no step was made, so no mask
+
+
+def once(model: keras.Model, counts: dict[str, int]) -> Pruner:
+    """A pruner whose masks have been made."""
+    pruner = Pruner(model, counts, Prune(pruning_schedule="constant"), 1)
     pruner.before_step(0)
     pruner.model(np.ones((1, 8, 8, 3), np.float32), training=True)
-    with pytest.raises(InvariantBroken, match=r"zeros in point: expected 77, got 0"):
-        pruner.finish()
+    return pruner
+
+
+@pytest.mark.parametrize("smaller", [0, 30, 100])
+def test_of_weights_of_the_same_size_as_many_go_as_of_others(smaller):
+    found = []
+    for _ in range(2):
+        model = net()
+        kernel = model.get_layer("point").kernel
+        values = np.full(kernel.shape, 0.5, np.float32)
+        values.flat[::2] = -0.5
+        values.flat[:smaller] *= 0.1
+        kernel.assign(values)
+        assert once(model, {"point": 77}).finish() == {"point": 77}
+        gone = kernel.numpy() == 0
+        # Those that are smaller than the others go first.
+        assert gone.ravel()[:smaller].sum() == min(smaller, 77)
+        np.testing.assert_array_equal(kernel.numpy()[~gone], values[~gone])
+        found.append(gone)
+    np.testing.assert_array_equal(*found)
+
+
+def test_more_zeros_than_asked_for_do_not_grow_back():
+    model = net()
+    kernel = model.get_layer("point").kernel
+    kernel.assign(np.where(np.arange(128).reshape(kernel.shape) < 100, 0, kernel.numpy()))
+    pruner = once(model, {"point": 77})
+    kernel.assign_add(tf.fill(kernel.shape, 0.1))  # a step of training
+    assert pruner.finish() == {"point": 77}
 
 
 def test_only_layers_with_zeros_to_come_are_wrapped():

@@ -305,3 +305,42 @@ def test_a_loss_that_is_no_number_stops_it():
     with pytest.raises(StageError, match=r"line: the loss is nan in epoch 1") as caught:
         train(line(), Points(wrong=True))
     assert caught.value.hint == "lower the learning rate"
+
+
+class One(Points):
+    """A single step of all pictures: the first is the last."""
+
+    steps, size = 1, 32
+
+    def epoch(self, number: int):
+        yield self.points, (training.one_hot(self.labels, 2),), self.weights
+
+
+def test_what_the_last_step_did_is_looked_at():
+    assert math.isfinite(train(line(), One(), epochs=1)[0]["loss"])
+    with pytest.raises(StageError, match=r"line: the loss is (nan|inf) in epoch 1") as caught:
+        train(line(), One(), epochs=1, rate=1e38)
+    assert caught.value.hint == "lower the learning rate"
+
+
+class Clipped(keras.layers.Dense):
+    """As in 8 bits: whatever the kernel has become, it computes with numbers."""
+
+    def call(self, inputs):
+        return inputs @ tf.clip_by_value(self.kernel, -3.0, 3.0)
+
+
+def test_a_weight_that_no_loss_shows_is_looked_at():
+    fresh(1)
+    model = keras.Sequential([Clipped(2, input_shape=(2,), use_bias=False, name="line")])
+    with pytest.raises(StageError, match=r"largest weight of line/kernel:0 is inf in epoch 1"):
+        train(model, One(), epochs=1, rate=1e39)  # infinite as float32
+
+
+@pytest.mark.parametrize("losses", [[math.nan, 1.0], [1.0, math.nan], [1.0, math.inf, 0.5]])
+def test_a_validation_loss_that_is_no_number_stops_it(losses):
+    epoch = 1 + [math.isfinite(loss) for loss in losses].index(False)
+    wanted = rf"line: the validation loss is (nan|inf) in epoch {epoch}"
+    with pytest.raises(StageError, match=wanted) as caught:
+        validated(losses)
+    assert caught.value.hint == "lower the learning rate"

@@ -12,12 +12,12 @@ import tiny
 from tfedge.catalog.backbones import layers
 from tfedge.data.index import Index
 from tfedge.data.pictures import Pictures
-from tfedge.errors import InvariantBroken, StageError, UnsupportedModel
+from tfedge.errors import InvariantBroken, MissingDependency, StageError, UnsupportedModel
 from tfedge.modeling import network
 from tfedge.modeling.env import tf
 from tfedge.modeling.export import freeze, load_graph, save_graph
 from tfedge.modeling.network import HEAD, Spec
-from tfedge.stages import convert
+from tfedge.stages import convert, finetune
 from tfedge.tflite.model import Quantization
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
@@ -212,6 +212,33 @@ def test_a_sparsity_that_the_open_part_can_not_carry_is_refused(chain, tmp_path)
     with pytest.raises(StageError, match=r"prune.sparsity 0\.5 needs [\d,]+ zeros"):
         run("prune")
     assert list((tmp_path / "prune").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "rate", "what"),
+    [
+        ("prune", 1e38, "prune: the loss"),
+        # 8 bits clip what is merely too large; 1e39 is infinite as float32.
+        ("quantize", 1e39, "qat: the (loss|largest weight of .*)"),
+    ],
+)
+def test_a_last_step_that_leaves_no_numbers_is_refused(chain, tmp_path, stage, rate, what):
+    later = ("prune", "quantize", "convert", "evaluate")
+    one_step = {"learning_rate": rate, "epochs": 1, "batch_size": 64}
+    run = chain.again(tmp_path, but=later[later.index(stage) :], **{stage: one_step})
+    with pytest.raises(StageError, match=rf"^{what} is (nan|inf) in epoch 1$"):
+        run(stage)
+    assert list((tmp_path / stage).iterdir()) == []
+
+
+def test_tensorboard_that_is_missing_is_told_before_any_work(chain, tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune, "find_spec", lambda name: None)
+    later = ("finetune", "prune", "quantize", "convert", "evaluate")
+    run = chain.again(tmp_path, tmp_path / "cache", but=later, finetune={"tensorboard": True})
+    with pytest.raises(MissingDependency, match="TensorBoard is not installed") as caught:
+        run("finetune")
+    assert "pip install tensorboard" in caught.value.hint
+    assert not (tmp_path / "cache").exists()  # no picture was decoded, no feature computed
 
 
 def test_a_file_with_fewer_zeros_than_pruning_left_is_not_shipped(chain, tmp_path):

@@ -97,6 +97,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.prune",
         ),
         libs=_TFMOT,
+        version=2,
         section="prune",
     ),
     Stage(

@@ -8,6 +8,10 @@ from typing import Any
 from tfedge.config.schema import Augment
 from tfedge.modeling.env import tf
 
+# Raise it when the same settings give other pixels (also by another seed in data/pipeline.py): what
+# is kept of views goes by it. The versions of the stages that train rise with it (core/stages.py).
+VERSION = 1
+
 
 def augment(image: Any, seed: Any, settings: Augment) -> Any:
     """A changed picture: uint8 [S, S, 3] in and out, ``seed`` int32 [2].

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tfedge.core.context import Context
+from tfedge.data import augment
 from tfedge.data.pictures import Pictures
 from tfedge.data.pipeline import Item, Views
 from tfedge.data.store import MissingRecords, RecordStore
@@ -40,11 +41,13 @@ class Source:
         """The digest an item's record goes by."""
         row, view = item
         digest = self.pictures.index.rows[row].sha256
-        # The pixels follow from the file, the size, the fit and, for a view, the augmentation.
+        # The pixels follow from the file, the size, the fit and, for a view, the augmentation
+        # and the code that does it.
         parts: list[Any] = [digest, self.pictures.size, self.pictures.fit, view]
         if view:
             settings = self.ctx.pipeline.data.augment
             parts += [self.ctx.pipeline.seed, settings.model_dump() if settings else None]
+            parts.append(augment.VERSION)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def pixels(self, items: Sequence[Item]) -> Views:

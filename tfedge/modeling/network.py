@@ -129,6 +129,7 @@ def inference_norm(model: Any) -> None:
 
     Keras gives these layers a momentum of 0.99 or 0.999: in a fine-tune of a few dozen steps the
     statistics lag behind the weights, and the model is worth nothing (FACTS: 89 % became 28–72 %).
+    Gamma and beta don't train either, except inside TF-MOT's 8-bit wrappers (quantization.wrap).
     """
     for layer in model.layers:
         inner = getattr(layer, "layer", layer)

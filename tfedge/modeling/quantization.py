@@ -131,8 +131,12 @@ def wrap(model: Any, *, preserve_zeros: bool) -> Any:
     ``preserve_zeros``: zero weights stay zero (TF-MOT's prune-preserving scheme).
     Raises UnsupportedModel naming the layers that can't be trained in 8 bits.
     """
+    # TF-MOT's prune-preserving scheme passes over layers that are not trainable. What is trainable
+    # now stays among a wrapper's trainable weights: inference_norm holds batch norm's statistics
+    # afterwards, but gamma and beta train. That is sound: on held statistics batch norm is the same
+    # scale and shift in training and in the file, folded into kernels with a range a channel.
     for layer in model.layers:
-        layer.trainable = True  # TF-MOT's prune-preserving scheme passes over those that are not
+        layer.trainable = True
     configs = _configs(model, preserve_zeros=preserve_zeros)
 
     def wrapped(layer: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import tensorflow_model_optimization as tfmot
 
 from tfedge.config.schema import Prune
 from tfedge.errors import InvariantBroken, StageError
-from tfedge.modeling.env import keras
+from tfedge.modeling.env import keras, tf
 
 Kernels = Mapping[str, np.ndarray]  # layer → kernel
 
@@ -105,6 +106,8 @@ class Pruner:
 
         self.model = keras.models.clone_model(model, clone_function=wrap)
         self._wrappers = [layer for layer in self.model.layers if hasattr(layer, "pruning_vars")]
+        for wrapper in self._wrappers:
+            wrapper.pruning_obj._update_mask = partial(_update_mask, wrapper.pruning_obj)
 
     @staticmethod
     def _schedule(prune: Prune, share: float, steps: int) -> Any:
@@ -138,6 +141,22 @@ class Pruner:
                     f"zeros in {name}", f"{self._counts[name]:,}", f"{reached[name]:,}"
                 )
         return reached
+
+
+def _update_mask(pruning: Any, weights: Any) -> tuple[Any, Any]:
+    """TF-MOT's threshold and mask, with as many weights kept as the schedule says.
+
+    TF-MOT keeps every weight that is as large as the smallest one to keep: of a kernel whose
+    weights are all of one size none would go, and zeros that outnumber the target could grow back.
+    Of equal ones the first are kept.
+    """
+    share = pruning._pruning_schedule(pruning._step_fn())[1]
+    size = tf.reshape(tf.abs(weights), [-1])
+    keep = tf.cast(tf.maximum(tf.round(size.shape[0] * (1 - share)), 1), tf.int32)
+    largest = tf.math.top_k(size, k=size.shape[0])  # of equal ones the first comes first
+    kept = largest.indices[:keep, None]
+    mask = tf.scatter_nd(kept, tf.ones([keep], weights.dtype), size.shape)
+    return largest.values[keep - 1], tf.reshape(mask, weights.shape)
 
 
 def _kernel(layer: Any) -> np.ndarray:

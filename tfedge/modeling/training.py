@@ -157,7 +157,7 @@ def train(
         One row an epoch: ``epoch``, ``loss``, ``learning_rate`` and what ``validate`` gives.
 
     Raises:
-        StageError: the loss is no longer a number.
+        StageError: a loss, of training or validation, or a weight is no longer a number.
     """
     variables = list(model.trainable_variables)
     rule = optimizer(training)
@@ -186,12 +186,11 @@ def train(
             whole = batches.steps * batches.size
             progress.update(f"{what}, epoch {epoch}/{epochs}", done, whole, "pictures")
         mean = float(np.mean([float(value) for value in sums]))
-        if not math.isfinite(mean):
-            raise StageError(
-                f"{what}: the loss is {mean} in epoch {epoch}", "lower the learning rate"
-            )
+        _finite(mean, what, epoch)
         row = {"epoch": epoch, "loss": mean, "learning_rate": rate.at(number - 1)}
-        row |= validate() if validate else {}
+        if validate:
+            row |= validate()
+            _finite(row["val_loss"], what, epoch, "validation loss")
         history.append(row)
         if record:
             record(epoch, row)
@@ -202,4 +201,17 @@ def train(
             break
     if best:
         keras.backend.batch_set_value(list(zip(variables, best[2], strict=True)))
+    else:  # nobody has seen what the last step did: a step gives the loss from before it
+        after = loss(model(inputs, training=False), wanted, weights)
+        _finite(float(after), what, epochs)
+        for variable in variables:  # an 8-bit layer clips infinity to its range: no loss shows it
+            largest = float(np.abs(variable.numpy()).max())
+            _finite(largest, what, epochs, f"largest weight of {variable.name}")
     return history
+
+
+def _finite(value: float, what: str, epoch: int, name: str = "loss") -> None:
+    if not math.isfinite(value):
+        raise StageError(
+            f"{what}: the {name} is {value} in epoch {epoch}", "lower the learning rate"
+        )

@@ -28,6 +28,10 @@ from tfedge.modeling.part import Samples, TopPart, predictor, score
 def run(ctx: Context) -> None:
     """Train on the training split; the validation split chooses the epoch whose weights stay."""
     pipeline = ctx.pipeline
+    if pipeline.finetune.tensorboard and find_spec("tensorboard") is None:
+        missing = "finetune.tensorboard: TensorBoard is not installed"
+        remedy = "pip install tensorboard, or leave out finetune.tensorboard"
+        raise MissingDependency(missing, remedy)
     fresh(pipeline.seed)
     samples = Samples.of(ctx)
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
@@ -126,9 +130,6 @@ def _board(ctx: Context, what: str) -> Callable[[int, dict[str, float]], None] |
     """TensorBoard logs in the run's folder, when asked for."""
     if not ctx.pipeline.finetune.tensorboard or ctx.run_dir is None:
         return None
-    if find_spec("tensorboard") is None:
-        what = "finetune.tensorboard: TensorBoard is not installed"
-        raise MissingDependency(what, "pip install tensorboard, or leave out finetune.tensorboard")
     writer = tf.summary.create_file_writer(str(ctx.run_dir / "tensorboard" / what))
 
     def record(epoch: int, row: dict[str, float]) -> None:
