@@ -1,6 +1,7 @@
 """The command line: thin commands over library functions, and errors to exit codes.
 
-Whatever is heavy is imported inside the commands, so that ``--help`` is instant.
+Whatever is heavy is imported inside the commands, so that ``--help`` is instant. The commands that
+have a file of their own in ``commands/`` are imported when they are called.
 """
 
 from __future__ import annotations
@@ -9,20 +10,21 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from tfedge import __version__
+from tfedge.commands import LAZY
+from tfedge.commands.options import CACHE, DEBUG, DEVICES, cache_folder
 from tfedge.errors import INTERRUPTED, GateFailed, TfedgeError
 
 if TYPE_CHECKING:
     from tfedge.config.load import Loaded
     from tfedge.core.plan import Selection
-
-Command = Callable[..., Any]
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 _SET = click.option(
@@ -32,17 +34,30 @@ _SET = click.option(
     metavar="KEY=VALUE",
     help="Override a key of the file, as in --set data.image_size=97. Can be given several times.",
 )
-_CACHE = click.option(
-    "--cache",
-    type=click.Path(path_type=Path, file_okay=False),
-    envvar="TFEDGE_CACHE",
-    help="Where finished stages, weights and downloads are kept.  [default: ~/.cache/tfedge, or "
-    "$TFEDGE_CACHE]",
+
+
+class LazyGroup(click.Group):
+    """Knows the commands of ``commands.LAZY`` by name and one line of help before it has them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *LAZY])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in LAZY:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = import_module(f"tfedge.commands.{cmd_name}").command
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        here = {name: command.get_short_help_str() for name, command in self.commands.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, (here | LAZY)[name]) for name in self.list_commands(ctx)])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-_DEBUG = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="tfedge")
 def cli() -> None:
     """From a folder of photos to a verified, measured, deployable int8 model."""
@@ -51,17 +66,22 @@ def cli() -> None:
 @cli.command(short_help="Check a pipeline file and show what it would run.")
 @_FILE
 @_SET
-@_CACHE
-@_DEBUG
-def check(file: Path, overrides: tuple[str, ...], cache: Path | None, debug: bool) -> None:
+@DEVICES
+@CACHE
+@DEBUG
+def check(
+    file: Path, overrides: tuple[str, ...], devices: Path | None, cache: Path | None, debug: bool
+) -> None:
     """Check a pipeline FILE and show what it would run, without running it.
 
-    All problems are shown at once, with line and column. Nothing is downloaded or trained.
+    All problems are shown at once, with line and column. Nothing is downloaded or trained, and no
+    device is connected to.
     """
     from tfedge.config.load import load
     from tfedge.core.plan import select
+    from tfedge.devices.inventory import finder
 
-    loaded = load(file, overrides)
+    loaded = load(file, overrides, finder(devices))
     _show_plan(loaded, select(loaded.pipeline), cache)
 
 
@@ -84,8 +104,9 @@ def check(file: Path, overrides: tuple[str, ...], cache: Path | None, debug: boo
     type=click.Path(path_type=Path, file_okay=False),
     help="Use this very directory; an earlier run in it is replaced.",
 )
-@_CACHE
-@_DEBUG
+@DEVICES
+@CACHE
+@DEBUG
 def run(
     file: Path,
     overrides: tuple[str, ...],
@@ -95,6 +116,7 @@ def run(
     force: bool,
     runs: Path,
     run_dir: Path | None,
+    devices: Path | None,
     cache: Path | None,
     debug: bool,
 ) -> None:
@@ -105,19 +127,20 @@ def run(
     """
     from tfedge.config.load import load
     from tfedge.core.plan import select
+    from tfedge.devices.inventory import finder
 
-    loaded = load(file, overrides)
+    loaded = load(file, overrides, finder(devices))
     selection = select(loaded.pipeline, start, stop, force)
     if dry_run:
         _show_plan(loaded, selection, cache)
     else:
-        _run(loaded, selection, runs, run_dir, _cache(cache))
+        _run(loaded, selection, runs, run_dir, cache_folder(cache))
 
 
 def _show_plan(loaded: Loaded, selection: Selection, cache: Path | None) -> None:
     from tfedge.core.plan import lines, plan
 
-    where = _cache(cache)
+    where = cache_folder(cache)
     for line in lines(loaded, plan(loaded, selection, where), where):
         click.echo(line)
 
@@ -159,13 +182,6 @@ def _terminal() -> TextIO:
     return os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
 
 
-def _cache(given: Path | None) -> Path:
-    if given is not None:
-        return given.expanduser().absolute()
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "tfedge"
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (see ``tfedge.errors``)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -178,13 +194,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except click.Abort:  # Ctrl-C and SIGTERM, which click turns into this
-        _say(
-            [
-                "stopped before the end",
-                "hint: the same command goes on from the last finished stage",
-            ],
-            debug,
-        )
+        goes_on = given[:1] not in [[name] for name in LAZY]
+        hint = "hint: the same command goes on from the last finished stage"
+        _say(["stopped before the end", *([hint] if goes_on else [])], debug)
         return INTERRUPTED
     except TfedgeError as error:
         _say(error.lines(), debug)

@@ -2,13 +2,16 @@
 
 The only test helper that needs TensorFlow, run by hand and its output committed. A net of some
 300 weights learns which colour (red, green, blue) a 32×32 picture is, so that accuracy, agreement
-and confusion mean something. It is written five times:
+and confusion mean something. It is written five times; another one reads handwritten digits:
 
     color_float.tflite   uint8 in, float32 scores out, float inside
     color_int8.tflite    uint8 in, uint8 scores out, int8 inside, half of its pointwise kernel zero
     color_sin.tflite     int8 as far as it goes: a SIN in the middle stays float
     color_wide.tflite    float32 in [1,4], two outputs: for feature extraction
     color_half.tflite    float16 weights behind DEQUANTIZE, which the reader must look through
+    digits_int8.tflite   uint8 in [1,8,8,1], uint8 logits out, int8 inside: scikit-learn's digits,
+                         whose outputs are compared between machines; a net that was not trained
+                         answers the same to everything, and a softmax hides most differences
 """
 
 from __future__ import annotations
@@ -23,8 +26,10 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from sklearn.datasets import load_digits
 
 SIZE, CLASSES = 32, 3
+DIGITS_FOR_TRAINING = 1200  # of 1,797, in their order; the tests look at the others
 
 
 def pictures(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,6 +72,35 @@ def trained(odd: bool = False) -> tf_keras.Model:
     return model
 
 
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's digits as pixels, uint8 [1797, 8, 8, 1], and what they show, int [1797]."""
+    found = load_digits()
+    return (found.images[..., None] * 15).astype(np.uint8), found.target
+
+
+def trained_digits() -> tf_keras.Model:
+    tf_keras.utils.set_random_seed(7)
+    layers = tf_keras.layers
+    x = inputs = layers.Input((8, 8, 1), batch_size=1, name="pixels")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(x)
+    x = before = layers.Conv2D(16, 3, padding="same", activation="relu6", name="first")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", activation="relu6", name="depth")(x)
+    x = layers.Conv2D(16, 1, name="point")(x)
+    x = layers.Add(name="add")([x, before])
+    x = layers.Conv2D(32, 3, strides=2, padding="same", activation="relu6", name="second")(x)
+    x = layers.AveragePooling2D(2, name="pool")(x)
+    x = layers.Flatten(name="flat")(x)
+    model = tf_keras.Model(inputs, layers.Dense(10, name="logits")(x))
+    free = tf_keras.Model(again := layers.Input((8, 8, 1)), model(again))
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    free.compile(tf_keras.optimizers.Adam(0.005), loss, ["accuracy"])
+    x, y = digits()
+    n = DIGITS_FOR_TRAINING
+    free.fit(x[:n].astype(np.float32), y[:n], epochs=15, batch_size=32, verbose=0)
+    print(f"digits: accuracy {free.evaluate(x[n:].astype(np.float32), y[n:], verbose=0)[1]:.3f}")
+    return model
+
+
 def convert_float(model: tf_keras.Model) -> bytes:
     """uint8 pixels in: the cast is part of the graph."""
     spec = tf.TensorSpec((1, SIZE, SIZE, 3), tf.uint8, name="pixels")
@@ -77,11 +111,10 @@ def convert_float(model: tf_keras.Model) -> bytes:
     return tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert()
 
 
-def convert_int8(model: tf_keras.Model, strict: bool) -> bytes:
+def convert_int8(model: tf_keras.Model, strict: bool, x: np.ndarray) -> bytes:
+    """``x``: pictures to calibrate the ranges on, uint8 [n, …]."""
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    x, _ = pictures(60, 3)
-    x[0, 0, 0], x[0, 0, 1] = 0, 255
     converter.representative_dataset = lambda: ([p[None].astype(np.float32)] for p in x)
     ops = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
     converter.target_spec.supported_ops = [ops] if strict else [ops, tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -109,12 +142,15 @@ def convert_half(model: tf_keras.Model) -> bytes:
 
 def main(folder: Path) -> None:
     model = trained()
+    samples, _ = pictures(60, 3)
+    samples[0, 0, 0], samples[0, 0, 1] = 0, 255
     files = {
         "color_float": convert_float(model),
-        "color_int8": convert_int8(model, strict=True),
-        "color_sin": convert_int8(trained(odd=True), strict=False),
+        "color_int8": convert_int8(model, True, samples),
+        "color_sin": convert_int8(trained(odd=True), False, samples),
         "color_wide": convert_wide(),
         "color_half": convert_half(model),
+        "digits_int8": convert_int8(trained_digits(), True, digits()[0][:DIGITS_FOR_TRAINING]),
     }
     for name, data in files.items():
         (folder / f"{name}.tflite").write_bytes(data)

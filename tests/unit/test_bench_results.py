@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +11,12 @@ import numpy as np
 import pytest
 from color_helpers import FLOAT, INT8, make_run
 
-from tfedge.bench import worker
+from tfedge.bench.bench_tflite import summarise, unstable
 from tfedge.bench.compare import compare
-from tfedge.bench.result import Host, Process, Result, this_host
-from tfedge.bench.run import measure
-from tfedge.bench.stats import summarise, unstable
-from tfedge.errors import ArtifactError, StageError, TfedgeError
+from tfedge.bench.result import Host, Process, Result, merge, this_host
+from tfedge.config.schema import BenchDevice
+from tfedge.devices.session import Plan, measure, opened, subjects
+from tfedge.errors import ArtifactError, DeviceError, TfedgeError
 from tfedge.stages import benchmark
 
 HOST = Host("a cpu", "x86_64", 2, "Linux 6", "3.11.0", None)
@@ -117,16 +115,18 @@ def test_another_model_on_the_same_host_is_what_compare_is_for() -> None:
     assert compare(result(steady(1000, 13)), after).differing == ()
 
 
+def measured(models: dict[str, Path], plan: Plan, said: list | None = None) -> list[Result]:
+    """On this machine, through the device script."""
+    local = [BenchDevice(name="local")]
+    with opened(local) as found:
+        progress = None if said is None else lambda done, total: said.append((done, total))
+        return measure(subjects(models, local, found), plan, progress=progress)
+
+
 def test_measure_in_fresh_processes() -> None:
     said: list[tuple[int, int]] = []
-    found = measure(
-        {"float": FLOAT, "int8": INT8},
-        threads=(1, 2),
-        runs=20,
-        warmup=3,
-        processes=1,
-        progress=lambda done, total: said.append((done, total)),
-    )
+    plan = Plan(threads=(1, 2), runs=20, warmup=3, processes=1)
+    found = measured({"float": FLOAT, "int8": INT8}, plan, said)
     assert [(r.model, r.threads) for r in found] == [
         ("float", 1),
         ("int8", 1),
@@ -137,48 +137,43 @@ def test_measure_in_fresh_processes() -> None:
         assert all(len(p.samples_ns) == 20 and len(p.warmup_ns) == 3 for p in r.processes)
         assert all(p.load_ns > 0 and p.first_ns > 0 for p in r.processes)
         assert min(r.samples) > 0
-        assert r.runtime == "LiteRT"
+        assert (r.runtime, r.device, r.delegate) == ("LiteRT", "local", "xnnpack")
     assert found[1].sha256 == hashlib.sha256(INT8.read_bytes()).hexdigest()
     assert said[0] == (0, 4)
     assert said[-1] == (4, 4)
 
 
+def test_turns_of_one_subject_become_one_result() -> None:
+    one, two = result([[100] * 10]), result([[120] * 10], golden={"pairs": 1})
+    whole = merge([one, two])
+    assert whole.samples == [100] * 10 + [120] * 10
+    assert whole.golden == {"pairs": 1}
+    with pytest.raises(ValueError, match="they differ in threads"):
+        merge([one, result([[100] * 10], threads=2)])
+
+
+def test_what_the_machine_did_meanwhile_is_said() -> None:
+    (process,) = result([[100] * 20]).processes
+    hot = replace(process, before={"temperature_c": 50.0}, after={"temperature_c": 80.0})
+    assert result([]).unstable == ["no samples"]
+    found = replace(result([]), processes=(hot,)).unstable
+    assert found and all("temperature" in reason for reason in found)
+
+
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")
 def test_peak_memory_is_the_child_s_own() -> None:
     ballast = np.ones(40_000_000)  # 320 MB that a child would inherit in ru_maxrss
-    (found,) = measure({"int8": INT8}, threads=(1,), runs=10, warmup=1, processes=1)
+    (found,) = measured({"int8": INT8}, Plan(runs=10, warmup=1, processes=1))
     assert ballast.nbytes > 300e6
     process = found.processes[0]
     assert process.base_bytes is not None
     assert process.base_bytes < found.peak_bytes < 250e6
 
 
-def test_worker_takes_the_same_random_pixels_each_time() -> None:
-    detail = {"shape": [1, 4, 4, 3], "dtype": np.uint8}
-    one, two = (worker.random_input(detail, np.random.default_rng(worker.SEED)) for _ in range(2))
-    assert np.array_equal(one, two)
-    assert one.dtype == np.uint8
-    wide = worker.random_input(detail | {"shape": [1, 100, 100, 3]}, np.random.default_rng(1))
-    assert (wide.min(), wide.max()) == (0, 255)
-
-
-def test_worker_imports_no_more_of_tfedge() -> None:
-    code = (
-        "import sys, tfedge.bench.worker\n"
-        "print(sorted(m for m in sys.modules if m.startswith('tfedge')))\n"
-        "print('PIL' in sys.modules, 'tensorflow' in sys.modules, 'sklearn' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [
-        "['tfedge', 'tfedge.bench', 'tfedge.bench.worker']",
-        "False False False",
-    ]
-
-
 def test_a_model_that_does_not_load_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.tflite").write_bytes(b"no model at all")
-    with pytest.raises(StageError, match=r"benchmark of bad\.tflite ended with 1: .*bad\.tflite"):
-        measure({"x": tmp_path / "bad.tflite"}, threads=(1,), runs=10, warmup=1, processes=1)
+    with pytest.raises(DeviceError, match=r"local: bad\.tflite: the runtime there can.t run the model"):
+        measured({"x": tmp_path / "bad.tflite"}, Plan(runs=10, warmup=1, processes=1))
 
 
 def test_stage_writes_all_samples(tmp_path: Path) -> None:
@@ -188,7 +183,7 @@ def test_stage_writes_all_samples(tmp_path: Path) -> None:
     assert [(row["model"], row["threads"]) for row in rows] == [("float", 1), ("int8", 1)]
     assert all(len(p["samples_ns"]) == 10 for row in rows for p in row["processes"])
     assert run.said.updates[-1] == ("benchmark", 4, 4)
-    assert any(note.startswith("int8, 1 thread") and "ms" in note for note in run.said.notes)
+    assert any(note.startswith("int8, local, 1 thread") and "ms" in note for note in run.said.notes)
 
 
 def test_stage_of_a_float_pipeline_measures_what_ships(tmp_path: Path) -> None:

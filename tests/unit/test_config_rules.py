@@ -66,7 +66,8 @@ def test_the_defaults_with_all_sections_are_fine() -> None:
         ({"evaluate": {"gates": {"max_accuracy_drop": 0.1}}}, "there is no int8 model to compare"),
         ({"benchmark": {"threads": ()}}, "benchmark.threads: the list is empty"),
         ({"benchmark": {"threads": (2, 2)}}, "benchmark.threads: something is named twice"),
-        ({"package": {"targets": ("android",)}}, "package.targets[0]: android is not in this ver"),
+        ({"package": {"android": {"package": "org.fun"}}}, "package.android.package: 'fun' is a w"),
+        ({"package": {"targets": ("coral",)}}, "package.targets[0]: an Edge TPU takes 8-bit models"),
         ({"package": {"targets": ("lunix",)}}, "package.targets[0]: no target 'lunix', did you m"),
     ],
 )

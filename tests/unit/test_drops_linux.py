@@ -25,6 +25,7 @@ from tfedge.errors import DropError
 from tfedge.stages import benchmark, evaluate, package
 
 FILES = {"color.tflite", "labels.txt", "README.md", "CARD.md", "classify.py", "requirements.txt"}
+FILES |= {"bench_tflite.py", "color.service"}
 FILES |= {f"golden/{i:03d}.{what}.bin" for i in range(8) for what in ("input", "output")}
 LINUX = "package/drops/linux"
 TEMPLATE = Path(package.__file__).parents[1] / "drops" / "templates" / "classify.py.txt"
@@ -59,7 +60,7 @@ def drop(run: Run, tmp_path: Path) -> Path:
 @pytest.fixture
 def no_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of something else: the drop's own check takes a process."""
-    monkeypatch.setattr(linux, "_replay", lambda folder: None)
+    monkeypatch.setattr(linux, "replay", lambda folder, command: None)
 
 
 def classify(drop: Path, *args: object) -> subprocess.CompletedProcess[str]:

@@ -1,30 +1,36 @@
-"""One measurement: a model on a runtime with so many threads on a host, with all its samples."""
+"""One measurement: a model on a runtime with so many threads on a device, with all its samples."""
 
 from __future__ import annotations
 
-import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from tfedge.bench.stats import Summary, summarise, unstable
-from tfedge.tflite.runtime import cores
+from tfedge.bench.bench_tflite import Summary, device, disturbed, summarise, unstable
 
-_CPUINFO = Path("/proc/cpuinfo")
-_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+_ONCE = ("drift", "profile", "accuracy", "golden")  # found by one of the processes
 
 
 @dataclass(frozen=True)
 class Host:
-    """The machine measured on. Two results of different hosts are never compared as equal."""
+    """The machine measured on. Two results of different hosts are never compared as equal. None:
+    not known there."""
 
-    cpu: str
-    machine: str  # x86_64, aarch64 …
+    cpu: str | None
+    machine: str | None  # x86_64, aarch64 …
     cores: int  # that the process may use
     system: str
-    python: str
-    governor: str | None  # None: not readable
+    python: str | None
+    governor: str | None = None
+    board: str | None = None  # Raspberry Pi 4 Model B …
+    numpy: str | None = None
+    memory_bytes: int | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Host:
+        """From the ``device`` of a document ``tfedge.bench/1``; what it says besides is left out."""
+        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
 
 
 @dataclass(frozen=True)
@@ -35,20 +41,17 @@ class Process:
     first_ns: int
     warmup_ns: tuple[int, ...]
     samples_ns: tuple[int, ...]
-    peak_bytes: int | None  # highest resident memory after the imports; None: not known here
+    peak_bytes: int | None  # highest resident memory after the imports; None: not known there
     base_bytes: int | None  # resident memory after the imports
+    before: dict[str, Any] | None = None  # temperature_c, frequency_hz, throttled, load
+    after: dict[str, Any] | None = None
+    native: dict[str, Any] | None = None  # what a native binary told instead of samples
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Process:
-        """From ``to_json`` of a result or the answer of a worker; further keys are left aside."""
-        return cls(
-            load_ns=data["load_ns"],
-            first_ns=data["first_ns"],
-            warmup_ns=tuple(data["warmup_ns"]),
-            samples_ns=tuple(data["samples_ns"]),
-            peak_bytes=data["peak_bytes"],
-            base_bytes=data["base_bytes"],
-        )
+    def from_json(cls, data: Mapping[str, Any]) -> Process:
+        given = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        listed = {name: tuple(given[name]) for name in ("warmup_ns", "samples_ns")}
+        return cls(**given | listed)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,13 @@ class Result:
     threads: int
     host: Host
     processes: tuple[Process, ...]
+    device: str = "local"  # as the user calls it
+    delegate: str = "xnnpack"
+    input: str = "random"  # or pictures
+    drift: dict[str, Any] | None = field(default=None, compare=False)
+    profile: dict[str, Any] | None = field(default=None, compare=False)
+    accuracy: dict[str, Any] | None = field(default=None, compare=False)
+    golden: dict[str, Any] | None = field(default=None, compare=False)
 
     @property
     def samples(self) -> list[int]:
@@ -72,8 +82,16 @@ class Result:
         return summarise(self.samples)
 
     @property
+    def per_second(self) -> float:
+        """Inferences a second."""
+        return 1e9 / self.summary.mean
+
+    @property
     def unstable(self) -> list[str]:
-        return unstable([process.samples_ns for process in self.processes])
+        """Why it should not be trusted, one line each; empty when it is steady."""
+        states = [{"before": p.before, "after": p.after} for p in self.processes]
+        scatter = unstable([process.samples_ns for process in self.processes])
+        return scatter + disturbed(states, self.drift, self.host.cores)
 
     @property
     def peak_bytes(self) -> int | None:
@@ -84,48 +102,42 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Everything, raw samples too, and beside them the summary for whoever reads the file."""
         derived = {
-            "summary": asdict(self.summary),
+            "summary": self.summary._asdict(),
+            "per_second": self.per_second,
             "unstable": self.unstable,
             "peak_bytes": self.peak_bytes,
         }
         return asdict(self) | derived
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Result:
+    def from_json(cls, data: Mapping[str, Any]) -> Result:
         """The inverse; what is derived is worked out anew. KeyError or TypeError: not a result."""
-        plain = ("model", "sha256", "bytes", "runtime", "runtime_version", "threads")
+        needed = ("model", "sha256", "bytes", "runtime", "runtime_version", "threads")
+        optional = ("device", "delegate", "input", *_ONCE)
         return cls(
-            **{key: data[key] for key in plain},
-            host=Host(**data["host"]),
+            **{key: data[key] for key in needed},
+            **{key: data[key] for key in optional if key in data},
+            host=Host.from_json(data["host"]),
             processes=tuple(Process.from_json(process) for process in data["processes"]),
         )
 
 
+def merge(results: Sequence[Result]) -> Result:
+    """Turns of one subject as one result. ValueError when they are not of one subject."""
+    first, *others = results
+    for other in others:
+        told = replace(other, processes=first.processes)
+        if told != first:
+            differing = [
+                f.name for f in fields(Result) if getattr(told, f.name) != getattr(first, f.name)
+            ]
+            raise ValueError(f"not one measurement: they differ in {', '.join(differing)}")
+    once = {
+        name: next((found for r in results if (found := getattr(r, name)) is not None), None)
+        for name in _ONCE
+    }
+    return replace(first, processes=tuple(p for r in results for p in r.processes), **once)
+
+
 def this_host() -> Host:
-    return Host(
-        cpu=_cpu(),
-        machine=platform.machine(),
-        cores=cores(),
-        system=f"{platform.system()} {platform.release()}",
-        python=platform.python_version(),
-        governor=_first_line(_GOVERNOR),
-    )
-
-
-def _cpu() -> str:
-    try:
-        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    named = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
-    fields = {key.strip(): value.strip() for key, value in named.items()}
-    # Boards say "Model" (Raspberry Pi 4 …) or "Hardware" where PCs say "model name".
-    known = (fields.get(key) for key in ("model name", "Model", "Hardware"))
-    return next((name for name in known if name), platform.processor() or "unknown")
-
-
-def _first_line(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="ascii").strip() or None
-    except OSError:
-        return None
+    return Host.from_json(device())

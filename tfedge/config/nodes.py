@@ -25,6 +25,21 @@ MAX_DEPTH = 32
 
 KeyPath = tuple[str | int, ...]
 
+
+@dataclass(frozen=True)
+class Kind:
+    """What a file is, in the words of messages."""
+
+    noun: str
+    plural: str
+    sections: str  # what it starts with
+    least: str  # what it must hold
+
+
+PIPELINE = Kind(
+    "pipeline", "pipelines", "name:, data:, …", "it needs at least name: and data: (see pipelines/)"
+)
+
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {"str", "int", "float", "bool", "null", "map", "seq"}
 
@@ -76,26 +91,24 @@ for _kind, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _kind, re.compile(rf"^(?:{_pattern})$"), list(_first))
 
 
-def read(path: Path) -> Tree:
-    """The pipeline file as a tree.
+def read(path: Path, kind: Kind = PIPELINE) -> Tree:
+    """The file as a tree.
 
     Raises ConfigError when it can't be read, is no text, is not valid YAML, or is no mapping.
     Problems that don't hinder reading on (a key given twice, a tag) are left in ``problems``.
     """
-    text = _text(path)
-    tree = parse(text, str(path))
+    text = _text(path, kind)
+    tree = parse(text, str(path), kind=kind)
     spot = Spot(0, 1, 1, f"{path}:1:1")
     if tree.data is None:
-        raise ConfigError(
-            [f"{path}: the file is empty"], "it needs at least name: and data: (see pipelines/)"
-        )
+        raise ConfigError([f"{path}: the file is empty"], kind.least)
     if not isinstance(tree.data, dict):
         got = "a list" if isinstance(tree.data, list) else "a single value"
-        raise ConfigError([f"{spot.text}: must be sections (name:, data:, …), got {got}"])
+        raise ConfigError([f"{spot.text}: must be sections ({kind.sections}), got {got}"])
     return tree
 
 
-def parse(text: str, name: str, source: int = 0) -> Tree:
+def parse(text: str, name: str, source: int = 0, kind: Kind = PIPELINE) -> Tree:
     """YAML text as a tree; ``name`` is what messages call it, ``source`` as in ``Spot``."""
     loader = None
     try:
@@ -113,39 +126,40 @@ def parse(text: str, name: str, source: int = 0) -> Tree:
             loader.dispose()
     tree = Tree(text)
     if node is not None:
-        tree.data = _Builder(tree, name, source).build(node, ())
+        tree.data = _Builder(tree, name, source, kind).build(node, ())
     return tree
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, kind: Kind) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise ConfigError([f"{path}: no such file"], _neighbour(path)) from None
+        raise ConfigError([f"{path}: no such file"], _neighbour(path, kind)) from None
     except IsADirectoryError:
-        raise ConfigError([f"{path}: is a folder, not a pipeline file"], _neighbour(path)) from None
+        what = f"is a folder, not a {kind.noun} file"
+        raise ConfigError([f"{path}: {what}"], _neighbour(path, kind)) from None
     except OSError as error:
         raise ConfigError([f"{path}: can't be read: {error.strerror}"]) from None
     if len(raw) > MAX_BYTES:
-        raise ConfigError([f"{path}: larger than 1 MiB, too large for a pipeline file"])
+        raise ConfigError([f"{path}: larger than 1 MiB, too large for a {kind.noun} file"])
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ConfigError([f"{path}: not a text file (a pipeline is YAML in UTF-8)"]) from None
+        raise ConfigError([f"{path}: not a text file (a {kind.noun} is YAML in UTF-8)"]) from None
     if "\0" in text:
         raise ConfigError([f"{path}: not a text file (it holds a zero byte)"])
     return text
 
 
-def _neighbour(path: Path) -> str:
-    """A hint with the pipeline file that was probably meant."""
+def _neighbour(path: Path, kind: Kind) -> str:
+    """A hint with the file that was probably meant."""
     folder = path if path.is_dir() else path.parent
     files = {f.name: f for f in sorted(folder.glob("*.y*ml"))} if folder.is_dir() else {}
     near = closest(path.name, files)
     if near:
         return f"did you mean {files[near]}?"
-    return f"pipelines here: {', '.join(str(f) for f in files.values())}" if files else ""
+    return f"{kind.plural} here: {', '.join(str(f) for f in files.values())}" if files else ""
 
 
 def _said(error: yaml.MarkedYAMLError) -> str:
@@ -165,8 +179,8 @@ def _place(name: str, source: int, line: int, column: int) -> str:
 class _Builder:
     """Turns the node graph into data, noting where each piece stood."""
 
-    def __init__(self, tree: Tree, name: str, source: int) -> None:
-        self.tree, self.name, self.source = tree, name, source
+    def __init__(self, tree: Tree, name: str, source: int, kind: Kind) -> None:
+        self.tree, self.name, self.source, self.kind = tree, name, source, kind
         self.count = 0
         self.open: list[Node] = []  # the nodes we are inside of, to see an alias to one of them
 
@@ -179,12 +193,13 @@ class _Builder:
         self.count += 1
         if self.count > MAX_NODES:
             what = f"more than {MAX_NODES:,} values with aliases written out"
-            raise ConfigError([f"{spot.text}: {what}, too many for a pipeline"])
+            raise ConfigError([f"{spot.text}: {what}, too many for a {self.kind.noun}"])
         if any(node is outer for outer in self.open):
             raise ConfigError([f"{spot.text}: an alias (*) that holds itself"])
         if node.tag.removeprefix(_TAG) not in _PLAIN:
             tag = node.tag.replace(_TAG, "!!")
-            self.problem(spot, f"tag {tag} is not allowed: a pipeline holds plain data only")
+            what = f"a {self.kind.noun} holds plain data only"
+            self.problem(spot, f"tag {tag} is not allowed: {what}")
             self.tree.bad.add(path)
             return None
         self.open.append(node)

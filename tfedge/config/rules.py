@@ -21,7 +21,7 @@ from tfedge.catalog.unfreeze import (
     planned_sparsity,
 )
 from tfedge.catalog.weights import WHEELS
-from tfedge.config.schema import Pipeline
+from tfedge.config.schema import DeviceOptions, Pipeline
 from tfedge.config.spelling import closest, did_you_mean
 from tfedge.errors import ConfigError
 
@@ -29,10 +29,18 @@ SAMPLE = "sample:"
 SAMPLES = ("digits",)
 PRUNE_RECIPES: tuple[str, ...] = ("magnitude",)
 QUANTIZE_RECIPES: tuple[str, ...] = ("qat", "ptq", "none")
-TARGETS = ("linux",)
-TARGETS_LATER = ("android", "coral")
+TARGETS = ("linux", "android", "coral")
 WEIGHT_NAMES = ("imagenet", "wheel", "none")
 WEIGHT_FILES = (".h5", ".keras", ".npz")
+# Words of Kotlin and of Java, which can't stand in a package name.
+_WORDS = """
+    abstract as assert boolean break byte case catch char class const continue default do double
+    else enum extends false final finally float for fun goto if implements import in instanceof int
+    interface is long native new null object package private protected public return short static
+    strictfp super switch synchronized this throw throws transient true try typealias typeof val var
+    void volatile when while
+"""
+RESERVED = frozenset(_WORDS.split())
 
 
 class Problem(NamedTuple):
@@ -207,6 +215,11 @@ def _gates(pipeline: Pipeline) -> Iterator[Problem]:
     if gates.max_latency is not None and pipeline.benchmark is None:
         key = "evaluate.gates.max_latency"
         yield Problem(key, f"{key}: nothing measures it: add a benchmark section", ("benchmark",))
+    first = pipeline.benchmark.measured_on[:1] if pipeline.benchmark else ()
+    if gates.max_latency is not None and first and first[0].optional:
+        key, uses = "benchmark.devices[0]", ("evaluate.gates.max_latency",)
+        what = f"{first[0].name}: evaluate.gates.max_latency holds on the first device, so it"
+        yield Problem(key, f"{key}: {what} can't be optional: put another one first", uses)
     if gates.max_accuracy_drop is not None and (quantize is None or quantize.recipe == "none"):
         key = "evaluate.gates.max_accuracy_drop"
         what = "there is no int8 model to compare with the float one: add a quantize section"
@@ -216,16 +229,42 @@ def _gates(pipeline: Pipeline) -> Iterator[Problem]:
 def _lists(pipeline: Pipeline) -> Iterator[Problem]:
     if pipeline.benchmark is not None:
         yield from _distinct("benchmark.threads", pipeline.benchmark.threads)
+        devices = pipeline.benchmark.measured_on
+        yield from _distinct("benchmark.devices", tuple(device.name for device in devices))
+        for index, device in enumerate(devices):
+            for inner, text in device_problems(device):
+                key = f"benchmark.devices[{index}].{inner}"
+                yield Problem(key, f"{key}: {text}")
     if pipeline.package is None:
         return
     yield from _distinct("package.targets", pipeline.package.targets)
     for index, target in enumerate(pipeline.package.targets):
         key = f"package.targets[{index}]"
-        if target in TARGETS_LATER:
-            have = ", ".join(TARGETS)
-            yield Problem(key, f"{key}: {target} is not in this version (allowed: {have})")
-        elif target not in TARGETS:
+        if target not in TARGETS:
             yield Problem(key, f"{key}: no target {target!r}{did_you_mean(target, TARGETS)}")
+        elif target == "coral" and not _quantized(pipeline):
+            what = "an Edge TPU takes 8-bit models only: give the pipeline a quantize section"
+            yield Problem(key, f"{key}: {what}", ("quantize",))
+
+
+def _quantized(pipeline: Pipeline) -> bool:
+    return pipeline.quantize is not None and pipeline.quantize.recipe != "none"
+
+
+def _android(pipeline: Pipeline) -> Iterator[Problem]:
+    if pipeline.package is not None:
+        key, name = "package.android.package", pipeline.package.android.package
+        for word in dict.fromkeys(word for word in name.split(".") if word in RESERVED):
+            yield Problem(key, f"{key}: {word!r} is a word of Kotlin or Java, not for a package")
+
+
+def device_problems(device: DeviceOptions) -> Iterator[tuple[str, str]]:
+    """What is wrong with a device beside its address: which key of it, and why."""
+    tool = device.benchmark_model
+    if tool is not None and (tool.path is None) == (tool.url is None):
+        yield "benchmark_model", "give either path or url"
+    elif tool is not None and tool.url is not None and tool.sha256 is None:
+        yield "benchmark_model.url", "what is downloaded needs its sha256 beside it"
 
 
 def _distinct(key: str, items: tuple[object, ...]) -> Iterator[Problem]:
@@ -244,4 +283,4 @@ def _numbers(numbers: tuple[float, ...]) -> str:
     return ", ".join(f"{number:g}" for number in numbers)
 
 
-_RULES = (_data, _backbone, _recipes, _unfreeze, _sparsity, _gates, _lists)
+_RULES = (_data, _backbone, _recipes, _unfreeze, _sparsity, _gates, _lists, _android)

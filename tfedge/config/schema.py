@@ -15,6 +15,10 @@ Positive = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[StrictInt, Field(ge=1)]
 Sha256 = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{64}$")]
+Url = Annotated[StrictStr, Field(pattern=r"^https?://")]
+PackageName = Annotated[
+    StrictStr, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$")
+]
 
 # Which blocks train: "none", "all", "auto" (decided from the catalogue), a block's name, how many
 # blocks from the top (2), or the fraction of all blocks (0.25).
@@ -49,7 +53,7 @@ class Split(Section):
 class Download(Section):
     """An archive to fetch once; its digest is checked before anything in it is looked at."""
 
-    url: Annotated[StrictStr, Field(pattern=r"^https?://")]
+    url: Url
     sha256: Sha256
     folder: StrictStr = ""  # the folder inside the archive that holds the classes
 
@@ -128,9 +132,7 @@ class Gates(Section):
     max_accuracy_drop: Annotated[float, Field(ge=0.0, le=1.0)] | None = None  # top-1, float − int8
     min_accuracy: Annotated[float, Field(ge=0.0, le=1.0)] | None = None  # top-1 of the shipped file
     max_size: Count | None = None  # bytes of the shipped file
-    max_latency: Positive | None = (
-        None  # median milliseconds on this host, first of benchmark.threads
-    )
+    max_latency: Positive | None = None  # median ms, first of benchmark.devices and of .threads
 
 
 class Evaluate(Section):
@@ -139,15 +141,84 @@ class Evaluate(Section):
     gates: Gates = Gates()
 
 
+class Tool(Section):
+    """A program for a device, from this machine or from the net, known by its digest."""
+
+    path: StrictStr | None = None  # here, relative to the file that names it
+    url: Url | None = None  # instead of path
+    sha256: Sha256 | None = None  # needed with url
+
+
+class DeviceOptions(Section):
+    """How a device is measured on; what devices.yaml may say beside its address."""
+
+    python: StrictStr = ""  # the interpreter there; empty: python3, or this one on `local`
+    runtime: Literal["auto", "litert", "tflite-runtime", "pycoral", "tensorflow"] = "auto"
+    delegate: Annotated[StrictStr, Field(min_length=1)] = "xnnpack"  # none | edgetpu | a library
+    timeout: Positive = 1800.0  # seconds for one process there
+    benchmark_model: Tool | None = None  # adb only: TensorFlow's own native binary
+
+
+class Device(DeviceOptions):
+    """An entry of devices.yaml."""
+
+    address: StrictStr  # local | local:PYTHON | ssh://user@host[:port] | adb | adb:SERIAL
+
+
+class BenchDevice(DeviceOptions):
+    """One of ``benchmark.devices``; just its name can be written instead."""
+
+    name: StrictStr  # in devices.yaml, or an address
+    optional: StrictBool = False  # when it is away: a gap in the report, not an error
+    address: StrictStr = ""  # empty: devices.yaml says it, or the name is one
+
+    def short(self) -> str | BenchDevice:
+        """Its name alone where that says everything."""
+        plain = BenchDevice(name=self.name, address=self.address)
+        return self.name if self.address == self.name and self == plain else self
+
+
+class Devices(Section):
+    """A devices.yaml."""
+
+    devices: dict[str, StrictStr | Device]
+
+
 class Benchmark(Section):
+    devices: tuple[StrictStr | BenchDevice, ...] = ("local",)
     threads: tuple[Count, ...] = (1,)
     runs: Annotated[StrictInt, Field(ge=10)] = 30  # timed invocations a process
     warmup: Count = 5  # untimed invocations before them
     processes: Count = 2  # fresh processes for each model and number of threads
 
+    @property
+    def measured_on(self) -> tuple[BenchDevice, ...]:
+        """``devices`` in the long form. Without an address: as in devices.yaml, not yet found."""
+        return tuple(
+            BenchDevice(name=item) if isinstance(item, str) else item for item in self.devices
+        )
+
+
+class Coral(Section):
+    """What the Edge TPU compiler is asked for."""
+
+    compile: Literal["now", "defer"] = "now"  # defer: the drop holds a script that compiles it
+    compiler: StrictStr = "edgetpu_compiler"  # a program, or docker:IMAGE that has it
+    min_runtime: Annotated[StrictInt, Field(ge=10, le=14)] = 14  # of the device's libedgetpu
+    together: tuple[StrictStr, ...] = ()  # .tflite files that share the chip's memory with it
+
+
+class Android(Section):
+    package: PackageName = "org.example.classifier"  # of the Kotlin in the drop
+
 
 class Package(Section):
     targets: tuple[StrictStr, ...] = ("linux",)
+    author: StrictStr = ""  # empty: left out
+    licence: StrictStr = ""  # of the model, as you give it away; empty: left out
+    description: StrictStr = ""  # empty: which classes it tells apart
+    android: Android = Android()
+    coral: Coral = Coral()
 
 
 class Pipeline(Section):

@@ -18,6 +18,7 @@ _PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": (
         "a name of letters, digits, dots, dashes and underscores (at most 64)"
     ),
+    r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$": "a package name like org.example.flowers",
 }
 
 
@@ -29,29 +30,52 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
-def section_at(path: KeyPath) -> type[Section] | None:
+def section_at(path: KeyPath, root: type[Section] = Pipeline) -> type[Section] | None:
     """The schema's section at that path, or None if the path leads to something else."""
-    section: type[Section] = Pipeline
-    for part in path:
-        field = section.model_fields.get(part) if isinstance(part, str) else None
-        inner = _section_of(field.annotation) if field else None
-        if inner is None:
-            return None
-        section = inner
-    return section
+    found = _at(path, root)
+    return _section_of(found[0]) if found else None
 
 
-def expected_at(path: KeyPath) -> str:
+def expected_at(path: KeyPath, root: type[Section] = Pipeline) -> str:
     """What the value at that path must be: ``"a whole number of at least 1"``."""
-    names = [part for part in path if isinstance(part, str)]
-    section = section_at(tuple(names[:-1])) if names else Pipeline
-    if section is None or not names or names[-1] not in section.model_fields:
-        return "something else"
-    field = section.model_fields[names[-1]]
-    annotation: Any = field.annotation
-    if isinstance(path[-1], int):  # an item of a list
-        annotation = get_args(annotation)[0]
-    return _expected(annotation, field.metadata)
+    found = _at(path, root)
+    return _expected(*found) if found else "something else"
+
+
+def _at(path: KeyPath, root: type[Section]) -> tuple[Any, Iterable[Any]] | None:
+    """Annotation and constraints of what stands at a path; None if the schema has no such path."""
+    annotation: Any = root
+    metadata: Iterable[Any] = ()
+    for part in path:
+        found = next((f for f in (_into(o, part) for o in _options(annotation)) if f), None)
+        if found is None:
+            return None
+        annotation, metadata = found
+    return annotation, metadata
+
+
+def _into(annotation: Any, part: str | int) -> tuple[Any, Iterable[Any]] | None:
+    """One step down: a key of a section or of a mapping, an item of a list."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is tuple:
+        return (args[0], ()) if isinstance(part, int) else None
+    if origin is dict:
+        return (args[1], ()) if isinstance(part, str) else None
+    is_section = isinstance(annotation, type) and issubclass(annotation, Section)
+    field = annotation.model_fields.get(part) if is_section else None
+    return (field.annotation, field.metadata) if field else None
+
+
+def _options(annotation: Any) -> Iterable[Any]:
+    """What a union may be; anything else is its own only option."""
+    union = get_origin(annotation) in (Union, types.UnionType)
+    return get_args(annotation) if union else (annotation,)
+
+
+def keys_of(section: type[Section]) -> list[str]:
+    """Its keys, those that must be given first."""
+    fields = section.model_fields
+    return sorted(fields, key=lambda name: not fields[name].is_required())
 
 
 def got(value: object) -> str:
@@ -69,7 +93,7 @@ def got(value: object) -> str:
 
 
 def _section_of(annotation: Any) -> type[Section] | None:
-    for option in (annotation, *get_args(annotation)):
+    for option in _options(annotation):
         if isinstance(option, type) and issubclass(option, Section):
             return option
     return None
@@ -87,9 +111,11 @@ def _expected(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return " or ".join(filter(None, [", ".join(map(str, args[:-1])), str(args[-1])]))
     if origin is tuple:
         return f"a list of which each item is {_expected(args[0])}"
+    if origin is dict:
+        return f"names, each with {_expected(args[1])}"
     section = _section_of(annotation)
     if section is not None:
-        return f"a section (with {', '.join(section.model_fields)})"
+        return f"a section (with {', '.join(keys_of(section))})"
     if annotation is bool:
         return "true or false"
     if annotation is str:

@@ -59,6 +59,10 @@ class _Run:
 
     def all_stages(self, work: Workspace) -> None:
         """Every selected stage, and the gates as soon as what they look at has been measured."""
+        for stage in self.selection.stages:  # what is missing is told before an hour of training
+            if stage.needs:
+                self.stage = stage.name
+                function_of(stage.needs)(getattr(self.loaded.pipeline, stage.name))
         settings = keys.settings(self.loaded.pipeline)
         total = len(self.selection.stages)
         for number, stage in enumerate(self.selection.stages, start=1):

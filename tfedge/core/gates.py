@@ -49,13 +49,22 @@ def _latency(pipeline: Pipeline, result: Mapping[str, Any]) -> Iterator[Failure]
     limit, threads = pipeline.evaluate.gates.max_latency, pipeline.benchmark.threads[0]
     if limit is None:
         return
-    got = _median_ms(result["benchmark"], result["model"]["sha256"], threads)
-    if got > limit:
-        plural = "s" if threads > 1 else ""
-        yield "max_latency", f"{limit:g} ms", f"{got:.4g} ms on {threads} thread{plural}"
+    device = pipeline.benchmark.measured_on[0].name
+    got = _median_ms(result["benchmark"], result["model"]["sha256"], device, threads)
+    plural = "s" if threads > 1 else ""
+    where = f"on {threads} thread{plural}" + ("" if device == "local" else f" of {device}")
+    if got is None:
+        yield "max_latency", f"{limit:g} ms", f"no measurement {where}"
+    elif got > limit:
+        yield "max_latency", f"{limit:g} ms", f"{got:.4g} ms {where}"
 
 
-def _median_ms(benchmark: Sequence[Mapping[str, Any]], sha256: str, threads: int) -> float:
+def _median_ms(
+    benchmark: Sequence[Mapping[str, Any]], sha256: str, device: str, threads: int
+) -> float | None:
     """The shipped file's: known by its digest, for its name depends on the recipe."""
-    rows = [r for r in benchmark if r["sha256"] == sha256 and r["threads"] == threads]
-    return float(rows[0]["summary"]["median"]) / 1e6
+    for row in benchmark:
+        found = row["device"], row.get("sha256"), row.get("threads")
+        if found == (device, sha256, threads):
+            return float(row["summary"]["median"]) / 1e6
+    return None

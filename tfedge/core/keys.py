@@ -21,8 +21,9 @@ Material = dict[str, Any]
 
 
 def settings(pipeline: Pipeline) -> dict[str, Any]:
-    """The resolved pipeline, and under ``trains`` what follows from several of its keys: the lowest
-    block that each stage trains, and the lowest of all."""
+    """The resolved pipeline, and what follows from its keys: under ``trains`` the lowest block that
+    each stage trains, and the lowest of all; under ``measured_on`` the names of the devices, which
+    a drop tells, without their addresses and interpreters, which it does not."""
     lowest = lowest_trained(pipeline)
     names = [block.name for block in blocks_of(pipeline)]
     trains = {
@@ -31,7 +32,9 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
         "quantize": block_name(pipeline, "quantize") if pipeline.quantize else None,
         "lowest": None if lowest is None else names[lowest],
     }
-    return {**resolve(pipeline), "trains": trains}
+    benchmark = pipeline.benchmark
+    devices = [device.name for device in benchmark.measured_on] if benchmark else []
+    return {**resolve(pipeline), "trains": trains, "measured_on": devices}
 
 
 def material(

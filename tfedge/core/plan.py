@@ -121,7 +121,7 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
         )
     widths = [max(len(row[i]) for row in table) for i in range(2)]
     rows = [f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}".rstrip() for a, b, c in table]
-    sections: list[Callable[[Pipeline], Iterator[str]]] = [_trains, _sparsity, _gates]
+    sections: list[Callable[[Pipeline], Iterator[str]]] = [_trains, _sparsity, _gates, _devices]
     said = [line for section in sections for line in section(pipeline)]
     notes = [f"note: {note}" for note in loaded.notes]
     return [f"{loaded.path}: {pipeline.name} (cache {cache})", *rows, *said, *notes]
@@ -186,3 +186,14 @@ def _gates(pipeline: Pipeline) -> Iterator[str]:
     gates = pipeline.evaluate.gates.model_dump(exclude_none=True)
     if gates:
         yield f"gates: {', '.join(f'{name} {limit:g}' for name, limit in gates.items())}"
+
+
+def _devices(pipeline: Pipeline) -> Iterator[str]:
+    if pipeline.benchmark is None:
+        return
+    said = []
+    for device in pipeline.benchmark.measured_on:
+        facts = [device.address] if device.address not in ("", device.name) else []
+        facts += ["may be away"] if device.optional else []
+        said.append(device.name + (f" ({', '.join(facts)})" if facts else ""))
+    yield f"measures on: {', '.join(said)}"

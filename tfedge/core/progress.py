@@ -70,6 +70,11 @@ class Reporter:
             self._event("end", stage=self._stage, cache=cache, seconds=round(seconds, 3))
             self._head = self._stage = ""
 
+    def clear(self) -> None:
+        """Take the live line away."""
+        with self._lock:
+            self._line("")
+
     def finish(self) -> None:
         """All is done."""
         self._event("run end", status="ok")
@@ -90,7 +95,7 @@ class Reporter:
                 facts = {"what": what, "done": done, "total": total, "unit": unit}
                 self._event("progress", stage=self._stage, **facts)
             if self._due("screen", now, _LIVE_SECONDS if self._live else _PLAIN_SECONDS):
-                text = f"{self._head} {self._described(now, done, total, unit)}"
+                text = f"{self._head} {self._described(now, done, total, unit)}".lstrip()
                 if self._live:
                     self._draw(text)
                 else:

@@ -85,7 +85,8 @@ def _model(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _benchmark(found: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
-    """Without the raw samples, which stay in benchmark/benchmark.json."""
+    """Without the raw samples, which stay in benchmark/benchmark.json. A device that was away has a
+    row with the reason under ``missing``, and no number."""
     return [{k: v for k, v in row.items() if k != "processes"} for row in found or []]
 
 

@@ -16,12 +16,14 @@ class Stage:
 
     ``inputs`` are ``"stage/file"`` of earlier stages (those of a stage that does not run in this
     pipeline are left out); ``config`` the dotted keys of the resolved pipeline that its key hashes
-    (and ``trains.…``: which blocks train, see ``core/keys.py``); ``libs`` the distributions whose
+    (and ``trains.…``, ``measured_on``: see ``core/keys.py``); ``libs`` the distributions whose
     versions it hashes; ``version`` rises when its code changes what it writes.
 
     ``probe`` is a function (section, cache, hash_new, progress) that gives a digest of what the
     stage reads from outside the cache, which its key hashes, or None when that can't be known
-    without work that ``hash_new`` forbids. ``root`` is a function (section, cache) that says where
+    without work that ``hash_new`` forbids. ``needs`` is a function (section) that raises
+    MissingDependency for what must be installed beside the libraries; it is asked before anything
+    runs. ``root`` is a function (section, cache) that says where
     the pictures lie. ``section`` is the config section that bears the stage's name.
     """
 
@@ -36,6 +38,7 @@ class Stage:
     section: str = ""  # the section that switches it on; "" runs always
     unkeyed: tuple[str, ...] = ()  # inputs that are read, but whose change is no reason to run
     probe: str = ""
+    needs: str = ""
     root: str = ""
 
 
@@ -165,6 +168,7 @@ STAGES: tuple[Stage, ...] = (
         libs=("ai-edge-litert",),
         cacheable=False,
         section="benchmark",
+        needs="tfedge.stages.benchmark:needs",
     ),
     Stage(
         "package",
@@ -183,9 +187,24 @@ STAGES: tuple[Stage, ...] = (
         # A drop tells the latency that was measured when it was made. Measuring again, which every
         # run does, does not make another drop.
         unkeyed=("benchmark/benchmark.json",),
-        config=("seed", "name", "data", "backbone", "prune", "quantize", "benchmark", "package"),
+        config=(
+            "seed",
+            "name",
+            "data",
+            "backbone",
+            "prune",
+            "quantize",
+            "benchmark.threads",
+            "benchmark.runs",
+            "benchmark.warmup",
+            "benchmark.processes",
+            "measured_on",
+            "package",
+        ),
         libs=("ai-edge-litert", "numpy", "pillow"),
+        version=2,
         section="package",
+        needs="tfedge.drops.coral:needs",
     ),
 )
 

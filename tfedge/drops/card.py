@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tfedge.drops.manifest import Content, contract
+from tfedge.drops.content import Content, contract
 from tfedge.report.evaluation import class_table
 from tfedge.report.markup import cell, milliseconds, percent, size_text, table
 from tfedge.report.pictures import count_table

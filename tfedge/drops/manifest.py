@@ -9,102 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tfedge import __version__
 from tfedge.bench.result import Result
-from tfedge.drops.golden import Pair
+from tfedge.drops.content import Content, contract
 from tfedge.errors import DropError
-from tfedge.tflite import reader
-from tfedge.tflite.model import Tensor
 
 SCHEMA = "tfedge.drop/1"
 NAME = "MANIFEST.json"
-_LIBRARIES = (
-    "ai-edge-litert",
-    "numpy",
-    "pillow",
-    "tensorflow",
-    "tensorflow-model-optimization",
-    "tf-keras",
-)
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of what makes a model; what is not installed is left out."""
-    found = {"tfedge": __version__}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+def build(
+    content: Content, target: str, model_file: str, folder: Path, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The manifest of the files that lie in ``folder``, which is complete but for the manifest.
 
-
-@dataclass(frozen=True)
-class Content:
-    """Everything a drop is made of, whatever its target. The mappings are ready for JSON."""
-
-    name: str
-    model: bytes
-    classes: tuple[str, ...]
-    fit: str  # how a picture becomes square: crop | stretch | pad
-    golden: tuple[Pair, ...]
-    data: Mapping[str, Any]  # source, digest, counts
-    backbone: Mapping[str, Any]  # base.json
-    recipe: Mapping[str, Any]  # the prune and quantize sections, None where left out
-    sparsity: float | None
-    run_key: str = ""
-    metrics: Mapping[str, Any] | None = None  # metrics.json
-    benchmark: Sequence[Result] = ()
-    versions: Mapping[str, str] = field(default_factory=library_versions)
-
-
-def contract(content: Content) -> tuple[dict[str, Any], dict[str, Any]]:
-    """How the model is fed and read. DropError when it is no classifier of raw pixels."""
-    model = reader.read(content.model)
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        ports = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
-        raise DropError(f"the model has {ports}, a drop needs one of each")
-    pixels, scores = model.inputs[0], model.outputs[0]
-    if pixels.dtype != "uint8" or len(pixels.shape) != 4 or pixels.shape[3] != 3:
-        got = f"{pixels.dtype} {list(pixels.shape)}"
-        raise DropError(f"the model takes {got}, a drop needs uint8 [1, size, size, 3]")
-    if scores.shape != (1, len(content.classes)):
-        got = f"{list(scores.shape)} scores for {len(content.classes)} classes"
-        raise DropError(f"the model gives {got}")
-    given = {
-        "dtype": pixels.dtype,
-        "shape": list(pixels.shape),
-        "layout": "NHWC",
-        "color": "RGB",
-        "range": [0, 255],
-        "fit": content.fit,
-    }
-    scale, zero_point = _scale(scores)
-    taken = {
-        "dtype": scores.dtype,
-        "shape": list(scores.shape),
-        "scale": scale,
-        "zero_point": zero_point,
-        "meaning": "softmax score of each class, in the order of classes",
-    }
-    return given, taken
-
-
-def _scale(tensor: Tensor) -> tuple[float | None, int]:
-    if tensor.quantization is None:
-        return None, 0
-    return tensor.quantization.scales[0], tensor.quantization.zero_points[0]
-
-
-def build(content: Content, target: str, model_file: str, folder: Path) -> dict[str, Any]:
-    """The manifest of the files that lie in ``folder``, which is complete but for the manifest."""
+    ``facts`` are what only this target says.
+    """
     given, taken = contract(content)
     return {
+        **facts,
         "schema": SCHEMA,
         "name": content.name,
         "target": target,
@@ -155,33 +80,54 @@ def write(folder: Path, manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def load(folder: Path) -> dict[str, Any]:
+    """The manifest of a drop, of this schema. DropError otherwise."""
+    path = folder / NAME
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DropError(f"{path}: can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DropError(f"{path}: no JSON: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        raise DropError(f"{path}: no manifest of the kind {SCHEMA}")
+    if not isinstance(manifest.get("files"), dict):
+        raise DropError(f"{path}: lists no files")
+    return manifest
+
+
+def differences(folder: Path, manifest: Mapping[str, Any], added: Sequence[str] = ()) -> list[str]:
+    """How the files differ from the manifest: each missing, changed, extra one, and links.
+
+    ``added`` are files that may have come since.
+    """
+    expected, found = manifest["files"], _files(folder)
+    links = sorted(name for name, path in found.items() if path.is_symlink())
+    problems = [f"{name} is a link" for name in links]
+    problems += [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
+    extra = sorted(found.keys() - expected.keys() - set(added))
+    problems += [f"{name} is not in the manifest" for name in extra]
+    both = sorted((expected.keys() & found.keys()) - set(links))
+    return problems + [f"{n} was changed" for n in both if _entry(found[n]) != expected[n]]
+
+
 def verify(folder: Path) -> dict[str, Any]:
     """Read a drop back: every file there, none besides, all digests right. DropError otherwise."""
-    try:
-        manifest = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DropError(f"{folder / NAME}: can't be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DropError(f"{folder / NAME}: no JSON: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        raise DropError(f"{folder / NAME}: no manifest of the kind {SCHEMA}")
-    expected, found = manifest.get("files"), _files(folder)
-    if not isinstance(expected, dict):
-        raise DropError(f"{folder / NAME}: lists no files")
-    problems = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
-    problems += [
-        f"{name} is not in the manifest" for name in sorted(found.keys() - expected.keys())
-    ]
-    both = sorted(expected.keys() & found.keys())
-    problems += [f"{name} was changed" for name in both if _entry(found[name]) != expected[name]]
+    manifest = load(folder)
+    problems = differences(folder, manifest)
     if problems:
         raise DropError(f"{folder}: {'; '.join(problems)}", "make the drop again")
     return manifest
 
 
 def _files(folder: Path) -> dict[str, Path]:
+    """All that lies below and is no folder, links unfollowed, but the manifest."""
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
-    return {name: path for name, path in files.items() if path.is_file() and name != NAME}
+    return {
+        name: path
+        for name, path in files.items()
+        if (path.is_symlink() or not path.is_dir()) and name != NAME
+    }
 
 
 def _entry(path: Path) -> dict[str, Any]:

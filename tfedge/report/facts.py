@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 from tfedge.bench.compare import compare, differences
 from tfedge.bench.result import Result
 from tfedge.errors import ArtifactError
-from tfedge.report.markup import milliseconds, percent, size_text
+from tfedge.report.markup import milliseconds, percent, size_text, threads_text
+
+LOCAL = "local"  # the device that need not be named
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Facts:
     float_bytes: int | None
     metrics: Mapping[str, Any] | None
     benchmark: tuple[Result, ...]
+    gaps: Mapping[str, str]  # optional devices that were away, and why
 
     @property
     def shipped(self) -> str:
@@ -42,8 +45,14 @@ class Facts:
         """The numbers of threads measured, in their order."""
         return list(dict.fromkeys(result.threads for result in self.benchmark))
 
-    def latency(self, model: str, threads: int) -> Result | None:
-        chosen = [r for r in self.benchmark if (r.model, r.threads) == (model, threads)]
+    @property
+    def devices(self) -> list[str]:
+        """The devices measured on, in their order."""
+        return list(dict.fromkeys(result.device for result in self.benchmark))
+
+    def latency(self, model: str, device: str, threads: int) -> Result | None:
+        wanted = (model, device, threads)
+        chosen = [r for r in self.benchmark if (r.model, r.device, r.threads) == wanted]
         return chosen[0] if chosen else None
 
 
@@ -52,7 +61,7 @@ def gather(run_dir: Path, result: Mapping[str, Any]) -> Facts:
     plain = run_dir / "convert" / "float.tflite"
     path = run_dir / "benchmark" / "benchmark.json"
     try:
-        benchmark = tuple(Result.from_json(row) for row in _json(path) or [])
+        benchmark, gaps = measurements(_json(path) or [])
     except (KeyError, TypeError) as error:
         raise ArtifactError(path, f"no list of measurements: {error!r}") from error
     return Facts(
@@ -69,7 +78,17 @@ def gather(run_dir: Path, result: Mapping[str, Any]) -> Facts:
         float_bytes=plain.stat().st_size if plain.is_file() else None,
         metrics=_json(run_dir / "evaluate" / "metrics.json"),
         benchmark=benchmark,
+        gaps=gaps,
     )
+
+
+def measurements(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[Result, ...], dict[str, str]]:
+    """benchmark.json: what was measured, and the devices that were away with the reason.
+
+    KeyError or TypeError: it is no such list.
+    """
+    results = tuple(Result.from_json(dict(row)) for row in rows if "missing" not in row)
+    return results, {row["device"]: row["missing"] for row in rows if "missing" in row}
 
 
 def _json(path: Path) -> Any:
@@ -85,9 +104,10 @@ def warnings(facts: Facts) -> list[str]:
     """What a reader of the numbers must know, the pictures' warnings left to the report."""
     found = list(facts.metrics["warnings"]) if facts.metrics else []
     for result in facts.benchmark:
-        what = f"latency of {result.model} on {threads_text(result.threads)} is unstable"
+        where = "" if facts.devices == [LOCAL] else f"{result.device}, "
+        what = f"latency of {result.model} on {where}{threads_text(result.threads)} is unstable"
         found += [f"{what}: {reason}" for reason in result.unstable]
-    return found
+    return [*found, *(f"{name} was not measured: {why}" for name, why in facts.gaps.items())]
 
 
 Row = tuple[str, str, str, str]  # what, float, int8, remark
@@ -99,7 +119,8 @@ def comparison(facts: Facts, interval: bool) -> list[Row]:
     ``interval`` adds the 95 % confidence interval to top-1.
     """
     rows = [*_accuracy(facts, interval), *_size(facts)]
-    rows += [_latency(facts, threads) for threads in facts.threads]
+    rows += [_latency(facts, name, n) for name in facts.devices for n in facts.threads]
+    rows += [(f"latency, {name}", "", "", "not measured: it was away") for name in facts.gaps]
     if facts.model and facts.model["sparsity"] is not None:
         share = percent(facts.model["sparsity"])
         rows.append(_shipped(facts, "zeros", share, "of all prunable weights, in the file"))
@@ -143,13 +164,10 @@ def _size(facts: Facts) -> list[Row]:
     return [("size", size_text(plain), size_text(size), f"{size / plain:.2f} of float")]
 
 
-def _latency(facts: Facts, threads: int) -> Row:
-    plain, int8 = facts.latency("float", threads), facts.latency("int8", threads)
+def _latency(facts: Facts, device: str, threads: int) -> Row:
+    plain, int8 = (facts.latency(model, device, threads) for model in ("float", "int8"))
     texts = [milliseconds(result) if result else "" for result in (plain, int8)]
     both = plain is not None and int8 is not None and not differences(plain, int8)
     remark = str(compare(plain, int8)) if both and plain and int8 else ""
-    return f"latency, {threads_text(threads)}", texts[0], texts[1], remark
-
-
-def threads_text(threads: int) -> str:
-    return f"{threads} thread{'' if threads == 1 else 's'}"
+    where = "" if facts.devices == [LOCAL] and not facts.gaps else f"{device}, "
+    return f"latency, {where}{threads_text(threads)}", texts[0], texts[1], remark

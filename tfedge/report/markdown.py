@@ -9,9 +9,17 @@ from typing import Any
 
 from tfedge.errors import ArtifactError
 from tfedge.report.evaluation import calibration, classes, confusion, worst
-from tfedge.report.facts import Facts, comparison, gather, threads_text, warnings
+from tfedge.report.facts import Facts, comparison, gather, warnings
 from tfedge.report.layers import sparsity
-from tfedge.report.markup import NOT_RUN, cell, milliseconds, size_text, table
+from tfedge.report.markup import (
+    NOT_RUN,
+    cell,
+    host_text,
+    milliseconds,
+    size_text,
+    table,
+    threads_text,
+)
 from tfedge.report.pictures import pictures
 
 NAME = "report.md"
@@ -136,11 +144,11 @@ def _backbone(facts: Facts) -> list[str]:
 
 
 def _benchmark(facts: Facts) -> list[str]:
-    if not facts.benchmark:
+    if not facts.benchmark and not facts.gaps:
         return NOT_RUN
-    host = facts.benchmark[0].host
     rows = [
         [
+            r.device,
             r.model,
             f"{r.runtime} {r.runtime_version}",
             threads_text(r.threads),
@@ -153,18 +161,22 @@ def _benchmark(facts: Facts) -> list[str]:
         ]
         for r in facts.benchmark
     ]
-    head = ["model", "runtime", "threads", "median ± MAD", "p90 ms", "load ms", "peak memory"]
-    governor = f", governor {host.governor}" if host.governor else ""
+    rows += [[name, "not measured", *[None] * 8] for name in facts.gaps]
+    head = ["device", "model", "runtime", "threads", "median ± MAD", "p90 ms", "load ms"]
+    hosts = {r.device: r.host for r in facts.benchmark}
+    said = [f"- {cell(name)}: {cell(host_text(host))}" for name, host in hosts.items()]
+    said += [f"- {cell(name)}: not measured: {cell(why)}" for name, why in facts.gaps.items()]
     unstable = [
-        f"- {r.model}, {threads_text(r.threads)}: {reason}"
+        f"- {r.device}, {r.model}, {threads_text(r.threads)}: {cell(reason)}"
         for r in facts.benchmark
         for reason in r.unstable
     ]
     return [
-        f"{cell(host.cpu)} ({host.machine}), {host.cores} cores{governor}, {cell(host.system)}, "
-        f"Python {host.python}. Random pixels; peak memory is the process's after its imports.",
+        *said,
         "",
-        *table([*head, "samples, processes", ""], rows),
+        "Random pixels; peak memory is the process's after its imports.",
+        "",
+        *table([*head, "peak memory", "samples, processes", ""], rows),
         *(["", *unstable] if unstable else []),
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tfedge.bench.result import Result
+from tfedge.bench.result import Host, Result
 
 NOT_RUN = ["Not run."]
 
@@ -35,3 +35,16 @@ def milliseconds(result: Result) -> str:
     """Median ± MAD."""
     digits = 2 if result.summary.median >= 1e6 else 3
     return f"{result.summary.median / 1e6:.{digits}f} ± {result.summary.mad / 1e6:.{digits}f} ms"
+
+
+def host_text(host: Host) -> str:
+    """A machine in one line; what is not known is left out."""
+    facts = [host.board, f"{host.cpu} ({host.machine})" if host.cpu else host.machine]
+    facts += [f"{host.cores} cores", host.governor and f"governor {host.governor}", host.system]
+    facts += [f"{host.memory_bytes / 1e9:.1f} GB"] if host.memory_bytes else []
+    facts += [f"Python {host.python}", host.numpy and f"numpy {host.numpy}"]
+    return ", ".join(fact for fact in facts if fact)
+
+
+def threads_text(threads: int) -> str:
+    return f"{threads} thread{'' if threads == 1 else 's'}"

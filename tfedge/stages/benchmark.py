@@ -1,19 +1,40 @@
-"""Latency of the float and the shipped model on this host, each in fresh processes."""
+"""Latency of the float and the shipped model on ``benchmark.devices``, each in fresh processes."""
 
 from __future__ import annotations
 
 import json
 from functools import partial
 
-from tfedge.bench.run import measure
+from tfedge.config.schema import Benchmark
 from tfedge.core.context import Context
 from tfedge.data.files import write_text
+from tfedge.data.tools import tools
+from tfedge.devices.device import Busy
+from tfedge.devices.session import Connect, Gaps, Plan, connect, measure, opened, subjects
+from tfedge.report.markup import threads_text
 from tfedge.tflite.reader import read
 from tfedge.tflite.values import FLOATS
 
+_BUSY = 1800.0  # seconds to wait for another bench: the training behind us took as long
 
-def run(ctx: Context) -> None:
-    """Write benchmark.json: a list of results with all their samples, see ``bench.result``."""
+
+def needs(benchmark: Benchmark, connect: Connect = connect) -> None:
+    """DeviceError when a device is away that may not be: better now than after the training.
+
+    One that is busy now may be free when it is needed.
+    """
+    for device in benchmark.measured_on:
+        if not device.optional:
+            try:
+                with opened([device], connect=connect):
+                    pass
+            except Busy:
+                continue
+
+
+def run(ctx: Context, connect: Connect = connect) -> None:
+    """Write benchmark.json: a list of results with all their samples, see ``bench.result``, and for
+    each device that was away, and may be, an entry with the reason under ``missing``."""
     config = ctx.pipeline.benchmark
     if config is None:
         raise ValueError("benchmark is not in this pipeline")
@@ -21,22 +42,27 @@ def run(ctx: Context) -> None:
     # Reading checks the files, too: an interpreter crashes on a broken one.
     is_float = read(shipped).outputs[0].dtype in FLOATS
     read(plain)
-    results = measure(
-        {"float": shipped} if is_float else {"float": plain, "int8": shipped},
-        threads=config.threads,
-        runs=config.runs,
-        warmup=config.warmup,
-        processes=config.processes,
-        progress=partial(ctx.progress.update, "benchmark", unit="processes"),
-    )
-    for result in results:
-        ctx.progress.note(
-            f"{result.model}, {result.threads} {'thread' if result.threads == 1 else 'threads'}: "
-            f"{result.summary.median / 1e6:.3f} ± {result.summary.mad / 1e6:.3f} ms"
+    models = {"float": shipped} if is_float else {"float": plain, "int8": shipped}
+    plan = Plan(config.threads, config.runs, config.warmup, config.processes)
+    gaps: Gaps = {}
+    found_tools = tools(config.measured_on, ctx.cache, ctx.progress)
+    devices = opened(config.measured_on, gaps, connect, wait=_BUSY, note=ctx.progress.note)
+    with devices as found:
+        results = measure(
+            subjects(models, config.measured_on, found, found_tools),
+            plan,
+            gaps=gaps,
+            progress=partial(ctx.progress.update, "benchmark", unit="processes"),
         )
+    for result in results:
+        where = f"{result.model}, {result.device}, {threads_text(result.threads)}"
+        figures = f"{result.summary.median / 1e6:.3f} ± {result.summary.mad / 1e6:.3f} ms"
+        ctx.progress.note(f"{where}: {figures}")
         for reason in result.unstable:
-            ctx.progress.note(
-                f"warning: {result.model} on {result.threads} threads is unstable: {reason}"
-            )
-    content = json.dumps([result.to_json() for result in results], indent=1, allow_nan=False)
+            ctx.progress.note(f"warning: {where}: unstable: {reason}")
+    for name, reason in gaps.items():
+        ctx.progress.note(f"warning: {name} was not measured: {reason}")
+    rows = [result.to_json() for result in results]
+    rows += [{"device": name, "missing": reason} for name, reason in gaps.items()]
+    content = json.dumps(rows, indent=1, allow_nan=False)
     write_text(ctx.out / "benchmark.json", content + "\n")

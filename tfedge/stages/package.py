@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tfedge.bench.result import Result
-from tfedge.config.schema import Data
+from tfedge.config.schema import Data, Package
 from tfedge.core.context import Context
 from tfedge.data.files import write_text
 from tfedge.data.index import Index
 from tfedge.data.pictures import Pictures
-from tfedge.drops import golden, linux
-from tfedge.drops.manifest import Content
+from tfedge.drops import golden
+from tfedge.drops.content import Content
+from tfedge.drops.make import make
+from tfedge.drops.targets import TARGETS
 from tfedge.errors import DropError
+from tfedge.report.facts import measurements
 from tfedge.stages.held_out import evaluation_split
-
-TARGETS: dict[str, Callable[[Content, Path], linux.Drop]] = {linux.TARGET: linux.write}
 
 
 def run(ctx: Context) -> None:
@@ -34,7 +33,7 @@ def run(ctx: Context) -> None:
     content = _content(ctx)
     made = []
     for target in dict.fromkeys(config.targets):
-        drop = TARGETS[target](content, ctx.out / "drops" / target)
+        drop = make(content, ctx.out / "drops" / target, TARGETS[target])
         made.append(
             {"target": target} | asdict(drop) | {"path": drop.path.relative_to(ctx.out).as_posix()}
         )
@@ -50,7 +49,7 @@ def _content(ctx: Context) -> Content:
         name: None if section is None else section.model_dump(mode="json")
         for name, section in (("prune", pipeline.prune), ("quantize", pipeline.quantize))
     }
-    benchmark = _read(ctx, "benchmark/benchmark.json") or []
+    benchmark, _ = measurements(_read(ctx, "benchmark/benchmark.json") or [])
     return Content(
         name=pipeline.name,
         model=model,
@@ -63,7 +62,8 @@ def _content(ctx: Context) -> Content:
         sparsity=_read(ctx, "convert/model.json")["sparsity"],
         run_key=_run_key(ctx, index, base),
         metrics=_read(ctx, "evaluate/metrics.json"),
-        benchmark=tuple(Result.from_json(result) for result in benchmark),
+        benchmark=benchmark,
+        package=pipeline.package or Package(),
     )
 
 
@@ -90,8 +90,12 @@ def _source(data: Data) -> str:
 
 def _run_key(ctx: Context, index: Index, base: dict[str, Any]) -> str:
     """What the run was made from: the same for two runs of one pipeline over the same inputs."""
+    pipeline = ctx.pipeline.model_dump(mode="json")
+    if ctx.pipeline.benchmark is not None:  # where a device is in the net makes no other model
+        names = [device.name for device in ctx.pipeline.benchmark.measured_on]
+        pipeline["benchmark"]["devices"] = names
     made_from = {
-        "pipeline": ctx.pipeline.model_dump(mode="json"),
+        "pipeline": pipeline,
         "data": index.digest,
         "weights": base["weights"]["sha256"],
     }

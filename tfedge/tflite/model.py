@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from tfedge.tflite import values
+from tfedge.tflite.options import Value
 
 # Ops that own kernels -> (input that is the data, input that is the kernel).
 WEIGHTED: dict[str, tuple[int, int]] = {
@@ -43,6 +45,7 @@ class Tensor:
     bytes: int  # that the constant takes in the file; 0 for what is computed
     data: np.ndarray | None = field(repr=False, compare=False)  # uint8, the constant as stored
     sparse: bool = False  # stored without its zeros
+    is_variable: bool = False  # keeps its value from one inference to the next
 
     @property
     def size(self) -> int:
@@ -80,6 +83,14 @@ class Op:
     inputs: tuple[int, ...]  # tensor indices; -1: an optional input that is not given
     outputs: tuple[int, ...]
     custom: bool = False
+    options: Mapping[str, Value] = field(default_factory=dict, hash=False)  # "stride_w" …
+    # what a custom op carries, uint8
+    custom_options: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def option(self, name: str, default: int = 0) -> int:
+        """An option that is a whole number; ``default`` where the file does not tell."""
+        value = self.options.get(name, default)
+        return int(value) if isinstance(value, (int, float)) else default
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,7 @@ class Kernel:
     size: int
     zeros: int
     is_first: bool  # consumes the model's input, if through QUANTIZE, MUL, PAD …
+    per_channel: bool = False  # a scale for each output channel, not one for all
 
 
 @dataclass(frozen=True)
@@ -120,12 +132,23 @@ class FloatTensor:
 
 
 @dataclass(frozen=True)
+class Signature:
+    """A way to call the model by names; tensors by their index in ``graph``."""
+
+    key: str
+    graph: int
+    inputs: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
 class Model:
     version: int
     description: str
     graphs: tuple[Graph, ...]
     size: int  # bytes of the file
-    metadata: tuple[str, ...]  # names of the metadata entries
+    metadata: Mapping[str, bytes]  # name of the metadata entry -> its buffer
+    signatures: tuple[Signature, ...] = ()
 
     @property
     def ops(self) -> tuple[Op, ...]:
@@ -191,6 +214,8 @@ class Model:
                     size=tensor.size,
                     zeros=tensor.zeros,
                     is_first=data in raw,
+                    per_channel=tensor.quantization is not None
+                    and tensor.quantization.axis is not None,
                 )
             )
         return found

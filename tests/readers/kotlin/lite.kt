@@ -1,0 +1,30 @@
+// A stand-in for org.tensorflow.lite.Interpreter, which LiteRT 2 has in its package, too.
+package org.tensorflow.lite
+
+import harness.Runner
+import java.io.File
+import java.nio.ByteBuffer
+
+class Interpreter(byteBuffer: ByteBuffer, options: Options) : AutoCloseable {
+    class Options {
+        fun setNumThreads(numThreads: Int): Options = this
+    }
+
+    private val runner: Runner
+
+    init {
+        require(byteBuffer.isDirect) { "the model must be mapped or in a direct buffer" }
+        val file = File.createTempFile("model", ".tflite")
+        file.deleteOnExit()
+        file.writeBytes(ByteArray(byteBuffer.remaining()).also { byteBuffer.get(it) })
+        runner = Runner(file)
+    }
+
+    fun run(input: Any, output: Any) {
+        val given = input as ByteBuffer
+        require(given.isDirect && given.remaining() == given.capacity()) { "not rewound" }
+        (output as ByteBuffer).put(runner.run(ByteArray(given.remaining()).also { given.get(it) }))
+    }
+
+    override fun close() = runner.close()
+}

@@ -1,0 +1,12 @@
+"""Commands that have a file each: ``tfedge NAME`` is ``command`` in ``commands/NAME.py``.
+
+The line of help stands here, so that ``tfedge --help`` needs none of those files.
+"""
+
+LAZY = {
+    "bench": "Measure models on this machine, over ssh or over adb.",
+    "devices": "Look whether devices are ready to be measured on.",
+    "inspect": "Show what is in a .tflite: ops, zeros, cost, Edge TPU mapping.",
+    "package": "Take the drops out of a finished run.",
+    "verify": "Check a drop: digests, contract, labels, golden pairs.",
+}

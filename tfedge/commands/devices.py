@@ -1,0 +1,68 @@
+"""``tfedge devices``: look whether devices are ready to be measured on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tfedge.commands import LAZY
+from tfedge.commands.options import CACHE, DEBUG, DEVICES, cache_folder
+
+if TYPE_CHECKING:
+    from tfedge.config.schema import BenchDevice
+
+
+@click.command(short_help=LAZY["devices"])
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@DEVICES
+@CACHE
+@DEBUG
+def command(
+    names: tuple[str, ...], as_json: bool, devices: Path | None, cache: Path | None, debug: bool
+) -> None:
+    """Look whether devices are ready: reachable, with Python, numpy, a TFLite runtime and space.
+
+    What is missing is told with the command that installs it. NAMEs are those in devices.yaml, or
+    addresses; without any, all in devices.yaml are looked at. Ends with 8 when one is not ready.
+    """
+    from tfedge.core.process import stoppable
+    from tfedge.core.progress import Reporter
+    from tfedge.data.tools import tools
+    from tfedge.devices.health import examine
+    from tfedge.errors import DeviceError
+    from tfedge.report.devices import document, table
+
+    wanted = _wanted(names, devices)
+    reporter = Reporter(sys.stderr)
+    found = []
+    try:
+        for number, device in enumerate(wanted):
+            reporter.update(f"looking at {device.name},", number, len(wanted), "devices done")
+            program = tools([device], cache_folder(cache), reporter).get(device.name)
+            with stoppable():
+                found.append(examine(device, program))
+    finally:
+        reporter.clear()
+    click.echo(json.dumps(document(found), indent=1) if as_json else table(found))
+    wrong = [health.name for health in found if not health.ready]
+    if wrong:
+        raise DeviceError(f"not ready: {', '.join(wrong)}")
+
+
+def _wanted(names: tuple[str, ...], given: Path | None) -> list[BenchDevice]:
+    from tfedge.config.schema import BenchDevice
+    from tfedge.devices.inventory import finder, open_inventory
+
+    if names:
+        find = finder(given)
+        return [find(BenchDevice(name=name), Path()) for name in dict.fromkeys(names)]
+    inventory = open_inventory(given)
+    if inventory.path is None:
+        click.echo("no devices.yaml here or in ~/.config/tfedge: this machine only", err=True)
+        return [finder(None)(BenchDevice(name="local"), Path())]
+    return list(inventory.devices.values())

@@ -1,0 +1,195 @@
+"""The drop for Coral boards and sticks: the model as the Edge TPU takes it, and as a CPU does.
+
+What is called ``…_edgetpu.tflite`` has been through Google's compiler, or is not there at all.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tfedge.config.schema import Coral, Package
+from tfedge.drops.content import Content, contract
+from tfedge.drops.linux import REQUIREMENTS
+from tfedge.drops.make import Parts, Target, replay
+from tfedge.drops.templates import template
+from tfedge.errors import DropError, MissingDependency
+from tfedge.tflite import edgetpu, reader
+
+CONTAINER = "docker:"
+CUSTOM_OP = "edgetpu-custom-op"
+SCRIPT = "classify_coral.py"
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.tflite")
+_SECONDS = 1800  # the compiler is known to take minutes for large models
+_INSTALL = (
+    "install edgetpu_compiler (Debian package of Google's Coral repository, x86-64 only: "
+    "https://coral.ai/docs/edgetpu/compiler), or name an image that has it as "
+    "package.coral.compiler: docker:IMAGE, or set package.coral.compile: defer for a drop with a "
+    "script that compiles it later"
+)
+
+
+def needs(package: Package | None) -> None:
+    """MissingDependency when a Coral drop is asked for, compiled now, and no compiler is here."""
+    if package is None or "coral" not in package.targets or package.coral.compile == "defer":
+        return
+    program = _command(package.coral)[0]
+    if shutil.which(program) is None:
+        raise MissingDependency(f"target coral: {program} is not installed", _INSTALL)
+
+
+def parts(content: Content) -> Parts:
+    """The compiled model and the compiler's log, or what compiles it later."""
+    coral = content.package.coral
+    model, wanted = f"{content.name}.tflite", f"{content.name}_edgetpu.tflite"
+    _all_int8(content)
+    together = _together(coral, model)
+    predicted = edgetpu.predict(reader.read(content.model))
+    facts: dict[str, Any] = {
+        "file": wanted,
+        "min_runtime": coral.min_runtime,
+        "compiled": coral.compile == "now",
+        "together": sorted(together),
+        "predicted": {"mapped": predicted.mapped, "total": predicted.total},
+    }
+    files: dict[str, bytes] = {model: content.model}
+    if coral.compile == "now":
+        made = compile_models({model: content.model, **together}, coral)
+        found = edgetpu.predict(reader.read(made[wanted]))
+        facts["left_on_cpu"] = found.total - found.mapped
+        files |= made
+    else:
+        files |= together
+        names = " ".join(sorted([model, *together]))
+        files["compile.sh"] = template(
+            "coral/compile.sh", models=names, min_runtime=str(coral.min_runtime)
+        )
+    given, taken = contract(content)
+    files[SCRIPT] = template("classify.py", script=SCRIPT, delegate="edgetpu")
+    files["requirements.txt"] = REQUIREMENTS.encode()
+    files["README.md"] = template(
+        "coral/README.md",
+        name=content.name,
+        model=model,
+        compiled_model=wanted,
+        state=_state(facts, wanted),
+        min_runtime=str(coral.min_runtime),
+        input=f"{given['dtype']} 0–255, {given['shape']}",
+        output=str(taken["dtype"]),
+    )
+    return Parts(model, files, facts={"coral": facts})
+
+
+def compile_models(models: dict[str, bytes], coral: Coral) -> dict[str, bytes]:
+    """Run the compiler over all the models at once; returns what it wrote, by file name.
+
+    Models compiled together share the chip's memory for their parameters; the first has the first
+    right to it. DropError when the compiler fails or what it wrote is not compiled,
+    MissingDependency when it is not installed.
+    """
+    with tempfile.TemporaryDirectory(prefix="tfedge-coral-") as name:
+        folder = Path(name)
+        for file, data in models.items():
+            (folder / file).write_bytes(data)
+        options = ["-s", "-m", str(coral.min_runtime), "-o", ".", *models]
+        command = [*_command(coral, folder), *options]
+        try:
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS
+            )
+        except FileNotFoundError as error:
+            what = f"target coral: {command[0]} is not installed"
+            raise MissingDependency(what, _INSTALL) from error
+        except subprocess.TimeoutExpired as error:
+            raise DropError(f"the Edge TPU compiler gave no answer in {_SECONDS} s") from error
+        if done.returncode:
+            lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
+            raise DropError(f"the Edge TPU compiler ended with {done.returncode}: {lines[-1]}")
+        made: dict[str, bytes] = {}
+        for file in models:
+            stem = Path(file).stem
+            for wanted in (f"{stem}_edgetpu.tflite", f"{stem}_edgetpu.log"):
+                path = folder / wanted
+                if not path.is_file():
+                    raise DropError(f"the Edge TPU compiler wrote no {wanted}")
+                made[wanted] = path.read_bytes()
+            check_compiled(made[f"{stem}_edgetpu.tflite"], f"{stem}_edgetpu.tflite")
+        return made
+
+
+def check_compiled(model: bytes, name: str) -> None:
+    """DropError unless at least one op of the model runs on the Edge TPU."""
+    if not any(op.custom and op.name == CUSTOM_OP for op in reader.read(model).ops):
+        raise DropError(
+            f"{name}: nothing in it runs on the Edge TPU",
+            "`tfedge inspect` says of each op why; a file of that name must be compiled",
+        )
+
+
+def _command(coral: Coral, folder: Path = Path()) -> list[str]:
+    if not coral.compiler.startswith(CONTAINER):
+        return [coral.compiler]
+    image = coral.compiler.removeprefix(CONTAINER)
+    mount = f"type=bind,source={folder},target=/work"
+    return [
+        "docker",
+        "run",
+        "--rm",
+        "--network=none",
+        f"--mount={mount}",
+        "--workdir=/work",
+        image,
+        "edgetpu_compiler",
+    ]
+
+
+def _together(coral: Coral, own: str) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for text in coral.together:
+        path = Path(text)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DropError(f"package.coral.together: {path}: {error.strerror}") from error
+        reader.check_header(data, path)
+        if not _PLAIN.fullmatch(path.name):  # the name goes into a script
+            raise DropError(
+                f"package.coral.together: {path.name!r}: rename it to a plain NAME.tflite"
+            )
+        if path.name in found or path.name == own:
+            raise DropError(f"package.coral.together: two models are called {path.name}")
+        found[path.name] = data
+    return found
+
+
+def _all_int8(content: Content) -> None:
+    floats = reader.read(content.model).float_tensors()
+    if floats:
+        raise DropError(
+            f"target coral: the model has {len(floats)} float tensors, such as {floats[0]}",
+            "an Edge TPU takes 8-bit models only: give the pipeline a quantize section",
+        )
+
+
+def _state(facts: dict[str, Any], wanted: str) -> str:
+    if facts["compiled"]:
+        left = facts["left_on_cpu"]
+        rest = f"{left} ops are left to the CPU" if left else "all of it runs on the Edge TPU"
+        return f"`{wanted}` is compiled: {rest}. What the compiler said is in its log."
+    mapped, total = facts["predicted"]["mapped"], facts["predicted"]["total"]
+    return (
+        f"**This drop is NOT COMPILED.** There is no `{wanted}` in it: run `./compile.sh` on an "
+        f"x86-64 Linux machine that has edgetpu_compiler. Predicted: {mapped} of {total} ops will "
+        "run on the Edge TPU."
+    )
+
+
+def _check(folder: Path) -> None:
+    replay(folder, [SCRIPT, "--check", "--cpu"])
+
+
+CORAL = Target("coral", parts, _check)

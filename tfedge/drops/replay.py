@@ -1,0 +1,51 @@
+"""Replay a drop's golden pairs on a device, by the device script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfedge.config.schema import BenchDevice
+from tfedge.config.schema import BenchDevice
+from tfedge.devices.inventory import finder
+from tfedge.devices.session import Plan, measure, opened, subjects
+from tfedge.devices.session import Extras, Subject, connect, measure, opened
+from tfedge.drops.golden import FOLDER
+from tfedge.drops.verify import TOLERANCE, Check, Replay
+
+_RUNS = 10  # the script times, too; a replay needs no more than it asks for
+
+
+def on_device(name: str, devices: Path | None) -> Replay:
+    """What replays the pairs on a device of that name or address.
+
+    ConfigError or DeviceError, now, when there is no such device.
+    """
+    device = finder(devices)(BenchDevice(name=name), Path())
+
+    def replay(folder: Path, facts: Mapping[str, Any]) -> Check:
+        model, delegate = folder / facts["model"], device.delegate
+        if delegate == "edgetpu":
+            model = folder / facts["coral"]["file"]
+        plan = Plan(runs=_RUNS, warmup=1, processes=1, golden=folder / FOLDER)
+        with opened([device]) as found:
+            (result,) = measure(subjects({model.stem: model}, [device], found), plan)
+        pairs = result.golden
+        if pairs is None:
+            return Check(f"golden pairs on {name}", "", ("the device did not replay them",))
+        # The script compares what is stored: quanta for an int8 model.
+        worst = pairs["max_difference"]
+        off = None if worst is None else worst * (facts["output"]["scale"] or 1.0)
+        problems = []
+        said = (
+            f"{pairs['identical']} of {pairs['pairs']} identical through {result.runtime} "
+            f"{result.runtime_version} ({result.host.machine})"
+        )
+        if off is None or off > TOLERANCE:
+            problems.append(
+                "scores are no numbers" if off is None else f"scores differ by {off:.3f}"
+            )
+        return Check(f"golden pairs on {name}", said, tuple(problems))
+
+    return replay

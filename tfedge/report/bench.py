@@ -1,0 +1,165 @@
+"""What ``tfedge bench`` shows: a table, what must be said about it, and the same as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from textwrap import wrap
+from typing import Any
+
+from tfedge.bench.bench_tflite import SCHEMA
+from tfedge.bench.result import Host, Result
+from tfedge.report.markup import host_text, milliseconds, percent, size_text, threads_text
+from tfedge.report.versus import Versus, runtime_text
+
+WIDTH = 100
+_LABEL = 24  # columns of a device's name
+_TYPES = 12  # rows of a profile; what is left is one more
+
+
+def document(results: Sequence[Result], ratios: Sequence[Versus] = ()) -> dict[str, Any]:
+    """As docs/bench.md describes it; ``device`` is None when the results are of several."""
+    hosts = [result.to_json()["host"] for result in results]
+    return {
+        "schema": SCHEMA,
+        "device": hosts[0] if hosts and all(host == hosts[0] for host in hosts) else None,
+        "results": [result.to_json() for result in results],
+        "comparisons": [ratio.to_json() for ratio in ratios],
+    }
+
+
+def table(results: Sequence[Result], ratios: Sequence[Versus] = ()) -> str:
+    """For people, in at most 100 columns where names allow it."""
+    blocks = [
+        _hosts(results),
+        _columns(results),
+        _wrapped([ratio.line() for ratio in ratios]),
+        [line for result in results for line in _findings(result)],
+        [line for result in results for line in _drift(result)],
+        [line for result in results for line in _profile(result)],
+        _wrapped([f"warning: {what}" for result in results for what in _warnings(result)]),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def differing(results: Sequence[Result]) -> list[str]:
+    """Which results do not give the answers of the golden pairs, in a line each."""
+    return [
+        f"{_subject(result)}: other answers than the golden pairs in "
+        f"{result.golden['pairs'] - result.golden['top1_agree']} of {result.golden['pairs']}"
+        for result in results
+        if result.golden and result.golden["top1_agree"] < result.golden["pairs"]
+    ]
+
+
+def _hosts(results: Sequence[Result]) -> list[str]:
+    hosts: dict[Host, dict[str, None]] = {}
+    for result in results:
+        hosts.setdefault(result.host, {})[result.device] = None
+    return _wrapped([f"{', '.join(names)}: {host_text(host)}" for host, names in hosts.items()])
+
+
+def _columns(results: Sequence[Result]) -> list[str]:
+    """A row each; a column that would say the same in each row, or nothing, is left out."""
+    devices = _short({result.device: None for result in results})
+    rows = [
+        {
+            "model": r.model,
+            "device": devices[r.device],
+            "runtime": runtime_text(r),
+            "threads": str(r.threads),
+            "median ± MAD": milliseconds(r),
+            "p90 ms": _ms(r.summary.p90),
+            "p99 ms": _ms(r.summary.p99),
+            "first ms": _ms(_median([p.first_ns for p in r.processes])),
+            "load ms": _ms(_median([p.load_ns for p in r.processes])),
+            "peak": size_text(r.peak_bytes) if r.peak_bytes else "",
+            "samples": f"{r.summary.n} in {len(r.processes)}",
+        }
+        for r in results
+    ]
+    if not rows:
+        return []
+    left_out = [name for name in rows[0] if not any(row[name] for row in rows)]
+    left_out += ["device"] if len({row["device"] for row in rows}) == 1 else []
+    names = [name for name in rows[0] if name not in left_out]
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
+    text = ("model", "device", "runtime")
+    return [
+        "  ".join(
+            row[name].ljust(widths[name]) if name in text else row[name].rjust(widths[name])
+            for name in names
+        ).rstrip()
+        for row in [{name: name for name in names}, *rows]
+    ]
+
+
+def _short(devices: Iterable[str]) -> dict[str, str]:
+    """Names for a column: of a path its end, as long as that tells them apart."""
+    short = {name: name if len(name) <= _LABEL else f"…{name[-_LABEL:]}" for name in devices}
+    return short if len(set(short.values())) == len(short) else {name: name for name in short}
+
+
+def _findings(result: Result) -> Iterator[str]:
+    golden, accuracy = result.golden, result.accuracy
+    if golden:
+        far = golden["max_difference"]
+        same = golden["identical"] == golden["pairs"]
+        yield (
+            f"golden, {_subject(result)}: {golden['identical']} of {golden['pairs']} identical"
+            + ("" if same else f", the same top-1 in {golden['top1_agree']}")
+            + ("" if same or far is None else f", values differ by up to {far:g}")
+        )
+    if accuracy:
+        of = f"{accuracy['n']} pictures, {accuracy['classes']} classes"
+        yield f"accuracy, {_subject(result)}: top-1 {percent(accuracy['top1'])} of {of}"
+
+
+def _drift(result: Result) -> Iterator[str]:
+    if not result.drift:
+        return
+    drift = result.drift
+    change = f"{drift['ratio']:.2f} times the time of its beginning at its end"
+    yield f"over {drift['seconds']:.0f} s, {_subject(result)}: {change}"
+    for bucket in drift["buckets"]:
+        facts = [f"{bucket['at_s']:7.1f} s  {bucket['median_ns'] / 1e6:9.3f} ms"]
+        facts += [f"{bucket['temperature_c']:.0f} °C"] if bucket["temperature_c"] else []
+        facts += [f"{bucket['frequency_hz'] / 1e6:.0f} MHz"] if bucket["frequency_hz"] else []
+        yield "  ".join(facts)
+
+
+def _profile(result: Result) -> Iterator[str]:
+    profile = result.profile
+    if not profile:
+        return
+    yield f"profile, {_subject(result)} ({profile['method']}; {profile['error']}):"
+    types = profile["types"]
+    for row in types[:_TYPES]:
+        yield f"  {row['op']:28} {row['count']:5}  {row['ns'] / 1e6:9.3f} ms  {row['share']:6.1%}"
+    if rest := types[_TYPES:]:
+        count, ns = sum(row["count"] for row in rest), sum(row["ns"] for row in rest)
+        share = sum(row["share"] for row in rest)
+        yield f"  {f'{len(rest)} other kinds':28} {count:5}  {ns / 1e6:9.3f} ms  {share:6.1%}"
+
+
+def _warnings(result: Result) -> Iterator[str]:
+    if result.unstable:
+        yield f"{_subject(result)} is unstable: {'; '.join(result.unstable)}"
+
+
+def _subject(result: Result) -> str:
+    where = f"{result.device}, {runtime_text(result)}, {threads_text(result.threads)}"
+    return f"{result.model} on {where}"
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    return [part for line in lines for part in wrap(line, WIDTH, subsequent_indent="  ")]
+
+
+def _median(values: Sequence[int]) -> float:
+    return float(sorted(values)[len(values) // 2])
+
+
+def _ms(nanoseconds: float | None) -> str:
+    if nanoseconds is None:
+        return ""
+    return f"{nanoseconds / 1e6:.{3 if nanoseconds < 1e6 else 2}f}"

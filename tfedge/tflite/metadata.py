@@ -1,0 +1,266 @@
+"""TFLite metadata: what a model is for, embedded in its file, with the files that belong to it.
+
+The metadata is a flatbuffer of its own (identifier ``M001``) in a buffer of the model that the
+entry ``TFLITE_METADATA`` names; associated files such as ``labels.txt`` are a zip behind the model.
+Source: ``metadata_schema.fbs`` of TensorFlow Lite Support 0.4.4 and "TensorFlow Lite metadata" in
+LiteRT's documentation. Here metadata is plain data: a dict with the schema's field names; what is
+empty is left out.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+from flatbuffers import number_types
+from flatbuffers.table import Table
+
+from tfedge.errors import ArtifactError
+from tfedge.tflite import reader
+from tfedge.tflite.metadata_schema import ROOT, TABLES, Field
+
+ENTRY = "TFLITE_METADATA"
+IDENTIFIER = b"M001"
+_ALIGNMENT = 16  # of every constant in a .tflite; the runtimes read them in place
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # a zip can't say "no date"
+_MOST = 10_000  # items of one vector
+_SCALARS = {
+    "byte": number_types.Int8Flags,
+    "uint": number_types.Uint32Flags,
+    "int": number_types.Int32Flags,
+    "float": number_types.Float32Flags,
+}
+# Slots of the table `Model` in TFLite's schema.fbs. All but the version are offsets.
+_VERSION, _BUFFERS, _METADATA = 0, 4, 6
+
+
+def embed(model: bytes, metadata: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+    """The model with ``metadata`` in it and ``files`` behind it, in place of those it carried.
+
+    The model's own bytes are kept as they are and in order: a new root is put in front of them, so
+    that kernels keep their alignment and a runtime computes the same. Deterministic. ArtifactError
+    when the model is no sound .tflite or keeps its kernels behind the flatbuffer (above 2 GB).
+    """
+    reader.read(model)
+    plain = model[: _end(model)]
+    result = _with_entry(plain, write(metadata))
+    if not files:
+        return result
+    archive = io.BytesIO()
+    archive.write(result)
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as out:  # readers map them: no deflate
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _EARLIEST)
+            entry.create_system, entry.external_attr = 3, 0o644 << 16
+            out.writestr(entry, files[name])
+    return archive.getvalue()
+
+
+def read(model: bytes, path: Path | str = "<bytes>") -> dict[str, Any] | None:
+    """The metadata that a model carries, None without any. ArtifactError when it is not sound."""
+    content = reader.read(model).metadata.get(ENTRY)
+    if content is None:
+        return None
+    if len(content) < 8 or content[4:8] != IDENTIFIER:
+        raise ArtifactError(path, f"its metadata is no TFLite metadata: {content[4:8]!r}, not M001")
+    try:
+        return _read_table(ROOT, content, struct.unpack_from("<I", content)[0])
+    # What the flatbuffer accessors raise on an offset that points nowhere.
+    except (struct.error, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise ArtifactError(path, f"its metadata is broken: {error}") from error
+
+
+def associated(model: bytes, path: Path | str = "<bytes>") -> dict[str, bytes]:
+    """The files behind a model by name; empty without any. ArtifactError: they can't be read."""
+    if not zipfile.is_zipfile(io.BytesIO(model)):
+        return {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(model)) as archive:
+            entries = archive.infolist()
+            # Stored as they are, they can't be larger than the file: no decompression bomb.
+            packed = [e.filename for e in entries if e.compress_type != zipfile.ZIP_STORED]
+            if packed or sum(e.file_size for e in entries) > len(model):
+                raise ArtifactError(path, "the files behind the model must be stored uncompressed")
+            return {entry.filename: archive.read(entry) for entry in entries}
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
+        raise ArtifactError(path, f"the files behind the model can't be read: {error}") from error
+
+
+def write(metadata: Mapping[str, Any]) -> bytes:
+    """Metadata as a flatbuffer. KeyError for a field that the schema does not have."""
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(_write_table(builder, ROOT, metadata), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _write_table(builder: flatbuffers.Builder, name: str, given: Mapping[str, Any]) -> int:
+    fields = {field.name: (slot, field) for slot, field in TABLES[name]}
+    unknown = given.keys() - fields.keys()
+    if unknown:
+        raise KeyError(f"{name} has no field {', '.join(sorted(unknown))}")
+    # Children first: a flatbuffer is built from its end.
+    made = {key: _write_value(builder, fields[key][1], value) for key, value in given.items()}
+    builder.StartObject(max((slot for slot, _ in TABLES[name]), default=-1) + 1)
+    for key, value in made.items():
+        slot, field = fields[key]
+        if field.union:
+            kind, offset = value
+            builder.PrependUint8Slot(slot - 1, kind, 0)
+            builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
+        elif field.kind in _SCALARS and not field.many:
+            builder.PrependSlot(_SCALARS[field.kind], slot, value, 0)
+        else:
+            builder.PrependUOffsetTRelativeSlot(slot, value, 0)
+    return builder.EndObject()
+
+
+def _write_value(builder: flatbuffers.Builder, field: Field, value: Any) -> Any:
+    if field.union:
+        ((name, content),) = value.items()
+        return field.union.index(name) + 1, _write_table(builder, name, content)
+    if not field.many:
+        return _write_one(builder, field.kind, value)
+    if field.kind in _SCALARS:
+        flags = _SCALARS[field.kind]
+        builder.StartVector(flags.bytewidth, len(value), flags.bytewidth)
+        for item in reversed(value):
+            builder.Prepend(flags, item)
+        return builder.EndVector()
+    offsets = [_write_one(builder, field.kind, item) for item in value]
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    return builder.EndVector()
+
+
+def _write_one(builder: flatbuffers.Builder, kind: str, value: Any) -> Any:
+    if kind == "string":
+        return builder.CreateString(value)
+    return value if kind in _SCALARS else _write_table(builder, kind, value)
+
+
+def _read_table(name: str, content: bytes, position: int) -> dict[str, Any]:
+    table = Table(content, position)
+    found: dict[str, Any] = {}
+    for slot, field in TABLES[name]:
+        offset = table.Offset(4 + 2 * slot)
+        if offset:
+            value = _read_field(table, field, slot, position + offset)
+            if value is not None:
+                found[field.name] = value
+    return found
+
+
+def _read_field(table: Table, field: Field, slot: int, position: int) -> Any:
+    content = table.Bytes
+    if field.union:
+        typed = table.Offset(4 + 2 * (slot - 1))
+        kind = content[table.Pos + typed] if typed else 0
+        if not 1 <= kind <= len(field.union):
+            return None  # of a newer schema
+        name = field.union[kind - 1]
+        return {name: _read_table(name, content, table.Indirect(position))}
+    if not field.many:
+        return _read_one(table, field.kind, position)
+    offset = position - table.Pos
+    start, count = table.Vector(offset), table.VectorLen(offset)
+    if count > min(_MOST, len(content)):
+        raise ValueError(f"{field.name} has {count} items")
+    width = _SCALARS[field.kind].bytewidth if field.kind in _SCALARS else 4
+    return [_read_one(table, field.kind, start + width * i) for i in range(count)]
+
+
+def _read_one(table: Table, kind: str, position: int) -> Any:
+    if kind in _SCALARS:
+        return table.Get(_SCALARS[kind], position)
+    if kind == "string":
+        return table.String(position).decode("utf-8", "replace")
+    return _read_table(kind, table.Bytes, table.Indirect(position))
+
+
+def _end(model: bytes) -> int:
+    """Where the flatbuffer ends and an appended zip begins: the length without one."""
+    if not zipfile.is_zipfile(io.BytesIO(model)):
+        return len(model)
+    with zipfile.ZipFile(io.BytesIO(model)) as archive:
+        return min((entry.header_offset for entry in archive.infolist()), default=len(model))
+
+
+def _with_entry(model: bytes, content: bytes) -> bytes:
+    """The model behind a new root that lists its buffers and metadata entries, and one of each
+    more.
+
+    A flatbuffer is built from its end, with offsets that point forward and are relative: the old
+    file is taken as what was built so far, and all offsets inside it hold.
+    """
+    model += bytes(-len(model) % _ALIGNMENT)
+    root = Table(model, struct.unpack_from("<I", model)[0])
+    builder = flatbuffers.Builder(len(model) + len(content) + 4096)
+    builder.Prep(_ALIGNMENT, 0)
+    builder.head -= len(model)
+    builder.Bytes[builder.head : builder.head + len(model)] = model
+
+    def vector(offsets: Sequence[int]) -> int:
+        builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            builder.PrependUOffsetTRelative(offset)
+        return builder.EndVector()
+
+    # An old table's distance from the end is what the builder calls its offset.
+    buffers = [len(model) - target for target in _targets(root, _BUFFERS)]
+    entries = [
+        len(model) - target
+        for target in _targets(root, _METADATA)
+        if _entry_name(model, target) != ENTRY.encode()
+    ]
+    builder.StartVector(1, len(content), _ALIGNMENT)
+    builder.head -= len(content)
+    builder.Bytes[builder.head : builder.head + len(content)] = content
+    data = builder.EndVector()
+    builder.StartObject(1)
+    builder.PrependUOffsetTRelativeSlot(0, data, 0)
+    buffers.append(builder.EndObject())
+    name = builder.CreateString(ENTRY)
+    builder.StartObject(2)
+    builder.PrependUOffsetTRelativeSlot(0, name, 0)
+    builder.PrependUint32Slot(1, len(buffers) - 1, 0)
+    entries.append(builder.EndObject())
+    made = {_BUFFERS: vector(buffers), _METADATA: vector(entries)}
+    for slot in range(1, _slots(root)):
+        if slot not in made and root.Offset(4 + 2 * slot):
+            made[slot] = len(model) - root.Indirect(root.Pos + root.Offset(4 + 2 * slot))
+    version = root.Offset(4 + 2 * _VERSION)
+    builder.StartObject(max(made) + 1)
+    for slot, offset in made.items():
+        builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
+    if version:
+        number = root.Get(number_types.Uint32Flags, root.Pos + version)
+        builder.PrependUint32Slot(_VERSION, number, 0)
+    builder.Finish(builder.EndObject(), reader.IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _slots(table: Table) -> int:
+    """How many fields the table's vtable has room for."""
+    vtable = table.Pos - table.Get(number_types.SOffsetTFlags, table.Pos)
+    return (int(table.Get(number_types.VOffsetTFlags, vtable)) - 4) // 2
+
+
+def _targets(table: Table, slot: int) -> list[int]:
+    """Positions of the tables that a vector lists."""
+    offset = table.Offset(4 + 2 * slot)
+    if not offset:
+        return []
+    start = table.Vector(offset)
+    return [table.Indirect(start + 4 * i) for i in range(table.VectorLen(offset))]
+
+
+def _entry_name(model: bytes, position: int) -> bytes:
+    table = Table(model, position)
+    offset = table.Offset(4)
+    return bytes(table.String(position + offset)) if offset else b""
