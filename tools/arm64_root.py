@@ -3,7 +3,7 @@
 An arm64 board for tests: Debian 12's arm64 Python 3.11 in a folder (no installation, no root, no
 binfmt_misc), run by qemu's user mode. FOLDER is a cache (default: ``$TFEDGE_ARM64_CACHE``, else a
 folder in the user's cache): the root lies in it under the digest of this file and is built once,
-in some 20 seconds and 300 MB. Printed is where it is. In it:
+in some 20 seconds and 240 MB. Delete it whenever you like. Printed is where it is. In it:
 
     opt/litert/bin/python3           numpy and ai-edge-litert for aarch64
     opt/tflite-runtime/bin/python3   numpy 1 and tflite-runtime for aarch64
@@ -64,7 +64,7 @@ export PYTHONHOME="$root/usr"
 exec "$root/usr/bin/qemu-aarch64-static" -cpu cortex-a72 -L "$root/" -0 "$0" \\
   "$root/usr/bin/python3.11" "$@"
 """
-# What must be itself inside, and can't be an x86-64 busybox or a link to a script above.
+# Commands inside that are neither x86-64 busybox nor links: the script above looks at its own path.
 INSIDE = {
     "usr/bin/python3": 'exec /opt/litert/bin/python3 "$@"',
     "usr/bin/flock": 'exec /usr/bin/qemu-aarch64-static /usr/libexec/flock "$@"',

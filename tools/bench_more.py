@@ -19,8 +19,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,9 @@ def accuracy(model: Any, folder: str, labels: str) -> dict:
     scores = int(np.prod(model.outputs[0]["shape"]))
     if not files or strange or len(classes) != scores:
         told = f"{len(files)} pictures of {len(classes)} classes, the model has {scores}"
-        raise ValueError(f"{folder}: {told}; folders that are no class: {', '.join(strange) or '-'}")
+        raise ValueError(
+            f"{folder}: {told}; folders that are no class: {', '.join(strange) or '-'}"
+        )
     right = 0
     for path in files:
         right += int(model.answer(picture(model, path)).argmax() == classes.index(path.parent.name))
@@ -201,7 +204,12 @@ def timed(invoke: Any) -> int:
 def in_a_process(path: str, threads: int, runs: int, xnnpack: bool) -> Rows:
     """``events`` in a process of its own: it needs 65 MB for its buffer, and it reads C structures.
     That process ends when this one does, since then its stdin ends."""
-    words = [sys.executable, os.path.abspath(__file__), path, *map(str, (threads, runs, int(xnnpack)))]
+    words = [
+        sys.executable,
+        os.path.abspath(__file__),
+        path,
+        *map(str, (threads, runs, int(xnnpack))),
+    ]
     reading, writing = os.pipe()
     try:
         pipe = subprocess.PIPE

@@ -39,24 +39,10 @@ RUNTIMES = {  # --runtime: the name in results, the package to look for, the Int
     "tensorflow": ("TensorFlow", "tensorflow", "tensorflow.lite.python.interpreter"),
 }
 DEFAULTS = {
-    "threads": "1",
-    "runs": 50,
-    "warmup": 10,
-    "processes": 1,
-    "seconds": 0.0,
-    "runtime": "auto",
-    "delegate": "xnnpack",
-    "golden": "",
-    "exact": False,
-    "json": "",
-    "timeout": 0.0,
-    "facts": False,
-    "attached": False,
-    "more": "",
-    "profile": False,
-    "pictures": "",
-    "accuracy": "",
-    "labels": "",
+    "threads": "1", "runs": 50, "warmup": 10, "processes": 1, "seconds": 0.0, "runtime": "auto",
+    "delegate": "xnnpack", "golden": "", "exact": False, "json": "", "timeout": 0.0,
+    "facts": False, "attached": False, "more": "", "profile": False, "pictures": "",
+    "accuracy": "", "labels": "",
 }
 ONCE = ("profile", "accuracy", "golden")  # done by one process of a model and number of threads
 PIP = "python3 -m pip install "
@@ -71,10 +57,8 @@ BUCKETS = 12  # of --seconds: enough to see a drift, long enough for a median ea
 ROOT = Path("/")  # of proc and sys; tests put their own there
 Summary = namedtuple("Summary", "n median mad mean low high p90 p99")
 
-
 class Problem(Exception):
     """Ends the program: ``Problem(exit code, what a person must know, the way out)``."""
-
 
 @contextlib.contextmanager
 def ending(code: int, kinds: tuple, what: str = "", hint: str = "") -> Iterator[None]:
@@ -83,8 +67,6 @@ def ending(code: int, kinds: tuple, what: str = "", hint: str = "") -> Iterator[
         yield
     except kinds as error:
         raise Problem(code, f"{what}{error.__cause__ or error}", hint) from error
-
-
 def summarise(samples: Sequence[int]) -> Summary:
     """Nanoseconds. MAD is not scaled to sigma; p90 and p99 are None where less than five and ten
     samples lie beyond them. ValueError when there are no samples."""
@@ -96,8 +78,6 @@ def summarise(samples: Sequence[int]) -> Summary:
     plain = [float(x) for x in (median, mad, values.mean(), values.min(), values.max())]
     p90 = float(np.percentile(values, 90)) if n >= 50 else None
     return Summary(n, *plain, p90, float(np.percentile(values, 99)) if n >= 1000 else None)
-
-
 def unstable(processes: Sequence[Sequence[int]]) -> list[str]:
     """Why samples should not be trusted; empty when they are steady. After pyperf: do they scatter
     within processes (1.4826 MAD, which one slow sample does not move), do processes differ?"""
@@ -113,8 +93,6 @@ def unstable(processes: Sequence[Sequence[int]]) -> list[str]:
         f"medians of {len(each)} processes differ by {between:.0%}": between > UNSTABLE,
     }
     return [reason for reason, true in said.items() if true]
-
-
 def disturbed(processes: Sequence[dict], drift: dict | None, cores: int) -> list[str]:
     """What the device did meanwhile, told by its states before and after each process."""
     found = []
@@ -125,13 +103,9 @@ def disturbed(processes: Sequence[dict], drift: dict | None, cores: int) -> list
                 found.append(f"{key} moved between {low:g} and {high:g}")
         if any(s.get("throttled") for s in two):
             found.append("the CPU was throttled (heat or power)")
-        if any((s.get("load") or 0) > cores + 0.5 for s in two):
-            found.append(f"other work ran beside it: a load above the {cores} cores")
     if drift and abs(drift["ratio"] - 1) > UNSTABLE:
         found.append(f"the last samples took {drift['ratio']:.2f} times as long as the first")
     return list(dict.fromkeys(found))
-
-
 def joined(results: Sequence[dict], cores: int) -> dict:
     """Turns of one model with the same settings as one result, with all that follows from it."""
     processes = [process for result in results for process in result["processes"]]
@@ -149,8 +123,6 @@ def joined(results: Sequence[dict], cores: int) -> dict:
         "peak_bytes": peaks[len(peaks) // 2] if peaks else None,
         **{key: next((r[key] for r in results if r[key]), None) for key in ONCE},
     }
-
-
 def read(name: str | Path, pattern: str = r"(.*\S)", unit: float = 0) -> Any:
     """What the pattern finds in a file of proc or sys, as a number if in units; None: not known."""
     try:
@@ -159,8 +131,6 @@ def read(name: str | Path, pattern: str = r"(.*\S)", unit: float = 0) -> Any:
         return None
     found = re.search(pattern, text, re.M)
     return found and (round(json.loads(found.group(1)) * unit, 3) if unit else found.group(1))
-
-
 def state() -> dict:
     """How the device feels now; None: not known here."""
     zones = ROOT.glob("sys/class/thermal/thermal_zone*")
@@ -180,8 +150,6 @@ def state() -> dict:
         "throttled": throttled,
         "load": read("proc/loadavg", r"([\d.]+)", 1),  # of the last minute
     }
-
-
 def device() -> dict:
     """What the device is; None: not known here."""
     info = read("proc/cpuinfo", r"(?s)(.*)") or ""
@@ -201,8 +169,6 @@ def device() -> dict:
         "governor": read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "memory_bytes": read("proc/meminfo", r"^MemTotal:\s*(\d+)", 1024),
     }
-
-
 def open_runtime(wanted: str) -> tuple:
     """Name, version and module of an interpreter; ``auto``: the first that is installed."""
     rows = [row for key, row in RUNTIMES.items() if wanted in (key, "auto") and find_spec(row[1])]
@@ -216,8 +182,6 @@ def open_runtime(wanted: str) -> tuple:
         module = importlib.import_module(place)
         module.Interpreter(model_content=EMPTY)
     return name, version, module
-
-
 def delegate_words(module: Any, name: str) -> dict:
     """What an interpreter takes for ``xnnpack`` (its default), ``none``, ``edgetpu`` or a PATH."""
     path, *words = name.split(",")
@@ -230,7 +194,6 @@ def delegate_words(module: Any, name: str) -> dict:
         file = tpu or "libedgetpu.so.1" if path == "edgetpu" else path
         made = module.load_delegate(file, dict(word.partition("=")[::2] for word in words))
         return {"experimental_delegates": [made]}
-
 
 class Model:
     """A model on an interpreter, run once on noise."""
@@ -298,8 +261,6 @@ class Model:
             raise ValueError(f"{folder}: no golden pairs (NNN.input.bin, NNN.output.bin)")
         told = {"pairs": len(same), "identical": sum(same), "top1_agree": int(sum(agree))}
         return {**told, "max_difference": max(far) if np.isfinite(far).all() else None}
-
-
 def measure(args: argparse.Namespace) -> dict:
     """A model, timed in this process: one entry of ``results``."""
     path, (name, version, module) = args.models[0], open_runtime(args.runtime)
@@ -342,15 +303,11 @@ def measure(args: argparse.Namespace) -> dict:
     if args.profile:
         entry["profile"] = more.profile(path, module, words, args.runs)
     return joined([{**entry, "processes": [told]}], device()["cores"])
-
-
 def command(python: Sequence[str], script: str, model: str, **options: Any) -> list[str]:
     """The arguments that run the script for one model. Options of None or False stay away."""
     given = [(key, value) for key, value in options.items() if value is not None]
     words = [f"--{k}" if v is True else f"--{k}={v}" for k, v in given if v is not False]
     return [*python, script, "--json=-", "--attached", *words, "--", model]
-
-
 def turns(args: argparse.Namespace) -> list[dict]:
     """Every model with every number of threads in fresh processes, which take turns."""
     found: dict = {(model, n): [] for n in args.threads for model in args.models}
@@ -366,8 +323,6 @@ def turns(args: argparse.Namespace) -> list[dict]:
                 raise Problem(code, f"{model}: ended with {done.returncode}")
             found[model, n] += json.loads(done.stdout)["results"]
     return [joined(results, device()["cores"]) for results in found.values()]
-
-
 def facts() -> dict:
     """What --facts tells beside the device: interpreters that are installed, Pillow, space here."""
     found: list[dict] = []
@@ -379,8 +334,6 @@ def facts() -> dict:
             found[-1]["error"] = problem.args[1]
     free = shutil.disk_usage(os.path.dirname(os.path.abspath(__file__))).free
     return {"runtimes": found, "pillow": bool(find_spec("PIL")), "free_bytes": free}
-
-
 def table(report: dict) -> str:
     """For people: what the device is, a line for each result, then what must be said about it."""
     told = {key: value for key, value in report.items() if key not in ("device", "results")}
@@ -395,8 +348,6 @@ def table(report: dict) -> str:
         lines += [f"  unstable: {reason}" for reason in r["unstable"]]
         lines += [f"  {key}: {json.dumps(r[key])}" for key in (*ONCE, "drift") if r[key]]
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in "\n".join(lines))
-
-
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL")
@@ -410,7 +361,6 @@ def options() -> argparse.Namespace:
     if min(args.runs, args.processes, *args.threads) < 1:
         parser.error("--threads, --runs and --processes start at 1")
     return args
-
 
 def main() -> int:
     args = options()
@@ -444,7 +394,6 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,6 +13,7 @@ import ctypes
 import os
 import platform
 import shutil
+import signal
 import struct
 import subprocess
 import time
@@ -127,7 +128,7 @@ class Phone:
 
 
 @contextlib.contextmanager
-def start(scratch: Path, *, arm64: Path | None = None, size: str = "64m") -> Iterator[Phone]:
+def start(scratch: Path, *, arm64: Path | None = None, size: str = "160m") -> Iterator[Phone]:
     """A phone whose shell is this machine's, or the arm64 root's; ``scratch`` is an empty folder.
 
     Unavailable when it can't be had here, with the reason.
@@ -151,7 +152,7 @@ def start(scratch: Path, *, arm64: Path | None = None, size: str = "64m") -> Ite
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=_without_vsock,
+            preexec_fn=_confine,
         )
     try:
         phone = Phone(process, adbd, scratch)
@@ -176,8 +177,9 @@ def _wait(phone: Phone) -> None:
     raise Unavailable(f"adbd does not start here: {phone.log.read_text().strip()}")
 
 
-def _without_vsock() -> None:
-    """Refuse sockets of the family AF_VSOCK to this process and what it starts (seccomp)."""
+def _confine() -> None:
+    """For the process about to start: it ends with this one, and neither it nor what it starts gets
+    a socket of the family AF_VSOCK (seccomp)."""
     machine, socket = SECCOMP[platform.machine()]
     load, equal, answer, allowed, refused = 0x20, 0x15, 0x06, 0x7FFF0000, 0x00050000 | 97
     rules = [
@@ -193,6 +195,7 @@ def _without_vsock() -> None:
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *rule) for rule in rules))
     program = struct.pack("HxxxxxxP", len(rules), ctypes.addressof(code))
     libc = ctypes.CDLL(None, use_errno=True)
-    for option in ((38, 1, 0, 0, 0), (22, 2, program, 0, 0)):  # NO_NEW_PRIVS, SECCOMP filter
+    # PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP with a filter
+    for option in ((1, signal.SIGKILL, 0, 0, 0), (38, 1, 0, 0, 0), (22, 2, program, 0, 0)):
         if libc.prctl(*option):
             raise OSError(ctypes.get_errno(), "prctl")

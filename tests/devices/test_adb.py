@@ -80,10 +80,11 @@ def test_files_go_there_by_their_digest_and_come_back(phone: Phone, tmp_path: Pa
 
 def test_disk_full(phone: Phone, tmp_path: Path) -> None:
     model, small = tmp_path / "model.tflite", tmp_path / "small.tflite"
-    model.write_bytes(os.urandom(80_000_000))  # of the 64 MiB there
+    with model.open("wb") as file:
+        file.truncate(200_000_000)  # there are 160 MiB
     small.write_bytes(b"small")
     with device() as there:
-        with pytest.raises(DeviceError, match=r"disk full: no room for .*80,000,000 bytes"):
+        with pytest.raises(DeviceError, match=r"disk full: no room for .*200,000,000 bytes"):
             there.push(model)
         assert [path.name for path in phone.see(WORKSPACE).iterdir()] == ["lock"]
         assert phone.see(there.push(small)).read_bytes() == b"small"
@@ -151,7 +152,10 @@ def test_the_connection_is_lost_in_the_middle(phone: Phone, cut: Callable[[Phone
         thread.join()
         assert "\n" not in caught.value.message
         with pytest.raises(DeviceError, match="phone: the connection was lost"):
-            there.run(["true"], timeout=60)  # not past the lock
+            there.run(["true"], timeout=60)
+        phone.ask("connect", SERIAL)
+        with pytest.raises(DeviceError, match="phone: the connection was lost"):
+            there.run(["true"], timeout=60)  # attached again, but the lock has gone
     if phone.process.poll() is None:
         assert eventually(lambda: phone.commands() == [])
 
@@ -170,6 +174,8 @@ def test_which_device(phone: Phone) -> None:
     with pytest.raises(DeviceError, match="2 devices are attached") as caught:
         open_device("adb").__enter__()
     assert SERIAL in caught.value.message
+    with open_device(f"adb:{SERIAL}") as there:  # one of two
+        assert there.run(["true"], timeout=60).returncode == 0
     phone.stop()
     with pytest.raises(DeviceError, match=r"refused|offline"):
         open_device(f"adb:{SERIAL}").__enter__()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from adbd import SERIAL, start
-from arm64 import MODEL, PAIRS, ROOT, arm64_root, arm_board, need_root_user, write_golden
+from arm64 import MODEL, PAIRS, ROOT, arm64_root, arm_board, need_namespaces, write_golden
 from boards import eventually, running
 from from_debian import Unavailable
 
@@ -44,7 +44,7 @@ class Arm:
 @pytest.fixture(scope="module", params=["ssh", "adb"])
 def arm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arm]:
     root, folder = arm64_root(), tmp_path_factory.mktemp(request.param)
-    need_root_user()
+    need_namespaces(root)
     if request.param == "ssh":
         with arm_board(folder / "board", root) as board:
             yield Arm(board.address, board.path)

@@ -172,7 +172,9 @@ def test_peak_memory_is_the_child_s_own() -> None:
 
 def test_a_model_that_does_not_load_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.tflite").write_bytes(b"no model at all")
-    with pytest.raises(DeviceError, match=r"local: bad\.tflite: the runtime there can.t run the model"):
+    with pytest.raises(
+        DeviceError, match=r"local: bad\.tflite: the runtime there can.t run the model"
+    ):
         measured({"x": tmp_path / "bad.tflite"}, Plan(runs=10, warmup=1, processes=1))
 
 

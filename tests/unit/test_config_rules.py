@@ -67,7 +67,10 @@ def test_the_defaults_with_all_sections_are_fine() -> None:
         ({"benchmark": {"threads": ()}}, "benchmark.threads: the list is empty"),
         ({"benchmark": {"threads": (2, 2)}}, "benchmark.threads: something is named twice"),
         ({"package": {"android": {"package": "org.fun"}}}, "package.android.package: 'fun' is a w"),
-        ({"package": {"targets": ("coral",)}}, "package.targets[0]: an Edge TPU takes 8-bit models"),
+        (
+            {"package": {"targets": ("coral",)}},
+            "package.targets[0]: an Edge TPU takes 8-bit models",
+        ),
         ({"package": {"targets": ("lunix",)}}, "package.targets[0]: no target 'lunix', did you m"),
     ],
 )

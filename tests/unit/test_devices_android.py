@@ -45,7 +45,7 @@ Current temperatures from HAL:
 \tTemperature{mValue=60.0, mType=1, mName=GPU, mStatus=0}
 \tTemperature{mValue=0.0, mType=0, mName=none, mStatus=0}
 Current cooling devices from HAL:
-\tCoolingDevice{mValue=3, mType=0, mName=cpu}
+\tCoolingDevice{mValue=99, mType=0, mName=cpu}
 """
 CLOCKS = "frequency=1803000\nfrequency=2850000\nfrequency=\nload=2.5 2.4 2.3 3/900 1\n"
 STATE = f"{BATTERY}{THERMAL}{CLOCKS}"

@@ -5,27 +5,15 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from tflite_helpers import DATA, NAMES, repacked
 
 from tfedge.errors import ArtifactError
 from tfedge.tflite import values
 from tfedge.tflite.reader import read
-
-DATA = Path(__file__).parent / "data"
-NAMES = ["color_float", "color_int8", "color_sin", "color_wide", "color_half"]
-
-
-def repacked(name: str, change) -> bytes:
-    """A file with its object tree changed by ``change(model)``."""
-    model = schema.ModelT.InitFromPackedBuf((DATA / f"{name}.tflite").read_bytes(), 0)
-    change(model)
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -209,6 +197,52 @@ def test_random_damage_never_crashes() -> None:
 )
 def test_what_does_not_hold_is_named(where: str, change, said: str) -> None:
     assert said in message(repacked("color_int8", change)), where
+
+
+def test_signatures_options_and_metadata() -> None:
+    model = read(DATA / "color_int8.tflite")
+    (signature,) = model.signatures
+    assert signature.key == "serving_default"
+    assert [name for name, _ in signature.inputs] == ["pixels"]
+    assert [index for _, index in signature.inputs] == list(model.graphs[0].inputs)
+    assert model.metadata["min_runtime_version"].rstrip(b"\0") == b"1.14.0"
+    conv, depth = (
+        next(op for op in model.ops if op.name == name) for name in ("CONV_2D", "DEPTHWISE_CONV_2D")
+    )
+    assert (conv.option("stride_w"), conv.option("dilation_w_factor")) == (2, 1)
+    assert depth.option("depth_multiplier") == 1
+    assert conv.option("no_such_option", 7) == 7
+
+
+def test_a_signature_that_names_what_is_not_there() -> None:
+    def far(model: schema.ModelT) -> None:
+        model.signatureDefs[0].inputs[0].tensorIndex = 77
+
+    assert "names tensor 77" in message(repacked("color_int8", far))
+
+    def gone(model: schema.ModelT) -> None:
+        model.signatureDefs[0].subgraphIndex = 3
+
+    assert "subgraph 3 of 1" in message(repacked("color_int8", gone))
+
+
+def test_metadata_in_a_buffer_that_is_not_there() -> None:
+    assert "buffer 500" in message(
+        repacked("color_int8", lambda m: setattr(m.metadata[0], "buffer", 500))
+    )
+
+
+def test_a_bias_whose_axis_is_that_of_its_kernel_is_read() -> None:
+    """Older converters wrote the kernel's axis, and every runtime takes it."""
+
+    def older(model: schema.ModelT) -> None:
+        for tensor in model.subgraphs[0].tensors:
+            if len(tensor.shape) == 1 and tensor.quantization:
+                tensor.quantization.quantizedDimension = 3
+
+    model = read(repacked("color_int8", older))
+    biases = [t for t in model.tensors if t.dtype == "int32" and t.quantization]
+    assert any(t.quantization.axis == 0 for t in biases)
 
 
 def test_cycle_of_dequantize_ends() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -231,9 +230,7 @@ class _Bench:
             profile=plan.profile and first,
             timeout=subject.timeout + (plan.seconds or 0.0),
         )
-        document = android.measure(subject.device, tool, work)
-        (result,) = script.parse(json.dumps(document), subject.device.name)
-        return result
+        return android.measure(subject.device, tool, work)
 
     def push(self, subject: Subject, path: Path) -> str:
         """Where a file or folder lies on the subject's device, brought there once."""

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tfedge.config.schema import BenchDevice
-from tfedge.config.schema import BenchDevice
 from tfedge.devices.inventory import finder
 from tfedge.devices.session import Plan, measure, opened, subjects
-from tfedge.devices.session import Extras, Subject, connect, measure, opened
 from tfedge.drops.golden import FOLDER
 from tfedge.drops.verify import TOLERANCE, Check, Replay
 

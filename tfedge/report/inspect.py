@@ -16,6 +16,7 @@ WIDTH = 100
 _NAME = 44  # columns of a tensor's name
 _MOST_REASONS = 12  # rows of ops that stay on the CPU
 _MOST_KERNELS = 12
+_MOST_NAMES = 20
 _SHARED = frozenset({SUBGRAPH, REFUSED, LEFT})  # statuses that are another op's doing
 
 Facts = Mapping[str, Any]
@@ -23,6 +24,7 @@ Facts = Mapping[str, Any]
 
 def text(facts: Facts) -> str:
     """``facts`` is what ``tflite.inspect`` found; lines of at most 100 columns."""
+    facts = _tame({name: value for name, value in facts.items() if name not in ("ops", "tensors")})
     blocks = [
         _head(facts),
         _ends(facts),
@@ -31,8 +33,16 @@ def text(facts: Facts) -> str:
         _edgetpu(facts["edgetpu"]),
         _notes(facts["edgetpu"]["notes"]),
     ]
-    lines = "\n\n".join("\n".join(block) for block in blocks if block)
-    return "".join(c if c.isprintable() or c == "\n" else "�" for c in lines)
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _tame(value: Any) -> Any:
+    """Names come from the file and must not steer the terminal or make lines of their own."""
+    if isinstance(value, str):
+        return "".join(c if c.isprintable() else "�" for c in value)
+    if isinstance(value, Mapping):
+        return {_tame(key): _tame(item) for key, item in value.items()}
+    return [_tame(item) for item in value] if isinstance(value, list) else value
 
 
 def count_text(number: int) -> str:
@@ -52,7 +62,7 @@ def _head(facts: Facts) -> list[str]:
     names = [*facts["metadata"], *(f"{name} (file)" for name in facts["associated_files"])]
     dtypes = (f"{count} {dtype}" for dtype, count in facts["dtypes"].items())
     rows = [
-        ("made by", facts["description"].strip() or "–"),
+        ("made by", _cut(facts["description"].strip(), WIDTH) or "–"),
         ("graph", f"{main['ops']} ops, {main['tensors']} tensors{graphs}"),
         ("runs on", f"TensorFlow Lite {needed} or later" if needed else _unknown(facts)),
         ("work", f"{count_text(facts['macs'])} multiply-accumulates"),
@@ -60,7 +70,7 @@ def _head(facts: Facts) -> list[str]:
                    "of constants"),
         ("tensors", ", ".join(dtypes)),
         *(("signature", _signature(signature)) for signature in facts["signatures"]),
-        ("metadata", ", ".join(names) or "none"),
+        ("metadata", _listed(names)),
     ]  # fmt: skip
     head = f"{facts['file']}   {size_text(facts['bytes'])}   sha256 {facts['sha256'][:16]}…"
     return [head, "", *(line for name, value in rows for line in _row(name, value))]
@@ -73,7 +83,7 @@ def _unknown(facts: Facts) -> str:
 
 
 def _signature(signature: Facts) -> str:
-    given, taken = (", ".join(signature[end]) for end in ("inputs", "outputs"))
+    given, taken = (_listed(signature[end]) for end in ("inputs", "outputs"))
     return f"{signature['key']}({given}) → {taken}"
 
 
@@ -211,6 +221,12 @@ def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = [_cut(name, _NAME) for name in names]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more or "none"
 
 
 def _cut(name: str, columns: int) -> str:

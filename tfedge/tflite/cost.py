@@ -11,7 +11,7 @@ from tfedge.tflite import values
 from tfedge.tflite.model import Graph, Op, Tensor
 
 ALIGNMENT = 64  # bytes; TensorFlow Lite starts every tensor of its arena on such a boundary
-_MOST = 20_000  # tensors to plan; the time goes with the square
+_MOST = 5_000  # tensors to plan; the time goes with the square
 _STATEFUL = frozenset({"resource", "variant", "string"})  # live outside of the arena
 
 
@@ -91,7 +91,7 @@ def _lifetimes(graph: Graph) -> dict[int, tuple[int, int]]:
         for index in op.inputs:
             if index in spans:
                 spans[index] = (spans[index][0], op.index)
-    spans |= {index: (0, end) for index in (*graph.inputs, *graph.outputs)}
+    spans |= dict.fromkeys((*graph.inputs, *graph.outputs), (0, end))
     for index in list(spans):
         tensor = graph.tensors[index]
         if tensor.is_const or tensor.dtype in _STATEFUL:

@@ -70,6 +70,7 @@ def predict(model: Model) -> Mapping:
     runs = supported_runs(graph, {i for i, verdict in verdicts.items() if verdict is None})
     first = set(runs[0]) if runs else set()
     culprit = next((index for index, verdict in refused.items() if verdict), None)
+    blockers = _blockers(graph, verdicts, first)
     behind: Counter[int] = Counter()
     placed = []
     for op in graph.ops:
@@ -78,7 +79,7 @@ def predict(model: Model) -> Mapping:
             bad = graph.ops[culprit]
             verdict = Verdict(REFUSED, f"because of op {culprit} {bad.name}")
         elif verdict is None and op.index not in first:
-            blocker = _blocker(graph, op.index, verdicts, first)
+            blocker = blockers.get(op.index, op.index)  # itself: it waits for its own output
             behind[blocker] += 1
             name = f"op {blocker} {graph.ops[blocker].name}"
             verdict = Verdict(edgetpu_rules.SUBGRAPH, f"behind {name}, which runs on the CPU")
@@ -138,21 +139,23 @@ def supported_runs(graph: Graph, supported: set[int]) -> list[list[int]]:
     return runs
 
 
-def _blocker(graph: Graph, index: int, verdicts: dict[int, Verdict | None], first: set[int]) -> int:
-    """The op on the CPU that keeps another from the first stretch.
+def _blockers(graph: Graph, verdicts: dict[int, Verdict | None], first: set[int]) -> dict[int, int]:
+    """For each op outside of the first stretch, the op on the CPU that keeps it from there.
 
     Of several, the earliest that is not only there to change the data type for another one.
     """
     makers = {output: op.index for op in graph.ops for output in op.outputs}
-    seen: set[int] = set()
-    open_ = [index]
-    while open_:
-        at = open_.pop()
-        if at not in seen and at not in first:
-            seen.add(at)
-            open_ += [makers[i] for i in graph.ops[at].inputs if i in makers]
-    refused = {at: verdict for at in seen if (verdict := verdicts[at]) is not None}
-    return min(refused, key=lambda at: (refused[at].status == edgetpu_rules.DATA_TYPE, at))
+    found: dict[int, tuple[bool, int]] = {}
+    for op in graph.ops:
+        if op.index in first:
+            continue
+        verdict = verdicts[op.index]
+        before = [found[makers[i]] for i in op.inputs if i in makers and makers[i] in found]
+        if verdict is not None:
+            before.append((verdict.status == edgetpu_rules.DATA_TYPE, op.index))
+        if before:
+            found[op.index] = min(before)
+    return {index: blocker for index, (_, blocker) in found.items()}
 
 
 # ---------------------------------------------------------------------------------- parameters
@@ -255,8 +258,8 @@ def _notes(
     if runs > 1:
         more = sum(op.status == edgetpu_rules.SUBGRAPH for op in cpu)
         notes.append(
-            f"edgetpu_compiler -a (experimental) may map {more} ops more, in {runs} subgraphs; each "
-            "hand-over to the CPU and back costs time"
+            f"edgetpu_compiler -a (experimental) may map {more} ops more, in {runs} subgraphs; "
+            "each hand-over to the CPU and back costs time"
         )
     if any(graph.tensors[i].shape_signature != graph.tensors[i].shape for i in graph.inputs):
         notes.append("an input has an open dimension: the compiler takes the shape in the file")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -127,8 +128,8 @@ def judge(op: Op, tensors: Sequence[Tensor]) -> Verdict | None:
 
 
 @cache
-def table() -> dict[str, dict]:  # type: ignore[type-arg]
-    found: dict[str, dict] = json.loads(_TABLE.read_text(encoding="utf-8"))  # type: ignore[type-arg]
+def table() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_TABLE.read_text(encoding="utf-8"))
     return found
 
 
@@ -160,7 +161,7 @@ def _memory(op: Op, holds: str, data: Sequence[Tensor]) -> Verdict | None:
 
 def _inner(tensor: Tensor) -> tuple[int, int, int]:
     """(y, x, z): the three innermost dimensions."""
-    y, x, z = ((1, 1, 1) + tensor.shape)[-3:]
+    y, x, z = (1, 1, 1, *tensor.shape)[-3:]
     return y, x, z
 
 

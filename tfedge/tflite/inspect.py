@@ -21,11 +21,15 @@ MOST_FILES = 1000  # of a zip behind the model; more are not listed
 
 
 def inspect(path: str | Path) -> dict[str, Any]:
-    """What is in the file; tensors and ops are those of its first graph. Sizes in bytes.
+    """What is in the file. ArtifactError when it can't be read or is not sound."""
+    return describe(reader.load(path), path)
 
-    ArtifactError when it can't be read or is not sound.
+
+def describe(data: bytes, path: str | Path = "<bytes>") -> dict[str, Any]:
+    """What is in these bytes; tensors and ops are those of the first graph. Sizes in bytes.
+
+    ``path`` names them. ArtifactError when they are no sound .tflite.
     """
-    data = reader.load(path)
     model = reader.read(data, path)
     graph = model.graphs[0]
     ops = [_op(op, graph) for op in graph.ops]

@@ -202,8 +202,10 @@ class Model:
                     index = makers[index].inputs[0]
             if index < 0 or index in seen or not graph.tensors[index].is_const:
                 continue  # its weights are computed: nothing is stored
-            seen.add(index)
             tensor = graph.tensors[index]
+            if values.storage_bits(tensor.dtype) is None:
+                continue  # no kernel has such a type, whatever the file says
+            seen.add(index)
             found.append(
                 Kernel(
                     op=op.name,

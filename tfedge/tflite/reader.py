@@ -23,7 +23,7 @@ from tfedge.tflite.model import Graph, Model, Op, Quantization, Signature, Tenso
 
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite
 _MAX_RANK = 16
-_MAX_ITEMS = 100_000  # tensors, ops, buffers: far above any real model, read in seconds
+_MAX_ITEMS = 50_000  # tensors, ops, buffers: far above any real model, read in seconds
 _MAX_ELEMENTS = 2**42  # of a tensor: sums of many such sizes still fit into 64 bits
 _HINT = "convert the model again, or fetch the file again; it may be cut short or no .tflite at all"
 
@@ -46,8 +46,11 @@ def check_header(data: bytes, path: Path | str = "<bytes>") -> None:
 
 def load(path: str | Path) -> bytes:
     """The bytes of a file. ArtifactError when it can't be read."""
+    path = Path(path)
+    if path.exists() and not path.is_file():  # a device may never end
+        raise ArtifactError(path, "not a file", "give the path of a .tflite file")
     try:
-        return Path(path).read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ArtifactError(path, f"can't be read: {error.strerror}") from error
 
@@ -107,8 +110,9 @@ class _File:
 
     def _items(self, table: Any, what: str) -> Iterator[Any]:
         count = getattr(table, f"{what}Length")()
-        # Each item takes at least the four bytes of its offset.
-        if count > min(_MAX_ITEMS, len(self._data) // 4):
+        # Each takes an offset and a table; tensors and ops have a name or lists of their own, too.
+        least = 20 if what in ("Tensors", "Operators") else 4
+        if count > min(_MAX_ITEMS, len(self._data) // least):
             raise _Broken(f"{count} {what.lower()} in a file of {len(self._data)} bytes")
         self._spend(count)
         get = getattr(table, what)
@@ -228,7 +232,13 @@ class _File:
         sparse = tensor.Sparsity() is not None
         bits = values.storage_bits(dtype)
         needed = math.ceil(math.prod(shape) * bits / 8) if bits else None
-        if data.size and needed is not None and data.size != needed and not sparse:
+        # What is stored without its zeros takes less; whole bytes or words all the same.
+        wrong = (
+            data.size > (needed or 0) or 8 * data.size % (bits or 8)
+            if sparse
+            else (data.size != needed)
+        )
+        if data.size and needed is not None and wrong:
             raise _Broken(f"{where} {dtype} {list(shape)} needs {needed} bytes and has {data.size}")
         quantization = tensor.Quantization()
         return Tensor(
