@@ -21,6 +21,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     return cache
 
 
+@pytest.fixture(autouse=True)
+def own_lock(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bench that somebody runs on this machine does not stand in the way of the tests."""
+    folder = tmp_path_factory.mktemp("bench")
+    monkeypatch.setattr("tfedge.devices.local.WORKSPACE", folder)
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """``command("check", file)``: tfedge in a process of its own, in ``tmp_path``."""

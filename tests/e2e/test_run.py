@@ -154,3 +154,22 @@ def test_a_gate_that_fails_has_its_own_exit_code(finished: Workplace) -> None:
     result = finished.result()
     assert result["status"] == "gate failed" and result["drops"] == []
     assert (finished.run_dir / "report.md").exists()
+
+
+def test_a_device_that_is_away_is_a_gap_or_an_error_before_anything_runs(
+    finished: Workplace,
+) -> None:
+    away = "name: far, address: 'ssh://nobody@127.0.0.1:1'"
+    devices = f"benchmark.devices=[local, {{{away}, optional: true}}]"
+    ran = finished.tfedge("run", finished.file, "--set", devices)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    rows = finished.result()["benchmark"]
+    assert {row["device"] for row in rows} == {"local", "far"}
+    assert "refused" in rows[-1]["missing"] and "summary" not in rows[-1]
+    assert "not measured: it was away" in ran.stdout
+    report = (finished.run_dir / "report.md").read_text(encoding="utf-8")
+    assert "| far | not measured |" in report
+
+    ran = finished.tfedge("run", finished.file, "--set", f"benchmark.devices=[{{{away}}}]")
+    assert ran.returncode == 8 and "refused" in ran.stderr and "hint: " in ran.stderr
+    assert finished.result()["stages"] == []

@@ -180,7 +180,7 @@ def test_summary_is_the_table_of_the_issue(whole: tuple[Run, dict]) -> None:
 
 
 def test_float_run_has_one_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linux, "_replay", lambda folder: None)
+    monkeypatch.setattr(linux, "replay", lambda *_: None)
     run, result = finished(tmp_path, shipped=FLOAT, recipe="float", pruned=False)
     text = summary(result, run.folder)
     assert "int8" not in text

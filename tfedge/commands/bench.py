@@ -149,7 +149,7 @@ def command(
     titles = _titles(models)
     asked = _asked(titles, names, runtimes, delegates, threads)
     if compare:
-        _comparable(asked, found)
+        _comparable(asked, found, processes)
     by_title = dict(zip(titles, models, strict=True))
     measured = _measure(by_title, found, asked, plan, cache_folder(cache))
     _tell(measured, found if compare else [], json_file)
@@ -212,11 +212,13 @@ def _asked(
     ]
 
 
-def _comparable(asked: Sequence[Asked], devices: Sequence[BenchDevice]) -> None:
+def _comparable(asked: Sequence[Asked], devices: Sequence[BenchDevice], processes: int) -> None:
     """Refuse before anything is measured what would end without a single ratio."""
     from tfedge.devices.inventory import place
     from tfedge.report.versus import axes
 
+    if processes < 2:
+        raise click.UsageError("--compare needs --processes=2 or more: one may be lucky")
     several = axes(asked)
     if not several:
         what = "two models, runtimes, delegates or numbers of threads"

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfedge.drops.content import Content, contract
 from tfedge.report.evaluation import class_table
-from tfedge.report.markup import cell, milliseconds, percent, size_text, table
+from tfedge.report.markup import cell, machine_text, milliseconds, percent, size_text, table
 from tfedge.report.pictures import count_table
 
 
@@ -106,8 +106,11 @@ def _latency(content: Content) -> list[str]:
     lines = ["## Latency", ""]
     if not content.benchmark:
         return [*lines, "Not measured."]
+    hosts = {result.device: machine_text(result.host) for result in content.benchmark}
+    machines = list(dict.fromkeys(hosts.values()))
     rows = [
         [
+            *([hosts[result.device]] if len(machines) > 1 else []),
             result.model,
             f"{result.runtime} {result.runtime_version}",
             result.threads,
@@ -117,13 +120,15 @@ def _latency(content: Content) -> list[str]:
         ]
         for result in content.benchmark
     ]
-    host = content.benchmark[0].host
+    where = f"on the machine that made the drop ({cell(machines[0])}), not on the device it is for."
+    if set(hosts) != {"local"}:  # how a device is called, or reached, is its owner's business
+        where = f"on {cell('; '.join(machines))}."
+    head = ["model", "runtime", "threads", "median ± MAD", "n", ""]
     return [
         *lines,
-        f"Of one inference on the machine that made the drop ({cell(host.cpu)}, "
-        f"{host.machine}), not on the device it is for.",
+        f"Of one inference {where}",
         "",
-        *table(["model", "runtime", "threads", "median ± MAD", "n", ""], rows),
+        *table([*(["machine"] if len(machines) > 1 else []), *head], rows),
     ]
 
 

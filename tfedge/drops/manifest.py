@@ -62,6 +62,8 @@ def figures(result: Result) -> dict[str, Any]:
         "runtime": result.runtime,
         "runtime_version": result.runtime_version,
         "threads": result.threads,
+        "delegate": result.delegate,
+        "board": result.host.board,
         "cpu": result.host.cpu,
         "machine": result.host.machine,
         "n": result.summary.n,

@@ -37,12 +37,17 @@ def milliseconds(result: Result) -> str:
     return f"{result.summary.median / 1e6:.{digits}f} ± {result.summary.mad / 1e6:.{digits}f} ms"
 
 
+def machine_text(host: Host) -> str:
+    """What kind of machine it is: board, CPU and architecture."""
+    return ", ".join(fact for fact in (host.board, host.cpu, host.machine) if fact)
+
+
 def host_text(host: Host) -> str:
     """A machine in one line; what is not known is left out."""
     facts = [host.board, f"{host.cpu} ({host.machine})" if host.cpu else host.machine]
     facts += [f"{host.cores} cores", host.governor and f"governor {host.governor}", host.system]
     facts += [f"{host.memory_bytes / 1e9:.1f} GB"] if host.memory_bytes else []
-    facts += [f"Python {host.python}", host.numpy and f"numpy {host.numpy}"]
+    facts += [host.python and f"Python {host.python}", host.numpy and f"numpy {host.numpy}"]
     return ", ".join(fact for fact in facts if fact)
 
 

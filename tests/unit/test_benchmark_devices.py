@@ -1,0 +1,190 @@
+"""``benchmark.devices`` through the stage, the gates, run.json, the report and the drop."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from bench_fakes import HOST, Board, Lab
+from color_helpers import Run, make_run
+
+from tfedge.config.schema import Pipeline
+from tfedge.core import gates, keys, result
+from tfedge.core.stages import stage
+from tfedge.devices.device import Busy
+from tfedge.errors import ArtifactError, DeviceError, GateFailed
+from tfedge.report import markdown
+from tfedge.report.facts import comparison, gather, warnings
+from tfedge.report.table import WIDTH, summary
+from tfedge.stages import benchmark, package
+
+DEVICES = ["local", {"name": "pi4", "address": "ssh://pi@board", "optional": True}]
+AWAY = DeviceError("pi4: no route to host | it sleeps", "wake it up")
+
+
+def make(tmp_path: Path, devices: list, **sections: object) -> Run:
+    settings = {"threads": [1, 2], "runs": 10, "warmup": 1, "processes": 2, "devices": devices}
+    return make_run(tmp_path, benchmark=settings, **sections)
+
+
+def measured(tmp_path: Path, lab: Lab, devices: list = DEVICES, **sections: object) -> Run:
+    run = make(tmp_path, devices, **sections)
+    benchmark.run(run.context("benchmark"), lab.connect)
+    run.inputs["benchmark/benchmark.json"] = run.folder / "benchmark" / "benchmark.json"
+    return run
+
+
+def run_json(run: Run) -> dict:
+    rows = json.loads((run.folder / "benchmark" / "benchmark.json").read_text())
+    model = run.json("convert/model.json")
+    head = {"status": "ok", "pipeline": "color", "seconds": 1.0}
+    return {**head, "model": model, "benchmark": result._benchmark(rows), "metrics": {}}
+
+
+def test_every_device_is_measured_and_shown(tmp_path: Path) -> None:
+    lab = Lab(Board("local", 1_000_000), Board("pi4", 9_000_000))
+    run = measured(tmp_path, lab)
+    rows = run.json("benchmark/benchmark.json")
+    assert [(row["device"], row["model"], row["threads"]) for row in rows] == [
+        (device, model, threads)
+        for threads in (1, 2)
+        for device in ("local", "pi4")
+        for model in ("float", "int8")
+    ]
+    assert all(len(p["samples_ns"]) == 10 for row in rows for p in row["processes"])
+    assert any(note.startswith("int8, pi4, 2 threads: 9.000 ± ") for note in run.said.notes)
+    facts = gather(run.folder, run_json(run))
+    shown = {row[0]: row for row in comparison(facts, interval=False)}
+    assert {
+        f"latency, {d}, {t}" for d in ("local", "pi4") for t in ("1 thread", "2 threads")
+    } <= set(shown)
+    assert shown["latency, pi4, 1 thread"][2].startswith("9.00 ± ")
+    assert "fast" in shown["latency, pi4, 1 thread"][3], "float against int8 on one device"
+    text = markdown.write(run.folder, run_json(run)).read_text("utf-8")
+    assert "- pi4: a cpu (aarch64), 4 cores" in text
+    assert "| pi4 | int8 | LiteRT 2.3.0 | 2 threads | 9.00 ± " in text
+
+
+def test_only_local_looks_as_ever(tmp_path: Path) -> None:
+    run = measured(tmp_path, Lab(Board("local", 1_000_000)), ["local"])
+    rows = [row[0] for row in comparison(gather(run.folder, run_json(run)), interval=False)]
+    assert "latency, 1 thread" in rows and "latency, 2 threads" in rows
+
+
+def test_an_optional_device_that_is_away_is_a_visible_gap(tmp_path: Path) -> None:
+    lab = Lab(Board("local", 1_000_000), Board("pi4", away=AWAY))
+    run = measured(tmp_path, lab)
+    rows = run.json("benchmark/benchmark.json")
+    assert rows[-1] == {"device": "pi4", "missing": AWAY.message}
+    assert {row["device"] for row in rows[:-1]} == {"local"}
+    assert run.said.notes[-1] == f"warning: pi4 was not measured: {AWAY.message}"
+
+    outcome = run_json(run)
+    assert outcome["benchmark"][-1] == {"device": "pi4", "missing": AWAY.message}
+    facts = gather(run.folder, outcome)
+    assert facts.gaps == {"pi4": AWAY.message}
+    assert ("latency, pi4", "", "", "not measured: it was away") in comparison(facts, False)
+    assert f"pi4 was not measured: {AWAY.message}" in warnings(facts)
+    shown = summary(outcome, run.folder)
+    assert "not measured: it was away" in shown and "no route to host" in shown
+    assert max(map(len, shown.splitlines())) <= WIDTH
+    text = markdown.write(run.folder, outcome).read_text("utf-8")
+    assert "- pi4: not measured: pi4: no route to host \\| it sleeps" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| pi4 |")]
+    assert row == "| pi4 | not measured |" + " – |" * 8
+
+    run.add("evaluate/metrics.json", None)
+    del run.inputs["evaluate/metrics.json"]
+    package.run(run.context("package"))
+    manifest = json.loads((run.folder / "package/drops/linux/MANIFEST.json").read_text())
+    assert len(manifest["benchmark"]) == 4, "a gap is no measurement"
+
+
+def test_a_card_tells_the_machines_apart(tmp_path: Path) -> None:
+    pi4 = Board("pi4", 9_000_000, host=HOST | {"board": "Raspberry Pi 4", "cpu": "Cortex-A72"})
+    run = measured(tmp_path, Lab(Board("local", 1_000_000), pi4))
+    package.run(run.context("package"))
+    card = (run.folder / "package/drops/linux/CARD.md").read_text("utf-8")
+    assert "Of one inference on a cpu, aarch64; Raspberry Pi 4, Cortex-A72, aarch64." in card
+    assert "| Raspberry Pi 4, Cortex-A72, aarch64 | int8 | LiteRT 2.3.0 | 1 | 9.00 ± " in card
+
+
+def test_all_devices_away_is_a_report_without_a_number(tmp_path: Path) -> None:
+    pi4 = dict(DEVICES[1])
+    run = measured(tmp_path, Lab(Board("pi4", away=AWAY)), [pi4])
+    text = markdown.write(run.folder, run_json(run)).read_text("utf-8")
+    assert "- pi4: not measured" in text
+    assert "latency, pi4" in summary(run_json(run), run.folder)
+
+
+def test_a_device_that_is_away_and_may_not_be(tmp_path: Path) -> None:
+    lab = Lab(Board("local"), Board("pi4", away=AWAY))
+    devices = ["local", {"name": "pi4", "address": "ssh://pi@board"}]
+    with pytest.raises(DeviceError, match="no route to host"):
+        measured(tmp_path, lab, devices)
+    assert not (tmp_path / "runs" / "color-1" / "benchmark" / "benchmark.json").exists()
+
+
+def test_a_device_that_is_away_is_told_before_the_training(tmp_path: Path) -> None:
+    assert stage("benchmark").needs == "tfedge.stages.benchmark:needs"
+    lab = Lab(Board("local"), Board("pi4", away=AWAY))
+    config = make(tmp_path, DEVICES).pipeline.benchmark
+    assert config is not None
+    benchmark.needs(config, lab.connect)  # optional
+    config = make(tmp_path / "b", ["local", {"name": "pi4", "address": "adb"}]).pipeline.benchmark
+    assert config is not None
+    with pytest.raises(DeviceError, match="no route to host"):
+        benchmark.needs(config, lab.connect)
+    lab.boards["pi4"].device.away = Busy("pi4: busy")
+    benchmark.needs(config, lab.connect)  # it may be free when it is needed
+    lab.boards["pi4"].device.away = None
+    benchmark.needs(config, lab.connect)
+    assert not lab.boards["pi4"].device.held and not lab.boards["pi4"].device.calls
+
+
+def test_the_latency_gate_holds_on_the_first_device_and_threads(tmp_path: Path) -> None:
+    devices = [{"name": "pi4", "address": "ssh://pi@board"}, "local"]
+    lab = Lab(Board("local", 1_000_000), Board("pi4", 9_000_000))
+    limit = {"gates": {"max_latency": 5.0}}
+    run = measured(tmp_path, lab, devices, evaluate=limit)
+    with pytest.raises(GateFailed, match=r"limit 5 ms, got 9 ms on 1 thread of pi4"):
+        gates.check(run.pipeline, "benchmark", lambda: run_json(run))
+    run = measured(tmp_path / "b", lab, devices[::-1], evaluate=limit)
+    gates.check(run.pipeline, "benchmark", lambda: run_json(run))
+    missing = {**run_json(run), "benchmark": [{"device": "local", "missing": "x"}]}
+    with pytest.raises(GateFailed, match="got no measurement on 1 thread"):
+        gates.check(run.pipeline, "benchmark", lambda: missing)
+
+
+def test_a_drop_hangs_on_the_names_of_devices_not_on_where_they_are() -> None:
+    def key(*devices: object) -> str:
+        raw = {"name": "a", "data": {"path": "x"}, "benchmark": {"devices": devices}, "package": {}}
+        settings = keys.settings(Pipeline.model_validate(raw))
+        return keys.key_of(keys.material(stage("package"), settings, {}, ""))
+
+    here = {"name": "pi4", "address": "ssh://pi@10.0.0.4"}
+    there = {"name": "pi4", "address": "ssh://pi@10.0.0.5", "python": "/opt/python", "timeout": 5}
+    assert key("local", here) == key("local", there)
+    assert key("local", here) != key("local")
+
+
+def test_the_run_key_of_a_drop_names_no_address(tmp_path: Path) -> None:
+    found = []
+    for folder, address in (("a", "ssh://pi@10.0.0.4"), ("b", "ssh://pi@10.0.0.5")):
+        device = {"name": "pi4", "address": address}
+        run = measured(tmp_path / folder, Lab(Board("pi4")), [device])
+        package.run(run.context("package"))
+        text = (run.folder / "package/drops/linux/MANIFEST.json").read_text()
+        assert "10.0.0" not in text
+        card = (run.folder / "package/drops/linux/CARD.md").read_text("utf-8")
+        assert "Of one inference on a cpu, aarch64." in card and "10.0.0" not in card
+        found.append(json.loads(text)["run_key"])
+    assert found[0] == found[1]
+
+
+def test_a_damaged_list_of_measurements_is_named(tmp_path: Path) -> None:
+    run = measured(tmp_path, Lab(Board("local")), ["local"])
+    (run.folder / "benchmark" / "benchmark.json").write_text('[{"device": "pi4"}]')
+    with pytest.raises(ArtifactError, match=r"benchmark\.json: no list of measurements"):
+        gather(run.folder, {})
