@@ -1,6 +1,7 @@
 """What bench_tflite.py does beyond timing: pictures as input, accuracy, and time per op.
 
-Lies beside it, and like it needs Python 3.7 or newer, numpy and an interpreter; Pillow for pictures.
+Lies beside it, and like it needs Python 3.7 or newer, numpy and an interpreter; for pictures also
+Pillow.
 
 Time per op comes from LiteRT's own profiler, where it can be had: the Python API has none, but the
 wheel's ``libLiteRt.so`` exports the C API, whose compiled model can be built with profiling. It
@@ -19,9 +20,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
 
@@ -40,7 +40,7 @@ NAMES = (
     "Copy=CONCATENATION;Copy=SPLIT;Copy=RESHAPE;Static Reshape=RESHAPE;Static Reshape=SQUEEZE;"
     "Static Reshape=EXPAND_DIMS;Constant Pad=PAD;Constant Pad=PADV2;Square Root=SQRT;"
 )
-PASSES, CUT_RUNS = 3, 20  # over all cuts; inferences of each
+PASSES, CUT_RUNS = 3, 20  # over all cuts, so that a busy moment does not hit one alone; inferences
 PICTURES = 100  # kept in memory at most
 
 Rows = Sequence[tuple]  # (index of the op in the file or None, its type, a name, nanoseconds)
@@ -69,11 +69,12 @@ def picture(model: Any, path: Path) -> Any:
             image = ImageOps.exif_transpose(file).convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: no picture for this model: {error}") from error
+    bilinear = getattr(Image, "Resampling", Image).BILINEAR  # elsewhere before Pillow 9.1
     scale = min(image.width / width, image.height / height)
     wide, high = round(width * scale), round(height * scale)
     left, top = (image.width - wide) // 2, (image.height - high) // 2
     image = image.crop((left, top, left + wide, top + high))
-    pixels = np.asarray(image.resize((width, height), Image.BILINEAR))[None]
+    pixels = np.asarray(image.resize((width, height), bilinear))[None]
     kind = model.inputs[0]["dtype"]
     if kind not in (np.uint8, np.int8):
         raise ValueError(f"pictures are 8 bits a value, the model takes {np.dtype(kind).name}")
@@ -115,7 +116,8 @@ def profile(path: str, module: Any, words: dict, runs: int) -> dict:
         rows, far = cuts(path, module, words)
     except (ValueError, RuntimeError, OverflowError, AttributeError) as refused:
         return grouped("none", "; ".join([*reasons, f"cutting: {refused}"]), [])
-    told = f"an op +- {far / 1000:.0f} us, types better; what is fused beyond a cut counts in full"
+    told = f"an op +- {far / 1000:.1f} us, types better: differences of the cuts' shortest times; "
+    told += "what is fused beyond a cut counts in full"
     return grouped("graph-cut", "; ".join([told, *reasons]), rows)
 
 
@@ -138,6 +140,9 @@ def grouped(method: str, error: str, rows: Rows) -> dict:
 
 def cuts(path: str, module: Any, words: dict) -> tuple[Rows, float]:
     """A row for each op, and by how many nanoseconds a cut's time moves from pass to pass.
+
+    The shortest time of each cut: what else the machine does only ever adds, and a difference of
+    two medians would carry the noise of both. Still an op may come out below zero.
 
     The flatbuffer is changed in place: the main subgraph's operators become fewer, and its outputs
     those of the last of them. What stands nowhere in a model raises ValueError or OverflowError.
@@ -170,20 +175,19 @@ def cuts(path: str, module: Any, words: dict) -> tuple[Rows, float]:
     ends = []
     for at in range(operators + 4, operators + 4 + 4 * number(operators), 4):
         ends.append(follow(at + number(at), 2))  # Operator.outputs
-    medians: list[list[float]] = [[] for _ in ends]
+    times: list[list[int]] = [[] for _ in ends]
     for _ in range(PASSES):
         for k, end in enumerate(ends):
             put(operators, k + 1)
             put(outputs, end - outputs)
             part = load(module, words, model_content=bytes(data))
-            samples = [timed(part.invoke) for _ in range(3 + CUT_RUNS)]
-            medians[k].append(statistics.median(samples[3:]))
-    best = [min(one) for one in medians]
+            times[k].append(min(timed(part.invoke) for _ in range(CUT_RUNS)))
+    best = [min(one) for one in times]
     rows = [
         (k, ops[k]["op_name"], named.get(number(ends[k] + 4)), best[k] - (best[k - 1] if k else 0))
         for k in range(len(ends))
     ]
-    return rows, statistics.median(max(one) - min(one) for one in medians)
+    return rows, statistics.median(max(one) - min(one) for one in times)
 
 
 def load(module: Any, words: dict, **source: Any) -> Any:
@@ -204,12 +208,8 @@ def timed(invoke: Any) -> int:
 def in_a_process(path: str, threads: int, runs: int, xnnpack: bool) -> Rows:
     """``events`` in a process of its own: it needs 65 MB for its buffer, and it reads C structures.
     That process ends when this one does, since then its stdin ends."""
-    words = [
-        sys.executable,
-        os.path.abspath(__file__),
-        path,
-        *map(str, (threads, runs, int(xnnpack))),
-    ]
+    words = [sys.executable, str(Path(__file__).resolve()), path]
+    words += [str(threads), str(runs), str(int(xnnpack))]
     reading, writing = os.pipe()
     try:
         pipe = subprocess.PIPE
@@ -349,10 +349,15 @@ def fits(head: str, name: str) -> bool:
     return head.replace(" ", "").upper().startswith(short) or f"{head}={name};" in NAMES
 
 
+def end_with_stdin() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(143)
+
+
 def main(path: str, threads: str, runs: str, xnnpack: str) -> int:
     """For ``in_a_process``: the rows as JSON on stdout."""
-    gone = lambda: (sys.stdin.buffer.raw.read(), os._exit(143))  # type: ignore[attr-defined]
-    threading.Thread(target=gone, daemon=True).start()
+    threading.Thread(target=end_with_stdin, daemon=True).start()
     try:
         rows = events(path, int(threads), int(runs), xnnpack == "1")
     except ProfileError as error:

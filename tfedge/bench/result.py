@@ -9,7 +9,7 @@ from typing import Any
 
 from tfedge.bench.bench_tflite import Summary, device, disturbed, summarise, unstable
 
-_ONCE = ("drift", "profile", "accuracy", "golden")  # found by one of the processes
+_ONCE = ("profile", "accuracy", "golden")  # found by one of the processes
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Host:
     governor: str | None = None
     board: str | None = None  # Raspberry Pi 4 Model B …
     numpy: str | None = None
-    memory_bytes: int | None = None
+    memory_bytes: int | None = field(default=None, compare=False)  # a virtual machine's may move
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Host:
-        """From the ``device`` of a document ``tfedge.bench/1``; what it says besides is left out."""
+        """From the ``device`` of a ``tfedge.bench/1`` document; further keys are left aside."""
         return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
 
 
@@ -91,7 +91,7 @@ class Result:
         """Why it should not be trusted, one line each; empty when it is steady."""
         states = [{"before": p.before, "after": p.after} for p in self.processes]
         scatter = unstable([process.samples_ns for process in self.processes])
-        return scatter + disturbed(states, self.drift, self.host.cores)
+        return scatter + disturbed(states, self.drift)
 
     @property
     def peak_bytes(self) -> int | None:
@@ -113,7 +113,7 @@ class Result:
     def from_json(cls, data: Mapping[str, Any]) -> Result:
         """The inverse; what is derived is worked out anew. KeyError or TypeError: not a result."""
         needed = ("model", "sha256", "bytes", "runtime", "runtime_version", "threads")
-        optional = ("device", "delegate", "input", *_ONCE)
+        optional = ("device", "delegate", "input", "drift", *_ONCE)
         return cls(
             **{key: data[key] for key in needed},
             **{key: data[key] for key in optional if key in data},
@@ -123,20 +123,29 @@ class Result:
 
 
 def merge(results: Sequence[Result]) -> Result:
-    """Turns of one subject as one result. ValueError when they are not of one subject."""
+    """Turns of one subject as one result. ValueError when they are not of one subject.
+
+    Of several drifts the worst is kept; the rest is found by one of the turns.
+    """
     first, *others = results
+    identity = [f.name for f in fields(Result) if f.compare and f.name != "processes"]
     for other in others:
-        told = replace(other, processes=first.processes)
-        if told != first:
-            differing = [
-                f.name for f in fields(Result) if getattr(told, f.name) != getattr(first, f.name)
-            ]
+        differing = [name for name in identity if getattr(other, name) != getattr(first, name)]
+        if differing:
             raise ValueError(f"not one measurement: they differ in {', '.join(differing)}")
-    once = {
-        name: next((found for r in results if (found := getattr(r, name)) is not None), None)
+    drifts = [result.drift for result in results if result.drift]
+    found = {
+        name: next((told for r in results if (told := getattr(r, name)) is not None), None)
         for name in _ONCE
     }
-    return replace(first, processes=tuple(p for r in results for p in r.processes), **once)
+    return replace(
+        first,
+        processes=tuple(process for result in results for process in result.processes),
+        drift=max(drifts, key=lambda drift: drift["ratio"], default=None),
+        profile=found["profile"],
+        accuracy=found["accuracy"],
+        golden=found["golden"],
+    )
 
 
 def this_host() -> Host:

@@ -10,19 +10,32 @@ from typing import Any
 
 from tfedge.bench import bench_tflite
 from tfedge.bench.result import Result
+from tfedge.tflite.versions import minimum_runtime
 
 SCRIPT = Path(bench_tflite.__file__)
+MORE = SCRIPT.with_name("bench_more.py")  # what --profile, --pictures and --accuracy need as well
 
 _FAILED = {
+    1: "the script broke there: this is a bug",
     2: "the script was called wrongly: this is a bug in tfedge",
     3: "something is missing there",
     4: "the runtime there can't run the model",
     6: "the pictures, labels or golden pairs can't be used",
     7: "the delegate can't be loaded",
     130: "it was interrupted there",
+    143: "the connection to it ended",
 }
-_ALARM = 14
-_OP = re.compile(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
+_KILLED = {  # signals; a shell reports 128 more
+    4: (
+        "the runtime there is built for another processor (illegal instruction)",
+        "an older or another build: pip install tflite-runtime 'numpy<2', or ai-edge-litert",
+    ),
+    9: ("it was killed there, most likely for want of memory", "fewer threads, or a smaller model"),
+    11: ("the runtime there crashed on the model", "is the file whole? tfedge inspect tells"),
+    14: ("it took too long and was ended", "give it more time with --timeout"),
+}
+_KILLED |= dict.fromkeys((6, 7, 8), _KILLED[11])
+_OP = re.compile(r"(?:(\S+ [\d.]+): )?Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
 
 
 def command(python: Sequence[str], script: str, model: str, **options: Any) -> list[str]:
@@ -34,13 +47,15 @@ def parse(stdout: str, device: str) -> list[Result]:
     """The results in what the script printed, of a device of that name. ValueError: none."""
     try:
         document = json.loads(stdout)
-        if document["schema"] != bench_tflite.SCHEMA:
-            raise ValueError(f"schema {document['schema']!r}, not {bench_tflite.SCHEMA!r}")
         given = {"device": device, "host": document["device"]}
-        return [Result.from_json(row | given) for row in document["results"]]
-    except (KeyError, TypeError) as error:
+        results = [Result.from_json(row | given) for row in document["results"]]
+        schema = document["schema"]
+    except (ValueError, KeyError, TypeError) as error:
         tail = stdout.strip()[-200:]
         raise ValueError(f"no {bench_tflite.SCHEMA} document: {tail!r}") from error
+    if schema != bench_tflite.SCHEMA:
+        raise ValueError(f"schema {schema!r}, not {bench_tflite.SCHEMA!r}")
+    return results
 
 
 def failure(returncode: int, stderr: str) -> tuple[str, str]:
@@ -48,21 +63,22 @@ def failure(returncode: int, stderr: str) -> tuple[str, str]:
     said = [line.strip() for line in stderr.splitlines() if line.strip()]
     message = next((line[6:].strip() for line in said if line.startswith("error:")), "")
     hint = next((line[5:].strip() for line in said if line.startswith("hint:")), "")
-    if returncode in (-_ALARM, 128 + _ALARM):
-        return "it took too long and was ended", "give it more time with --timeout"
+    killed = _KILLED.get(-returncode if returncode < 0 else returncode - 128)
+    if killed:
+        return killed
     if found := _OP.search(message or stderr):
-        return _too_old(found[1], int(found[2]), message)
+        return _too_old(found[1] or "the runtime there", found[2], int(found[3]))
+    if "edgetpu-custom-op" in message:
+        hint = "it was compiled for the Edge TPU: --delegate edgetpu"
     head = _FAILED.get(returncode, f"the script ended with {returncode}")
     return f"{head}: {message or (said[-1] if said else 'no message')}", hint
 
 
-def _too_old(op: str, version: int, message: str) -> tuple[str, str]:
-    from tfedge.tflite.versions import minimum_runtime
-
+def _too_old(runtime: str, op: str, version: int) -> tuple[str, str]:
     needed = minimum_runtime(op, version)
-    runtime = message.split(": ")[1] if message.count(": ") > 1 else "the runtime there"
     what = f"{op} version {version} needs {f'TFLite {needed}' if needed else 'a newer runtime'}"
+    newer = "a newer LiteRT" if runtime.startswith("LiteRT") else "LiteRT"
     return (
         f"{runtime} is too old for the model: {what}",
-        "LiteRT (pip install ai-edge-litert, Python 3.10 or newer) would do",
+        f"{newer} would do (pip install -U ai-edge-litert, Python 3.10 or newer)",
     )

@@ -143,8 +143,8 @@ def _absolute(pipeline: Pipeline, tree: Tree, folder: Path) -> Pipeline:
         backbone = backbone.model_copy(update={"weights": path(backbone.weights, at)})
     package = pipeline.package
     if package is not None and package.coral.together:
-        at = ("package", "coral", "together")
-        together = tuple(path(name, at) for name in package.coral.together)
+        spot_of = ("package", "coral", "together")
+        together = tuple(path(name, spot_of) for name in package.coral.together)
         coral = package.coral.model_copy(update={"together": together})
         package = package.model_copy(update={"coral": coral})
     changed = {"data": data, "backbone": backbone, "package": package}
