@@ -55,14 +55,14 @@ Summary = namedtuple("Summary", "n median mad mean low high p90 p99")
 
 class Problem(Exception):
     """Ends the program: ``Problem(exit code, what a person must know, the way out)``."""
-
 @contextlib.contextmanager
 def ending(code: int, kinds: tuple, what: str = "", hint: str = "") -> Iterator[None]:
     """Turns errors of these kinds into the end of the program."""
     try:
         yield
     except kinds as error:
-        raise Problem(code, f"{what}{error.__cause__ or error}", hint) from error
+        told = isinstance(error, SystemError) and error.__cause__ or error
+        raise Problem(code, f"{what}{told}", hint) from error
 
 def clean(text: str) -> str:
     """Without what could control a terminal: file names are anyone's."""
@@ -102,7 +102,7 @@ def disturbed(processes: Sequence[dict], drift: dict | None) -> list[str]:
         for key, share in (("temperature_c", 0.2), ("frequency_hz", 0.05)):
             low, high = sorted(s.get(key) or 0 for s in two)
             if 0 < low < high / (1 + share):
-                found.append(f"{key} moved between {low:g} and {high:g}")
+                found.append(f"{key} moved between {low:,.0f} and {high:,.0f}")
         if any(s.get("throttled") for s in two):
             found.append("the CPU was throttled (heat or power)")
     if drift and abs(drift["ratio"] - 1) > UNSTABLE:
