@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,18 +14,24 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(scope="session")
+def own_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """pytest looks through all numbered folders to number the next: thousands would take long."""
+    return tmp_path_factory.mktemp("own")
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(own_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing is read from or left in the user's cache."""
-    cache = tmp_path_factory.mktemp("cache")
+    cache = Path(tempfile.mkdtemp(dir=own_place))
     monkeypatch.setenv("TFEDGE_CACHE", str(cache))
     return cache
 
 
 @pytest.fixture(autouse=True)
-def own_lock(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_lock(own_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bench that somebody runs on this machine does not stand in the way of the tests."""
-    folder = tmp_path_factory.mktemp("bench")
+    folder = Path(tempfile.mkdtemp(dir=own_place))
     monkeypatch.setattr("tfedge.devices.local.WORKSPACE", folder)
 
 

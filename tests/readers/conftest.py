@@ -1,4 +1,7 @@
-"""Readers that are not ours; a visible skip where this machine can't provide them."""
+"""Readers that are not ours, and files that nobody should read.
+
+A visible skip where this machine can't provide them.
+"""
 
 from __future__ import annotations
 
