@@ -1,7 +1,7 @@
 """What bench_tflite.py does beyond timing: pictures as input, accuracy, and time per op.
 
-Lies beside it, and like it needs Python 3.7 or newer, numpy and an interpreter; for pictures also
-Pillow.
+Packed into it by tools/pack_bench.py, and like it needs Python 3.7 or newer, numpy and an
+interpreter; for pictures also Pillow.
 
 Time per op comes from LiteRT's own profiler, where it can be had: the Python API has none, but the
 wheel's ``libLiteRt.so`` exports the C API, whose compiled model can be built with profiling. It
@@ -42,6 +42,8 @@ NAMES = (
 )
 PASSES, CUT_RUNS = 3, 20  # over all cuts, so that a busy moment does not hit one alone; inferences
 PICTURES = 100  # kept in memory at most
+# As a whole, for a process of its own; the file is unpacked for the time of the import only.
+SOURCE = Path(__file__).read_text(encoding="utf-8") if "__file__" in globals() else ""
 
 Rows = Sequence[tuple]  # (index of the op in the file or None, its type, a name, nanoseconds)
 
@@ -208,7 +210,7 @@ def timed(invoke: Any) -> int:
 def in_a_process(path: str, threads: int, runs: int, xnnpack: bool) -> Rows:
     """``events`` in a process of its own: it needs 65 MB for its buffer, and it reads C structures.
     That process ends when this one does, since then its stdin ends."""
-    words = [sys.executable, str(Path(__file__).resolve()), path]
+    words = [sys.executable, "-c", SOURCE, path]
     words += [str(threads), str(runs), str(int(xnnpack))]
     reading, writing = os.pipe()
     try:

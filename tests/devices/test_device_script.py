@@ -38,7 +38,8 @@ def imported(file: Path) -> set[str]:
 @pytest.mark.parametrize("file", [SCRIPT, MORE], ids=lambda file: file.name)
 def test_it_is_python_3_7(file: Path) -> None:
     ast.parse(file.read_text("utf-8"), feature_version=(3, 7))
-    assert max(map(len, file.read_text("utf-8").splitlines())) <= 100
+    lines = [line for line in file.read_text("utf-8").splitlines() if line[:8] != 'MORE = "']
+    assert max(map(len, lines)) <= 100
     allowed = {"numpy"} if file == SCRIPT else {"numpy", "PIL", "ai_edge_litert"}
     assert imported(file) - set(sys.stdlib_module_names) == allowed
 
@@ -72,7 +73,7 @@ def test_it_runs_on_a_real_python_3_7() -> None:
 
 
 def test_the_package_has_the_very_same_files() -> None:
-    for file in (SCRIPT, MORE):
+    for file in (SCRIPT, MORE):  # the latter for those who read or test it
         link = ROOT / "tfedge" / "bench" / file.name
         assert link.is_symlink()
         assert link.resolve() == file

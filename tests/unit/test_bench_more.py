@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,7 +95,7 @@ def test_pictures_are_for_models_of_8_bits(tmp_path: Path) -> None:
         bench_more.picture(SimpleNamespace(inputs=[port]), tmp_path / "a.png")
 
 
-def test_without_pillow_or_the_companion_it_says_so(tmp_path: Path) -> None:
+def test_without_pillow_it_says_so_and_alone_it_works(tmp_path: Path) -> None:
     (tmp_path / "no" / "PIL").mkdir(parents=True)
     (tmp_path / "no" / "PIL" / "__init__.py").write_text("raise ImportError('no PIL')\n")
     words = (INT8, *QUICK, "--pictures", pictures(tmp_path / "pictures") / "red")
@@ -104,11 +105,11 @@ def test_without_pillow_or_the_companion_it_says_so(tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copy(SCRIPT, alone)
-    done = run(INT8, "--profile", script=alone / SCRIPT.name)
-    assert done.returncode == 3
-    assert "No module named 'bench_more'" in done.stderr
-    more = SCRIPT.with_name("bench_more.py")
-    assert run(*words, "--more", more, script=alone / SCRIPT.name).returncode == 0
+    (one,) = document(*words, "--profile", script=alone / SCRIPT.name)["results"]
+    assert (one["input"], one["profile"]["method"]) == ("pictures", "litert-profiler")
+    assert [path.name for path in alone.iterdir()] == [SCRIPT.name]
+    check = [sys.executable, str(SCRIPT.with_name("pack_bench.py")), "--check"]
+    assert subprocess.run(check).returncode == 0
 
 
 def names(file: Path) -> list[str]:

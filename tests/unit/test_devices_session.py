@@ -80,7 +80,7 @@ def test_the_script_is_told_everything(models: dict[str, Path]) -> None:
     wanted = {"json": "-", "attached": "", "runs": "10", "warmup": "3", "seconds": "30.0"}
     wanted |= {"runtime": "tflite-runtime", "delegate": "none", "timeout": "90.0"}
     assert wanted.items() <= turn.items()
-    assert not {"golden", "profile", "pictures", "more"} & set(turn)
+    assert not {"golden", "profile", "pictures"} & set(turn)
     device = lab.boards["pi"].device
     assert device.timeouts[-1] > 90, "the script's own limit comes first"
     assert device.calls[-1][0] == "python3" and device.calls[-1][-2] == "--"
@@ -107,12 +107,11 @@ def test_each_file_is_brought_once_and_extras_are_done_once(
     board = lab.boards["pi"]
     sent = [path.name for path in board.device.pushed]
     assert len(sent) == len(set(sent)), "nothing twice"
-    assert {script.SCRIPT.name, script.MORE.name, "golden", "labels.txt"} <= set(sent)
+    assert {script.SCRIPT.name, "golden", "labels.txt"} <= set(sent)
     once = {"golden", "accuracy", "labels", "profile"}
     assert [once <= set(turn) for turn in board.turns] == [True, True, *[False] * 4]
     assert not [turn for turn in board.turns[2:] if once & set(turn)]
     assert all("pictures" in turn for turn in board.turns)
-    assert all(turn["more"] in board.device.files for turn in board.turns)
     assert all(result.golden == board.golden for result in results)
 
 

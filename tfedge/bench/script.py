@@ -13,7 +13,6 @@ from tfedge.bench.result import Result
 from tfedge.tflite.versions import minimum_runtime
 
 SCRIPT = Path(bench_tflite.__file__)
-MORE = SCRIPT.with_name("bench_more.py")  # what --profile, --pictures and --accuracy need as well
 
 _FAILED = {
     1: "the script broke there: this is a bug",

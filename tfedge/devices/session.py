@@ -57,11 +57,6 @@ class Plan:
     labels: Path | None = None
     profile: bool = False
 
-    @property
-    def more(self) -> bool:
-        """Whether the device script needs its companion, too."""
-        return bool(self.profile or self.pictures or self.accuracy)
-
 
 def connect(device: BenchDevice) -> Device:
     """The device, not entered yet."""
@@ -209,7 +204,6 @@ class _Bench:
             delegate=subject.delegate,
             pictures=plan.pictures and self.push(subject, plan.pictures),
             golden=plan.golden and first and self.push(subject, plan.golden),
-            more=plan.more and self.push(subject, script.MORE),
             accuracy=plan.accuracy and first and self.push(subject, plan.accuracy),
             labels=plan.labels and first and self.push(subject, plan.labels),
             profile=plan.profile and first,
