@@ -204,6 +204,7 @@ STAGES: tuple[Stage, ...] = (
         libs=("ai-edge-litert", "numpy", "pillow"),
         version=2,
         section="package",
+        probe="tfedge.drops.templates:copied_digest",
         needs="tfedge.drops.coral:needs",
     ),
 )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 _MARK = re.compile(r"@([a-z_]+)@")
 
@@ -18,3 +21,12 @@ def template(file: str, /, **values: str) -> bytes:
     return (
         _MARK.sub(lambda mark: values[mark[1]], text).encode("utf-8") if values else text.encode()
     )
+
+
+def copied_digest(section: Any, cache: Path, hash_new: bool = True, progress: Any = None) -> str:
+    """SHA-256 over all that drops take from here as it is, and the device script: a drop that was
+    made with other texts is another drop. The arguments are those of any stage's probe."""
+    texts = [path for path in Path(str(files(__name__))).rglob("*.txt") if path.is_file()]
+    texts.append(Path(str(files("tfedge.bench"))) / "bench_tflite.py")
+    digests = [f"{path.name} {sha256(path.read_bytes()).hexdigest()}" for path in sorted(texts)]
+    return sha256("\n".join(digests).encode()).hexdigest()
