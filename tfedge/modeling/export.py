@@ -21,7 +21,9 @@ from tfedge.modeling.env import tf
 def freeze(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> Any:
     """``function`` of one tensor [1, *shape] as a concrete function, its variables constants."""
     spec = tf.TensorSpec((1, *shape), dtype, name="input")
-    return convert_variables_to_constants_v2(tf.function(function).get_concrete_function(spec))
+    return convert_variables_to_constants_v2(
+        tf.function(function, autograph=False).get_concrete_function(spec)
+    )
 
 
 def to_tflite(

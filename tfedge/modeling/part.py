@@ -223,6 +223,6 @@ def score(logits: np.ndarray, labels: Sequence[int]) -> dict[str, float]:
 
 def predictor(model: Any, gather: Gather, count: int) -> Callable[[], np.ndarray]:
     """The model's outputs [count, …] for what ``gather`` gives at 0 … count − 1, as it is now."""
-    run = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+    run = tf.function(lambda x: model(x, training=False), autograph=False, reduce_retracing=True)
     chunks = [np.arange(i, min(i + _EVAL_BATCH, count)) for i in range(0, count, _EVAL_BATCH)]
     return lambda: np.concatenate([run(tf.constant(gather(at))).numpy() for at in chunks])

@@ -14,21 +14,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from tensorflow_model_optimization.python.core.quantization.keras import quantize_wrapper
-from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.prune_preserve import (  # noqa: E501
-    prune_preserve_quantize_registry,
-)
-from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
-    default_8bit_quantize_configs,
-    default_8bit_quantize_registry,
-)
-from tensorflow_model_optimization.python.core.quantization.keras.quantizers import (
-    LastValueQuantizer,
-)
 
 from tfedge.errors import UnsupportedModel
 from tfedge.modeling.env import keras, tf
 from tfedge.modeling.network import PixelOffset
+from tfedge.modeling.tfmot import (
+    LastValueQuantizer,
+    default_8bit_quantize_configs,
+    default_8bit_quantize_registry,
+    prune_preserve_quantize_registry,
+    quantize_wrapper,
+)
 
 Ranges = dict[str, tuple[float, float]]  # layer → smallest and largest value it gives
 
@@ -124,6 +120,7 @@ def _neighbours(layer: Any) -> tuple[Any, Any]:
     )
 
 
+@tf.autograph.experimental.do_not_convert  # TF-MOT's layers have nothing to convert
 def wrap(model: Any, *, preserve_zeros: bool) -> Any:
     """A flat network with every layer wrapped by TF-MOT for 8 bits; its layers live on inside.
 
@@ -165,7 +162,7 @@ def observe(model: Any, batches: Iterable[np.ndarray]) -> Ranges:
     ]
     outputs = keras.Model(model.input, [layer.get_output_at(0) for layer in named])
 
-    @tf.function
+    @tf.function(autograph=False)
     def extremes(pixels: Any) -> Any:
         values = outputs(pixels, training=False)
         return tf.stack([[tf.reduce_min(v), tf.reduce_max(v)] for v in values])

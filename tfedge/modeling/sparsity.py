@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import tensorflow_model_optimization as tfmot
 
 from tfedge.config.schema import Prune
 from tfedge.errors import InvariantBroken, StageError
 from tfedge.modeling.env import keras, tf
+from tfedge.modeling.tfmot import tfmot
 
 Kernels = Mapping[str, np.ndarray]  # layer → kernel
 

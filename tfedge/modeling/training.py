@@ -164,7 +164,7 @@ def train(
     rule.build(variables)
     rate = Rate(training, learning_rate, epochs * batches.steps)
 
-    @tf.function
+    @tf.function(autograph=False)  # there is nothing to convert, and looking takes seconds
     def step(inputs: Any, wanted: Any, weights: Any) -> Any:
         with tf.GradientTape() as tape:
             value = loss(model(inputs, training=True), wanted, weights)
