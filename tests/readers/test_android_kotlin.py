@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from android_helpers import android
 from color_helpers import FLOAT, pixels
-from drops import android
 from PIL import Image
 
 from tfedge.data.decode import decode
@@ -262,7 +262,7 @@ def test_the_golden_test_finds_other_answers(app: App, tmp_path: Path) -> None:
 
 
 def test_a_float_model_in_another_fit(kotlin: Path, tmp_path: Path) -> None:
-    app = compiled(kotlin, android(tmp_path, "pad", FLOAT), tmp_path / "out")
+    app = compiled(kotlin, android(tmp_path, shipped=FLOAT, fit="pad"), tmp_path / "out")
     assert app.ask(*(("golden", test) for test in TESTS)) == ["passed"] * len(TESTS)
     (tmp_path / "a.png").write_bytes(png(pixels(1, 7)))
     (answer,) = app.ask(("classify", "compiled", tmp_path / "a.png", 0, 1))

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from android_helpers import ABOUT, android
 from color_helpers import CLASSES, FLOAT, INT8, SIZE, pixels
-from drops import ABOUT, android
 from PIL import Image
 
 from tfedge.data.decode import decode

@@ -12,34 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from color_helpers import FLOAT, INT8, SIZE, Run, make_run, pixels
+from android_helpers import ABOUT, ANDROID, packed
+from color_helpers import FLOAT, INT8, SIZE, Run, pixels
 from pydantic import ValidationError
 
 from tfedge.config.schema import Android
 from tfedge.drops import android, golden, manifest
 from tfedge.drops.verify import verify
 from tfedge.errors import DropError
-from tfedge.stages import package
 from tfedge.tflite import metadata
 from tfedge.tflite.runtime import predict
 
-ANDROID = "package/drops/android"
 KOTLIN = {"Classifier", "CompiledEngine", "Engine", "InterpreterEngine", "Model", "Photo", "Pixels"}
-ABOUT = {"author": "A. Üthor", "licence": "CC-BY-4.0", "description": "Red, green or blue?"}
-
-
-def packed(tmp: Path, shipped: Path = INT8, fit: str = "crop", **options: object) -> Run:
-    run = make_run(
-        tmp,
-        evaluate=None,
-        benchmark=None,
-        shipped=shipped,
-        recipe="float" if shipped == FLOAT else "qat",
-        data={"path": "sample:digits", "image_size": SIZE, "fit": fit},
-        package={"targets": ["android"]} | options,
-    )
-    package.run(run.context("package"))
-    return run
 
 
 @pytest.fixture(scope="module")

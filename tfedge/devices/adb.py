@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from tfedge.devices.adb_faults import (
     connect_fault,
@@ -23,9 +22,9 @@ from tfedge.devices.adb_faults import (
     several_attached,
     state_fault,
 )
-from tfedge.devices.device import Done, patiently
+from tfedge.devices.device import patiently
+from tfedge.devices.held import HeldDevice
 from tfedge.devices.hold import Hold, hold_command
-from tfedge.devices.shell import Shell
 from tfedge.errors import DeviceError, MissingDependency
 
 WORKSPACE = "/data/local/tmp/tfedge-bench"  # the one place where the shell may write and execute
@@ -44,7 +43,7 @@ _NETWORK = re.compile(r".+:\d+")  # host:port, as serial
 _UNSETTLED = ("offline", "connecting", "authorizing")
 
 
-class AdbDevice:
+class AdbDevice(HeldDevice):
     """``serial`` as ``adb devices`` lists it, or ``host:port``, which is connected first. Empty:
     ``$ANDROID_SERIAL``, else the only device that is attached.
 
@@ -66,22 +65,8 @@ class AdbDevice:
                 With the default, Termux's is taken where ``python3`` is not there and that runs.
             wait: seconds to wait for a device that another process measures on.
         """
-        self.name = name or (f"adb:{serial}" if serial else "adb")
-        self.python = tuple(python)
+        super().__init__(name or (f"adb:{serial}" if serial else "adb"), python, wait, workspace)
         self.serial = serial  # final once entered
-        self._wait = wait
-        self._workspace = workspace
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._hold: Hold | None = None
-
-    def run(self, argv: Sequence[str], *, timeout: float) -> Done:
-        return self._shell().run(argv, timeout=timeout)
-
-    def push(self, local: Path) -> str:
-        return self._shell().push(local)
-
-    def pull(self, remote: str, local: Path) -> None:
-        self._shell().pull(remote, local)
 
     def __enter__(self) -> AdbDevice:
         if shutil.which("adb") is None:
@@ -100,13 +85,6 @@ class AdbDevice:
             self.__exit__()
             raise
         return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._hold is not None:
-            self._hold.release()
-            self._hold = None
-        if self._folder is not None:
-            self._folder.cleanup()
 
     def _start_server(self) -> None:
         """Apart, and with files for what it prints: the server inherits them and lives on."""
@@ -218,15 +196,6 @@ class AdbDevice:
 
     def _runs(self, python: Sequence[str]) -> bool:
         return self.run([*python, "-c", "pass"], timeout=_TRY).returncode == 0
-
-    def _inside(self, file: str) -> Path:
-        assert self._folder is not None
-        return Path(self._folder.name) / file
-
-    def _shell(self) -> Shell:
-        if self._hold is None:
-            raise RuntimeError(f"device {self.name} is used outside its with block")
-        return Shell(self.name, self._client, self._broken, self._hold.workspace)
 
     def _client(self, command: str) -> list[str]:
         assert self._hold is not None

@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfedge.devices.device import Done, patiently
+from tfedge.devices.device import patiently
+from tfedge.devices.held import HeldDevice
 from tfedge.devices.hold import Hold, hold_command
-from tfedge.devices.shell import Shell
 from tfedge.devices.ssh_faults import Target, connect_fault, lost_fault, session_fault
 from tfedge.errors import DeviceError, MissingDependency
 
@@ -41,7 +41,7 @@ _OPTIONS = (
 )
 
 
-class SshDevice:
+class SshDevice(HeldDevice):
     """Options as in ``ssh``; what is left out is what the user's configuration says."""
 
     def __init__(
@@ -65,25 +65,12 @@ class SshDevice:
         """
         destination = f"{user}@{host}" if user else host
         place = [*(["-p", str(port)] if port else []), destination]
-        self.name = name or f"ssh://{destination}" + (f":{port}" if port else "")
-        self.python = tuple(python)
-        self._wait = wait
-        self._workspace = workspace
+        address = f"ssh://{destination}" + (f":{port}" if port else "")
+        super().__init__(name or address, python, wait, workspace)
         self._target = Target(self.name, host, port, ("ssh", *place))
         self._config = ["-F", str(config)] if config else []
         self._port = ["-p", str(port)] if port else []
         self._destination = destination
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._hold: Hold | None = None
-
-    def run(self, argv: Sequence[str], *, timeout: float) -> Done:
-        return self._shell().run(argv, timeout=timeout)
-
-    def push(self, local: Path) -> str:
-        return self._shell().push(local)
-
-    def pull(self, remote: str, local: Path) -> None:
-        self._shell().pull(remote, local)
 
     def __enter__(self) -> SshDevice:
         if shutil.which("ssh") is None:
@@ -100,13 +87,6 @@ class SshDevice:
             self.python = (self._hold.home + self.python[0][1:], *self.python[1:])
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._hold is not None:
-            self._hold.release()
-            self._hold = None
-        if self._folder is not None:
-            self._folder.cleanup()
-
     def _connect(self) -> Hold:
         asking = sys.stdin is not None and sys.stdin.isatty()
         return Hold(
@@ -122,15 +102,6 @@ class SshDevice:
             log=self._inside("log"),
             way_in=self._target.login,
         )
-
-    def _inside(self, file: str) -> Path:
-        assert self._folder is not None
-        return Path(self._folder.name) / file
-
-    def _shell(self) -> Shell:
-        if self._hold is None:
-            raise RuntimeError(f"device {self.name} is used outside its with block")
-        return Shell(self.name, self._client, self._broken, self._hold.workspace)
 
     def _client(self, command: str) -> list[str]:
         # Without the shared connection ssh would make another one, past the lock: not with this
