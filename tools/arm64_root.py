@@ -61,7 +61,7 @@ PYTHON = """\
 #!/bin/sh
 root=${0%/opt/*}
 export PYTHONHOME="$root/usr"
-exec "$root/usr/bin/qemu-aarch64-static" -cpu cortex-a72 -L "$root/" -0 "$0" \\
+exec "$root/usr/bin/EMULATOR" -cpu PROCESSOR -L "$root/" -0 "$0" \\
   "$root/usr/bin/python3.11" "$@"
 """
 # Commands inside that are neither x86-64 busybox nor links: the script above looks at its own path.
@@ -159,7 +159,7 @@ def _dress(root: Path) -> None:
     (root / "usr/libexec").mkdir(parents=True, exist_ok=True)
     (root / "usr/bin/flock").rename(root / "usr/libexec/flock")
     for place, line in INSIDE.items():
-        _executable(root / place, f"#!/bin/sh\n{line}\n")
+        executable(root / place, f"#!/bin/sh\n{line}\n")
     for name in {*run(root / "bin/busybox", "--list").split()} - {"busybox"}:
         (root / "bin" / name).symlink_to("busybox")
     for place in ("proc", "sys", "dev", "run", "root", "tmp", "data/local/tmp"):
@@ -176,7 +176,7 @@ def _install_site(root: Path, site: str) -> None:
     home = root / "opt" / site
     (home / "bin").mkdir(parents=True)
     (home / "pyvenv.cfg").write_text("home = /usr/bin\n", encoding="ascii")
-    _executable(home / "bin/python3", PYTHON)
+    executable(home / "bin/python3", python("qemu-aarch64-static", "cortex-a72"))
     tags = [f"--platform=manylinux_2_{minor}_aarch64" for minor in range(17, GLIBC + 1)]
     target = home / "lib/python3.11/site-packages"
     options = ["--only-binary=:all:", "--no-compile", "--python-version=3.11", *tags]
@@ -186,7 +186,12 @@ def _install_site(root: Path, site: str) -> None:
     run(home / "bin/python3", "-c", f"import {module}", PYTHONDONTWRITEBYTECODE="")
 
 
-def _executable(file: Path, text: str) -> None:
+def python(emulator: str, processor: str) -> str:
+    """The script that is a root's Python: it starts this emulator as this processor."""
+    return PYTHON.replace("EMULATOR", emulator).replace("PROCESSOR", processor)
+
+
+def executable(file: Path, text: str) -> None:
     file.write_text(text, encoding="ascii")
     file.chmod(0o755)
 

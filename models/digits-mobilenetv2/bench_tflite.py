@@ -88,7 +88,7 @@ def unstable(processes: Sequence[Sequence[int]]) -> list[str]:
     medians = [one.median for one in each]
     between = (max(medians) - min(medians)) / pooled.median
     return [reason for reason, true in (
-        (f"only {pooled.n} samples", pooled.n < 10),
+        (f"only {pooled.n} sample{'s' * (pooled.n > 1)}", pooled.n < 10),
         (f"samples scatter by {within:.0%} of the median within a process", within > UNSTABLE),
         (f"medians of {len(each)} processes differ by {between:.0%}", between > UNSTABLE)) if true]
 

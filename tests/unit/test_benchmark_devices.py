@@ -20,7 +20,8 @@ from tfedge.report.table import WIDTH, summary
 from tfedge.stages import benchmark, package
 
 DEVICES = ["local", {"name": "pi4", "address": "ssh://pi@board", "optional": True}]
-AWAY = DeviceError("pi4: no route to host | it sleeps", "wake it up")
+REASON = "no route to host | it sleeps"
+AWAY = DeviceError(f"pi4: {REASON}", "wake it up")
 
 
 def make(tmp_path: Path, devices: list, **sections: object) -> Run:
@@ -76,21 +77,24 @@ def test_an_optional_device_that_is_away_is_a_visible_gap(tmp_path: Path) -> Non
     lab = Lab(Board("local", 1_000_000), Board("pi4", away=AWAY))
     run = measured(tmp_path, lab)
     rows = run.json("benchmark/benchmark.json")
-    assert rows[-1] == {"device": "pi4", "missing": AWAY.message}
+    assert rows[-1] == {"device": "pi4", "missing": REASON}
     assert {row["device"] for row in rows[:-1]} == {"local"}
-    assert run.said.notes[-1] == f"warning: pi4 was not measured: {AWAY.message}"
+    assert run.said.notes[-1] == f"warning: pi4 was not measured: {REASON}"
 
     outcome = run_json(run)
-    assert outcome["benchmark"][-1] == {"device": "pi4", "missing": AWAY.message}
+    assert outcome["benchmark"][-1] == {
+        "device": "pi4",
+        "missing": REASON,
+    }
     facts = gather(run.folder, outcome)
-    assert facts.gaps == {"pi4": AWAY.message}
+    assert facts.gaps == {"pi4": REASON}
     assert ("latency, pi4", "", "", "not measured: it was away") in comparison(facts, False)
-    assert f"pi4 was not measured: {AWAY.message}" in warnings(facts)
+    assert f"pi4 was not measured: {REASON}" in warnings(facts)
     shown = summary(outcome, run.folder)
     assert "not measured: it was away" in shown and "no route to host" in shown
     assert max(map(len, shown.splitlines())) <= WIDTH
     text = markdown.write(run.folder, outcome).read_text("utf-8")
-    assert "- pi4: not measured: pi4: no route to host \\| it sleeps" in text
+    assert "- pi4: not measured: no route to host \\| it sleeps" in text
     (row,) = [line for line in text.splitlines() if line.startswith("| pi4 |")]
     assert row == "| pi4 | not measured |" + " – |" * 8
 

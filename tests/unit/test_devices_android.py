@@ -95,7 +95,7 @@ def test_a_process_is_one_sample_and_what_it_told_stays_beside_it(work: Work, to
     assert process.native is not None
     assert process.native["count"] == 50 and process.native["sample"] == "median"
     assert process.before == process.after
-    assert "only 1 samples" in result.unstable
+    assert "only 1 sample" in result.unstable
     assert Result.from_json(result.to_json()) == result
 
 

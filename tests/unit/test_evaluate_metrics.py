@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from color_helpers import FLOAT, make_run
 
+from tfedge.data.corruptions import CORRUPTIONS
 from tfedge.data.index import Index, Row
 from tfedge.errors import DataError, InvariantBroken
+from tfedge.report.evaluation import robustness_table
 from tfedge.stages import evaluate, metrics
 from tfedge.stages.held_out import evaluation_split
 
@@ -131,6 +133,32 @@ def test_stage_on_test_is_honest(tmp_path: Path) -> None:
     found = run.json("evaluate/metrics.json")
     assert (found["split"], found["chose_weights"], found["warnings"]) == ("test", False, [])
     assert found["int8"]["top1"] == 1.0
+
+
+def test_stage_says_what_is_left_on_harder_pictures(tmp_path: Path) -> None:
+    run = make_run(tmp_path, each=4, evaluate={"robustness": 7})
+    evaluate.run(run.context("evaluate"))
+    found = run.json("evaluate/metrics.json")
+    assert found["robustness"]["n"] == 6, "every second of 12"
+    assert list(found["robustness"]["top1"]) == ["none", *CORRUPTIONS]
+    assert found["robustness"]["top1"]["none"] == 1.0
+    assert ("evaluate with jpeg", 6, 6) in run.said.updates
+    text = "\n".join(robustness_table(found))
+    assert "on 6 of the pictures" in text and "| as they are | 100.0 % |" in text
+
+    off = make_run(tmp_path / "off", evaluate={"robustness": 0})
+    evaluate.run(off.context("evaluate"))
+    assert "robustness" not in off.json("evaluate/metrics.json")
+
+
+def test_harder_pictures_are_really_shown_to_the_model(tmp_path: Path, monkeypatch) -> None:
+    """What leaves nothing of a picture leaves nothing of the accuracy."""
+    monkeypatch.setitem(CORRUPTIONS, "blur", lambda pixels, seed: np.zeros_like(pixels))
+    run = make_run(tmp_path, each=4)
+    evaluate.run(run.context("evaluate"))
+    top1 = run.json("evaluate/metrics.json")["robustness"]["top1"]
+    assert top1["blur"] == pytest.approx(1 / 3)
+    assert top1["none"] == 1.0
 
 
 def test_stage_without_quantization_has_only_the_shipped_float_model(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ SECTIONS = [
     "Classes",
     "Confusion",
     "Calibration",
+    "Robustness",
     "Worst pictures",
     "Sparsity",
     "Training",
@@ -89,6 +90,7 @@ def test_report_has_every_section_filled(whole: tuple[Run, dict]) -> None:
     assert found["Classes"].count("| red |") == 2, "float and int8"
     assert "| red | 2 | 2 | 0 |" in found["Confusion"]
     assert "15 bins: float 0." in found["Calibration"]
+    assert "| as they are |" in found["Robustness"] and "| jpeg |" in found["Robustness"]
     assert "| val/red/00.png | red | green |" in found["Worst pictures"]
     assert "| point | 32 | 50.0 % |" in found["Sparsity"]
     assert "model/depth/depthwise" in found["Sparsity"]

@@ -95,7 +95,7 @@ def opened(
             except (DeviceError, MissingDependency) as error:
                 if gaps is None or not device.optional:
                     raise
-                gaps[device.name] = error.message
+                gaps[device.name] = error.message.removeprefix(f"{device.name}: ")
         yield found
 
 

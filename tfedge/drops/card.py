@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfedge.drops.content import Content, contract
-from tfedge.report.evaluation import class_table
+from tfedge.report.evaluation import class_table, robustness_table
 from tfedge.report.markup import cell, machine_text, milliseconds, percent, size_text, table
 from tfedge.report.pictures import count_table
 
@@ -19,6 +19,7 @@ def card(content: Content) -> str:
         _weights(content.backbone),
         _recipe(content),
         _metrics(content.metrics),
+        _robustness(content.metrics),
         _latency(content),
         _limits(content),
     ]
@@ -100,6 +101,11 @@ def _metrics(metrics: Mapping[str, Any] | None) -> list[str]:
     if "agreement" in metrics:
         lines.append(f"- agrees with the float model on {percent(metrics['agreement'])} of them")
     return [*lines, "", *class_table(shipped, "class")]
+
+
+def _robustness(metrics: Mapping[str, Any] | None) -> list[str]:
+    said = robustness_table(metrics) if metrics else ["Not evaluated."]
+    return ["## Robustness", "", *said]
 
 
 def _latency(content: Content) -> list[str]:

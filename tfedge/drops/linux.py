@@ -29,6 +29,12 @@ _README = """\
 The second line names what is on a photo. The third replays the golden pairs in `golden/` and says
 whether this machine's interpreter gives what was measured when the drop was made.
 
+On a 32-bit system (armv7l) the runtime has packages for Python 3.7 to 3.11, and numpy and Pillow
+come from the system:
+
+    sudo apt install python3-numpy python3-pil python3-venv
+    python3 -m venv --system-site-packages venv && . venv/bin/activate
+
 - `{model}`: the model. RGB pixels in ({dtype}, 0–255, {shape}), nothing to normalise.
 - `labels.txt`: its classes, one a line, in the order of its scores.
 - `classify.py`: an example in one file, with numpy, Pillow and one interpreter.

@@ -24,6 +24,27 @@ def class_table(metrics: Mapping[str, Any], title: str) -> list[str]:
     return table([title, "precision", "recall", "F1", "pictures"], rows)
 
 
+def robustness_table(metrics: Mapping[str, Any]) -> list[str]:
+    """Top-1 of the shipped file on pictures that were made harder."""
+    found = metrics.get("robustness")
+    if not found:
+        return ["Not measured: `evaluate.robustness` is 0."]
+    rows = [
+        [name if name != "none" else "as they are", percent(top1)]
+        for name, top1 in found["top1"].items()
+    ]
+    return [
+        f"The shipped file on {found['n']} of the pictures, made harder one way at a time "
+        "(severity 1 of ImageNet-C; Hendrycks and Dietterich 2019).",
+        "",
+        *table(["pictures with", "top-1"], rows),
+    ]
+
+
+def robustness(facts: Facts) -> list[str]:
+    return robustness_table(facts.metrics) if facts.metrics else NOT_RUN
+
+
 def _models(facts: Facts) -> dict[str, Mapping[str, Any]]:
     metrics = facts.metrics or {}
     return {name: metrics[name] for name in ("float", "int8") if name in metrics}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfedge.errors import ArtifactError
-from tfedge.report.evaluation import calibration, classes, confusion, worst
+from tfedge.report.evaluation import calibration, classes, confusion, robustness, worst
 from tfedge.report.facts import Facts, comparison, gather, warnings
 from tfedge.report.layers import sparsity
 from tfedge.report.markup import (
@@ -33,6 +33,7 @@ def write(run_dir: Path, result: Mapping[str, Any]) -> Path:
         ("Classes", classes),
         ("Confusion", confusion),
         ("Calibration", calibration),
+        ("Robustness", robustness),
         ("Worst pictures", worst),
         ("Sparsity", sparsity),
         ("Training", _training),

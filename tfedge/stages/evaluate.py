@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfedge.core.context import Context
+from tfedge.data.corruptions import CORRUPTIONS, Corrupted
 from tfedge.data.files import write_text
 from tfedge.data.index import Index
 from tfedge.data.pictures import Pictures
@@ -57,11 +58,34 @@ def run(ctx: Context) -> None:
     if len(scores) > 1:
         result["agreement"] = metrics.agreement(*scores.values())
     paths = [index.rows[row].path for row in rows]
+    if config.robustness:
+        result["robustness"] = _robustness(ctx, pictures, rows, scores[shipped])
     result["worst"] = metrics.worst(scores[shipped], labels, paths, index.classes, config.worst)
     result["warnings"] = _warnings(result, shipped)
     for warning in result["warnings"]:
         ctx.progress.note(f"warning: {warning}")
     write_text(ctx.out / "metrics.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
+
+
+def _robustness(
+    ctx: Context, pictures: Pictures, rows: list[int], clean: np.ndarray
+) -> dict[str, Any]:
+    """Top-1 of the shipped file on pictures made harder; ``clean``: its scores on all of them."""
+    config = ctx.pipeline.evaluate
+    assert config is not None
+    step = -(-len(rows) // config.robustness)  # every step-th: rows are in the order of classes
+    some, index = rows[::step], pictures.index
+    labels = np.asarray(index.labels_of(some))
+    seeds = [int(index.rows[row].sha256[:15], 16) for row in some]
+    found = {"none": clean[::step]}
+    for name in CORRUPTIONS:
+        found[name] = predict(
+            ctx.inputs["convert/model.tflite"],
+            Corrupted(Stream(pictures, some), name, seeds),
+            progress=partial(ctx.progress.update, f"evaluate with {name}", unit="pictures"),
+        )
+    top1 = {name: float((scores.argmax(1) == labels).mean()) for name, scores in found.items()}
+    return {"n": len(some), "top1": top1}
 
 
 def _models(ctx: Context) -> dict[str, str]:
