@@ -1,28 +1,32 @@
-"""Write ``tfedge/catalog/layers.json`` from the real nets, or ``--check`` it against them.
+"""Write ``tfedge/catalog/nets/`` from the real nets, or ``--check`` it against them.
 
-For every backbone and alpha of the catalogue: its blocks, the layer each ends with, its kernels.
-A block is only written if the net can be cut behind it, that is, if exactly one tensor passes from
-the layers up to there to those that follow.
+    python tools/catalog_layers.py [--check] [NAME ...]
+
+For every backbone and alpha of the catalogue: parameters, MACs, and its blocks, each with the layer
+it ends with and its kernels. A block ends where the net can be cut, that is, where exactly one
+tensor passes from the layers up to there to those that follow.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 
-from tfedge.catalog.backbones import BACKBONES, LAYERS_FILE, Backbone, key
+from tfedge.catalog.backbones import BACKBONES, NETS, Backbone
 from tfedge.modeling.backbone import bare
 from tfedge.modeling.env import keras
 
 
-def block_of(row: Backbone, layer: str) -> str:
-    """The block a layer belongs to, by the row's patterns."""
-    for pattern, block in row.blocks:
-        if found := re.match(pattern, layer):
-            return found.expand(block)
-    sys.exit(f"{row.name}: no pattern of its row matches the layer {layer}")
+def block_of(row: Backbone, layers: list) -> str | None:
+    """The block that neighbouring layers belong to: the first that fits one of the patterns."""
+    for layer in layers:
+        for pattern, block in row.blocks:
+            if found := re.match(pattern, layer.name):
+                return found.expand(block)
+    return None
 
 
 def kernel(layer, first: bool) -> list | None:
@@ -34,59 +38,78 @@ def kernel(layer, first: bool) -> list | None:
     return None
 
 
-def crossing(model, below: set[str]) -> set[str]:
-    """Names of the layers in ``below`` whose result a layer outside of it takes."""
-    return {
-        parent.layer.name
-        for layer in model.layers
-        if layer.name not in below
-        for node in layer.inbound_nodes
-        for parent in node.parent_nodes
-        if parent.layer.name in below
-    }
+def segments(model) -> list[tuple[str, list]]:
+    """The smallest parts that the net can be cut into: (the one layer that passes, its layers)."""
+    position = {layer.name: number for number, layer in enumerate(model.layers)}
+    last = [0] * len(model.layers)  # the last layer that takes a layer's result
+    for layer in model.layers:
+        for parent in layer.inbound_nodes[0].parent_nodes if layer.inbound_nodes else ():
+            number = position[parent.layer.name]
+            last[number] = max(last[number], position[layer.name])
+    last[-1] = len(last)
+    found, members = [], []
+    for number, layer in enumerate(model.layers):
+        members.append(layer)
+        passing = [i for i in range(number + 1) if last[i] > number]
+        if len(passing) == 1 and number:
+            found.append((model.layers[passing[0]].name, members))
+            members = []
+    return found
 
 
-def describe(row: Backbone, alpha: float) -> list:
-    """[[block, output, [[layer, shape, kind] …]] …] of one net, from the pixels up."""
+def macs(model) -> int:
+    """Multiply-accumulates of the convolutions for one picture."""
+    total = 0
+    for layer in model.layers:
+        if found := kernel(layer, False):
+            _, height, width, _ = layer.output_shape
+            total += math.prod(found[1]) * height * width
+    return total
+
+
+def describe(row: Backbone, alpha: float) -> dict:
+    """A net's line in its file."""
     keras.backend.clear_session()
-    model = bare(row.name, alpha, 64)
-    blocks: dict[str, list] = {}
-    for layer in model.layers[1:]:
-        blocks.setdefault(block_of(row, layer.name), []).append(layer)
-    below = {model.layers[0].name}
-    described, first = [], True
-    for name, members in blocks.items():
-        below |= {layer.name for layer in members}
-        outputs = crossing(model, below) or {model.layers[-1].name}
-        if len(outputs) != 1 or outputs & {model.layers[0].name}:
-            sys.exit(f"{row.name}: no cut behind {name}: {sorted(outputs)} pass; widen its pattern")
-        kernels = []
+    model = bare(row.name, alpha, row.native_size)
+    blocks: list[list] = []  # [block, output, [[layer, shape, kind] …]]
+    first = True
+    for output, members in segments(model):
+        name = block_of(row, members) or (blocks[-1][0] if blocks else "stem")
+        if not blocks or blocks[-1][0] != name:
+            if name in [block for block, _, _ in blocks]:
+                sys.exit(f"{row.name}: {name} comes back at {output}: its pattern is too wide")
+            blocks.append([name, output, []])
+        blocks[-1][1] = output
         for layer in members:
             if found := kernel(layer, first):
-                kernels.append(found)
+                blocks[-1][2].append(found)
                 first = False
-        described.append([name, outputs.pop(), kernels])
-    return described
+    return {"parameters": model.count_params(), "macs": macs(model), "blocks": blocks}
 
 
-def text(nets: dict[str, list]) -> str:
-    """One net a line, so that a diff shows which net changed."""
-    rows = (f"{json.dumps(k)}:{json.dumps(v, separators=(',', ':'))}" for k, v in nets.items())
-    return "{\n" + ",\n".join(rows) + "\n}\n"
+def text(row: Backbone) -> str:
+    """A net's file: an alpha a line, so that a diff shows which one changed."""
+    lines = (
+        f"{json.dumps(str(float(alpha)))}:{json.dumps(describe(row, alpha), separators=(',', ':'))}"
+        for alpha in row.alphas
+    )
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 if it differs")
-    check = parser.parse_args().check
-    nets = {key(r.name, a): describe(r, a) for r in BACKBONES.values() for a in r.alphas}
-    if not check:
-        LAYERS_FILE.write_text(text(nets), encoding="utf-8")
-        print(f"wrote {len(nets)} nets")
-        return
-    written = json.loads(LAYERS_FILE.read_text(encoding="utf-8"))
-    wrong = [k for k in sorted(nets.keys() | written.keys()) if nets.get(k) != written.get(k)]
-    sys.exit(f"layers.json is not what the nets are: {', '.join(wrong)}" if wrong else 0)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    given = parser.parse_args()
+    wrong = []
+    for name in given.names or BACKBONES:
+        file, content = NETS / f"{name}.json", text(BACKBONES[name])
+        if given.check:
+            wrong += [name] if not file.is_file() or file.read_text("utf-8") != content else []
+        else:
+            file.write_text(content, encoding="utf-8")
+            print(name, flush=True)
+    sys.exit(f"not what the nets are: {', '.join(wrong)}" if wrong else 0)
 
 
 if __name__ == "__main__":

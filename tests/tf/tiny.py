@@ -67,7 +67,8 @@ def lively(net: Any, inputs: np.ndarray, seed: int = 1) -> backbone.Weights:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
             for variable, low, high in ((layer.gamma, 0.3, 0.6), (layer.beta, 0.8, 2.0)):
-                variable.assign(rng.uniform(low, high, variable.shape))
+                if variable is not None:  # Inception has norms without gamma
+                    variable.assign(rng.uniform(low, high, variable.shape))
     net(inputs, training=True)
     return backbone.weights_of(net)
 

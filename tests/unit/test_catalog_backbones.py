@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
-from tfedge.catalog.backbones import BACKBONES, layers
+from tfedge.catalog.backbones import BACKBONES, layers, net
 from tfedge.catalog.weights import KERAS_FILES, WHEELS
 
 NETS = [(row.name, alpha) for row in BACKBONES.values() for alpha in row.alphas]
@@ -57,6 +59,30 @@ def test_sizes_are_the_published_ones():
         for name in ("MobileNetV2", "ResNet50", "VGG16")
     }
     assert totals == {"MobileNetV2": 2_189_760, "ResNet50": 23_454_912, "VGG16": 14_710_464}
+
+
+def test_what_the_papers_say() -> None:
+    """Parameters without top, MACs at the native size; within 5 %: papers count the head, too."""
+    published = {  # parameters less those of the 1000-class head, MACs
+        "MobileNetV2": (2.2e6, 300e6),  # Sandler et al. 2018
+        "MobileNetV3Small": (0.93e6, 56e6),  # Howard et al. 2019, less its head
+        "EfficientNetB0": (4.0e6, 390e6),  # Tan and Le 2019
+        "ResNet50": (23.5e6, 3.87e9),  # He et al. 2015
+        "DenseNet121": (7.0e6, 2.87e9),  # Huang et al. 2017
+        "RegNetX002": (2.3e6, 200e6),  # Radosavovic et al. 2020
+        "ConvNeXtTiny": (27.8e6, 4.5e9),  # Liu et al. 2022
+    }
+    for name, (parameters, macs) in published.items():
+        found = net(name)
+        assert found.parameters == pytest.approx(parameters, rel=0.05), name
+        assert found.macs == pytest.approx(macs, rel=0.05), name
+
+
+def test_every_constructor_of_keras_is_there() -> None:
+    source = Path(str(find_spec("tf_keras").submodule_search_locations[0]))
+    text = (source / "api/_v2/keras/applications/__init__.py").read_text("utf-8")
+    names = set(re.findall(r"import ([A-Z]\w+)", text))
+    assert len(names) > 60 and names <= set(BACKBONES)
 
 
 def test_weights_that_a_row_offers_exist():

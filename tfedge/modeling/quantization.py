@@ -10,21 +10,25 @@ in it can move.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tfedge.errors import UnsupportedModel
 from tfedge.modeling.env import keras, tf
+from tfedge.modeling.layers import Carrier, HardSigmoid, HardSwish
 from tfedge.modeling.network import PixelOffset
 from tfedge.modeling.tfmot import (
     LastValueQuantizer,
+    MovingAverageQuantizer,
     default_8bit_quantize_configs,
     default_8bit_quantize_registry,
     prune_preserve_quantize_registry,
     quantize_wrapper,
 )
+
+_Output = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig
 
 Ranges = dict[str, tuple[float, float]]  # layer → smallest and largest value it gives
 
@@ -32,7 +36,12 @@ PREFIX = "quant_"  # before the names of wrapped layers, as TF-MOT has it
 PIXELS = (0.0, 255.0)  # scale 1, zero point 0 as uint8: a stored byte is a pixel
 
 _FOLDING = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
-_RECTIFIER = (keras.layers.ReLU, keras.layers.Activation)
+# Their result has the range of what goes in: TFLite wants the same scale on both sides.
+_PASSING = (
+    *(keras.layers.AveragePooling2D, keras.layers.MaxPooling2D, keras.layers.ZeroPadding2D),
+    *(keras.layers.Cropping2D, keras.layers.Reshape, keras.layers.Dropout),
+)
+_JOINING = (keras.layers.Multiply, HardSwish)  # one tensor that exists on the device
 
 
 class QuantizedOffset(PixelOffset):
@@ -42,6 +51,60 @@ class QuantizedOffset(PixelOffset):
         pixels = tf.quantization.fake_quant_with_min_max_args(inputs, *PIXELS)
         low, high = PIXELS[0] - max(self.mean), PIXELS[1] - min(self.mean)
         return tf.quantization.fake_quant_with_min_max_args(super().call(pixels), low, high)
+
+
+class QuantizedCarrier(Carrier):
+    """``Carrier`` in 8 bits: nothing, since the norm behind it is a convolution of its own then.
+
+    Left to the converter, which folds the norms into the carriers' ones, two carriers of the same
+    width would share one kernel (constants are unique there), and with it the first one's scales.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+
+def _as_depthwise(norm: Any) -> Callable[..., Any]:
+    """What a batch norm computes from its statistics, as a 1×1 depthwise convolution in 8 bits."""
+
+    def call(inputs: Any, training: Any = None) -> Any:
+        kernel = tf.math.rsqrt(norm.moving_variance + norm.epsilon)
+        kernel = kernel * norm.gamma if norm.gamma is not None else kernel
+        offset = -norm.moving_mean * kernel
+        offset = offset + norm.beta if norm.beta is not None else offset
+        most = tf.stop_gradient(tf.maximum(tf.abs(kernel), 1e-8))  # a scale for each channel
+        stored = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+            kernel[None, None, None], -most, most, narrow_range=True
+        )
+        filters = tf.reshape(stored, (1, 1, -1, 1))
+        carried = tf.nn.depthwise_conv2d(inputs, filters, [1, 1, 1, 1], padding="VALID")
+        return tf.nn.bias_add(carried, offset)
+
+    return call
+
+
+class QuantizedHardSigmoid(HardSigmoid):
+    """``HardSigmoid`` in 8 bits: both of its ranges are known."""
+
+    def call(self, inputs: Any) -> Any:
+        raised = tf.quantization.fake_quant_with_min_max_args(tf.nn.relu6(inputs + 3.0), 0.0, 6.0)
+        return tf.quantization.fake_quant_with_min_max_args(raised * (1.0 / 6.0), 0.0, 1.0)
+
+
+_OWN = {PixelOffset: QuantizedOffset, Carrier: QuantizedCarrier, HardSigmoid: QuantizedHardSigmoid}
+
+
+class FixedRange(MovingAverageQuantizer):
+    """A range that training does not move: several tensors share it (see ``same_scale``)."""
+
+    def __init__(self) -> None:
+        super().__init__(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
+
+    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+        return super().__call__(inputs, False, weights, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
 
 
 class DepthwiseQuantizer(LastValueQuantizer):
@@ -80,13 +143,15 @@ def _configs(model: Any, *, preserve_zeros: bool) -> dict[str, Any]:
     unknown = []
     for layer in model.layers:
         before, after = _neighbours(layer)
-        if isinstance(layer, (keras.layers.InputLayer, PixelOffset)):
+        if isinstance(layer, (keras.layers.InputLayer, *_OWN)):
             continue
-        if isinstance(layer, keras.layers.BatchNormalization) and isinstance(before, _FOLDING):
-            fused = isinstance(after, _RECTIFIER)
-            configs[layer.name] = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig(
-                quantize_output=not fused
-            )
+        if (
+            isinstance(layer, keras.layers.BatchNormalization)
+            and isinstance(before, (*_FOLDING, Carrier))
+        ) or isinstance(layer, (keras.layers.Add, *_JOINING)):
+            configs[layer.name] = _Output(quantize_output=not _rectifies(after))
+        elif isinstance(layer, _PASSING):
+            configs[layer.name] = _Output(quantize_output=False)
         elif not registry.supports(layer):
             unknown.append(f"{layer.name} ({type(layer).__name__})")
         else:
@@ -95,8 +160,8 @@ def _configs(model: Any, *, preserve_zeros: bool) -> dict[str, Any]:
                 config = sparse.apply_sparsity_preserve_quantize_config(layer, config)
             if isinstance(layer, keras.layers.DepthwiseConv2D) and layer.depth_multiplier == 1:
                 config.weight_quantizer = DepthwiseQuantizer()
-            if isinstance(layer, _FOLDING) and isinstance(
-                after, (keras.layers.BatchNormalization, *_RECTIFIER)
+            if isinstance(layer, _FOLDING) and (
+                isinstance(after, keras.layers.BatchNormalization) or _rectifies(after)
             ):
                 config.activation_attrs = []
             configs[layer.name] = config
@@ -107,6 +172,13 @@ def _configs(model: Any, *, preserve_zeros: bool) -> dict[str, Any]:
             "use quantize.recipe: ptq, or another backbone",
         )
     return configs
+
+
+def _rectifies(layer: Any) -> bool:
+    """Whether the converter fuses this layer, a ReLU, into the op before it."""
+    if isinstance(layer, keras.layers.Activation):
+        return layer.activation.__name__ in ("relu", "relu6")
+    return isinstance(layer, keras.layers.ReLU)
 
 
 def _neighbours(layer: Any) -> tuple[Any, Any]:
@@ -135,13 +207,52 @@ def wrap(model: Any, *, preserve_zeros: bool) -> Any:
     for layer in model.layers:
         layer.trainable = True
     configs = _configs(model, preserve_zeros=preserve_zeros)
+    for name in {name for group in same_scale(model) for name in group}:
+        _hold(configs[name], model.get_layer(name))
 
     def wrapped(layer: Any) -> Any:
-        if isinstance(layer, PixelOffset):
-            return QuantizedOffset(layer.mean, name=PREFIX + layer.name)
+        if own := _OWN.get(type(layer)):
+            return own.from_config({**layer.get_config(), "name": PREFIX + layer.name})
+        if isinstance(_neighbours(layer)[0], Carrier):
+            layer.call = _as_depthwise(layer)
         return quantize_wrapper.QuantizeWrapperV2(layer, configs[layer.name], name_prefix=PREFIX)
 
     return keras.models.clone_model(model, clone_function=wrapped)
+
+
+def same_scale(model: Any) -> list[set[str]]:
+    """Groups of layers whose results must have one scale, by name: a concatenation's and its parts.
+
+    TFLite's CONCATENATION copies bytes. Parts of other scales would each be brought to its own
+    first, by an op that costs time and a rounding.
+    """
+    groups: list[set[str]] = []
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.Concatenate):
+            continue
+        parts = tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)
+        group = {layer.name} | {_source(part).name for part in parts}
+        for other in [other for other in groups if other & group]:
+            groups.remove(other)
+            group |= other
+        groups.append(group)
+    return groups
+
+
+def _source(layer: Any) -> Any:
+    """The layer that this one's result has its range from."""
+    while isinstance(layer, _PASSING):
+        (layer,) = tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)
+    return layer
+
+
+def _hold(config: Any, layer: Any) -> None:
+    """Training does not move the range of this layer's result."""
+    fixed = FixedRange()
+    if hasattr(config, "activation_quantizer"):
+        config.activation_quantizer = fixed
+    if config.get_output_quantizers(layer):
+        config.get_output_quantizers = lambda layer: [fixed]
 
 
 def observe(model: Any, batches: Iterable[np.ndarray]) -> Ranges:
@@ -168,9 +279,13 @@ def observe(model: Any, batches: Iterable[np.ndarray]) -> Ranges:
         return tf.stack([[tf.reduce_min(v), tf.reduce_max(v)] for v in values])
 
     found = np.mean([extremes(batch).numpy() for batch in batches], axis=0)
-    return {
+    ranges = {
         layer.name: (float(lo), float(hi)) for layer, (lo, hi) in zip(named, found, strict=True)
     }
+    for group in same_scale(model):
+        lows, highs = zip(*(ranges[name] for name in group), strict=True)
+        ranges |= dict.fromkeys(group, (min(lows), max(highs)))
+    return ranges
 
 
 def set_ranges(wrapped: Any, ranges: Mapping[str, tuple[float, float]]) -> None:

@@ -25,6 +25,7 @@ try:
     )
     from tensorflow_model_optimization.python.core.quantization.keras.quantizers import (
         LastValueQuantizer,
+        MovingAverageQuantizer,
     )
 finally:
     if not _known:
@@ -32,6 +33,7 @@ finally:
 
 __all__ = [
     "LastValueQuantizer",
+    "MovingAverageQuantizer",
     "default_8bit_quantize_configs",
     "default_8bit_quantize_registry",
     "prune_preserve_quantize_registry",

@@ -1,0 +1,37 @@
+"""Layers that stand for what Keras Applications write as bare operations, for 8-bit training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfedge.modeling.env import keras, tf
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class HardSigmoid(keras.layers.Layer):
+    """relu6(x + 3) / 6, as MobileNetV3 computes it (Howard et al. 2019)."""
+
+    def call(self, inputs: Any) -> Any:
+        return tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class HardSwish(keras.layers.Layer):
+    """x · relu6(x + 3) / 6 (Howard et al. 2019): one op, HARD_SWISH, on the device."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * (tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0))
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class Carrier(keras.layers.Layer):
+    """Its input [B, H, W, C] unchanged, written as a 1×1 depthwise convolution with ones.
+
+    It stands before a batch norm that no convolution carries. On the device such a norm would be a
+    multiplication and an addition with one range for the factors of all channels; behind a carrier
+    it is one DEPTHWISE_CONV_2D with a scale for each channel and 32-bit offsets.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        ones = tf.ones((1, 1, inputs.shape[-1], 1))
+        return tf.nn.depthwise_conv2d(inputs, ones, [1, 1, 1, 1], padding="VALID")
