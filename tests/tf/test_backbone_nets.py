@@ -49,7 +49,7 @@ def test_the_net_can_be_cut_behind_every_block(name):
 
 
 def test_blocks_are_what_can_be_cut_whatever_the_patterns_say(tool):
-    """A pattern that would cut through a shortcut names a larger part, one that is too wide fails."""
+    """A pattern that would cut through a shortcut names a larger part; too wide, it fails."""
     blocks = ((r"Conv1|block_1_|block_2_expand", "stem"), (r"block_2_", "rest"), (r"Conv_1", "top"))
     row = catalog.Backbone("MobileNetV2", blocks)
     described = tool.describe(row, 0.35)["blocks"]

@@ -172,3 +172,22 @@ def test_what_the_converter_refuses_is_said_in_one_line():
         convert(freeze(odd, (4,), tf.float32))
     assert "Svd" in caught.value.message and "\n" not in caught.value.message
     assert "log" in caught.value.hint
+
+
+def test_norms_of_a_random_net_are_told_what_comes():
+    """Every batch norm then gives mean 0 and variance 1 a channel, and keeps its momentum."""
+    fresh(1)
+    net = backbone.bare("MobileNetV3Small", 1.0, 32)
+    given = np.random.default_rng(1).normal(size=(16, 32, 32, 3)).astype(np.float32)
+    norms = [la for la in net.layers if isinstance(la, keras.layers.BatchNormalization)]
+    momentum = norms[0].momentum
+    network.estimate_norms(net, given)
+    assert {la.momentum for la in norms} == {momentum}
+    shown = keras.Model(net.input, [la.output for la in norms])(given, training=False)
+    for values in shown:
+        values = values.numpy().reshape(-1, values.shape[-1])
+        spread = values.std(0)
+        assert np.abs(values.mean(0)).max() < 0.02
+        # Less than 1 by epsilon where a channel is nearly constant, and by Bessel's 15 / 16 where
+        # nothing but the 16 pictures is left to count.
+        assert 0.9 < np.median(spread) < 1.02 and spread.max() < 1.05

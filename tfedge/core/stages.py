@@ -79,6 +79,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.lowest",
         ),
         libs=_TF,
+        version=2,
     ),
     Stage(
         "prune",

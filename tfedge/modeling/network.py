@@ -137,6 +137,21 @@ def inference_norm(model: Any) -> None:
             inner.trainable = False
 
 
+def estimate_norms(model: Any, pixels: np.ndarray) -> None:
+    """Give every batch norm the statistics of its inputs for these pictures, float32 [B, S, S, 3].
+
+    For a net that starts from random numbers: with Keras' mean 0 and variance 1, which nothing
+    here trains (see ``inference_norm``), what a deep net says fades out on the way.
+    """
+    norms = [la for la in model.layers if isinstance(la, keras.layers.BatchNormalization)]
+    before = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(pixels, training=True)
+    for layer, momentum in zip(norms, before, strict=True):
+        layer.momentum = momentum
+
+
 def save_weights(path: Path, weights: Weights) -> None:
     """An ``.npz`` without pickles; the same arrays give the same bytes."""
     # Made in memory: a zip file that runs out of disk complains once more when it is collected.
