@@ -187,7 +187,7 @@ def test_norms_of_a_random_net_are_told_what_comes():
     for values in shown:
         values = values.numpy().reshape(-1, values.shape[-1])
         spread = values.std(0)
-        assert np.abs(values.mean(0)).max() < 0.02
+        assert np.abs(values.mean(0)).max() < 0.1  # of spreads of 1; float32 through 34 norms
         # Less than 1 by epsilon where a channel is nearly constant, and by Bessel's 15 / 16 where
         # nothing but the 16 pictures is left to count.
         assert 0.9 < np.median(spread) < 1.02 and spread.max() < 1.05
