@@ -51,12 +51,14 @@ def test_the_net_can_be_cut_behind_every_block(name):
 def test_blocks_are_what_can_be_cut_whatever_the_patterns_say(tool):
     """A pattern that would cut through a shortcut names a larger part; too wide, it fails."""
     blocks = ((r"Conv1|block_1_|block_2_expand", "stem"), (r"block_2_", "rest"), (r"Conv_1", "top"))
-    row = catalog.Backbone("MobileNetV2", blocks)
+    row = catalog.Backbone("MobileNetV2", "", blocks)
     described = tool.describe(row, 0.35)["blocks"]
     assert [block for block, _, _ in described] == ["stem", "top"]
     assert described[0][1] == "block_16_project_BN"
     with pytest.raises(SystemExit, match="stem comes back at Conv_1"):
-        tool.describe(catalog.Backbone("MobileNetV2", (("block_1_", "x"), ("Conv", "stem"))), 0.35)
+        tool.describe(
+            catalog.Backbone("MobileNetV2", "", (("block_1_", "x"), ("Conv", "stem"))), 0.35
+        )
 
 
 # MobileNetV2 twice: names do not count up with the nets that were built before.

