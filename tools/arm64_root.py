@@ -27,13 +27,11 @@ they can't provide it.
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from from_debian import Unavailable, cache_folder, command, made_once, private_apt, run
+from from_debian import cache_folder, command, made_once, need_debian, private_apt, run
 
 LIBRARIES = (
     *("libc6", "libgcc-s1", "libstdc++6", "zlib1g", "libexpat1", "libffi8", "libbz2-1.0"),
@@ -124,10 +122,7 @@ def build(folder: Path | None = None) -> Path:
 
 
 def _make(work: Path) -> Path:
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise Unavailable(f"the arm64 root needs x86-64 Linux, not {platform.platform()}")
-    if missing := [name for name in ("apt-get", "dpkg-deb", "tar") if not shutil.which(name)]:
-        raise Unavailable(f"the arm64 root is made of Debian packages; not found: {missing}")
+    need_debian("the arm64 root")
     root = work / "root"
     _unpack_debian(root, work)
     _dress(root)

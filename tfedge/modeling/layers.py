@@ -7,12 +7,17 @@ from typing import Any
 from tfedge.modeling.env import keras, tf
 
 
+def hard_sigmoid(inputs: Any) -> Any:
+    """relu6(x + 3) / 6, in the form that the converter knows as part of HARD_SWISH."""
+    return tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
+
+
 @keras.utils.register_keras_serializable("tfedge")
 class HardSigmoid(keras.layers.Layer):
     """relu6(x + 3) / 6, as MobileNetV3 computes it (Howard et al. 2019)."""
 
     def call(self, inputs: Any) -> Any:
-        return tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
+        return hard_sigmoid(inputs)
 
 
 @keras.utils.register_keras_serializable("tfedge")
@@ -20,7 +25,7 @@ class HardSwish(keras.layers.Layer):
     """x · relu6(x + 3) / 6 (Howard et al. 2019): one op, HARD_SWISH, on the device."""
 
     def call(self, inputs: Any) -> Any:
-        return inputs * (tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0))
+        return inputs * hard_sigmoid(inputs)
 
 
 @keras.utils.register_keras_serializable("tfedge")

@@ -39,9 +39,9 @@ _FOLDING = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dens
 # Their result has the range of what goes in: TFLite wants the same scale on both sides.
 _PASSING = (
     *(keras.layers.AveragePooling2D, keras.layers.MaxPooling2D, keras.layers.ZeroPadding2D),
-    *(keras.layers.Cropping2D, keras.layers.Reshape, keras.layers.Dropout),
+    *(keras.layers.Cropping2D, keras.layers.Reshape),
 )
-_JOINING = (keras.layers.Multiply, HardSwish)  # one tensor that exists on the device
+_JOINING = (keras.layers.Add, keras.layers.Multiply, HardSwish)  # an op, and a ReLU it may fuse
 
 
 class QuantizedOffset(PixelOffset):
@@ -145,10 +145,9 @@ def _configs(model: Any, *, preserve_zeros: bool) -> dict[str, Any]:
         before, after = _neighbours(layer)
         if isinstance(layer, (keras.layers.InputLayer, *_OWN)):
             continue
-        if (
-            isinstance(layer, keras.layers.BatchNormalization)
-            and isinstance(before, (*_FOLDING, Carrier))
-        ) or isinstance(layer, (keras.layers.Add, *_JOINING)):
+        norm = isinstance(layer, keras.layers.BatchNormalization)
+        carried = norm and isinstance(before, (*_FOLDING, Carrier))
+        if carried or isinstance(layer, _JOINING):
             configs[layer.name] = _Output(quantize_output=not _rectifies(after))
         elif isinstance(layer, _PASSING):
             configs[layer.name] = _Output(quantize_output=False)

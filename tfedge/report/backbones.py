@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from textwrap import wrap
 from typing import Any
 
 from tfedge.catalog.backbones import Backbone, net
@@ -70,13 +71,8 @@ def one(row: Backbone) -> str:
         f"Its weights want (pixel − {_triple(mean)}) / {_triple(std)}, RGB, 0–255.",
         "Blocks, from the pixels up:",
     ]
-    line = ""
-    for block in net(row.name, row.alphas[0]).blocks:
-        if len(line) + len(block.name) + 4 > WIDTH:
-            lines.append(line)
-            line = ""
-        line += f"{'  ' if line else ''}{block.name}"
-    return "\n".join([*lines, line])
+    names = "  ".join(block.name for block in net(row.name, row.alphas[0]).blocks)
+    return "\n".join([*lines, *wrap(names, WIDTH)])
 
 
 def _triple(values: tuple[float, float, float]) -> str:

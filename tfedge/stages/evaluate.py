@@ -57,9 +57,10 @@ def run(ctx: Context) -> None:
         result[name] = metrics.measure(found, labels, index.classes, top_k)
     if len(scores) > 1:
         result["agreement"] = metrics.agreement(*scores.values())
-    paths = [index.rows[row].path for row in rows]
     if config.robustness:
-        result["robustness"] = _robustness(ctx, pictures, rows, scores[shipped])
+        step = -(-len(rows) // config.robustness)  # rows are in the order of classes
+        result["robustness"] = _robustness(ctx, pictures, rows[::step], scores[shipped][::step])
+    paths = [index.rows[row].path for row in rows]
     result["worst"] = metrics.worst(scores[shipped], labels, paths, index.classes, config.worst)
     result["warnings"] = _warnings(result, shipped)
     for warning in result["warnings"]:
@@ -70,22 +71,19 @@ def run(ctx: Context) -> None:
 def _robustness(
     ctx: Context, pictures: Pictures, rows: list[int], clean: np.ndarray
 ) -> dict[str, Any]:
-    """Top-1 of the shipped file on pictures made harder; ``clean``: its scores on all of them."""
-    config = ctx.pipeline.evaluate
-    assert config is not None
-    step = -(-len(rows) // config.robustness)  # every step-th: rows are in the order of classes
-    some, index = rows[::step], pictures.index
-    labels = np.asarray(index.labels_of(some))
-    seeds = [int(index.rows[row].sha256[:15], 16) for row in some]
-    found = {"none": clean[::step]}
+    """Top-1 of the shipped file on pictures made harder; ``clean``: its scores as they are."""
+    index = pictures.index
+    labels = np.asarray(index.labels_of(rows))
+    seeds = [int(index.rows[row].sha256[:15], 16) for row in rows]
+    found = {"none": clean}
     for name in CORRUPTIONS:
         found[name] = predict(
             ctx.inputs["convert/model.tflite"],
-            Corrupted(Stream(pictures, some), name, seeds),
+            Corrupted(Stream(pictures, rows), name, seeds),
             progress=partial(ctx.progress.update, f"evaluate with {name}", unit="pictures"),
         )
     top1 = {name: float((scores.argmax(1) == labels).mean()) for name, scores in found.items()}
-    return {"n": len(some), "top1": top1}
+    return {"n": len(rows), "top1": top1}
 
 
 def _models(ctx: Context) -> dict[str, str]:

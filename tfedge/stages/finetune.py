@@ -40,7 +40,7 @@ def run(ctx: Context) -> None:
     model = network.build(spec)
     base = network.load_weights(ctx.inputs["backbone/base.npz"])
     assign(model, network.fold(spec, base), skip=(HEAD,))
-    if _random(ctx):
+    if pipeline.backbone.weights == "none":
         rows = samples.representative(_ESTIMATE, pipeline.seed)
         network.estimate_norms(model, samples.source.pictures.pixels(rows).astype(np.float32))
     hard = training.one_hot(samples.labels, spec.classes, pipeline.finetune.label_smoothing)
@@ -65,11 +65,6 @@ def run(ctx: Context) -> None:
     network.save_weights(ctx.out / "teacher.npz", _teacher(model.get_layer(HEAD), said))
     (ctx.out / "float.tflite").write_bytes(float_pixels(model, spec.size, softmax=True))
     (ctx.out / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
-
-
-def _random(ctx: Context) -> bool:
-    base = json.loads(ctx.inputs["backbone/base.json"].read_text(encoding="utf-8"))
-    return bool(base["weights"]["source"] == "none")
 
 
 def _teacher(head: Any, features: np.ndarray) -> dict[str, np.ndarray]:
