@@ -23,7 +23,8 @@ from tfedge.modeling import invariants, network
 from tfedge.modeling.env import fresh, tf
 from tfedge.modeling.export import float_pixels, load_graph, to_tflite
 from tfedge.modeling.network import Spec
-from tfedge.modeling.quantization import PIXELS, PREFIX
+from tfedge.modeling.quantization import PREFIX
+from tfedge.modeling.quantize_layers import PIXELS
 from tfedge.tflite.model import Kernel, Model
 from tfedge.tflite.reader import read
 

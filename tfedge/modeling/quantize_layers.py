@@ -1,0 +1,98 @@
+"""Layers and quantizers of 8-bit training that TF-MOT does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tfedge.modeling.env import tf
+from tfedge.modeling.layers import Carrier, HardSigmoid
+from tfedge.modeling.network import PixelOffset
+from tfedge.modeling.tfmot import LastValueQuantizer, MovingAverageQuantizer
+
+PIXELS = (0.0, 255.0)  # scale 1, zero point 0 as uint8: a stored byte is a pixel
+
+
+class QuantizedOffset(PixelOffset):
+    """``PixelOffset`` in 8 bits. Pixels have a known range, so nothing is learnt here."""
+
+    def call(self, inputs: Any) -> Any:
+        pixels = tf.quantization.fake_quant_with_min_max_args(inputs, *PIXELS)
+        low, high = PIXELS[0] - max(self.mean), PIXELS[1] - min(self.mean)
+        return tf.quantization.fake_quant_with_min_max_args(super().call(pixels), low, high)
+
+
+class QuantizedCarrier(Carrier):
+    """``Carrier`` in 8 bits: nothing, since the norm behind it is a convolution of its own then.
+
+    Left to the converter, which folds the norms into the carriers' ones, two carriers of the same
+    width would share one kernel (constants are unique there), and with it the first one's scales.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+
+def as_depthwise(norm: Any) -> Callable[..., Any]:
+    """What a batch norm computes from its statistics, as a 1×1 depthwise convolution in 8 bits."""
+
+    def call(inputs: Any, training: Any = None) -> Any:
+        kernel = tf.math.rsqrt(norm.moving_variance + norm.epsilon)
+        kernel = kernel * norm.gamma if norm.gamma is not None else kernel
+        offset = -norm.moving_mean * kernel
+        offset = offset + norm.beta if norm.beta is not None else offset
+        most = tf.stop_gradient(tf.maximum(tf.abs(kernel), 1e-8))  # a scale for each channel
+        stored = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+            kernel[None, None, None], -most, most, narrow_range=True
+        )
+        filters = tf.reshape(stored, (1, 1, -1, 1))
+        carried = tf.nn.depthwise_conv2d(inputs, filters, [1, 1, 1, 1], padding="VALID")
+        return tf.nn.bias_add(carried, offset)
+
+    return call
+
+
+class QuantizedHardSigmoid(HardSigmoid):
+    """``HardSigmoid`` in 8 bits: both of its ranges are known."""
+
+    def call(self, inputs: Any) -> Any:
+        raised = tf.quantization.fake_quant_with_min_max_args(tf.nn.relu6(inputs + 3.0), 0.0, 6.0)
+        return tf.quantization.fake_quant_with_min_max_args(raised * (1.0 / 6.0), 0.0, 1.0)
+
+
+OWN = {PixelOffset: QuantizedOffset, Carrier: QuantizedCarrier, HardSigmoid: QuantizedHardSigmoid}
+
+
+class FixedRange(MovingAverageQuantizer):
+    """A range that training does not move: several tensors share it (see ``same_scale``)."""
+
+    def __init__(self) -> None:
+        super().__init__(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
+
+    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+        return super().__call__(inputs, False, weights, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class DepthwiseQuantizer(LastValueQuantizer):
+    """A range for each channel of a depthwise kernel [H, W, C, 1].
+
+    TF-MOT takes the last axis for the channels of every kernel, which leaves depthwise ones with a
+    single range for all of them, while the device has one for each.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(num_bits=8, per_axis=True, symmetric=True, narrow_range=True)
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        return self._add_range_weights(layer, name, True, (tensor_shape[-2],))
+
+    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+        channels_last = tf.transpose(inputs, (0, 1, 3, 2))
+        channels_last = super().__call__(channels_last, training, weights, **kwargs)
+        return tf.transpose(channels_last, (0, 1, 3, 2))
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
