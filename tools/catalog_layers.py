@@ -32,7 +32,8 @@ def block_of(row: Backbone, layers: list) -> str | None:
 def kernel(layer, first: bool) -> list | None:
     """[layer, shape, kind] of a layer's kernel, None if it has none."""
     if isinstance(layer, keras.layers.DepthwiseConv2D):
-        return [layer.name, list(layer.depthwise_kernel.shape), "depthwise"]
+        kind = "scale" if layer.kernel_size == (1, 1) else "depthwise"
+        return [layer.name, list(layer.depthwise_kernel.shape), kind]
     if isinstance(layer, keras.layers.Conv2D):
         return [layer.name, list(layer.kernel.shape), "first" if first else "conv"]
     return None

@@ -238,7 +238,7 @@ class Kernel:
 
     layer: str
     shape: tuple[int, ...]
-    kind: str  # "first" | "conv" | "depthwise"
+    kind: str  # "first" | "conv" | "depthwise" | "scale" (a factor a channel)
 
     @property
     def size(self) -> int:

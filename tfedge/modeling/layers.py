@@ -40,3 +40,26 @@ class Carrier(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         ones = tf.ones((1, 1, inputs.shape[-1], 1))
         return tf.nn.depthwise_conv2d(inputs, ones, [1, 1, 1, 1], padding="VALID")
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class ChannelMean(keras.layers.Layer):
+    """The mean over the channels of [B, …, C]: [B, …, 1]."""
+
+    def call(self, inputs: Any) -> Any:
+        return tf.reduce_mean(inputs, axis=-1, keepdims=True)
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class InverseRoot(keras.layers.Layer):
+    """1 / √(x + epsilon)."""
+
+    def __init__(self, epsilon: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.epsilon = float(epsilon)
+
+    def call(self, inputs: Any) -> Any:
+        return tf.math.rsqrt(inputs + self.epsilon)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "epsilon": self.epsilon}

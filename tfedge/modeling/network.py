@@ -137,6 +137,18 @@ def inference_norm(model: Any) -> None:
             inner.trainable = False
 
 
+def learning_norm(model: Any) -> None:
+    """Batch norm normalises with each batch's own statistics while training, and keeps their mean.
+
+    For a net that starts from random numbers, whose stored statistics are worth nothing once its
+    kernels have moved. Keras' momentum of 0.99 or 0.999 would take longer than a short training
+    lasts; 0.9 has forgotten the beginning after some twenty steps.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9
+
+
 def estimate_norms(model: Any, pixels: np.ndarray) -> None:
     """Give every batch norm the statistics of its inputs for these pictures, float32 [B, S, S, 3].
 

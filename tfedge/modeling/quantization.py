@@ -45,8 +45,11 @@ def wrap(model: Any, *, preserve_zeros: bool) -> Any:
 
     def wrapped(layer: Any) -> Any:
         if own := OWN.get(type(layer)):
-            return own.from_config({**layer.get_config(), "name": PREFIX + layer.name})
-        if isinstance(neighbours(layer)[0], Carrier):
+            layer = own.from_config(layer.get_config())
+            if layer.name not in configs:
+                layer._name = PREFIX + layer.name
+                return layer
+        elif isinstance(neighbours(layer)[0], Carrier):
             layer.call = as_depthwise(layer)
         return quantize_wrapper.QuantizeWrapperV2(layer, configs[layer.name], name_prefix=PREFIX)
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from tfedge.errors import UnsupportedModel
 from tfedge.modeling.env import keras, tf
-from tfedge.modeling.layers import Carrier, HardSwish
-from tfedge.modeling.quantize_layers import OWN, DepthwiseQuantizer
+from tfedge.modeling.layers import Carrier, ChannelMean, HardSwish, InverseRoot
+from tfedge.modeling.quantize_layers import KNOWN, DepthwiseQuantizer
 from tfedge.modeling.tfmot import (
     default_8bit_quantize_configs,
     default_8bit_quantize_registry,
@@ -29,7 +29,11 @@ _PASSING = (
     *(keras.layers.AveragePooling2D, keras.layers.MaxPooling2D, keras.layers.ZeroPadding2D),
     *(keras.layers.Cropping2D, keras.layers.Reshape),
 )
-_JOINING = (keras.layers.Add, keras.layers.Multiply, HardSwish)  # an op, and a ReLU it may fuse
+# An op, and a ReLU that it may fuse.
+_OPS = (
+    *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply),
+    *(HardSwish, ChannelMean, InverseRoot),
+)
 
 
 def configs_of(model: Any, *, preserve_zeros: bool) -> dict[str, Any]:
@@ -43,11 +47,11 @@ def configs_of(model: Any, *, preserve_zeros: bool) -> dict[str, Any]:
     unknown = []
     for layer in model.layers:
         before, after = neighbours(layer)
-        if isinstance(layer, (keras.layers.InputLayer, *OWN)):
+        if isinstance(layer, (keras.layers.InputLayer, *KNOWN)):
             continue
         norm = isinstance(layer, keras.layers.BatchNormalization)
         carried = norm and isinstance(before, (*_FOLDING, Carrier))
-        if carried or isinstance(layer, _JOINING):
+        if carried or isinstance(layer, _OPS):
             configs[layer.name] = _Output(quantize_output=not _rectifies(after))
         elif isinstance(layer, _PASSING):
             configs[layer.name] = _Output(quantize_output=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tfedge.modeling.env import tf
-from tfedge.modeling.layers import Carrier, HardSigmoid
+from tfedge.modeling.layers import Carrier, HardSigmoid, InverseRoot
 from tfedge.modeling.network import PixelOffset
 from tfedge.modeling.tfmot import LastValueQuantizer, MovingAverageQuantizer
 
@@ -60,7 +60,36 @@ class QuantizedHardSigmoid(HardSigmoid):
         return tf.quantization.fake_quant_with_min_max_args(raised * (1.0 / 6.0), 0.0, 1.0)
 
 
-OWN = {PixelOffset: QuantizedOffset, Carrier: QuantizedCarrier, HardSigmoid: QuantizedHardSigmoid}
+class QuantizedInverseRoot(InverseRoot):
+    """``InverseRoot`` in 8 bits: one RSQRT, whose kernel gives the largest value for 0.
+
+    ``epsilon`` is far below a quantum of what goes in; adding it would be an op for nothing.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return _inverse_root(inputs)
+
+
+@tf.custom_gradient
+def _inverse_root(inputs: Any) -> Any:
+    result = tf.math.rsqrt(inputs)
+
+    def gradient(upstream: Any) -> Any:  # of 0 none, where it would be infinite
+        known = tf.where(inputs > 0, inputs, 1.0)
+        return tf.where(inputs > 0, -0.5 * upstream * tf.math.rsqrt(known) / known, 0.0)
+
+    return result, gradient
+
+
+# Layers whose ranges are known, and so need no quantizer.
+KNOWN = (PixelOffset, Carrier, HardSigmoid)
+
+OWN = {
+    PixelOffset: QuantizedOffset,
+    Carrier: QuantizedCarrier,
+    HardSigmoid: QuantizedHardSigmoid,
+    InverseRoot: QuantizedInverseRoot,
+}
 
 
 class FixedRange(MovingAverageQuantizer):

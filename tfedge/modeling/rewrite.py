@@ -11,6 +11,8 @@ once and written down again, with the names of its layers (``/`` becomes ``_``):
 - a separable convolution becomes a depthwise and a 1×1 one
 - a batch norm that follows no convolution gets one that carries it (``layers.Carrier``)
 - Dense on feature maps becomes a 1×1 convolution, a scale by channel a depthwise one
+- layer normalisation becomes its steps, the last of them a 1×1 depthwise convolution
+- a convolution of as many groups as channels becomes a depthwise one
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import numpy as np
 
 from tfedge.errors import UnsupportedModel
 from tfedge.modeling.env import keras, tf
-from tfedge.modeling.layers import Carrier, HardSigmoid, HardSwish
+from tfedge.modeling.layers import Carrier, ChannelMean, HardSigmoid, HardSwish, InverseRoot
 
 L = keras.layers
 _CARRYING = (L.Conv2D, L.DepthwiseConv2D, L.Dense)
@@ -34,7 +36,6 @@ _KEPT = (
         L.Conv2D,
         L.DepthwiseConv2D,
         L.BatchNormalization,
-        L.LayerNormalization,
         L.ReLU,
         L.Activation,
     ),
@@ -71,6 +72,7 @@ class _Writer:
             "DepthwiseConv2D": self._convolution,
             "SeparableConv2D": self._separable,
             "BatchNormalization": self._norm,
+            "LayerNormalization": self._layer_norm,
             "Dense": self._dense,
             "ReLU": self._relu,
             "Multiply": self._multiply,
@@ -173,6 +175,16 @@ class _Writer:
 
     def _convolution(self, layer: Any, args: tuple, kwargs: dict) -> Any:
         activation = layer.activation.__name__
+        if _is_depthwise(layer):
+            x = L.DepthwiseConv2D(
+                layer.kernel_size,
+                strides=layer.strides,
+                padding=layer.padding,
+                dilation_rate=layer.dilation_rate,
+                use_bias=layer.use_bias,
+                name=_name(layer),
+            )(self._settled(args[0]))
+            return self._activated(x, activation, f"{_name(layer)}_{activation}")
         if activation in ("linear", "relu"):
             return self._again(layer, args[0])
         linear = self._again(layer, args[0], activation="linear")
@@ -207,6 +219,28 @@ class _Writer:
         activation = layer.activation.__name__
         return self._activated(x, activation, f"{_name(layer)}_{activation}")
 
+    def _layer_norm(self, layer: Any, args: tuple, kwargs: dict) -> Any:
+        """(x − mean) / √(variance + ε) · gamma + beta, over the channels (Ba et al. 2016).
+
+        In steps, since each of them has a range of its own in 8 bits.
+        """
+        inputs, name = self._settled(args[0]), _name(layer)
+        if list(layer.axis) != [len(inputs.shape) - 1]:
+            raise UnsupportedModel(
+                "a layer normalisation over more than the channels",
+                [f"{layer.name} (LayerNormalization)"],
+                "choose another backbone; `tfedge backbones` lists those that work",
+            )
+        mean = ChannelMean(name=f"{name}_mean")(inputs)
+        centred = L.Subtract(name=f"{name}_centred")([inputs, mean])
+        squares = L.Multiply(name=f"{name}_squares")([centred, centred])
+        variance = ChannelMean(name=f"{name}_variance")(squares)
+        inverse = InverseRoot(layer.epsilon, name=f"{name}_inverse")(variance)
+        normal = L.Multiply(name=f"{name}_normal")([centred, inverse])
+        return L.DepthwiseConv2D(
+            1, use_bias=layer.center, depthwise_initializer="ones", name=name
+        )(normal)
+
     def _layer_scale(self, layer: Any, args: tuple, kwargs: dict) -> Any:
         return L.DepthwiseConv2D(
             1,
@@ -222,6 +256,12 @@ class _Writer:
         """
         left, right = args[0]
         return L.Add(name=_name(layer))([left, right])
+
+
+def _is_depthwise(layer: Any) -> bool:
+    """A Conv2D whose groups are single channels."""
+    groups = getattr(layer, "groups", 1)
+    return type(layer) is L.Conv2D and 1 < groups == layer.filters == layer.input_shape[-1]
 
 
 def rewritten(model: Any, inputs: Any) -> Any:
@@ -261,8 +301,12 @@ def _carried(layer: Any, weight: str, value: np.ndarray) -> dict[str, np.ndarray
         if weight == "depthwise_kernel":
             return {f"{name}_depthwise/{weight}": value}
         return {f"{name}_pointwise/{weight.removeprefix('pointwise_')}": value}
-    if kind == "LayerScale":
+    if kind == "LayerScale" or (kind == "LayerNormalization" and weight == "gamma"):
         return {f"{name}/depthwise_kernel": value[None, None, :, None]}
+    if kind == "LayerNormalization":
+        return {f"{name}/bias": value}
+    if weight == "kernel" and _is_depthwise(layer):
+        return {f"{name}/depthwise_kernel": value.transpose(0, 1, 3, 2)}
     if kind == "Dense" and weight == "kernel":
         return {f"{name}/kernel": value[None, None]}
     return {f"{name}/{weight}": value}

@@ -149,8 +149,8 @@ def train(
     Args:
         loss: of (outputs, what is wanted, weights).
         before_step: called with the number of each step.
-        validate: gives ``val_loss`` and more after each epoch. The weights of the epoch with the
-            lowest one are put back at the end; ``patience`` epochs without a lower one stop it.
+        validate: gives ``val_loss`` and more after each epoch. The weights (and batch norm's
+            statistics) of the epoch with the lowest one are put back at the end; ``patience`` epochs without a lower one stop it.
         record: called with the epoch and its figures (TensorBoard).
 
     Returns:
@@ -196,11 +196,11 @@ def train(
             record(epoch, row)
         rate.epoch_ended(row.get("val_loss", mean))
         if validate and (best is None or row["val_loss"] < best[0]):
-            best = row["val_loss"], epoch, [v.numpy() for v in variables]
+            best = row["val_loss"], epoch, [v.numpy() for v in model.weights]
         if best and patience and epoch - best[1] >= patience:
             break
     if best:
-        keras.backend.batch_set_value(list(zip(variables, best[2], strict=True)))
+        keras.backend.batch_set_value(list(zip(model.weights, best[2], strict=True)))
     else:  # nobody has seen what the last step did: a step gives the loss from before it
         after = loss(model(inputs, training=False), wanted, weights)
         _finite(float(after), what, epochs)

@@ -106,7 +106,10 @@ def _head(
 def _blocks(samples: Samples, part: TopPart, hard: np.ndarray) -> training.History:
     """The top blocks together with the head, from the float activations below them."""
     settings = samples.ctx.pipeline.finetune
-    network.inference_norm(part.model)
+    if samples.ctx.pipeline.backbone.weights == "none":
+        network.learning_norm(part.model)
+    else:
+        network.inference_norm(part.model)
     val_items = samples.val_items()
     val = part.inputs(val_items, "validation activations")
     logits = predictor(part.model, val, len(val_items))
