@@ -237,9 +237,9 @@ class _Writer:
         variance = ChannelMean(name=f"{name}_variance")(squares)
         inverse = InverseRoot(layer.epsilon, name=f"{name}_inverse")(variance)
         normal = L.Multiply(name=f"{name}_normal")([centred, inverse])
-        return L.DepthwiseConv2D(
-            1, use_bias=layer.center, depthwise_initializer="ones", name=name
-        )(normal)
+        return L.DepthwiseConv2D(1, use_bias=layer.center, depthwise_initializer="ones", name=name)(
+            normal
+        )
 
     def _layer_scale(self, layer: Any, args: tuple, kwargs: dict) -> Any:
         return L.DepthwiseConv2D(

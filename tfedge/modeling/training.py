@@ -150,7 +150,8 @@ def train(
         loss: of (outputs, what is wanted, weights).
         before_step: called with the number of each step.
         validate: gives ``val_loss`` and more after each epoch. The weights (and batch norm's
-            statistics) of the epoch with the lowest one are put back at the end; ``patience`` epochs without a lower one stop it.
+            statistics) of the epoch with the lowest one are put back at the end; ``patience``
+            epochs without a lower one stop it.
         record: called with the epoch and its figures (TensorBoard).
 
     Returns:

@@ -1,0 +1,39 @@
+"""The support table as Markdown, from the rows of ``tools/support_table.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+HEAD = (
+    *("backbone", "pixels", "zeros", "float", "QAT", "PTQ", "float tensors"),
+    *("as Keras", "tflite-runtime", "int8 MB", "convert, s"),
+)
+
+
+def cells(name: str, row: Mapping[str, Any]) -> list[str]:
+    """One line: top-1 of float, QAT and PTQ, then what is told of the QAT file (else of PTQ's)."""
+    qat, ptq = row["qat"], row["ptq"]
+    shown = qat if qat["ok"] else ptq
+    if not shown["ok"]:
+        return [name, str(row["image_size"]), *["no"] * (len(HEAD) - 2)]
+    return [
+        name,
+        str(row["image_size"]),
+        f"{shown['sparsity']:.1%}",
+        f"{shown['float_top1']:.1%}",
+        f"{qat['top1']:.1%}" if qat["ok"] else "no",
+        f"{ptq['top1']:.1%}" if ptq["ok"] else "no",
+        str(shown["float_tensors"]),
+        f"{shown['like_keras']:.1%}",
+        "yes" if shown["tflite_runtime"] else "no",
+        f"{shown['bytes'] / 1e6:.2f}",
+        f"{shown['seconds']['convert']:.0f}",
+    ]
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown."""
+    lines = [[*HEAD], ["---", *["---:"] * (len(HEAD) - 1)]]
+    lines += [cells(name, row) for name, row in rows.items()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,182 @@
+"""What every family of backbones does in prune, QAT and int8: run it, and write the table.
+
+    python tools/support_table.py [--all] [--write] [--tflite-runtime PYTHON] [NAME ...]
+
+For the smallest member of each family (``--all``: for every net of the catalogue; NAME: for these)
+two pipelines run through ``tfedge run``: random weights, scikit-learn's handwritten digits, all of
+the net trained, half of its prunable weights pruned, then quantization-aware training (QAT) and,
+from the same pruned net, post-training quantization (PTQ). Both files are evaluated on the test
+digits, held against their Keras graph there, and replayed on tflite-runtime 2.14, for which an
+environment is made unless ``--tflite-runtime`` names a Python that has it. With ``--all`` members
+that are not the smallest train briefly: whether they convert is what they are asked.
+
+Every row goes into ``tfedge/catalog/support.json`` as soon as it is known, with its date and the
+versions, for ``tfedge backbones``; ``--write`` puts the families' table into README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from front_door import put_into_readme
+from latency_table import ROOT, with_tflite_runtime
+from support_rows import table
+
+from tfedge.catalog.backbones import BACKBONES, net
+from tfedge.catalog.support import FILE, SMALLEST, load
+from tfedge.data.index import Index
+from tfedge.data.pictures import Pictures
+from tfedge.data.samples import sample_root
+from tfedge.modeling.env import tf
+from tfedge.modeling.export import load_graph
+from tfedge.tflite.runtime import predict
+
+SAMPLE = "sample:digits"
+LARGE = 64  # pixels a side, where a picture costs little; else the smallest that the net takes
+CHEAP = 0.5e9  # multiply-accumulates at the native size
+PIPELINE = """\
+name: {name}
+data: {{path: "sample:digits", image_size: {size}, split: {{val: {val}, test: {test}}}}}
+backbone: {{name: {name}, weights: none}}
+finetune: {{epochs: 1, unfreeze: all, unfreeze_epochs: {epochs}, unfreeze_learning_rate: {rate}}}
+prune: {{sparsity: 0.5, epochs: {tune}}}
+quantize: {{recipe: {recipe}, epochs: {tune}}}
+evaluate: {{robustness: 0}}
+package: {{}}
+"""
+RATES = {"VGG": 1e-4}  # it has no batch norm to steady a faster start
+
+
+def size_of(name: str) -> int:
+    """Pixels a side."""
+    row = BACKBONES[name]
+    return max(row.min_size, LARGE if net(name).macs < CHEAP else 32)
+
+
+def pipeline(name: str, recipe: str) -> str:
+    """The YAML of one run."""
+    thorough = name in SMALLEST
+    return PIPELINE.format(
+        name=name,
+        recipe=recipe,
+        size=size_of(name),
+        rate=RATES.get(BACKBONES[name].family, 1e-3),
+        val=0.15 if thorough else 0.4,
+        test=0.15 if thorough else 0.4,
+        epochs=6 if thorough else 1,
+        tune=2 if thorough else 1,
+    )
+
+
+def run(name: str, recipe: str, work: Path, cache: Path) -> dict[str, Any]:
+    """One pipeline run: its run.json, or ``error``: the words that it ended with."""
+    file, folder = work / f"{name}-{recipe}.yaml", work / f"{name}-{recipe}"
+    file.write_text(pipeline(name, recipe), encoding="utf-8")
+    command = [sys.executable, "-m", "tfedge", "run", file, "--run-dir", folder, "--cache", cache]
+    ended = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True)
+    if ended.returncode:
+        said = [line for line in ended.stderr.splitlines() if line.strip()]
+        return {"error": " ".join(said[-3:]), "exit_code": ended.returncode}
+    found: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return found | {"folder": folder}
+
+
+def like_keras(folder: Path, cache: Path, size: int) -> float:
+    """Share of the test pictures that the .tflite and its Keras graph give the same class."""
+    index = Index.load(folder / "data" / "index.json")
+    pictures = Pictures(index, sample_root(SAMPLE, cache), cache, size, "crop")
+    pixels = pictures.pixels(index.rows_of("test"))
+    keras = load_graph(folder / "quantize" / "graph.pb")
+    said = [np.ravel(keras(tf.constant(p[None].astype(np.float32)))) for p in pixels]
+    got = predict(folder / "convert" / "model.tflite", pixels)
+    return float((np.stack(said).argmax(1) == got.argmax(1)).mean())
+
+
+def seconds(stage: Path) -> float:
+    """How long a stage took when it last ran."""
+    return float(json.loads((stage / "stage.json").read_text(encoding="utf-8"))["seconds"])
+
+
+def replayed(folder: Path, python: Path) -> bool:
+    """Whether tflite-runtime there gives the drop's golden answers."""
+    drop = folder / "drops" / "linux"
+    command = [sys.executable, "-m", "tfedge", "verify", drop, "--device", f"local:{python}"]
+    ended = subprocess.run(
+        [*map(str, command)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if ended.returncode:
+        print(ended.stdout, file=sys.stderr)
+    return not ended.returncode
+
+
+def column(found: dict[str, Any], cache: Path, size: int, python: Path) -> dict[str, Any]:
+    """What is told of one recipe."""
+    if "error" in found:
+        return {"ok": False, "error": found["error"]}
+    model, metrics = found["model"], found["metrics"]
+    return {
+        "ok": True,
+        "top1": metrics["int8"]["top1"],
+        "float_top1": metrics["float"]["top1"],
+        "like_float": metrics["agreement"],
+        "like_keras": like_keras(found["folder"], cache, size),
+        "float_tensors": model["float_tensors"],
+        "sparsity": model["sparsity"],
+        "bytes": model["bytes"],
+        "seconds": {name: seconds(found["folder"] / name) for name in ("quantize", "convert")},
+        "tflite_runtime": replayed(found["folder"], python),
+    }
+
+
+def row_of(name: str, work: Path, cache: Path, python: Path) -> dict[str, Any]:
+    """Everything about one net."""
+    size = size_of(name)
+    runs = {recipe: run(name, recipe, work, cache) for recipe in ("qat", "ptq")}
+    columns = {recipe: column(found, cache, size, python) for recipe, found in runs.items()}
+    versions = next((found["versions"] for found in runs.values() if "versions" in found), {})
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "versions": versions,
+        "image_size": size,
+        "thorough": name in SMALLEST,
+        "n": next((found["metrics"]["n"] for found in runs.values() if "metrics" in found), 0),
+        **columns,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--all", action="store_true", help="every net of the catalogue")
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--tflite-runtime", type=Path, metavar="PYTHON", help="that has it")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="for runs; else thrown away")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    arguments = parser.parse_args()
+    names = arguments.names or [*(BACKBONES if arguments.all else SMALLEST)]
+    if unknown := set(names) - set(BACKBONES):
+        parser.error(f"no such backbone: {', '.join(sorted(unknown))}")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        python = (arguments.tflite_runtime or with_tflite_runtime(work)).absolute()
+        cache = (arguments.cache or work / "cache").absolute()
+        for name in names:
+            rows = load() | {name: row_of(name, work, cache, python)}
+            content = {key: rows[key] for key in BACKBONES if key in rows}
+            FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            print(table({name: rows[name]}), flush=True)
+    text = table({name: row for name, row in load().items() if name in SMALLEST})
+    print(text)
+    if arguments.write:
+        put_into_readme("support", "tools/support_table.py", text)
+
+
+if __name__ == "__main__":
+    main()
