@@ -41,14 +41,18 @@ def cpu() -> str:
     return platform.processor() or "unknown CPU"
 
 
-def put_into_readme(mark: str, tool: str, text: str) -> None:
-    """Replace what stands between the README's markers of that name. Exits when they are gone."""
+def put_into(file: Path, mark: str, tool: str, text: str) -> None:
+    """Replace what stands between a file's markers of that name. Exits when they are gone."""
     start, end = f"<!-- {mark}: written by {tool} -->\n", f"<!-- /{mark} -->"
-    readme = ROOT / "README.md"
-    before, found, rest = readme.read_text(encoding="utf-8").partition(start)
+    before, found, rest = file.read_text(encoding="utf-8").partition(start)
     if not found or end not in rest:
-        sys.exit(f"README.md has no {start.strip()} … {end}")
-    readme.write_text(before + start + text + end + rest.partition(end)[2], encoding="utf-8")
+        sys.exit(f"{file.name} has no {start.strip()} … {end}")
+    file.write_text(before + start + text + end + rest.partition(end)[2], encoding="utf-8")
+
+
+def put_into_readme(mark: str, tool: str, text: str) -> None:
+    """``put_into`` the README."""
+    put_into(ROOT / "README.md", mark, tool, text)
 
 
 def main() -> None:

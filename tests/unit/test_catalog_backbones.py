@@ -44,13 +44,14 @@ def test_every_net_is_complete(name, alpha):
     kernels = [kernel for block in blocks for kernel in block.kernels]
     assert all(block.kernels for block in blocks)
     assert [k.kind for k in kernels].count("first") == 1 and kernels[0].kind == "first"
-    assert {k.kind for k in kernels} <= {"first", "conv", "depthwise"}
+    assert {k.kind for k in kernels} <= {"first", "conv", "depthwise", "scale"}
     assert len({k.layer for k in kernels}) == len(kernels)
     assert len({block.output for block in blocks}) == len({b.name for b in blocks}) == len(blocks)
     for kernel in kernels:
         height, width, inputs, outputs = kernel.shape
         assert kernel.size == height * width * inputs * outputs
-        assert (kernel.kind == "depthwise") <= (outputs == 1)
+        assert (kernel.kind in ("depthwise", "scale")) <= (outputs == 1)
+        assert (kernel.kind == "scale") == ((height, width, outputs) == (1, 1, 1))
 
 
 def test_sizes_are_the_published_ones():

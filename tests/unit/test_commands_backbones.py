@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tfedge.catalog.backbones import BACKBONES
+from tfedge.catalog.support import SMALLEST
 from tfedge.cli import main
 from tfedge.report.table import WIDTH
 
@@ -33,7 +34,7 @@ def test_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
         ]
     ]
     (v2,) = [line for line in lines if line.startswith("MobileNetV2 ")]
-    assert v2.endswith("imagenet, wheel") and "0.35–1.4" in v2
+    assert "imagenet, wheel" in v2 and "0.35–1.4" in v2
 
 
 def test_one_with_its_blocks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,3 +56,43 @@ def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_name_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backbones", "DenseNet12"]) == 2
     assert "did you mean DenseNet121?" in capsys.readouterr().err
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the support tool says of two nets: one that holds, one that QAT refuses."""
+    good = {
+        "ok": True,
+        "top1": 0.97,
+        "float_top1": 0.98,
+        "sparsity": 0.5,
+        "float_tensors": 0,
+        "bytes": 1_230_000,
+    }
+    bad = {"ok": False, "error": "error: no 8-bit training for: odd (PReLU)"}
+    row = {"date": "2026-11-25", "versions": {"tensorflow": "2.21.0"}, "image_size": 64}
+    rows = {
+        "MobileNetV2": row | {"qat": good, "ptq": good},
+        "VGG16": row | {"qat": bad, "ptq": good},
+    }
+    monkeypatch.setattr("tfedge.report.backbones.load", lambda: rows)
+
+
+@pytest.mark.usefixtures("tried")
+def test_what_was_tried_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backbones"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["MobileNetV2"].endswith("QAT PTQ")
+    assert "QAT" not in lines["VGG16"] and lines["VGG16"].endswith("PTQ")
+    assert "QAT" not in lines["VGG19"] and "PTQ" not in lines["VGG19"], "not tried is not told"
+    assert main(["backbones", "VGG16"]) == 0
+    out = capsys.readouterr().out
+    assert "QAT: error: no 8-bit training for: odd (PReLU)" in out
+    assert "PTQ: top-1 97.0% (float 98.0%), 50.0% zeros, 0 float tensors, 1.23 MB" in out
+    assert main(["backbones", "VGG16", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["support"]["qat"]["ok"] is False
+
+
+def test_each_family_has_a_member_that_stands_for_it() -> None:
+    families = {BACKBONES[name].family for name in SMALLEST}
+    assert families == {row.family for row in BACKBONES.values()}

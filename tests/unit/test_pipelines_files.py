@@ -55,10 +55,14 @@ def flat(tree: dict[str, Any], at: str = "") -> dict[str, Any]:
 def test_every_file_is_a_valid_pipeline_with_all_sections() -> None:
     files = sorted(PIPELINES.glob("*.yaml"))
     assert [f.name for f in files] == [
+        "efficientnet_b0.yaml",
         "efficientnet_lite0.yaml",
         "flowers.yaml",
         "mobilenet.yaml",
+        "mobilenet_v3.yaml",
         "photos.yaml",
+        "resnet50.yaml",
+        "vgg16.yaml",
     ]
     for file in files:
         pipeline = load(file).pipeline

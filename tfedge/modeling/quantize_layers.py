@@ -84,7 +84,7 @@ def _inverse_root(inputs: Any) -> Any:
 # Layers whose ranges are known, and so need no quantizer.
 KNOWN = (PixelOffset, Carrier, HardSigmoid)
 
-OWN = {
+OWN: dict[type, Any] = {
     PixelOffset: QuantizedOffset,
     Carrier: QuantizedCarrier,
     HardSigmoid: QuantizedHardSigmoid,

@@ -7,9 +7,12 @@ from textwrap import wrap
 from typing import Any
 
 from tfedge.catalog.backbones import Backbone, net
+from tfedge.catalog.support import load
 from tfedge.report.table import WIDTH
 
-_HEAD = ("backbone", "family", "pixels", "parameters", "MACs", "alpha", "weights")
+WAYS = ("qat", "ptq")
+
+_HEAD = ("backbone", "family", "pixels", "params", "MACs", "alpha", "weights", "int8")
 
 
 def facts(row: Backbone) -> dict[str, Any]:
@@ -30,6 +33,7 @@ def facts(row: Backbone) -> dict[str, Any]:
             }
             for alpha in row.alphas
         },
+        "support": load().get(row.name),
         "blocks": [block.name for block in net(row.name, row.alphas[0]).blocks],
     }
 
@@ -59,15 +63,48 @@ def _cells(row: Backbone) -> tuple[str, ...]:
         f"{largest.macs / 1e9:.2f} G",
         alphas,
         ", ".join(row.weights) or "file, none",
+        _int8(row.name),
     )
+
+
+def _int8(name: str) -> str:
+    """Which ways to int8 were tried on this very net and led there."""
+    found = load().get(name)
+    if found is None:
+        return ""
+    return " ".join(way.upper() for way in WAYS if found[way]["ok"]) or "none"
+
+
+def support(row: Backbone) -> list[str]:
+    """What came of prune, QAT and PTQ, in lines; none for a net that was not tried."""
+    found = load().get(row.name)
+    if found is None:
+        return []
+    told = [
+        f"Tried {found['date']} with random weights on handwritten digits at "
+        f"{found['image_size']} pixels (TensorFlow {found['versions'].get('tensorflow', '?')}):"
+    ]
+    for way in WAYS:
+        result = found[way]
+        if not result["ok"]:
+            told += wrap(f"{way.upper()}: {result['error']}", WIDTH, subsequent_indent="  ")
+            continue
+        told.append(
+            f"{way.upper()}: top-1 {result['top1']:.1%} (float {result['float_top1']:.1%}), "
+            f"{result['sparsity']:.1%} zeros, {result['float_tensors']} float tensors, "
+            f"{result['bytes'] / 1e6:.2f} MB"
+        )
+    return told
 
 
 def one(row: Backbone) -> str:
     """A backbone with the blocks that ``unfreeze`` takes."""
     mean, std = row.norm
+    tried = support(row)
     lines = [
         listing([row]),
         "",
+        *([*tried, ""] if tried else []),
         f"Its weights want (pixel − {_triple(mean)}) / {_triple(std)}, RGB, 0–255.",
         "Blocks, from the pixels up:",
     ]
