@@ -18,8 +18,8 @@ def command(name: str | None, as_json: bool, debug: bool) -> None:
 
     Pixels a side: the smallest allowed, and those it was trained at. Parameters are without head;
     MACs (multiply-accumulates) of one picture at the native size. A file of weights can be given
-    for each, and `none` starts from random numbers. int8: the ways there that were tried on the net
-    itself, with half of its weights pruned, and held; NAME tells what came of them.
+    for each, and `none` starts from random numbers. int8: the way there that was tried on the net
+    itself, with half of its weights pruned, and held; NAME tells what came of it.
     """
     from tfedge.catalog.backbones import BACKBONES
     from tfedge.config.spelling import did_you_mean

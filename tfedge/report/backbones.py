@@ -58,7 +58,7 @@ def _cells(row: Backbone) -> tuple[str, ...]:
     return (
         row.name,
         row.family,
-        f"≥ {row.min_size}, {row.native_size}",
+        f"{row.min_size}, {row.native_size}",
         f"{largest.parameters / 1e6:.1f} M",
         f"{largest.macs / 1e9:.2f} G",
         alphas,
@@ -68,11 +68,11 @@ def _cells(row: Backbone) -> tuple[str, ...]:
 
 
 def _int8(name: str) -> str:
-    """Which ways to int8 were tried on this very net and led there."""
+    """The better of the ways to int8 that held on this very net; "" for one that was not tried."""
     found = load().get(name)
     if found is None:
         return ""
-    return " ".join(way.upper() for way in WAYS if found[way]["ok"]) or "none"
+    return next((way.upper() for way in WAYS if found[way]["ok"]), "none")
 
 
 def support(row: Backbone) -> list[str]:
