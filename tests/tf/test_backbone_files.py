@@ -83,7 +83,7 @@ def test_another_net_gets_one_message(saved, name):
         load(saved[0] / name, "MobileNetV3Small", 1.0)
     said = caught.value.message
     # what differs first, as Keras calls it, and not all hundreds
-    assert "expanded_conv_3_project/kernel: expected (1, 1, 96, 40), got (1, 1, 72, 32)" in said
+    assert re.search(r": expanded_conv_3_project/kernel: expected \(.*, 40\), got \(.*, 32\)", said)
     assert said.endswith("; and 140 more")
 
 
