@@ -44,11 +44,11 @@ from tfedge.stages import backbone as stage
 # The smallest member of each family; together they use every rule of ``rewrite``. Keras fetches
 # NASNet for its native side only.
 SIDES = {
-    **dict.fromkeys(("MobileNet", "MobileNetV2", "MobileNetV3Small"), 64),
-    **dict.fromkeys(("EfficientNetB0", "EfficientNetV2B0", "ResNet50"), 64),
-    **dict.fromkeys(("ResNet50V2", "ResNetRS50", "DenseNet121"), 64),
-    **dict.fromkeys(("InceptionV3", "InceptionResNetV2", "Xception"), 96),
-    **dict.fromkeys(("ConvNeXtTiny", "RegNetX002", "RegNetY002", "VGG16"), 64),
+    **dict.fromkeys(("MobileNet", "MobileNetV2", "MobileNetV3Small"), 32),
+    **dict.fromkeys(("EfficientNetB0", "EfficientNetV2B0", "ResNet50"), 32),
+    **dict.fromkeys(("ResNet50V2", "ResNetRS50", "DenseNet121"), 32),
+    **dict.fromkeys(("InceptionV3", "InceptionResNetV2", "Xception"), 75),
+    **dict.fromkeys(("ConvNeXtTiny", "RegNetX002", "RegNetY002", "VGG16"), 32),
     "NASNetMobile": 224,
 }
 STAGED = ("MobileNetV3Small", "EfficientNetB0", "ResNet50V2", "ConvNeXtTiny", "RegNetX002")

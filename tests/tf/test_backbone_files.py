@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 import tiny
+from tf_keras.src.applications import inception_resnet_v2
 
 from tfedge.config.schema import Backbone
 from tfedge.errors import ArtifactError
@@ -116,8 +117,33 @@ def test_the_norm_behind_keras_classifier_is_the_one_before_it(tmp_path):
     net.get_layer("convnext_tiny_head_layernorm").gamma.assign(np.arange(768))
     net.save_weights(tmp_path / "top.h5")
     loaded, notes = load(tmp_path / "top.h5", "ConvNeXtTiny")
-    np.testing.assert_array_equal(loaded.weights["layer_normalization/gamma"], np.arange(768))
+    norm = loaded.weights["layer_normalization/depthwise_kernel"]  # a norm's scale, a step here
+    np.testing.assert_array_equal(norm.ravel(), np.arange(768))
     assert notes[1:] == ["weights: left out, no layers of the backbone: convnext_tiny_head_dense"]
+
+
+def test_factors_that_keras_keeps_beside_a_kernel_go_into_it_once(tmp_path, monkeypatch):
+    """Inception-ResNet: what Keras saves fits the net as it is here, and is not its weights."""
+    block = inception_resnet_v2.inception_resnet_block
+    few = {"block35": 1, "block17": 1, "block8": 10}  # of 40
+
+    def only(x, scale, block_type, block_idx, **options):
+        if few[block_type] != block_idx:
+            return x
+        return block(x, scale, block_type, block_idx, **options)
+
+    monkeypatch.setattr(inception_resnet_v2, "inception_resnet_block", only)
+    fresh(5)
+    net = keras.applications.InceptionResNetV2(
+        input_shape=(75, 75, 3), weights=None, include_top=False
+    )
+    net.save_weights(tmp_path / "w.h5")
+    loaded, _ = load(tmp_path / "w.h5", "InceptionResNetV2", size=75)
+    kernel = net.get_layer("block35_1_conv").kernel.numpy()
+    np.testing.assert_allclose(loaded.weights["block35_1_conv/kernel"], kernel * 0.17, rtol=1e-6)
+    np.savez(tmp_path / "base.npz", **loaded.weights)
+    again, _ = load(tmp_path / "base.npz", "InceptionResNetV2", size=75)
+    same(again, loaded.weights)
 
 
 def test_efficientnet_brings_its_own_normalisation(tmp_path):
