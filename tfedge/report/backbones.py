@@ -7,7 +7,9 @@ from textwrap import wrap
 from typing import Any
 
 from tfedge.catalog.backbones import Backbone, net
+from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.catalog.support import load
+from tfedge.catalog.weights import WHEELS
 from tfedge.report.table import WIDTH
 
 WAYS = ("qat", "ptq")
@@ -25,7 +27,8 @@ def facts(row: Backbone) -> dict[str, Any]:
         "native_size": row.native_size,
         "mean": mean,
         "std": std,
-        "weights": [*row.weights, "none"],
+        "weights": [*row.weights, "file", "none"],
+        "sources": _sources(row),
         "alphas": {
             f"{alpha:g}": {
                 "parameters": net(row.name, alpha).parameters,
@@ -36,6 +39,35 @@ def facts(row: Backbone) -> dict[str, Any]:
         "support": load().get(row.name),
         "blocks": [block.name for block in net(row.name, row.alphas[0]).blocks],
     }
+
+
+def _sources(row: Backbone) -> list[dict[str, Any]]:
+    """The pretrained weights there are: one for each file or wheel, at the native size."""
+    found: list[dict[str, Any]] = []
+    if "imagenet" in row.weights:
+        file = KERAS_FILES[row.name]
+        found += [
+            {
+                "weights": "imagenet",
+                "alpha": alpha,
+                "from": file.address(alpha, row.native_size),
+                "digest": file.digest(alpha),
+                "licence": file.licence,
+            }
+            for alpha in row.alphas
+        ]
+    found += [
+        {
+            "weights": "wheel",
+            "alpha": wheel.alpha,
+            "from": wheel.requirement,
+            "digest": wheel.sha256,
+            "licence": wheel.licence,
+        }
+        for wheel in WHEELS.values()
+        if wheel.backbone == row.name
+    ]
+    return found
 
 
 def listing(rows: Iterable[Backbone]) -> str:
@@ -106,10 +138,22 @@ def one(row: Backbone) -> str:
         "",
         *([*tried, ""] if tried else []),
         f"Its weights want (pixel − {_triple(mean)}) / {_triple(std)}, RGB, 0–255.",
+        *_origins(row),
+        "",
         "Blocks, from the pixels up:",
     ]
     names = "  ".join(block.name for block in net(row.name, row.alphas[0]).blocks)
     return "\n".join([*lines, *wrap(names, WIDTH)])
+
+
+def _origins(row: Backbone) -> list[str]:
+    """Where each set of pretrained weights is from, and its licence."""
+    keras = KERAS_FILES[row.name].licence if "imagenet" in row.weights else ""
+    lines = [f"imagenet  Keras' own, {keras}"] if keras else []
+    for wheel in WHEELS.values():
+        if wheel.backbone == row.name:
+            lines.append(f"wheel     {wheel.requirement}, alpha {wheel.alpha:g}, {wheel.licence}")
+    return [*lines, "file      your own .h5, .keras or .npz", "none      random numbers"]
 
 
 def _triple(values: tuple[float, float, float]) -> str:

@@ -11,8 +11,10 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,14 +41,16 @@ _DAMAGE = (
 )
 
 
-def read(path: Path) -> tuple[Arrays, str]:
+def read(path: Path, asked: Callable[[], Mapping[str, Any]] = dict) -> tuple[Arrays, str]:
     """Every array of the file, by ``layer/weight`` (or ``layer/0``), and the file's SHA-256.
 
-    Raises ArtifactError when it is missing, of another format, damaged, or a pickle.
+    ``asked`` gives the config of the net that the weights are for; it names the layers of a file
+    that only counts them. Raises ArtifactError when the file is missing, of another format,
+    damaged, or a pickle.
     """
     formats: dict[str, tuple[bytes, Callable[[bytes, Path], Arrays]]] = {
-        ".h5": (_HDF5_MAGIC, hdf5.read),
-        ".hdf5": (_HDF5_MAGIC, hdf5.read),
+        ".h5": (_HDF5_MAGIC, partial(hdf5.read, asked=asked)),
+        ".hdf5": (_HDF5_MAGIC, partial(hdf5.read, asked=asked)),
         ".keras": (_ZIP_MAGIC, _keras),
         ".npz": (_ZIP_MAGIC, _npz),
     }
@@ -98,7 +102,9 @@ def _npz(data: bytes, path: Path) -> Arrays:
             if sum(info.file_size for info in archive.infolist()) > hdf5.LIMIT:
                 raise ArtifactError(path, f"unpacks to more than {hdf5.LIMIT >> 30} GiB")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
+            found = {_npz_key(name): arrays[name] for name in arrays.files}
+            if len(found) < len(arrays.files):
+                raise ValueError("two arrays are called the same")
         if strange := [k for k, v in found.items() if not isinstance(v, np.ndarray)]:
             raise ValueError(f"{strange[0]} is no array")
         return found
@@ -108,14 +114,18 @@ def _npz(data: bytes, path: Path) -> Arrays:
         ) from error
 
 
+def _npz_key(name: str) -> str:
+    """``layer/weight`` of a variable's name: Keras' own may have ``/`` in a layer's, and ``:0``."""
+    layer, slash, weight = name.rpartition("/")
+    return name if not slash else f"{layer.replace('/', '_')}/{weight.split(':')[0]}"
+
+
 def select(found: Mapping[str, np.ndarray], shapes: Shapes) -> tuple[Arrays, list[str]]:
     """The arrays under the net's own names, and the layers of the file that the net lacks.
 
     ``layer/0`` becomes the first weight of that layer; Keras 3 calls a depthwise kernel ``kernel``.
     """
-    order: dict[str, list[str]] = {}
-    for key in shapes:
-        order.setdefault(key.split("/")[0], []).append(key)
+    order = _by_layer(shapes)
     chosen: Arrays = {}
     ignored: dict[str, None] = {}
     for key, array in found.items():
@@ -129,6 +139,33 @@ def select(found: Mapping[str, np.ndarray], shapes: Shapes) -> tuple[Arrays, lis
         else:
             chosen[key] = array
     return chosen, list(ignored)
+
+
+def in_order(found: Mapping[str, np.ndarray], shapes: Shapes) -> tuple[Arrays, list[str]] | None:
+    """The arrays by their position alone, as Keras' own loader takes them; else as ``select``.
+
+    The layers of the file and of the net are gone through side by side; those that are left at the
+    end of the file are a head. None unless each layer has as many arrays, of the same shapes.
+    """
+    ours, theirs = _by_layer(shapes), _by_layer(found)
+    chosen: Arrays = {}
+    for keys, others in zip(ours.values(), theirs.values(), strict=False):
+        if [tuple(shapes[key]) for key in keys] != [found[key].shape for key in others]:
+            return None
+        chosen |= {key: found[other] for key, other in zip(keys, others, strict=True)}
+    return (chosen, list(theirs)[len(ours) :]) if len(chosen) == len(shapes) else None
+
+
+def _by_layer(keys: Iterable[str]) -> dict[str, list[str]]:
+    layers: dict[str, list[str]] = {}
+    for key in keys:
+        layers.setdefault(key.partition("/")[0], []).append(key)
+    return layers
+
+
+def fits(weights: Mapping[str, np.ndarray], shapes: Shapes) -> bool:
+    """Whether there is a weight of the right shape for each of the net's, and no other."""
+    return {k: v.shape for k, v in weights.items()} == {k: tuple(v) for k, v in shapes.items()}
 
 
 def check(path: str, weights: Mapping[str, np.ndarray], shapes: Shapes) -> Arrays:

@@ -1,9 +1,13 @@
 """Weights out of Keras' HDF5 files, by the names written in them; nothing else is looked at.
 
 Two layouts are known. Keras' classic one names every array ``[model_weights/]layer/layer/weight:0``
-(a nested model adds a folder). The newer one, ``layers/conv2d_3/vars/0``, counts layers by their
-class and weights by position: Keras 3 writes the layer's name beside it, for others the ``.keras``
-file's config lists the layers in the same order (it is read as text; no layer is made from it).
+(a nested model adds a folder), and lists the layers in their order. The newer one,
+``layers/conv2d_3/vars/0``, counts layers by their class and weights by position: Keras 3 writes the
+layer's name beside it, for others the ``.keras`` file's config lists the layers in the same order
+(it is read as text; no layer is made from it). Where neither is there, as in what ``save_weights``
+writes, the config of the net that is asked for says what is counted.
+
+A ``/`` in a layer's name is read as ``_``, as everywhere here (``rewrite``).
 
 ``visititems`` follows no soft or external links, so a file can't pull in another file.
 """
@@ -11,8 +15,9 @@ file's config lists the layers in the same order (it is read as text; no layer i
 from __future__ import annotations
 
 import io
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +26,14 @@ import numpy as np
 
 from tfedge.errors import ArtifactError
 
-LIMIT = 2 << 30  # bytes of all weights; VGG16, the largest known, has 60 MB
+LIMIT = 2 << 30  # bytes of all weights; ConvNeXtXLarge, the largest known, has 1.4 GB
+
+Arrays = dict[str, np.ndarray]
+Attributes = dict[str, dict[str, Any]]  # of the groups, by their place in the file
 
 _TRAINING = ("optimizer", "metrics", "compile")  # groups beside the layers'
+
+_COUNTED = re.compile(r"(.*)/vars/(\d+)")
 
 
 def layer_names(config: Mapping[str, Any], prefix: str = "layers/") -> dict[str, str]:
@@ -51,54 +61,125 @@ def _snake(class_name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def read(data: bytes, path: Path, config: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
+def read(
+    data: bytes,
+    path: Path,
+    config: Mapping[str, Any] | None = None,
+    asked: Callable[[], Mapping[str, Any]] = dict,
+) -> Arrays:
     """Every array of the layers as ``layer/weight``, or ``layer/0`` in the newer layout.
 
-    Raises ArtifactError, calling the file ``path``, when it is damaged or its layers are unnamed.
+    They stand in the order of the layers where the file or ``config`` tells it. ``asked`` gives the
+    config of the net that the weights are for. Raises ArtifactError, calling the file ``path``,
+    when it is damaged or its layers are unnamed.
     """
-    names = layer_names(config or {})
-    arrays: dict[str, np.ndarray] = {}
+    names = None if config is None else layer_names(config)
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            arrays, attributes = _content(file, path)
+        keys = dict(_listed(attributes))
+        counted = {place: found for place in arrays if (found := _COUNTED.fullmatch(place))}
+        keys |= _named(counted, attributes, names, asked, path)
+        keys |= {place: _key(place) for place in arrays if place not in keys}
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise ArtifactError(
+            path, f"a damaged HDF5 file ({error})", "fetch or save it again"
+        ) from error
+    found: Arrays = {}
+    for place, key in keys.items():
+        if place not in arrays or not key:
+            continue
+        if key in found:
+            raise ArtifactError(path, f"holds {key} twice", "save the backbone alone")
+        found[key] = arrays[place]
+    return found
+
+
+def _content(file: h5py.File, path: Path) -> tuple[Arrays, Attributes]:
+    """All arrays but those of training, and what is written beside the groups."""
+    arrays: Arrays = {}
+    attributes = {"": _names_beside(file)}
     total = 0
 
     def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
         nonlocal total
-        if not isinstance(item, h5py.Dataset) or name.startswith(_TRAINING):
+        if name.startswith(_TRAINING):
+            return
+        if not isinstance(item, h5py.Dataset):
+            attributes[name] = _names_beside(item)
             return
         if item.is_virtual or item.external:
             raise ArtifactError(path, f"{name} refers to another file", "save the weights again")
         if (total := total + item.nbytes) > LIMIT:
             raise ArtifactError(path, f"holds more than {LIMIT >> 30} GiB of arrays")
-        key = _key(name, item, names)
-        if key is None:
-            raise ArtifactError(
-                path,
-                f"the layer of {name} has no name in this file",
-                "save the whole model as .keras, or its weights with save_format='h5'",
-            )
-        if key in arrays:
-            raise ArtifactError(path, f"holds {key} twice", "save the backbone alone")
-        arrays[key] = item[()]
+        arrays[name] = item[()]
 
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            file.visititems(visit)
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+    file.visititems(visit)
+    return arrays, attributes
+
+
+def _names_beside(group: h5py.Group) -> dict[str, Any]:
+    wanted = ("name", "layer_names", "weight_names")
+    return {key: group.attrs[key] for key in group.attrs if key.startswith(wanted)}
+
+
+def _texts(attributes: Mapping[str, Any], name: str) -> Iterator[str]:
+    """A list of texts; Keras cuts one that is too long into ``name0``, ``name1`` …"""
+    parts = (f"{name}{i}" for i in itertools.count())
+    cut = itertools.takewhile(lambda part: part in attributes, parts)
+    for part in [name] if name in attributes else cut:
+        for text in attributes[part]:
+            yield text.decode() if isinstance(text, bytes) else str(text)
+
+
+def _listed(attributes: Attributes) -> Iterator[tuple[str, str]]:
+    """Place and ``layer/weight`` of what the classic layout lists, in the order of the layers."""
+    root = "model_weights/" if "model_weights" in attributes else ""
+    for layer in _texts(attributes[root.rstrip("/")], "layer_names"):
+        for weight in _texts(attributes.get(f"{root}{layer}", {}), "weight_names"):
+            folder, _, name = weight.rpartition("/")
+            yield f"{root}{layer}/{weight}", _classic(folder or layer, name)
+
+
+def _named(
+    counted: Mapping[str, re.Match[str]],
+    attributes: Attributes,
+    names: dict[str, str] | None,
+    asked: Callable[[], Mapping[str, Any]],
+    path: Path,
+) -> dict[str, str]:
+    """``layer/0`` for each place of the newer layout, in the order of the layers."""
+    written = {place: attributes[place.rpartition("/")[0]].get("name") for place in counted}
+    if names is None:
+        names = {} if all(written.values()) else layer_names(asked())
+        layers = [found[1] for found in counted.values()]
+        if any(layer in names for layer in layers):  # what is none of the net's is a head
+            names |= {layer: layer for layer in layers if layer not in names}
+    unnamed = [place for place, name in written.items() if not (name or counted[place][1] in names)]
+    if unnamed:
         raise ArtifactError(
-            path, f"a damaged HDF5 file ({error})", "fetch or save it again"
-        ) from error
-    return arrays
+            path,
+            f"the layer of {unnamed[0]} has no name in this file",
+            "save the whole model as .keras, or its weights with save_format='h5'",
+        )
+    order = {layer: number for number, layer in enumerate(names)}
+    places: Iterable[str] = sorted(counted, key=lambda p: order.get(counted[p][1], len(order)))
+    return {p: f"{_plain(written[p] or names[counted[p][1]])}/{counted[p][2]}" for p in places}
 
 
-def _key(name: str, item: h5py.Dataset, names: Mapping[str, str]) -> str | None:
-    if found := re.fullmatch(r"(.*)/vars/(\d+)", name):
-        layer = item.parent.attrs.get("name") or names.get(found[1])
-        return f"{layer}/{found[2]}" if layer else None
-    *folders, weight = name.split("/")
-    if not folders:
-        return None
-    layer = folders[-1]
+def _plain(layer: Any) -> str:
+    return str(layer).replace("/", "_")
+
+
+def _classic(layer: str, weight: str) -> str:
     weight = weight.split(":")[0]
     # Keras 1, in which some of Keras' own files are still written: block1_conv1_W_1
     if old := re.fullmatch(re.escape(layer) + r"_(W|b)(_\d+)?", weight):
         weight = {"W": "kernel", "b": "bias"}[old[1]]
-    return f"{layer}/{weight}"
+    return f"{_plain(layer)}/{weight}"
+
+
+def _key(place: str) -> str:
+    """``layer/weight`` by the folders alone; "" for what lies in none."""
+    *folders, weight = place.split("/")
+    return _classic(folders[-1], weight) if folders else ""

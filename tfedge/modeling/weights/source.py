@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tfedge.catalog.weights import WHEELS
 from tfedge.config.schema import Backbone
 from tfedge.errors import StageError
 from tfedge.modeling import backbone as nets
-from tfedge.modeling.weights import files, imagenet, wheel
+from tfedge.modeling.weights import files, imagenet, original, wheel
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,17 @@ class Loaded:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked for; ``net`` is fresh, ``say`` tells the user."""
+    """What is asked for; ``say`` tells the user."""
 
     backbone: Backbone
     image_size: int
     cache: Path
-    net: Any
     say: Callable[[str], None]
+
+    @cached_property
+    def net(self) -> Any:
+        """The bare backbone, fresh."""
+        return nets.bare(self.backbone.name, self.backbone.alpha, self.image_size)
 
     @property
     def shapes(self) -> files.Shapes:
@@ -56,8 +61,7 @@ def load(chosen: Backbone, image_size: int, cache: Path, say: Callable[[str], No
     ``none`` takes Keras' own initializers under the seed in force. ``say`` gets a line on what is
     fetched and taken. Raises MissingDependency, ArtifactError or StageError, with the way out.
     """
-    net = nets.bare(chosen.name, chosen.alpha, image_size)
-    asked = _Asked(chosen, image_size, cache, net, say)
+    asked = _Asked(chosen, image_size, cache, say)
     sources: dict[str, Callable[[_Asked], Loaded]] = {
         "wheel": _wheel,
         "imagenet": _imagenet,
@@ -89,27 +93,44 @@ def _wheel(asked: _Asked) -> Loaded:
 
 def _imagenet(asked: _Asked) -> Loaded:
     name, alpha = asked.backbone.name, asked.backbone.alpha
-    mean, std = BACKBONES[name].norm
-    found = imagenet.load(asked.net, alpha, asked.image_size, asked.cache, asked.say)
+    found = imagenet.load(name, alpha, asked.image_size, asked.cache, asked.say)
     file, digest, licence = found.path.name, found.sha256, found.licence
     asked.say(f"weights: ImageNet, Keras' own {file} ({licence}), sha256 {digest[:12]}")
     bgr = BACKBONES[name].bgr
-    return Loaded(found.weights, mean, std, "imagenet", file, digest, licence, bgr)
+    return Loaded(found.weights, *found.norm, "imagenet", file, digest, licence, bgr)
 
 
 def _file(asked: _Asked) -> Loaded:
-    name, path = asked.backbone.name, Path(asked.backbone.weights).expanduser()
-    found, digest = files.read(path)
-    weights, ignored = files.select(found, asked.shapes)
-    (mean, std), bgr = BACKBONES[name].norm, BACKBONES[name].bgr
+    row, path = BACKBONES[asked.backbone.name], Path(asked.backbone.weights).expanduser()
+    same = (asked.backbone.name, asked.backbone.alpha, asked.image_size)
+    config = partial(original.config, *same) if row.rewritten else asked.net.get_config
+    found, digest = files.read(path, config)
+    norm = row.norm
+    if row.rewritten and not _under_our_names(asked, path, found):
+        weights, ignored, norm = original.carry(*same, str(path), found)
+    else:
+        weights, ignored = files.select(found, asked.shapes)
+    (mean, std), bgr = norm, row.bgr
     order, less = ("BGR", mean[::-1]) if bgr else ("RGB", mean)
+    says = f"{row.name} does by default" if norm == row.norm else "its Normalization layer says"
     asked.say(
-        f"weights: {path}, sha256 {digest[:12]}, taken to want pixels as {name} does by default: "
+        f"weights: {path}, sha256 {digest[:12]}, taken to want pixels as {says}: "
         f"{order}, less {less}, over {std}"
     )
     if ignored:
         asked.say(f"weights: left out, no layers of the backbone: {', '.join(ignored)}")
     return Loaded(weights, mean, std, "file", str(path), digest, bgr=bgr)
+
+
+def _under_our_names(asked: _Asked, path: Path, found: files.Arrays) -> bool:
+    """Whether a file for a rewritten net is one like base.npz, which is under its own names.
+
+    What Keras saves never is, though it may fit: Inception-ResNet has factors that Keras keeps out
+    of the kernels.
+    """
+    if path.suffix.lower() != ".npz":
+        return False
+    return files.fits(files.select(found, asked.shapes)[0], asked.shapes)
 
 
 def _none(asked: _Asked) -> Loaded:
