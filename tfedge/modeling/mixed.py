@@ -32,12 +32,14 @@ def convert(
 ) -> bytes:
     """The .tflite, uint8 pixels in, of a frozen graph with ranges; units not in ``kept`` are int8.
 
+    Without any it is what the converter makes by itself.
     ``output`` is the precision of whoever reads what the graph gives. Raises InvariantBroken when
     the file is anything else than asked for, StageError when LiteRT has no kernel for it.
     """
+    graph = Graph.of(concrete)
+    kept = {name: kept[name] for name in kept if name in graph.units}  # a part may lack some
     if not kept:
         return to_tflite(concrete, int8=True, input_type=tf.uint8, output_type=output_type)
-    graph = Graph(concrete.graph.as_graph_def())
     fenced = import_graph(fence(graph, kept, output))
     try:
         content = barriers.remove(

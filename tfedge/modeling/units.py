@@ -27,6 +27,7 @@ LEVELS: tuple[Precision, ...] = ("int8", "int16", "float")
 Kept = Mapping[str, Precision]  # name of a unit → its precision; those not named are int8
 
 _FAKE = "FakeQuantWithMinMax"
+_OUTSIDE = (_FAKE, "Placeholder")  # where a unit ends
 _ARITHMETIC = ("Add", "AddV2", "Mul", "Sub")
 _LAYER = re.compile(rf"(?:^|/){PREFIX}([^/]+)(?:/|$)")
 
@@ -54,13 +55,18 @@ class Graph:
             for source in dict.fromkeys(data_inputs(node)):
                 self.readers[source].append(node.name)
 
+    @classmethod
+    def of(cls, concrete: Any) -> Graph:
+        """Of a frozen concrete function."""
+        return cls(concrete.graph.as_graph_def())
+
     @cached_property
     def _fixed(self) -> set[str]:
         """What is computed from constants alone."""
         found: set[str] = set()
         for name in self._ordered:
             sources = data_inputs(self.nodes[name])
-            if self.nodes[name].op == "Const" or sources and found.issuperset(sources):
+            if self.nodes[name].op == "Const" or (sources and found.issuperset(sources)):
                 found.add(name)
         return found
 
@@ -110,10 +116,9 @@ class Graph:
             name = waiting.pop()
             if name in self._fixed:
                 weights |= self._kernel_fakes(name)
-            elif name not in nodes and not self.nodes[name].op.startswith(_FAKE):
-                if self.nodes[name].op != "Placeholder":
-                    nodes.add(name)
-                    waiting += data_inputs(self.nodes[name])
+            elif name not in nodes and not self.nodes[name].op.startswith(_OUTSIDE):
+                nodes.add(name)
+                waiting += data_inputs(self.nodes[name])
         return nodes, weights
 
     def _kernel_fakes(self, name: str) -> set[str]:
@@ -172,6 +177,11 @@ class Graph:
             ]
             for fake in self.fakes
         }
+
+    def tensor_of(self, layer: str, kept: Kept) -> Precision:
+        """The precision of what a layer gives; int8 when it has no range of its own."""
+        found = self.tensors(kept)
+        return next((found[fake] for fake in found if layer_of(fake) == layer), "int8")
 
     def kept(self, patterns: Mapping[str, Precision]) -> dict[str, Precision]:
         """``quantize.keep``, names and patterns of layers, as units.

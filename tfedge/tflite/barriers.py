@@ -56,6 +56,9 @@ def remove(content: bytes) -> bytes:
                     inputs = [stored]
         op.inputs = inputs
     graph.outputs = [behind.get(int(tensor), int(tensor)) for tensor in graph.outputs]
+    for signature in model.signatureDefs or []:
+        for entry in signature.outputs:
+            entry.tensorIndex = behind.get(entry.tensorIndex, entry.tensorIndex)
     graph.operators = _read_by_someone(ops, graph.outputs)
     for op in graph.operators:
         kind = kinds[op.opcodeIndex]
