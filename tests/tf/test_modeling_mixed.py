@@ -9,7 +9,7 @@ import pytest
 from test_modeling_quantization import SIZE, net, pictures
 
 from tfedge.errors import InvariantBroken, StageError, UnsupportedModel
-from tfedge.modeling import invariants, mixed, quantization
+from tfedge.modeling import invariants, mixed, network, quantization
 from tfedge.modeling.env import keras, tf
 from tfedge.modeling.export import freeze
 from tfedge.modeling.sensitivity import Mixtures
@@ -160,6 +160,19 @@ def test_kept_layers_train_in_float_and_others_do_not():
         given = [inputs, inputs] if name == "add" else inputs
         found = layer(given, training=True).numpy()
         assert (len(np.unique(found)) <= 256) == rounds, name
+
+
+@pytest.mark.parametrize("precision", ["float", "int16"])
+def test_a_frozen_part_gives_what_the_layer_above_it_reads(precision):
+    lower, _ = network.cut(ranged(net()), "add", quantization.PREFIX)
+    part = freeze(lambda x: lower(x, training=False), (SIZE, SIZE, 3), tf.float32)
+    kept, dtypes, levels = {"add": precision}, [], []
+    for output, rounded in (("int8", tf.int8), (precision, None)):
+        content = mixed.convert(part, kept, output_type=rounded, output=output)
+        dtypes.append(read(content).outputs[0].dtype)
+        levels.append(len(np.unique(predict(content, pictures(6).astype(np.uint8)))))
+    assert dtypes == ["int8", "float32"]
+    assert levels[0] <= 256 < levels[1]
 
 
 # ------------------------------------------------------------------------------------ the debugger
