@@ -21,6 +21,7 @@ from tfedge.catalog.unfreeze import (
     planned_sparsity,
 )
 from tfedge.catalog.weights import WHEELS
+from tfedge.config.keep import CORAL_NOTE, keep_problems, known_layers
 from tfedge.config.schema import DeviceOptions, Pipeline
 from tfedge.config.spelling import closest, did_you_mean
 from tfedge.errors import ConfigError
@@ -73,6 +74,8 @@ def notes(pipeline: Pipeline) -> list[str]:
         )
     if backbone.weights == "none":
         said.append("backbone.weights: none: the base starts from random weights, nothing learned")
+    if pipeline.quantize and pipeline.quantize.keep and pipeline.package:
+        said += [CORAL_NOTE] if "coral" in pipeline.package.targets else []
     return said
 
 
@@ -156,6 +159,13 @@ def _recipes(pipeline: Pipeline) -> Iterator[Problem]:
             key, uses = f"{section}.weight_decay", (f"{section}.optimizer",)
             what = f"only the optimizer adamw decays weights, {training.optimizer} does not"
             yield Problem(key, f"{key}: {what}", uses)
+
+
+def _keep(pipeline: Pipeline) -> Iterator[Problem]:
+    if pipeline.quantize is not None:
+        names = known_layers(pipeline) if _known_net(pipeline) else None
+        for key, text, uses in keep_problems(pipeline.quantize, names):
+            yield Problem(key, text, uses)
 
 
 def _unfreeze(pipeline: Pipeline) -> Iterator[Problem]:
@@ -283,4 +293,4 @@ def _numbers(numbers: tuple[float, ...]) -> str:
     return ", ".join(f"{number:g}" for number in numbers)
 
 
-_RULES = (_data, _backbone, _recipes, _unfreeze, _sparsity, _gates, _lists, _android)
+_RULES = (_data, _backbone, _recipes, _keep, _unfreeze, _sparsity, _gates, _lists, _android)

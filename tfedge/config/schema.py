@@ -124,6 +124,8 @@ class Quantize(Training):
     teacher: Fraction = 0.7
     hints: NotNegative = 1.0
     representative: Count = 128  # training pictures that calibrate the ranges
+    keep: dict[StrictStr, Literal["float", "int16"]] = {}  # layers (names, patterns) above 8 bits
+    debug: StrictBool = False  # which layers suffer from 8 bits, and which are worth keeping
 
 
 class Gates(Section):

@@ -23,7 +23,8 @@ Material = dict[str, Any]
 def settings(pipeline: Pipeline) -> dict[str, Any]:
     """The resolved pipeline, and what follows from its keys: under ``trains`` the lowest block that
     each stage trains, and the lowest of all; under ``measured_on`` the names of the devices, which
-    a drop tells, without their addresses and interpreters, which it does not."""
+    a drop tells, without their addresses and interpreters, which it does not; under ``debug``
+    quantize.debug, which is no reason to quantize once more."""
     lowest = lowest_trained(pipeline)
     names = [block.name for block in blocks_of(pipeline)]
     trains = {
@@ -34,7 +35,10 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
     }
     benchmark = pipeline.benchmark
     devices = [device.name for device in benchmark.measured_on] if benchmark else []
-    return {**resolve(pipeline), "trains": trains, "measured_on": devices}
+    found = {**resolve(pipeline), "trains": trains, "measured_on": devices}
+    if pipeline.quantize:
+        found["debug"] = found["quantize"].pop("debug")
+    return found
 
 
 def material(

@@ -24,7 +24,7 @@ class Stage:
     without work that ``hash_new`` forbids. ``needs`` is a function (section) that raises
     MissingDependency for what must be installed beside the libraries; it is asked before anything
     runs. ``root`` is a function (section, cache) that says where
-    the pictures lie. ``section`` is the config section that bears the stage's name.
+    the pictures lie. ``section`` is the config section, or the dotted key, that switches it on.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Stage:
     libs: tuple[str, ...] = ()
     version: int = 1
     cacheable: bool = True
-    section: str = ""  # the section that switches it on; "" runs always
+    section: str = ""  # what switches it on; "" runs always
     unkeyed: tuple[str, ...] = ()  # inputs that are read, but whose change is no reason to run
     probe: str = ""
     needs: str = ""
@@ -147,6 +147,23 @@ STAGES: tuple[Stage, ...] = (
         libs=_TF,
     ),
     Stage(
+        "debug",
+        "tfedge.stages.debug:run",
+        inputs=(
+            "data/index.json",
+            "backbone/base.json",
+            "finetune/model.npz",
+            "prune/model.npz",
+            "quantize/graph.pb",
+            "quantize/quantize.json",
+            "convert/model.tflite",
+        ),
+        outputs=("debug.json",),
+        config=("seed", *_PIXELS, "quantize.recipe", "evaluate.gates.max_accuracy_drop"),
+        libs=_TFMOT,
+        section="quantize.debug",
+    ),
+    Stage(
         "evaluate",
         "tfedge.stages.evaluate:run",
         inputs=(
@@ -220,11 +237,16 @@ def stage(name: str) -> Stage:
 
 def active(pipeline: Pipeline, stages: Sequence[Stage] = STAGES) -> tuple[Stage, ...]:
     """The stages that this pipeline runs: whose section is there, with a recipe if any."""
-    return tuple(row for row in stages if not row.section or _on(getattr(pipeline, row.section)))
+    return tuple(row for row in stages if not row.section or _on(pipeline, row.section))
 
 
-def _on(section: Any) -> bool:
-    return section is not None and getattr(section, "recipe", "") != "none"
+def _on(pipeline: Pipeline, key: str) -> bool:
+    found: Any = pipeline
+    for part in key.split("."):
+        found = getattr(found, part)
+        if not found or getattr(found, "recipe", "") == "none":
+            return False
+    return True
 
 
 def function_of(reference: str) -> Callable[..., Any]:

@@ -75,6 +75,8 @@ def _recipe(content: Content) -> list[str]:
         else:
             keys = ("recipe", "sparsity", "allocation", "epochs", "learning_rate", "teacher")
             said = [f"{key} {section[key]}" for key in keys if key in section]
+            kept = section.get("keep") or {}
+            said += [f"{layer} kept in {precision}" for layer, precision in kept.items()]
             lines.append(f"- {name}: {cell(', '.join(said))}")
     if content.sparsity is not None:
         lines.append(

@@ -33,6 +33,7 @@ def to_tflite(
     input_type: Any = None,
     output_type: Any = None,
     representative: Callable[[], Iterable[list[np.ndarray]]] | None = None,
+    custom_ops: bool = False,
 ) -> bytes:
     """Convert a frozen concrete function.
 
@@ -41,6 +42,7 @@ def to_tflite(
             it the graph carries its ranges itself (quantization-aware training).
         input_type, output_type: what the file takes and gives in place of float32.
         representative: yields one-element lists of float32 inputs [1, …].
+        custom_ops: leave ops that TFLite does not know in the file, as custom ones.
 
     Raises:
         StageError: the converter refuses the graph; its own words are in the message.
@@ -51,6 +53,7 @@ def to_tflite(
     if representative:
         converter.representative_dataset = representative
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.allow_custom_ops = custom_ops
     if input_type is not None:
         converter.inference_input_type = input_type
     if output_type is not None:
@@ -89,7 +92,11 @@ def save_graph(concrete: Any, path: Any) -> None:
 
 def load_graph(path: Any) -> Any:
     """The concrete function that ``save_graph`` wrote: placeholder ``input`` to ``Identity``."""
-    definition = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    return import_graph(tf.compat.v1.GraphDef.FromString(path.read_bytes()))
+
+
+def import_graph(definition: Any) -> Any:
+    """A GraphDef from placeholder ``input`` to ``Identity`` as a concrete function."""
     wrapped = tf.compat.v1.wrap_function(
         lambda: tf.compat.v1.import_graph_def(definition, name=""), []
     )

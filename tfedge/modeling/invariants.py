@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from tfedge.errors import InvariantBroken
-from tfedge.tflite.model import Model
+from tfedge.tflite.model import WEIGHTED, Model
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -44,3 +45,33 @@ def all_int8(model: Model) -> None:
             f"{len(floats)}: {'; '.join(str(tensor) for tensor in floats[:5])}",
             "8-bit training does not cover these ops: try quantize.recipe: ptq",
         )
+
+
+def mixed(model: Model, kept: Mapping[str, str], kernels: Collection[str], prefix: str) -> None:
+    """Exactly the layers of ``kept`` are in higher precision in the file.
+
+    ``kept`` maps the names of layers to ``float`` or ``int16`` (16-bit activations, 8-bit weights),
+    ``kernels`` are those of them whose kernels must be found; ``prefix`` stands before layers'
+    names in those of tensors.
+    """
+    wanted = {"int8": {"int8", "uint8"}, "int16": {"int16"}, "float": {"float32"}}
+    wrong, found = [], set()
+    for op in model.ops:
+        if op.name in ("QUANTIZE", "DEQUANTIZE"):
+            continue
+        read = [model.tensors[i] for i in op.inputs if i >= 0]
+        made = [model.tensors[i] for i in op.outputs]
+        weights = [tensor for tensor in read if tensor.is_const]
+        names = [part for t in (*made, *weights) for part in re.split("[/;]", t.name)]
+        layers = [name for part in names if (name := part.removeprefix(prefix)) in kept]
+        precision = kept[layers[0]] if layers else "int8"
+        types = {t.dtype for t in (*read, *made) if not t.is_const}
+        stored = {t.dtype for t in weights if len(t.shape) > 1 and op.name in WEIGHTED}
+        if types - wanted[precision] or stored - {"float32" if precision == "float" else "int8"}:
+            got = ", ".join(sorted(types | stored))
+            wrong.append(f"{op.index} {op.name} {made[0].name} is {got}, not {precision}")
+        found |= {layer for layer in layers if kept[layer] == precision}
+    wrong += [f"{name} is nowhere" for name in kernels if name not in found]
+    if wrong:
+        expected = "only the layers of quantize.keep above 8 bits"
+        raise InvariantBroken("mixed precision", expected, "; ".join(wrong[:5]))

@@ -74,10 +74,11 @@ class Samples:
         count = len(self.train_rows)
         return rng.integers(0, self.views + 1, count) * count + np.arange(count)
 
-    def representative(self, count: int, seed: int) -> list[int]:
-        """Row numbers of training pictures, evenly over the classes, for calibration."""
+    def representative(self, count: int, seed: int, split: str = "train") -> list[int]:
+        """Row numbers of pictures of a split, evenly over the classes."""
         rng = np.random.default_rng(seed)
-        rows = np.asarray(self.train_rows)[rng.permutation(len(self.train_rows))]
+        rows = np.asarray(self.index.rows_of(split))
+        rows = rows[rng.permutation(len(rows))]
         labels = np.asarray(self.index.labels_of(rows.tolist()))
         rank = np.empty(len(rows), np.int64)  # how many of its class come before it
         for label in np.unique(labels):

@@ -16,6 +16,7 @@ import numpy as np
 
 from tfedge.modeling.env import keras, tf
 from tfedge.modeling.layers import Carrier
+from tfedge.modeling.network import inference_norm
 from tfedge.modeling.quantize_configs import configs_of, neighbours, same_scale
 from tfedge.modeling.quantize_layers import OWN, FixedRange, as_depthwise
 from tfedge.modeling.tfmot import quantize_wrapper
@@ -120,6 +121,15 @@ def set_ranges(wrapped: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
             most = np.maximum(most, 1e-8)
             variables["min_var"].assign(-most)
             variables["max_var"].assign(most)
+
+
+def ranged(model: Any, batches: Iterable[np.ndarray], *, preserve_zeros: bool) -> Any:
+    """A network wrapped for 8 bits (see ``wrap``) with the ranges of these batches of pixels."""
+    ranges = observe(model, batches)
+    wrapped = wrap(model, preserve_zeros=preserve_zeros)
+    set_ranges(wrapped, ranges)
+    inference_norm(wrapped)
+    return wrapped
 
 
 def kernels(wrapped: Any) -> dict[str, np.ndarray]:

@@ -31,6 +31,7 @@ class Facts:
     quantize: Mapping[str, Any] | None
     model: Mapping[str, Any] | None
     float_bytes: int | None
+    debug: Mapping[str, Any] | None
     metrics: Mapping[str, Any] | None
     benchmark: tuple[Result, ...]
     gaps: Mapping[str, str]  # optional devices that were away, and why
@@ -39,6 +40,11 @@ class Facts:
     def shipped(self) -> str:
         """``int8`` or ``float``: the kind of model.tflite."""
         return "int8" if self.model and self.model["recipe"] in ("qat", "ptq") else "float"
+
+    @property
+    def mixed(self) -> bool:
+        """Whether layers were kept above 8 bits, or compared."""
+        return bool(self.debug or (self.model and self.model.get("kept")))
 
     @property
     def threads(self) -> list[int]:
@@ -76,6 +82,7 @@ def gather(run_dir: Path, result: Mapping[str, Any]) -> Facts:
         quantize=_json(run_dir / "quantize" / "quantize.json"),
         model=_json(run_dir / "convert" / "model.json"),
         float_bytes=plain.stat().st_size if plain.is_file() else None,
+        debug=_json(run_dir / "debug" / "debug.json"),
         metrics=_json(run_dir / "evaluate" / "metrics.json"),
         benchmark=benchmark,
         gaps=gaps,

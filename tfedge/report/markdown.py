@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfedge.errors import ArtifactError
+from tfedge.report.debug import quantization
 from tfedge.report.evaluation import calibration, classes, confusion, robustness, worst
 from tfedge.report.facts import Facts, comparison, gather, warnings
 from tfedge.report.layers import sparsity
@@ -36,6 +37,7 @@ def write(run_dir: Path, result: Mapping[str, Any]) -> Path:
         ("Robustness", robustness),
         ("Worst pictures", worst),
         ("Sparsity", sparsity),
+        *([("Quantization", quantization)] if facts.mixed else []),
         ("Training", _training),
         ("Data", pictures),
         ("Backbone and weights", _backbone),

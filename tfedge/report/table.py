@@ -8,18 +8,20 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from tfedge.report.debug import short
 from tfedge.report.facts import Facts, comparison, gather, warnings
 
 WIDTH = 100
 
 
 def summary(result: Mapping[str, Any], run_dir: Path) -> str:
-    """Float against int8 and where the drop and the report lie; lines of at most 100 columns.
+    """Float against int8, what 8 bits harm if asked for, where the drop and the report lie.
 
-    (A path is never cut, however long.) ``result`` is run.json; what was not run is left out.
+    Lines of at most 100 columns (paths, and what is to be pasted into a file, are never cut).
+    ``result`` is run.json; what was not run is left out.
     """
     facts = gather(run_dir, result)
-    blocks = [_headline(facts), _columns(facts), _warnings(facts), _places(facts)]
+    blocks = [_headline(facts), _columns(facts), short(facts), _warnings(facts), _places(facts)]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 

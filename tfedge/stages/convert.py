@@ -19,7 +19,7 @@ from tfedge.core.context import Context
 from tfedge.data.index import Index
 from tfedge.data.pictures import Pictures
 from tfedge.errors import InvariantBroken
-from tfedge.modeling import invariants, network
+from tfedge.modeling import invariants, mixed, network
 from tfedge.modeling.env import fresh, tf
 from tfedge.modeling.export import float_pixels, load_graph, to_tflite
 from tfedge.modeling.network import Spec
@@ -32,25 +32,34 @@ from tfedge.tflite.reader import read
 def run(ctx: Context) -> None:
     """Convert, then hold the file against what it must be."""
     fresh(ctx.pipeline.seed)
-    recipe = "float"
+    recipe, kept = "float", {}
     if ctx.has("quantize/quantize.json"):
         facts = json.loads(ctx.inputs["quantize/quantize.json"].read_text(encoding="utf-8"))
-        recipe = facts["recipe"]
+        recipe, kept = facts["recipe"], facts.get("kept", {})
     if recipe == "float":
         content = _float(ctx)
     else:
         graph = load_graph(ctx.inputs["quantize/graph.pb"])
-        pictures = _Representative(ctx, facts["representative"]) if recipe == "ptq" else None
-        content = to_tflite(
-            graph, int8=True, input_type=tf.uint8, output_type=tf.uint8, representative=pictures
-        )
+        if recipe == "ptq" and not kept:
+            content = to_tflite(
+                graph,
+                int8=True,
+                input_type=tf.uint8,
+                output_type=tf.uint8,
+                representative=_Representative(ctx, facts["representative"]),
+            )
+        else:  # its ranges are inside
+            content = mixed.convert(graph, kept, output_type=tf.uint8)
     model = read(content)
     if recipe != "float":
-        invariants.all_int8(model)
+        if not kept:
+            invariants.all_int8(model)
         _pixels_in(model)
     shutil.copyfile(ctx.inputs["finetune/float.tflite"], ctx.out / "float.tflite")
     (ctx.out / "model.tflite").write_bytes(content)
     described = _describe(ctx, model, content, recipe)
+    if kept:
+        described["kept"] = kept
     (ctx.out / "model.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
 
 

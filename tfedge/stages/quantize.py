@@ -1,25 +1,28 @@
 """Stage ``quantize``: the recipes that make a network ready for int8.
 
 Writes ``graph.pb`` (a frozen graph, float32 pixels in and scores out, with its ranges inside after
-``qat``) and ``quantize.json`` (recipe, the pictures that calibrated it, history).
+``qat`` and when layers are kept in higher precision) and ``quantize.json`` (recipe, the pictures
+that calibrated it, history; ``kept``: what ``quantize.keep`` means in this network).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from tfedge.catalog.unfreeze import first_trained
 from tfedge.core.context import Context
-from tfedge.modeling import invariants, network, quantization, training
+from tfedge.errors import UnsupportedModel
+from tfedge.modeling import invariants, mixed, network, quantization, training
 from tfedge.modeling.env import fresh, tf
-from tfedge.modeling.export import freeze, save_graph, to_tflite
+from tfedge.modeling.export import freeze, save_graph
 from tfedge.modeling.features import Activations, digest, of_pixels
 from tfedge.modeling.network import POOL, Spec
 from tfedge.modeling.part import Samples, Teacher
+from tfedge.modeling.units import Graph, Kept, Precision
 
 _BATCH = 32
 
@@ -38,13 +41,37 @@ def run(ctx: Context) -> None:
     facts: dict[str, Any] = {"recipe": settings.recipe, "representative": rows}
     if settings.recipe == "qat":
         model, facts["history"] = _qat(samples, spec, model, rows)
-    concrete = freeze(
+    elif settings.keep:
+        model = with_ranges(samples, model, rows)
+    concrete = scores(spec, model)
+    if settings.keep:
+        facts["kept"] = Graph.of(concrete).kept(settings.keep)
+    save_graph(concrete, ctx.out / "graph.pb")
+    (ctx.out / "quantize.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def scores(spec: Spec, model: Any) -> Any:
+    """The frozen graph from float32 pixels to softmax scores."""
+    return freeze(
         lambda pixels: tf.nn.softmax(model(pixels, training=False)),
         (spec.size, spec.size, 3),
         tf.float32,
     )
-    save_graph(concrete, ctx.out / "graph.pb")
-    (ctx.out / "quantize.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def with_ranges(samples: Samples, model: Any, rows: list[int]) -> Any:
+    """The network, which is not to be used any more, with fake-quant nodes and nothing trained.
+
+    Raises UnsupportedModel for layers that have none.
+    """
+    try:
+        return quantization.ranged(model, _batches(samples, rows), preserve_zeros=False)
+    except UnsupportedModel as error:
+        raise UnsupportedModel(
+            "quantize.keep and quantize.debug can't be had for",
+            error.layers,
+            "leave both out, or take another backbone",
+        ) from error
 
 
 def _qat(samples: Samples, spec: Spec, model: Any, rows: list[int]) -> tuple[Any, training.History]:
@@ -53,17 +80,14 @@ def _qat(samples: Samples, spec: Spec, model: Any, rows: list[int]) -> tuple[Any
     assert settings is not None
     sparse = _pruned_layers(ctx)
     ctx.progress.update("observing ranges", 0, len(rows), "pictures")
-    ranges = quantization.observe(model, _batches(samples, rows))
-    wrapped = quantization.wrap(model, preserve_zeros=bool(sparse))
-    quantization.set_ranges(wrapped, ranges)
-    network.inference_norm(wrapped)
-
+    wrapped = quantization.ranged(model, _batches(samples, rows), preserve_zeros=bool(sparse))
     layer = network.boundary(spec, first_trained(ctx.pipeline, "quantize"))
+    kept, between = _keep(settings.keep, spec, wrapped, layer)
     lower, upper = network.cut(wrapped, layer, quantization.PREFIX) if layer else (None, wrapped)
     frozen = quantization.state(lower) if lower is not None else {}
     before = quantization.kernels(wrapped)
     teacher = Teacher(samples)
-    gather = _int8_activations(samples, spec, lower) if lower is not None else None
+    gather = _int8_activations(samples, spec, lower, kept, between) if lower is not None else None
     batches = samples.batches(settings, teacher.wanted(settings), gather)
     keep_zeros = _keep_zeros(wrapped, sparse)
     pool = quantization.PREFIX + POOL
@@ -75,19 +99,39 @@ def _qat(samples: Samples, spec: Spec, model: Any, rows: list[int]) -> tuple[Any
     return wrapped, history
 
 
-def _int8_activations(samples: Samples, spec: Spec, lower: Any) -> Activations:
-    """What the frozen part, as int8 .tflite in LiteRT, gives: the very numbers of the device."""
+def _keep(
+    patterns: Mapping[str, Precision], spec: Spec, wrapped: Any, layer: str
+) -> tuple[Kept, Precision]:
+    """Let what is kept above 8 bits train so; which units, and the precision at ``layer``."""
+    if not patterns:
+        return {}, "int8"
+    graph = Graph.of(scores(spec, wrapped))
+    kept = graph.kept(patterns)
+    mixed.train_in_float(wrapped, graph, kept)
+    return kept, graph.tensor_of(layer, kept)
+
+
+def _int8_activations(
+    samples: Samples, spec: Spec, lower: Any, kept: Kept, between: Precision
+) -> Activations:
+    """What the frozen part, as .tflite in LiteRT, gives: the very numbers of the device.
+
+    ``between`` is the precision in which its result is read.
+    """
 
     def convert() -> bytes:
         concrete = freeze(
             lambda pixels: lower(pixels, training=False), (spec.size, spec.size, 3), tf.float32
         )
-        return to_tflite(concrete, int8=True, input_type=tf.uint8)
+        # Asked for float, the converter would leave the last rounding of a kept layer out.
+        rounded = tf.int8 if kept and between == "int8" else None
+        return mixed.convert(concrete, kept, output_type=rounded, output=between)
 
+    more = f" {json.dumps([kept, between], sort_keys=True)}" if kept else ""
     return of_pixels(
         samples.source,
         samples.items,
-        name=digest(lower, "int8"),
+        name=digest(lower, f"int8{more}"),
         shape=lower.output_shape[1:],
         convert=convert,
         what="int8 activations",

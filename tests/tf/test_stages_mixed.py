@@ -1,0 +1,115 @@
+"""quantize.keep and quantize.debug through the stages, after pruning and for both recipes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+
+from tfedge.tflite.runtime import LiteRT
+
+KEEP = {"logits": "float", "Conv_1": "float", "block_13_*": "int16"}  # block_13: not trained here
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    return tiny.chain(tmp_path_factory.getbasetemp() / "chain")
+
+
+@pytest.fixture(scope="module")
+def kept(chain, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kept")
+    settings = {"keep": KEEP, "debug": True, "unfreeze": "block_14", "epochs": 2}
+    run = chain.again(folder, but=("quantize", "convert", "evaluate"), quantize=settings)
+    return run("quantize", "convert", "debug")
+
+
+def types(run: tiny.Run) -> dict[str, set[str]]:
+    """Types of the kernels and results of each op, by all layers that its tensors are named for."""
+    model, found = run.tflite(), {}
+    for op in model.ops:
+        if op.name not in ("QUANTIZE", "DEQUANTIZE"):
+            made = [model.tensors[i] for i in op.outputs]
+            read = [model.tensors[i] for i in op.inputs if i >= 0]
+            stored = [t for t in read if t.is_const and len(t.shape) > 1]  # no biases
+            for part in "/".join(t.name for t in (*made, *stored)).replace(";", "/").split("/"):
+                if part.startswith("quant_"):
+                    dtypes = {t.dtype for t in (*made, *stored)}
+                    found.setdefault(part.removeprefix("quant_"), set()).update(dtypes)
+    return found
+
+
+def test_only_what_is_named_is_above_8_bits_in_the_file(kept):
+    found = types(kept)
+    assert found["logits"] == found["Conv_1"] == {"float32"}
+    for layer in ("block_13_expand", "block_13_depthwise", "block_13_project"):
+        assert found[layer] == {"int8", "int16"}, layer  # kernels of 8 bits
+    rest = [n for n in found if n not in ("logits", "Conv_1") and not n.startswith("block_13_")]
+    rest = [n for n in rest if n not in ("Conv_1_bn", "out_relu")]  # of Conv_1's own op
+    assert len(rest) > 50 and all(found[name] == {"int8"} for name in rest)
+    model = kept.tflite()
+    assert [t.dtype for t in (*model.inputs, *model.outputs)] == ["uint8", "uint8"]
+    LiteRT(kept.read("convert/model.tflite")).invoke(np.zeros((1, tiny.SIZE, tiny.SIZE, 3), "u1"))
+
+
+def test_model_json_says_what_was_kept(kept, chain):
+    described = kept.json("convert/model.json")["kept"]
+    assert described["logits"] == described["Conv_1"] == "float"
+    assert {name for name, to in described.items() if to == "int16"} == {
+        "block_13_expand",
+        "block_13_depthwise",
+        "block_13_project",
+    }
+    assert kept.json("quantize/quantize.json")["kept"] == described
+    assert "kept" not in chain.json("convert/model.json")
+
+
+def test_zeros_of_pruning_survive_in_every_precision(kept):
+    zeros = {row["name"]: row["zeros"] for row in kept.json("prune/sparsity.json")["layers"]}
+    stored = {row["name"]: row["zeros"] for row in kept.json("convert/model.json")["layers"]}
+    for layer in ("Conv_1", "block_14_expand", "block_14_depthwise"):
+        assert stored[layer] >= zeros[layer] > 0, layer
+
+
+def test_debug_lists_every_op_by_its_harm(kept):
+    found = kept.json("debug/debug.json")
+    names = [row["unit"] for row in found["layers"]]
+    assert len(names) == len(set(names)) == 65
+    assert {"Conv1", "block_2_add", "block_16_project", "pool", "logits"} < set(names)
+    harms = [row["divergence"] for row in found["layers"]]
+    assert harms == sorted(harms, reverse=True) and harms[0] > 0
+    assert all(0 < row["error"] < 20 for row in found["layers"])  # steps; zeros are exact
+    assert {row["unit"]: row["kept"] for row in found["layers"]}["logits"] == "float"
+    assert (found["split"], found["n"]) == ("val", 15)
+    assert found["float"]["agreement"] == 1
+    # The file itself answers as its graph says, but for a picture between two classes.
+    assert abs(found["file"]["agreement"] - found["now"]["agreement"]) < 0.1
+    proposed = found["proposed"]
+    assert found["now"]["kept"].items() <= proposed["kept"].items()
+    assert 1 - proposed["agreement"] <= found["limit"]
+
+
+def test_ptq_keeps_layers_with_ranges_of_its_own(chain, tmp_path):
+    settings = {"recipe": "ptq", "keep": {"block_16_*": "float"}}
+    run = chain.again(tmp_path, but=("quantize", "convert", "evaluate"), quantize=settings)
+    found = types(run("quantize", "convert"))
+    assert found["block_16_expand"] == found["block_16_project"] == {"float32"}
+    assert found["Conv_1"] == found["logits"] == {"int8"}
+    assert run.json("convert/model.json")["recipe"] == "ptq"
+    labels = [n // tiny.VAL for n in range(3 * tiny.VAL)]
+    pictures = [tiny.picture(c, tiny.TRAIN[c] + n) for c in range(3) for n in range(tiny.VAL)]
+    litert = LiteRT(run.read("convert/model.tflite"))
+    answers = [litert.invoke(p[None])[0].argmax() for p in pictures]
+    assert np.mean(np.equal(answers, labels)) > 0.7  # three colours: a third by chance
+
+
+def test_debug_of_ptq_needs_no_kept_layer(chain, tmp_path):
+    run = chain.again(
+        tmp_path,
+        but=("quantize", "convert", "evaluate"),
+        quantize={"recipe": "ptq", "debug": True},
+        evaluate={"gates": {"max_accuracy_drop": 0.25}},
+    )
+    found = run("quantize", "convert", "debug").json("debug/debug.json")
+    assert found["now"]["kept"] == {} and len(found["layers"]) == 65
+    assert (found["limit"], found["limit_from"]) == (0.25, "evaluate.gates.max_accuracy_drop")

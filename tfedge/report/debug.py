@@ -1,0 +1,117 @@
+"""The quantization debugger's findings: layer by layer, and what to keep in higher precision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from textwrap import wrap
+from typing import Any
+
+from tfedge.report.facts import Facts
+from tfedge.report.markup import NOT_RUN, cell, percent, table
+
+SHOWN = 5  # layers on the terminal …
+MOST = 8  # … and of a proposal there
+WIDTH = 100
+
+_HEAD = ("layer", "harm", "same answer", "error", "SQNR", "now")
+
+
+def quantization(facts: Facts) -> list[str]:
+    """The report's section: what was kept, every layer sorted by harm, and the proposal."""
+    kept = _kept(facts.model)
+    lines = [f"Kept in higher precision: {kept}.", ""] if kept else []
+    found = facts.debug
+    if not found:
+        return lines + (
+            ["Layers were not compared: `quantize.debug: true` does."] if lines else NOT_RUN
+        )
+    said = [
+        "Each layer quantized alone, the others in float, the most harmful first. *Harm* is the "
+        "mean Kullback–Leibler divergence of the answers from the float ones, in thousandths of a "
+        "nat; *error* that of the layer's own result, in steps of its scale (0.29: rounding "
+        "alone).",
+        "",
+        *table(_HEAD, _rows(found)),
+        "",
+        *(f"- {line}" for line in _outcomes(found)),
+    ]
+    if found["recipe"] == "ptq" and not found["now"]["kept"]:
+        said.append("- the converter found the ranges of the shipped file itself; these are ours")
+    proposal = _yaml(found)
+    code = ["", "```yaml", "quantize:", f"  {proposal}", "```"] if proposal else []
+    return [*lines, *said, "", _proposal(found), *code]
+
+
+def short(facts: Facts) -> list[str]:
+    """The same for the terminal: the worst layers, and the proposal."""
+    found = facts.debug
+    if not found:
+        return []
+    rows = [_HEAD, *_rows(found)[:SHOWN]]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
+    lines = [
+        "   ".join(
+            [row[0].ljust(widths[0])]
+            + [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
+        ).rstrip()
+        for row in rows
+    ]
+    left = len(found["layers"]) - SHOWN
+    more = [f"({left} more in the report; harm in thousandths of a nat)"] if left > 0 else []
+    proposal = _yaml(found)
+    if proposal and len(found["proposed"]["kept"]) > MOST:
+        proposal = f"{len(found['proposed']['kept'])} layers, named in the report"
+    said = wrap(_proposal(found), WIDTH)
+    return [*lines, *more, "", *said, *([f"  {proposal}"] if proposal else [])]
+
+
+def _kept(model: Mapping[str, Any] | None) -> str:
+    kept = (model or {}).get("kept", {})
+    return cell(", ".join(f"{name} ({precision})" for name, precision in kept.items()))
+
+
+def _rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            row["unit"],
+            f"{1000 * row['divergence']:.3f}",
+            percent(row["agreement"]),
+            f"{row['error']:.2f}",
+            "–" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB",
+            row["kept"],
+        )
+        for row in found["layers"]
+    ]
+
+
+def _outcomes(found: Mapping[str, Any]) -> list[str]:
+    named = [("all in float", "float"), ("as it is now", "now"), ("the shipped file", "file")]
+    named += [("as proposed", "proposed")] if found["proposed"] else []
+    return [
+        f"{what}: same answer as float {percent(found[key]['agreement'])}, "
+        f"top-1 {percent(found[key]['top1'])}"
+        for what, key in named
+    ]
+
+
+def _proposal(found: Mapping[str, Any]) -> str:
+    given = f" ({found['limit_from']})" if found["limit_from"] else ""
+    of = f"{found['n']} {found['split']} pictures"
+    limit = f"at most {percent(found['limit'])} of the answers may change{given}"
+    proposed = found["proposed"]
+    if proposed is None:
+        return f"No choice of layers to keep is good enough on {of}: {limit}."
+    now = percent(found["now"]["agreement"])
+    if proposed["kept"] == found["now"]["kept"]:
+        return f"Nothing more need be kept: {now} of {of} get the answer of float; {limit}."
+    then = percent(proposed["agreement"])
+    return f"To keep, for {then} of {of} instead of {now} with the answer of float ({limit}):"
+
+
+def _yaml(found: Mapping[str, Any]) -> str:
+    """A line for the pipeline file; "" when there is nothing new in it."""
+    proposed = found["proposed"]
+    if proposed is None or proposed["kept"] == found["now"]["kept"]:
+        return ""
+    return f"keep: {json.dumps(proposed['kept'])}"
