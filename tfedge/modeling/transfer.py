@@ -72,8 +72,8 @@ def learn(
 
     The validation split chooses the epoch whose weights stay. ``lowest`` is the lowest block that
     anything will train: the activations below it are kept. Batch norm learns in the blocks of a
-    ``random`` base, and of no other. ``whose`` is for the progress line;
-    ``record`` gives what takes each epoch's figures of the head and of the blocks (TensorBoard).
+    ``random`` base, and of no other. ``whose`` is for the progress line; ``record`` gives what
+    takes each epoch's figures of the head and of the blocks (TensorBoard).
     """
     hard = training.one_hot(samples.labels, spec.classes, settings.label_smoothing)
     # Activations in between are worth keeping only if a stage trains above them.
