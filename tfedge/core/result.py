@@ -29,7 +29,7 @@ def assemble(
     """The result. ``stages`` are its rows as they stand there; ``entries`` what each has made.
 
     ``status`` is ok, failed, gate failed or interrupted. Sections of stages that did not run are
-    empty (``metrics``, ``benchmark``, ``drops``) or None (``model``, ``data``).
+    empty (``metrics``, ``benchmark``, ``drops``) or None (``model``, ``data``, ``distill``).
     """
     versions = {"tfedge": tfedge.__version__, "python": platform.python_version()}
     for entry in entries.values():
@@ -44,6 +44,7 @@ def assemble(
         "pipeline": pipeline,
         "seconds": round(seconds, 3),
         "stages": list(stages),
+        "distill": _distill(made("distill", "distill.json")),
         "metrics": _metrics(made("evaluate", "metrics.json")),
         "model": _model(made("convert", "model.json")),
         "benchmark": _benchmark(made("benchmark", "benchmark.json")),
@@ -76,6 +77,10 @@ def _metrics(found: Mapping[str, Any] | None) -> dict[str, Any]:
     }
     keys = ("agreement", "split", "n", "chose_weights", "shipped", "top_k")
     return models | {key: found[key] for key in keys if key in found}
+
+
+def _distill(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if found is None else {k: v for k, v in found.items() if k != "history"}
 
 
 def _model(found: Mapping[str, Any] | None) -> dict[str, Any] | None:

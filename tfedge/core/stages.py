@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from tfedge.config.schema import Pipeline
+from tfedge.config.schema import Pipeline, Transfer
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Stage:
 
 _TF = ("tensorflow", "tf-keras", "numpy", "ai-edge-litert")
 _TFMOT = (*_TF, "tensorflow-model-optimization")
+# What the stages that learn from a teacher read of its section, and of what it said.
+_DISTILLED = ("distill.temperature", "distill.alpha")
 _PIXELS = ("data.image_size", "data.fit")
 
 STAGES: tuple[Stage, ...] = (
@@ -83,6 +85,22 @@ STAGES: tuple[Stage, ...] = (
         version=2,
     ),
     Stage(
+        "distill",
+        "tfedge.stages.distill:run",
+        inputs=("data/index.json", "finetune/teacher.npz", "finetune/history.json"),
+        outputs=("teacher.npz", "distill.json"),
+        config=(
+            "seed",
+            "data.fit",
+            "data.augment",
+            "distill.teacher",
+            *(f"distill.{key}" for key in Transfer.model_fields),
+        ),
+        libs=_TF,
+        section="distill",
+        probe="tfedge.core.keys:teacher_digest",
+    ),
+    Stage(
         "prune",
         "tfedge.stages.prune:run",
         inputs=(
@@ -90,6 +108,7 @@ STAGES: tuple[Stage, ...] = (
             "backbone/base.json",
             "finetune/model.npz",
             "finetune/teacher.npz",
+            "distill/teacher.npz",
         ),
         outputs=("model.npz", "sparsity.json", "history.json"),
         config=(
@@ -99,6 +118,7 @@ STAGES: tuple[Stage, ...] = (
             "backbone",
             "prune",
             "finetune.dropout",
+            *_DISTILLED,
             "trains.prune",
         ),
         libs=_TFMOT,
@@ -113,6 +133,7 @@ STAGES: tuple[Stage, ...] = (
             "backbone/base.json",
             "finetune/model.npz",
             "finetune/teacher.npz",
+            "distill/teacher.npz",
             "prune/model.npz",
             "prune/sparsity.json",
         ),
@@ -125,6 +146,7 @@ STAGES: tuple[Stage, ...] = (
             "prune",
             "quantize",
             "finetune.dropout",
+            *_DISTILLED,
             "trains.quantize",
         ),
         libs=_TFMOT,
@@ -202,6 +224,7 @@ STAGES: tuple[Stage, ...] = (
             "evaluate/metrics.json",
             "benchmark/benchmark.json",
             "prune/sparsity.json",
+            "distill/distill.json",
         ),
         outputs=("drops.json",),
         # A drop tells the latency that was measured when it was made. Measuring again, which every
@@ -212,6 +235,7 @@ STAGES: tuple[Stage, ...] = (
             "name",
             "data",
             "backbone",
+            "distill",
             "prune",
             "quantize",
             "benchmark.threads",

@@ -67,17 +67,40 @@ def _weights(backbone: Mapping[str, Any]) -> list[str]:
     return [*lines, *(["", f"SHA-256: `{weights['sha256']}`."] if weights["sha256"] else [])]
 
 
+# Of a section of the recipe.
+_TOLD = (
+    *("recipe", "sparsity", "allocation", "epochs", "learning_rate"),
+    *("teacher", "temperature", "alpha"),
+)
+
+
+def _teacher(distill: Mapping[str, Any]) -> list[str]:
+    plain = percent(distill["float"]["val_accuracy"])
+    said = (
+        f"- the teacher's top-1 on the pictures that chose its weights: "
+        f"{percent(distill['val_accuracy'])}; the float model's: {plain}"
+    )
+    net = distill.get("net")
+    if net is None:
+        return [said]
+    weights = net["weights"]
+    licence = cell(weights["licence"] or "not known")
+    origin = f"- the teacher, {cell(net['name'])}, alpha {net['alpha']:g}, started from "
+    origin += f"{cell(weights['source'])}: {cell(weights['detail'])} (licence: {licence})"
+    return [said, origin]
+
+
 def _recipe(content: Content) -> list[str]:
     lines = ["## Recipe", ""]
     for name, section in content.recipe.items():
         if section is None:
             lines.append(f"- {name}: none")
         else:
-            keys = ("recipe", "sparsity", "allocation", "epochs", "learning_rate", "teacher")
-            said = [f"{key} {section[key]}" for key in keys if key in section]
+            said = [f"{key} {section[key]}" for key in _TOLD if key in section]
             kept = section.get("keep") or {}
             said += [f"{layer} kept in {precision}" for layer, precision in kept.items()]
             lines.append(f"- {name}: {cell(', '.join(said))}")
+            lines += _teacher(section) if name == "distill" else []
     if content.sparsity is not None:
         lines.append(
             f"- zeros among the prunable weights of this file: {percent(content.sparsity)}"

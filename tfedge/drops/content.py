@@ -47,7 +47,8 @@ class Content:
     golden: tuple[Pair, ...]
     data: Mapping[str, Any]  # source, digest, counts
     backbone: Mapping[str, Any]  # base.json
-    recipe: Mapping[str, Any]  # the prune and quantize sections, None where left out
+    # The prune and quantize sections, None where left out; and "distill", when there is a teacher.
+    recipe: Mapping[str, Any]
     sparsity: float | None
     run_key: str = ""
     metrics: Mapping[str, Any] | None = None  # metrics.json

@@ -30,23 +30,24 @@ class Samples:
     """The pictures a stage learns from and looks at.
 
     *Items* are training pictures and their augmented views: item ``view * n + i`` is that view of
-    training picture ``i``; view 0 is the picture itself.
+    training picture ``i``; view 0 is the picture itself. ``size`` is what the net wants, pixels a
+    side.
     """
 
     ctx: Context
     index: Index
+    size: int
 
     @classmethod
-    def of(cls, ctx: Context) -> Samples:
-        return cls(ctx, Index.load(ctx.inputs["data/index.json"]))
+    def of(cls, ctx: Context, size: int | None = None) -> Samples:
+        """At the pipeline's own size, or another."""
+        index = Index.load(ctx.inputs["data/index.json"])
+        return cls(ctx, index, size or ctx.pipeline.data.image_size)
 
     @cached_property
     def source(self) -> Source:
-        data = self.ctx.pipeline.data
-        pictures = Pictures(
-            self.index, self.ctx.data_root, self.ctx.cache, data.image_size, data.fit
-        )
-        return Source(self.ctx, pictures)
+        ctx, fit = self.ctx, self.ctx.pipeline.data.fit
+        return Source(ctx, Pictures(self.index, ctx.data_root, ctx.cache, self.size, fit))
 
     @cached_property
     def train_rows(self) -> list[int]:
@@ -164,22 +165,35 @@ class TopPart:
 
 
 class Teacher:
-    """What the float model says of every training item, and learning from it."""
+    """What is said of every training item, and learning from it.
+
+    The float model gives features, and logits too unless the pipeline has a ``distill`` section:
+    then the logits are those of its teacher, whatever net that is. A float model is all that can
+    give features: another backbone's are of another width.
+    """
 
     def __init__(self, samples: Samples) -> None:
-        with np.load(samples.ctx.inputs["finetune/teacher.npz"], allow_pickle=False) as said:
+        inputs = samples.ctx.inputs
+        with np.load(inputs["finetune/teacher.npz"], allow_pickle=False) as said:
             self._logits, self._features = said["logits"], said["features"]
             self._scale = float(said["power"]) ** -0.5
-        self._samples = samples
+        self._samples, self._distill = samples, samples.ctx.pipeline.distill
+        if self._distill is not None:
+            with np.load(inputs["distill/teacher.npz"], allow_pickle=False) as said:
+                self._logits = said["logits"]
 
     def wanted(self, settings: Prune | Quantize) -> training.Wanted:
-        """The labels mixed with the teacher's scores, and its features if they serve as hints."""
+        """The labels and the teacher's scores (mixed, or each on its own with ``distill``), and the
+        float model's features if they serve as hints."""
         samples = self._samples
         hard = training.one_hot(
             samples.labels, len(samples.index.classes), settings.label_smoothing
         )
-        scores = training.mix(hard, self._logits, settings.teacher)
-        return training.Wanted(scores, self._features if settings.hints else None)
+        hints = self._features if settings.hints else None
+        if self._distill is not None:
+            soft = training.softened(self._logits, self._distill.temperature)
+            return training.Wanted(hard, hints, soft)
+        return training.Wanted(training.mix(hard, self._logits, settings.teacher), hints)
 
     def train(
         self,
@@ -191,13 +205,15 @@ class Teacher:
         before_step: Callable[[int], None],
     ) -> training.History:
         """Train a part whose layer ``pool`` gives the features before the head."""
-        loss: Callable[[Any, Any, Any], Any] = training.cross_entropy
+        loss: training.Loss = training.cross_entropy
+        if self._distill is not None:
+            loss = training.distilled(self._distill.alpha, self._distill.temperature)
         if settings.hints:
             # The layer's last node is the one inside this very part.
             model = keras.Model(
                 model.input, [model.get_layer(pool).get_output_at(-1), model.output]
             )
-            loss = training.hinted(settings.hints, self._scale)
+            loss = training.hinted(settings.hints, self._scale, loss)
         return training.train(
             model,
             batches,

@@ -15,6 +15,7 @@ from tfedge.errors import StageError
 from tfedge.modeling.env import keras, tf
 from tfedge.modeling.schedules import Rate, optimizer
 
+Loss = Callable[[Any, Any, Any], Any]  # of outputs, what is wanted, weights
 Batch = tuple[Any, Any, np.ndarray]  # inputs [B, …] float32, what is wanted, weights [B]
 History = list[dict[str, float]]
 
@@ -33,16 +34,22 @@ class Wanted:
     """What the model should say of each item.
 
     ``scores`` [items, classes] float32 sum to 1. ``features`` [items, F] float16, or None, are what
-    a teacher's last layer before the head says, at a mean square of 1.
+    a teacher's last layer before the head says, at a mean square of 1. ``soft`` [items, classes]
+    float32, or None, are a teacher's scores at a temperature. Items come as (scores, soft,
+    features), without what is None.
     """
 
     scores: np.ndarray
     features: np.ndarray | None = None
+    soft: np.ndarray | None = None
 
     def __getitem__(self, items: np.ndarray) -> tuple[np.ndarray, ...]:
-        if self.features is None:
-            return (self.scores[items],)
-        return self.scores[items], self.features[items].astype(np.float32)
+        found = [self.scores[items]]
+        if self.soft is not None:
+            found.append(self.soft[items])
+        if self.features is not None:
+            found.append(self.features[items].astype(np.float32))
+        return tuple(found)
 
 
 class Memory:
@@ -91,9 +98,15 @@ def mix(hard: np.ndarray, logits: np.ndarray, share: float) -> np.ndarray:
     Cross-entropy is linear in its targets, so ``(1 − share)`` of the labels' loss plus ``share`` of
     the teacher's is the loss against the mixed targets.
     """
+    return ((1 - share) * hard + share * softened(logits, 1.0)).astype(np.float32)
+
+
+def softened(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Scores [n, classes] of logits at a temperature; they sum to 1."""
+    logits = logits / temperature
     soft = np.exp(logits - logits.max(-1, keepdims=True))
     soft /= soft.sum(-1, keepdims=True)
-    return ((1 - share) * hard + share * soft).astype(np.float32)
+    return soft
 
 
 def class_weights(training: Training, labels: Sequence[int], classes: int) -> np.ndarray:
@@ -111,20 +124,40 @@ def cross_entropy(outputs: Any, wanted: Any, weights: Any) -> Any:
     return tf.reduce_mean(losses * weights)
 
 
-def hinted(share: float, scale: float) -> Callable[[Any, Any, Any], Any]:
-    """Cross-entropy plus ``share`` of how far the features are from the teacher's.
+def distilled(alpha: float, temperature: float) -> Loss:
+    """Knowledge distillation (Hinton et al. 2015) of logits [B, classes].
 
-    For outputs (features, logits) and what is wanted of both. The distance is the mean square once
-    ``scale`` has brought the features to the teacher's mean square of 1, as its own already are,
-    so that ``share`` means the same for any backbone (Romero et al. 2015, "FitNets": hints from a
-    teacher's inner layer). With few pictures and few steps a thousand features say more than a
-    handful of classes.
+    ``(1 − alpha)`` of the cross-entropy against ``wanted[0]`` plus ``alpha · T²`` of KL(teacher ‖
+    student), both at the temperature T: ``wanted[1]`` are the teacher's scores at T. Soft targets
+    give gradients that shrink with 1/T²; the factor keeps ``alpha`` what it says at any T. At 1 the
+    gradient is that of ``mix``.
+    """
+
+    def loss(outputs: Any, wanted: Any, weights: Any) -> Any:
+        hard = tf.nn.softmax_cross_entropy_with_logits(labels=wanted[0], logits=outputs)
+        soft = wanted[1]
+        cross = tf.nn.softmax_cross_entropy_with_logits(labels=soft, logits=outputs / temperature)
+        entropy = -tf.reduce_sum(tf.math.xlogy(soft, soft), axis=-1)
+        far = temperature**2 * (cross - entropy)
+        return tf.reduce_mean(((1 - alpha) * hard + alpha * far) * weights)
+
+    return loss
+
+
+def hinted(share: float, scale: float, plain: Loss = cross_entropy) -> Loss:
+    """``plain``, of the logits, plus ``share`` of how far the features are from the teacher's.
+
+    For outputs (features, logits) and what is wanted of both, the features last. The distance is
+    the mean square once ``scale`` has brought the features to the teacher's mean square of 1, as
+    its own already are, so that ``share`` means the same for any backbone (Romero et al. 2015,
+    "FitNets": hints from a teacher's inner layer). With few pictures and few steps a thousand
+    features say more than a handful of classes.
     """
 
     def loss(outputs: Any, wanted: Any, weights: Any) -> Any:
         features, logits = outputs
-        distance = tf.reduce_mean(tf.square(features * scale - wanted[1]), axis=-1)
-        return cross_entropy(logits, wanted, weights) + share * tf.reduce_mean(distance * weights)
+        distance = tf.reduce_mean(tf.square(features * scale - wanted[-1]), axis=-1)
+        return plain(logits, wanted[:-1], weights) + share * tf.reduce_mean(distance * weights)
 
     return loss
 
@@ -138,7 +171,7 @@ def train(
     learning_rate: float,
     what: str,
     progress: Progress,
-    loss: Callable[[Any, Any, Any], Any] = cross_entropy,
+    loss: Loss = cross_entropy,
     before_step: Callable[[int], None] | None = None,
     validate: Callable[[], dict[str, float]] | None = None,
     patience: int | None = None,
@@ -147,7 +180,7 @@ def train(
     """Train a model's trainable variables.
 
     Args:
-        loss: of (outputs, what is wanted, weights).
+        loss: what is made small.
         before_step: called with the number of each step.
         validate: gives ``val_loss`` and more after each epoch. The weights (and batch norm's
             statistics) of the epoch with the lowest one are put back at the end; ``patience``

