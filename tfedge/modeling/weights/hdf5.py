@@ -78,7 +78,7 @@ def read(
         with h5py.File(io.BytesIO(data), "r") as file:
             arrays, attributes = _content(file, path)
         keys = dict(_listed(attributes))
-        counted = {place: found for place in arrays if (found := _COUNTED.fullmatch(place))}
+        counted = {place: match for place in arrays if (match := _COUNTED.fullmatch(place))}
         keys |= _named(counted, attributes, names, asked, path)
         keys |= {place: _key(place) for place in arrays if place not in keys}
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
