@@ -114,6 +114,17 @@ def test_a_float_model_is_refused(tmp_path: Path) -> None:
         packed(tmp_path, compile="defer", shipped=FLOAT)
 
 
+def test_layers_that_were_kept_in_float_are_not(tmp_path: Path) -> None:
+    given = {"targets": ["coral"], "coral": {"compile": "defer"}}
+    kept = {"keep": {"logits": "float"}}
+    run = make_run(
+        tmp_path, evaluate=None, benchmark=None, package=given, quantize=kept, shipped=FLOAT
+    )
+    package.run(run.context("package"))
+    assert "logits kept in float" in (run.folder / CORAL / "CARD.md").read_text()
+    assert problems(run.folder / CORAL) == []
+
+
 def test_deferred_says_plainly_that_it_is_not_compiled(deferred: Path) -> None:
     assert "NOT COMPILED" in (deferred / "README.md").read_text()
     assert not list(deferred.glob("*edgetpu*"))

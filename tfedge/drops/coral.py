@@ -167,6 +167,9 @@ def _together(coral: Coral, own: str) -> dict[str, bytes]:
 
 
 def _all_int8(content: Content) -> None:
+    """No float tensor but those of ``quantize.keep``, which the compiler leaves to the CPU."""
+    if (content.recipe.get("quantize") or {}).get("keep"):
+        return
     floats = reader.read(content.model).float_tensors()
     if floats:
         raise DropError(

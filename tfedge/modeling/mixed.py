@@ -32,9 +32,9 @@ def convert(
 ) -> bytes:
     """The .tflite, uint8 pixels in, of a frozen graph with ranges; units not in ``kept`` are int8.
 
-    Without any it is what the converter makes by itself.
-    ``output`` is the precision of whoever reads what the graph gives. Raises InvariantBroken when
-    the file is anything else than asked for, StageError when LiteRT has no kernel for it.
+    Without any it is what the converter makes by itself. ``output`` is the precision of whoever
+    reads what the graph gives. Raises InvariantBroken when the file (of an 8-bit ``output_type``)
+    is anything else than asked for, StageError when LiteRT has no kernel for it.
     """
     graph = Graph.of(concrete)
     kept = {name: kept[name] for name in kept if name in graph.units}  # a part may lack some
@@ -51,7 +51,8 @@ def convert(
         raise StageError(f"quantize.keep: {error.message}", _WIDE) from error
     layers = {layer: kept[name] for name in kept for layer in graph.units[name].layers}
     kernels = [layer for name in kept for layer in graph.units[name].kernels]
-    invariants.mixed(read(content), layers, kernels, PREFIX)
+    if output_type is not None:  # the last op of a part bears the name of the output, not its own
+        invariants.mixed(read(content), layers, kernels, PREFIX)
     try:
         LiteRT(content)
     except ArtifactError as error:
