@@ -52,7 +52,10 @@ def test_the_defaults_with_all_sections_are_fine() -> None:
         ({"backbone": {"weights": "imagnet"}}, "'imagnet' is no set of weights, did you mean im"),
         ({"backbone": {"weights": "/no/such.h5"}}, "backbone.weights: no such file: /no/such.h5"),
         ({"backbone": {"weights": "/no/such.pkl"}}, "'such.pkl' is no set of weights"),
-        ({"prune": {"recipe": "magic"}}, "prune.recipe: no recipe 'magic' (allowed: magnitude)"),
+        (
+            {"prune": {"recipe": "magic"}},
+            "prune.recipe: no recipe 'magic' (allowed: magnitude, xnnpack)",
+        ),
         ({"quantize": {"recipe": "qta"}}, "no recipe 'qta', did you mean qat? (allowed: qat, ptq"),
         ({"finetune": {"weight_decay": 0.1}}, "only the optimizer adamw decays weights, adam doe"),
         ({"finetune": {"unfreeze": "block_99"}}, "finetune.unfreeze: no block 'block_99', did yo"),

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 from tfedge.catalog.backbones import Block, Kernel, layers
+from tfedge.catalog.structure import XNNPACK, carries, given_m_by_n, zeros_m_by_n
 from tfedge.config.schema import Pipeline, Prune
 from tfedge.config.spelling import did_you_mean
 from tfedge.errors import ConfigError
@@ -100,19 +101,28 @@ def resolve(value: str | int | float, blocks: tuple[Block, ...]) -> int | None:
 def prunable(prune: Prune, blocks: tuple[Block, ...]) -> list[Kernel]:
     """The kernels of those blocks that ``prune.layers`` or ``prune.also`` choose, bottom up."""
     kernels = [kernel for block in blocks for kernel in block.kernels]
+    if prune.recipe == XNNPACK:  # as TF-MOT's PruneForLatencyOnXNNPack
+        return [k for k in kernels if k.kind == "conv" and k.shape[:2] == (1, 1)]
     if prune.layers:
         return [k for k in kernels if any(fnmatchcase(k.layer, p) for p in prune.layers)]
     return [k for k in kernels if k.kind not in _DENSE or k.kind in prune.also]
 
 
 def part(pipeline: Pipeline, start: int | None, head: int = 0) -> Part:
-    """Prunable weights in all, and from block ``start`` up. ``head``: those of the head's kernel,
-    which always trains, when ``prune.also`` names it (before the classes are known, leave it out).
+    """Prunable weights in all, and from block ``start`` up, there without those of kernels that
+    can't carry the structure asked for. ``head``: those of the head's kernel, which always trains,
+    when ``prune.also`` names it (before the classes are known, leave it out).
     """
     prune, blocks = pipeline.prune or Prune(), blocks_of(pipeline)
     trained = blocks[start:] if start is not None else ()
     head = head if "head" in prune.also and not prune.layers else 0
-    return Part(*(sum(k.size for k in prunable(prune, b)) + head for b in (blocks, trained)))
+    total = sum(kernel.size for kernel in prunable(prune, blocks))
+    return Part(total + head, sum(kernel.size for kernel in carrying(prune, trained)) + head)
+
+
+def carrying(prune: Prune, blocks: tuple[Block, ...]) -> list[Kernel]:
+    """Those of ``prunable`` that can carry the structure asked for."""
+    return [k for k in prunable(prune, blocks) if carries(prune, k.shape, k.kind)]
 
 
 def planned_sparsity(pipeline: Pipeline) -> list[LayerSparsity]:
@@ -120,27 +130,44 @@ def planned_sparsity(pipeline: Pipeline) -> list[LayerSparsity]:
 
     ``prune.sparsity`` counts over the whole model and frozen layers stay as they are, so the share
     is sparsity x total / trained; above ``MAX_SHARE`` the configuration is refused (config/rules).
+    With m by n each layer's share follows from its shape.
     Empty when nothing is pruned. The head is left out: its size is known with the classes only.
     """
-    if pipeline.prune is None:
+    prune = pipeline.prune
+    if prune is None:
         return []
     start = first_trained(pipeline, "prune")
     if start is None:
         return []
+    kernels = carrying(prune, blocks_of(pipeline)[start:])
+    if prune.sparsity_m_by_n is not None:
+        return [
+            LayerSparsity(k.layer, k.size, zeros_m_by_n(prune, k.shape) / k.size) for k in kernels
+        ]
     total, trained = part(pipeline, start)
-    share = pipeline.prune.sparsity * total / trained if trained else 0.0
-    return [
-        LayerSparsity(kernel.layer, kernel.size, share)
-        for kernel in prunable(pipeline.prune, blocks_of(pipeline)[start:])
-    ]
+    share = prune.sparsity * total / trained if trained else 0.0
+    return [LayerSparsity(kernel.layer, kernel.size, share) for kernel in kernels]
 
 
 def _auto(pipeline: Pipeline, blocks: tuple[Block, ...]) -> int:
     """The smallest top part that holds enough prunable weights to carry the sparsity."""
     prune = pipeline.prune
+    if prune is not None and prune.recipe == XNNPACK:
+        return 0  # a kernel that does not train is dense, and slower for it
+    if prune is not None and prune.sparsity_m_by_n is not None:
+        return _auto_m_by_n(pipeline, prune, blocks)
     need = max(AUTO_SHARE, prune.sparsity / AUTO_FULL if prune else 0.0)
     for start in range(len(blocks) - 1, 0, -1):
         total, trained = part(pipeline, start)
         if trained >= need * total:
+            return start
+    return 0
+
+
+def _auto_m_by_n(pipeline: Pipeline, prune: Prune, blocks: tuple[Block, ...]) -> int:
+    """The smallest top part in which m by n gives the zeros that ``sparsity`` asks for."""
+    for start in range(len(blocks) - 1, 0, -1):
+        total = part(pipeline, start).total
+        if given_m_by_n(prune, carrying(prune, blocks[start:])) >= prune.sparsity * total:
             return start
     return 0

@@ -18,7 +18,7 @@ from tfedge.catalog.unfreeze import (
     part,
     planned_sparsity,
 )
-from tfedge.config import distillation, nets
+from tfedge.config import distillation, nets, pruning_rules
 from tfedge.config.keep import CORAL_NOTE, keep_problems, known_layers
 from tfedge.config.problem import Problem
 from tfedge.config.schema import DeviceOptions, Pipeline
@@ -27,7 +27,7 @@ from tfedge.errors import ConfigError
 
 SAMPLE = "sample:"
 SAMPLES = ("digits",)
-PRUNE_RECIPES: tuple[str, ...] = ("magnitude",)
+PRUNE_RECIPES: tuple[str, ...] = ("magnitude", "xnnpack")
 QUANTIZE_RECIPES: tuple[str, ...] = ("qat", "ptq", "none")
 TARGETS = ("linux", "android", "coral")
 # Words of Kotlin and of Java, which can't stand in a package name.
@@ -52,6 +52,7 @@ def notes(pipeline: Pipeline) -> list[str]:
     return [
         *nets.notes(pipeline.backbone, "backbone", pipeline.data.image_size, "data.image_size"),
         *distillation.notes(pipeline),
+        *pruning_rules.structure_notes(pipeline),
         *([CORAL_NOTE] if coral and pipeline.quantize and pipeline.quantize.keep else []),
     ]
 
@@ -142,7 +143,7 @@ def _sparsity(pipeline: Pipeline) -> Iterator[Problem]:
         near = closest(pattern, kernels)
         what = f"no kernel is called {pattern!r}" + (f", did you mean {near}?" if near else "")
         yield Problem(key, f"{key}: {what}", uses)
-    if unmatched:
+    if unmatched or prune.sparsity_m_by_n is not None:  # m by n: see pruning_rules.structure
         return
     total, trained = part(pipeline, first_trained(pipeline, "prune"))
     share = prune.sparsity * total / trained if trained else 0.0
@@ -160,6 +161,16 @@ def _sparsity(pipeline: Pipeline) -> Iterator[Problem]:
     else:
         what += " can't become zero, none of them trains: set prune.unfreeze: auto, or a block"
     yield Problem("prune.sparsity", what, uses)
+
+
+def _structure(pipeline: Pipeline) -> Iterator[Problem]:
+    found = list(pruning_rules.xnnpack(pipeline))
+    if pipeline.prune is not None:
+        found += pruning_rules.structure_keys(pipeline.prune)
+    if _known_net(pipeline) and not any(_unfreeze(pipeline)):
+        found += pruning_rules.xnnpack_trains(pipeline)
+        found += pruning_rules.structure(pipeline)
+    yield from found
 
 
 def _gates(pipeline: Pipeline) -> Iterator[Problem]:
@@ -234,5 +245,5 @@ def _known_net(pipeline: Pipeline) -> bool:
 
 _RULES = (
     *(_data, _backbone, _recipes, distillation.problems, _keep, _unfreeze, _sparsity, _gates),
-    *(_lists, _android),
+    *(_structure, _lists, _android),
 )

@@ -124,12 +124,15 @@ class Distill(Transfer):
 
 
 class Prune(Training):
-    recipe: StrictStr = "magnitude"
+    recipe: StrictStr = "magnitude"  # magnitude | xnnpack (float, for XNNPACK's sparse kernels)
     sparsity: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5  # of ALL prunable kernels of the model
     pruning_schedule: Literal["polynomial", "constant"] = "polynomial"
     allocation: Literal["lamp", "uniform"] = "lamp"
     layers: tuple[StrictStr, ...] = ()  # names or patterns; empty: by rule (see `also`)
     also: tuple[Literal["first", "depthwise", "head"], ...] = ()  # left dense unless named here
+    sparsity_m_by_n: tuple[Count, Count] | None = None  # [m, n]: m zeros in each n input channels
+    block_size: tuple[Count, Count] = (1, 1)  # inputs × outputs whose weights go together
+    block_pooling_type: Literal["AVG", "MAX"] = "AVG"  # a block's size: its mean or its largest
     unfreeze: Unfreeze = "auto"  # the part that trains, and so carries the zeros
     learning_rate: Positive = 2e-4
     batch_size: Count = 16  # few epochs: more steps are worth more than steadier ones

@@ -110,6 +110,8 @@ def _expected(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     if origin is Literal:
         return " or ".join(filter(None, [", ".join(map(str, args[:-1])), str(args[-1])]))
     if origin is tuple:
+        if Ellipsis not in args:
+            return f"a list of {len(args)}, each {_expected(args[0])}"
         return f"a list of which each item is {_expected(args[0])}"
     if origin is dict:
         return f"names, each with {_expected(args[1])}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfedge.catalog.structure import is_structured, structure_name
 from tfedge.catalog.teacher import learners, size_of
 from tfedge.catalog.unfreeze import blocks_of, first_trained, part, planned_sparsity
 from tfedge.catalog.weights import WHEELS
@@ -190,10 +191,14 @@ def _sparsity(pipeline: Pipeline) -> Iterator[str]:
         return
     total, _ = part(pipeline, first_trained(pipeline, "prune"))
     how = {"lamp": "by LAMP score, on average", "uniform": "the same in each"}
+    said = how[pipeline.prune.allocation]
+    if is_structured(pipeline.prune):
+        name = structure_name(pipeline.prune)
+        said = name if pipeline.prune.sparsity_m_by_n else f"{said}, in {name}"
     yield (
         f"sparsity: {pipeline.prune.sparsity:.0%} of {total:,} prunable weights: "
         f"{layers[0].share:.0%} in the {len(layers)} layers that train "
-        f"({how[pipeline.prune.allocation]})"
+        f"({said})"
     )
     width = max(len(row.layer) for row in layers)
     for row in layers:

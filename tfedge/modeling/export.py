@@ -30,6 +30,7 @@ def to_tflite(
     concrete: Any,
     *,
     int8: bool = False,
+    sparse: bool = False,
     input_type: Any = None,
     output_type: Any = None,
     representative: Callable[[], Iterable[list[np.ndarray]]] | None = None,
@@ -40,6 +41,7 @@ def to_tflite(
     Args:
         int8: quantize. With ``representative`` (post-training) every op must become int8; without
             it the graph carries its ranges itself (quantization-aware training).
+        sparse: store kernels that are mostly zeros without them, for XNNPACK's sparse kernels.
         input_type, output_type: what the file takes and gives in place of float32.
         representative: yields one-element lists of float32 inputs [1, …].
         custom_ops: leave ops that TFLite does not know in the file, as custom ones.
@@ -50,6 +52,8 @@ def to_tflite(
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module())
     if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if sparse:
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     if representative:
         converter.representative_dataset = representative
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -68,14 +72,14 @@ def to_tflite(
         ) from error
 
 
-def float_pixels(model: Any, size: int, *, softmax: bool = False) -> bytes:
+def float_pixels(model: Any, size: int, *, softmax: bool = False, sparse: bool = False) -> bytes:
     """A float .tflite that takes uint8 pixels [1, size, size, 3]; softmax: logits to scores."""
 
     def function(pixels: Any) -> Any:
         outputs = model(tf.cast(pixels, tf.float32), training=False)
         return tf.nn.softmax(outputs) if softmax else outputs
 
-    return to_tflite(freeze(function, (size, size, 3), tf.uint8))
+    return to_tflite(freeze(function, (size, size, 3), tf.uint8), sparse=sparse)
 
 
 def float_part(model: Any) -> bytes:

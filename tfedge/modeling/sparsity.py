@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from tfedge.catalog.structure import XNNPACK, XNNPACK_LEAST, block_area, zeros_m_by_n
 from tfedge.config.schema import Prune
 from tfedge.errors import InvariantBroken, StageError
 from tfedge.modeling.env import keras, tf
+from tfedge.modeling.structure import pooled
 from tfedge.modeling.tfmot import tfmot
 
 Kernels = Mapping[str, np.ndarray]  # layer → kernel
@@ -62,6 +64,18 @@ def lamp(kernels: Kernels, zeros: int, most: float) -> dict[str, int]:
     return {name: counts[name] for name in kernels}
 
 
+def lamp_at_least(kernels: Kernels, zeros: int, most: float, least: float) -> dict[str, int]:
+    """``lamp``, but no layer gives less than its share ``least``: the others give less for it."""
+    counts = lamp(kernels, zeros, most)
+    # One more than needed: TF-MOT rounds the count in float32.
+    floors = {name: math.ceil(least * kernel.size) + 1 for name, kernel in kernels.items()}
+    raised = {name: floors[name] for name in kernels if counts[name] < floors[name]}
+    if raised:
+        others = {name: kernel for name, kernel in kernels.items() if name not in raised}
+        counts = raised | lamp_at_least(others, zeros - sum(raised.values()), most, least)
+    return {name: counts[name] for name in kernels}
+
+
 def uniform(kernels: Kernels, zeros: int) -> dict[str, int]:
     """The same share of every layer, ``zeros`` in all."""
     total = sum(kernel.size for kernel in kernels.values())
@@ -69,7 +83,18 @@ def uniform(kernels: Kernels, zeros: int) -> dict[str, int]:
 
 
 def allocate(prune: Prune, kernels: Kernels, zeros: int, most: float) -> dict[str, int]:
-    """Zeros by layer, by the pipeline's rule. Raises StageError if they can't be carried."""
+    """Zeros by layer, by the pipeline's rule. Raises StageError if they can't be carried.
+
+    ``kernels`` can carry the structure that is asked for. Blocks are shared out like weights, each
+    as large as its pooled weights.
+    """
+    if prune.sparsity_m_by_n is not None:
+        return {name: zeros_m_by_n(prune, kernel.shape) for name, kernel in kernels.items()}
+    if (area := block_area(prune)) > 1:
+        flat = prune.model_copy(update={"block_size": (1, 1)})
+        blocks = {name: pooled(kernel, prune) for name, kernel in kernels.items()}
+        counts = allocate(flat, blocks, math.ceil(zeros / area), most)
+        return {name: count * area for name, count in counts.items()}
     room = sum(math.floor(most * kernel.size) for kernel in kernels.values())
     if zeros > room:
         raise StageError(
@@ -77,7 +102,11 @@ def allocate(prune: Prune, kernels: Kernels, zeros: int, most: float) -> dict[st
             f"can carry {room:,} ({most:.0%} of each layer)",
             "lower prune.sparsity, or train more of the net (prune.unfreeze: all)",
         )
-    return lamp(kernels, zeros, most) if prune.allocation == "lamp" else uniform(kernels, zeros)
+    if prune.allocation == "uniform":
+        return uniform(kernels, zeros)
+    if prune.recipe == XNNPACK:
+        return lamp_at_least(kernels, zeros, most, XNNPACK_LEAST)
+    return lamp(kernels, zeros, most)
 
 
 class Pruner:
@@ -88,6 +117,7 @@ class Pruner:
 
     def __init__(self, model: Any, counts: Mapping[str, int], prune: Prune, steps: int) -> None:
         self._counts = {name: count for name, count in counts.items() if count}
+        self._slack = block_area(prune)
         schedules = {
             layer.name: self._schedule(prune, self._counts[layer.name] / _kernel(layer).size, steps)
             for layer in model.layers
@@ -101,13 +131,17 @@ class Pruner:
                 # TF-MOT's registry knows the layer with nothing in it to prune.
                 layer.get_prunable_weights = lambda: [layer.depthwise_kernel]
             return tfmot.sparsity.keras.prune_low_magnitude(
-                layer, pruning_schedule=schedules[layer.name]
+                layer,
+                pruning_schedule=schedules[layer.name],
+                # TF-MOT makes these masks once, in the first step, whatever the schedule.
+                sparsity_m_by_n=prune.sparsity_m_by_n,
             )
 
         self.model = keras.models.clone_model(model, clone_function=wrap)
         self._wrappers = [layer for layer in self.model.layers if hasattr(layer, "pruning_vars")]
         for wrapper in self._wrappers:
-            wrapper.pruning_obj._update_mask = partial(_update_mask, wrapper.pruning_obj)
+            update = _update_mask if self._slack == 1 else partial(_update_block_mask, prune)
+            wrapper.pruning_obj._update_mask = partial(update, wrapper.pruning_obj)
 
     @staticmethod
     def _schedule(prune: Prune, share: float, steps: int) -> Any:
@@ -135,8 +169,8 @@ class Pruner:
             wrapper.pruning_obj.weight_mask_op()
             name = wrapper.layer.name
             reached[name] = int(np.count_nonzero(_kernel(wrapper.layer) == 0))
-            # One weight of slack: TF-MOT rounds the count in float32.
-            if reached[name] < self._counts[name] - 1:
+            # One weight or block of slack: TF-MOT rounds the count in float32.
+            if reached[name] < self._counts[name] - self._slack:
                 raise InvariantBroken(
                     f"zeros in {name}", f"{self._counts[name]:,}", f"{reached[name]:,}"
                 )
@@ -157,6 +191,16 @@ def _update_mask(pruning: Any, weights: Any) -> tuple[Any, Any]:
     kept = largest.indices[:keep, None]
     mask = tf.scatter_nd(kept, tf.ones([keep], weights.dtype), size.shape)
     return largest.values[keep - 1], tf.reshape(mask, weights.shape)
+
+
+def _update_block_mask(prune: Prune, pruning: Any, weights: Any) -> tuple[Any, Any]:
+    """``_update_mask`` of blocks: TF-MOT's own takes those of dense layers only."""
+    (height, width), (inputs, outputs) = prune.block_size, weights.shape[-2:]
+    size = tf.reshape(tf.abs(weights), [inputs // height, height, outputs // width, width])
+    pool = tf.reduce_max if prune.block_pooling_type == "MAX" else tf.reduce_mean
+    threshold, mask = _update_mask(pruning, pool(size, [1, 3]))
+    mask = tf.repeat(tf.repeat(mask, height, 0), width, 1)
+    return threshold, tf.reshape(mask, weights.shape)
 
 
 def _kernel(layer: Any) -> np.ndarray:

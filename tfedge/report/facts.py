@@ -11,6 +11,7 @@ from typing import Any
 from tfedge.bench.compare import compare, differences
 from tfedge.bench.result import Result
 from tfedge.errors import ArtifactError
+from tfedge.report import sparse
 from tfedge.report.markup import milliseconds, percent, size_text, threads_text
 
 LOCAL = "local"  # the device that need not be named
@@ -117,7 +118,26 @@ def warnings(facts: Facts) -> list[str]:
         where = "" if facts.devices == [LOCAL] else f"{result.device}, "
         what = f"latency of {result.model} on {where}{threads_text(result.threads)} is unstable"
         found += [f"{what}: {reason}" for reason in result.unstable]
-    return [*found, *(f"{name} was not measured: {why}" for name, why in facts.gaps.items())]
+    found += [f"{name} was not measured: {why}" for name, why in facts.gaps.items()]
+    for dense, shipped in sparse_pairs(facts):
+        if not sparse.is_faster(dense, shipped):
+            where = f"{shipped.device}, {threads_text(shipped.threads)}"
+            reason = sparse.why_not(shipped)
+            found.append(
+                f"the zeros make the shipped float model no faster on {where}"
+                + (f": {reason}" if reason else "")
+            )
+    return found
+
+
+def sparse_pairs(facts: Facts) -> list[tuple[Result, Result]]:
+    """The dense and the sparse float model, wherever both were measured."""
+    both = [
+        (facts.latency(sparse.DENSE, device, n), facts.latency("float", device, n))
+        for device in facts.devices
+        for n in facts.threads
+    ]
+    return [(dense, shipped) for dense, shipped in both if dense and shipped]
 
 
 def _worse(distill: Mapping[str, Any]) -> list[str]:
@@ -141,7 +161,9 @@ def comparison(facts: Facts, interval: bool) -> list[Row]:
     ``interval`` adds the 95 % confidence interval to top-1.
     """
     rows = [*_accuracy(facts, interval), *_size(facts)]
-    rows += [_latency(facts, name, n) for name in facts.devices for n in facts.threads]
+    rows += [
+        row for name in facts.devices for n in facts.threads for row in _latency(facts, name, n)
+    ]
     rows += [(f"latency, {name}", "", "", "not measured: it was away") for name in facts.gaps]
     if facts.model and facts.model["sparsity"] is not None:
         share = percent(facts.model["sparsity"])
@@ -182,14 +204,20 @@ def _size(facts: Facts) -> list[Row]:
         return []
     size, plain = facts.model["bytes"], facts.float_bytes
     if facts.shipped == "float" or not plain:
-        return [_shipped(facts, "size", size_text(size))]
+        remark = f"{size / plain:.2f} of dense" if plain and sparse_pairs(facts) else ""
+        return [_shipped(facts, "size", size_text(size), remark)]
     return [("size", size_text(plain), size_text(size), f"{size / plain:.2f} of float")]
 
 
-def _latency(facts: Facts, device: str, threads: int) -> Row:
+def _latency(facts: Facts, device: str, threads: int) -> list[Row]:
     plain, int8 = (facts.latency(model, device, threads) for model in ("float", "int8"))
     texts = [milliseconds(result) if result else "" for result in (plain, int8)]
     both = plain is not None and int8 is not None and not differences(plain, int8)
     remark = str(compare(plain, int8)) if both and plain and int8 else ""
     where = "" if facts.devices == [LOCAL] and not facts.gaps else f"{device}, "
-    return f"latency, {where}{threads_text(threads)}", texts[0], texts[1], remark
+    name = f"latency, {where}{threads_text(threads)}"
+    dense = facts.latency(sparse.DENSE, device, threads)
+    if dense and plain:
+        shipped = (name, texts[0], "", sparse.verdict(dense, plain))
+        return [shipped, (f"{name}, dense", milliseconds(dense), "", "")]
+    return [(name, texts[0], texts[1], remark)]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from tfedge.report.facts import Facts
-from tfedge.report.markup import NOT_RUN, percent, table
+from collections.abc import Mapping
+from typing import Any
+
+from tfedge.report import sparse
+from tfedge.report.facts import Facts, sparse_pairs
+from tfedge.report.markup import NOT_RUN, cell, percent, table, threads_text
 
 
 def sparsity(facts: Facts) -> list[str]:
@@ -18,8 +22,9 @@ def sparsity(facts: Facts) -> list[str]:
         shipped = f"; in the shipped file: {percent(share)}" if share is not None else ""
         lines += [
             f"Wanted {percent(pruned['target'])} of {pruned['total']:,} prunable weights; reached "
-            f"{percent(pruned['reached'])}{shipped}.",
+            f"{percent(pruned['reached'])}{shipped}.{_structure(pruned)}",
             "",
+            *_sparse(facts),
             *table(
                 ["pruned layer", "weights", "zeros", ""],
                 [
@@ -41,3 +46,30 @@ def sparsity(facts: Facts) -> list[str]:
     ]
     head = ["kernel in model.tflite", "weights", "zeros"]
     return [*lines, *table(head, rows)]
+
+
+def _structure(pruned: Mapping[str, Any]) -> str:
+    """What stands together, as it was checked in the file; and which layers could not have it."""
+    structure = pruned.get("structure")
+    if not structure:
+        return ""
+    if structure["sparsity_m_by_n"]:
+        m, n = structure["sparsity_m_by_n"]
+        what = f" In each {n} neighbouring input channels at least {m} weights are zero"
+    else:
+        height, width = structure["block_size"]
+        what = f" The zeros stand in whole blocks of {height}×{width} (inputs × outputs)"
+    plain = [row["name"] for row in pruned["layers"] if not row["frozen"] and not row["target"]]
+    left = f"; left dense, for their shape has no room for it: {', '.join(plain)}" if plain else ""
+    return f"{what}, checked in the file{cell(left)}."
+
+
+def _sparse(facts: Facts) -> list[str]:
+    """What the zeros of a float model gain, one line for each device and number of threads."""
+    lines = []
+    for dense, shipped in sparse_pairs(facts):
+        where = f"{cell(shipped.device)}, {threads_text(shipped.threads)}"
+        reason = "" if sparse.is_faster(dense, shipped) else sparse.why_not(shipped)
+        said = f"- {where}: {sparse.told(dense, shipped)}"
+        lines.append(said + (f" ({reason})" if reason else "") + ".")
+    return ["XNNPACK's sparse kernels, measured:", "", *lines, ""] if lines else []

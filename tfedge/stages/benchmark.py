@@ -12,8 +12,10 @@ from tfedge.data.tools import tools
 from tfedge.devices.device import Busy
 from tfedge.devices.session import Connect, Gaps, Plan, connect, measure, opened, subjects
 from tfedge.report.markup import threads_text
+from tfedge.report.sparse import DENSE
 from tfedge.tflite.reader import read
 from tfedge.tflite.values import FLOATS
+from tfedge.tflite.xnnpack import is_sparse
 
 _BUSY = 1800.0  # seconds to wait for another bench: the training behind us took as long
 
@@ -40,9 +42,12 @@ def run(ctx: Context, connect: Connect = connect) -> None:
         raise ValueError("benchmark is not in this pipeline")
     shipped, plain = ctx.inputs["convert/model.tflite"], ctx.inputs["convert/float.tflite"]
     # Reading checks the files, too: an interpreter crashes on a broken one.
-    is_float = read(shipped).outputs[0].dtype in FLOATS
+    model = read(shipped)
     read(plain)
+    is_float = model.outputs[0].dtype in FLOATS
     models = {"float": shipped} if is_float else {"float": plain, "int8": shipped}
+    if is_sparse(model):  # a promise of speed: held against the same net with all its weights
+        models = {DENSE: plain, "float": shipped}
     plan = Plan(config.threads, config.runs, config.warmup, config.processes)
     gaps: Gaps = {}
     found_tools = tools(config.measured_on, ctx.cache, ctx.progress)

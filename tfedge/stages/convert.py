@@ -15,16 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from tfedge.catalog.structure import XNNPACK, XNNPACK_LEAST, is_structured
+from tfedge.config.schema import Prune
 from tfedge.core.context import Context
 from tfedge.data.index import Index
 from tfedge.data.pictures import Pictures
 from tfedge.errors import InvariantBroken
-from tfedge.modeling import invariants, mixed, network
+from tfedge.modeling import invariants, mixed, network, structure
 from tfedge.modeling.env import fresh, tf
 from tfedge.modeling.export import float_pixels, load_graph, to_tflite
 from tfedge.modeling.network import Spec
 from tfedge.modeling.quantization import PREFIX
 from tfedge.modeling.quantize_layers import PIXELS
+from tfedge.tflite import xnnpack
 from tfedge.tflite.model import Kernel, Model
 from tfedge.tflite.reader import read
 
@@ -69,7 +72,23 @@ def _float(ctx: Context) -> bytes:
     index = Index.load(ctx.inputs["data/index.json"])
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(index.classes))
     model = network.load(spec, network.load_weights(ctx.inputs["prune/model.npz"]))
-    return float_pixels(model, spec.size, softmax=True)
+    if _sparsity(ctx).get("recipe") != XNNPACK:
+        return float_pixels(model, spec.size, softmax=True)
+    content = xnnpack.spelled_out(float_pixels(model, spec.size, softmax=True, sparse=True))
+    _sparse(read(content))
+    return content
+
+
+def _sparse(model: Model) -> None:
+    """The file is one that XNNPACK runs with its sparse kernels, where it has any."""
+    hindered = xnnpack.obstacles(model)
+    if hindered:
+        shown = "; ".join(hindered[:3])
+        raise InvariantBroken("a file for XNNPACK's sparse kernels", "no obstacle", shown)
+    for name, share in xnnpack.sparse_layers(model):
+        if share < XNNPACK_LEAST:
+            expected = f"at least {XNNPACK_LEAST:.0%} zeros"
+            raise InvariantBroken(f"{name} for XNNPACK's sparse kernels", expected, f"{share:.1%}")
 
 
 class _Representative:
@@ -121,6 +140,7 @@ def _describe(ctx: Context, model: Model, content: bytes, recipe: str) -> dict[s
         got = found[name]["zeros"] if name in found else "no such kernel"
         if not isinstance(got, int) or got < zeros:
             raise InvariantBroken(f"zeros of {name} in the .tflite", f"{zeros:,}", f"{got}")
+    _structured(ctx, model, targets)
     size = sum(layer["size"] for layer in found.values())
     return {
         "recipe": recipe,
@@ -134,12 +154,34 @@ def _describe(ctx: Context, model: Model, content: bytes, recipe: str) -> dict[s
     }
 
 
-def _pruned(ctx: Context) -> dict[str, int]:
-    """Zeros that pruning left in each prunable layer."""
+def _structured(ctx: Context, model: Model, layers: Collection[str]) -> None:
+    """Every group and block that pruning made zero is zero in the file."""
+    report = _sparsity(ctx)
+    settings = Prune.model_validate(report.get("structure", {}))
+    if not is_structured(settings):
+        return
+    constants = {tensor.name: tensor for tensor in model.tensors if tensor.is_const}
+    kernels = {
+        name: structure.of_tflite(constants[kernel.tensor].whole())  # zero is 0 in every kernel
+        for kernel in model.kernels()
+        if (name := _layer(kernel, layers))
+    }
+    zeros = {layer["name"]: layer["target"] for layer in report["layers"]}
+    structure.hold("in the .tflite", kernels, settings, zeros)
+
+
+def _sparsity(ctx: Context) -> dict[str, Any]:
+    """What prune wrote; empty without it."""
     if not ctx.has("prune/sparsity.json"):
         return {}
-    report = json.loads(ctx.inputs["prune/sparsity.json"].read_text(encoding="utf-8"))
-    return {layer["name"]: layer["zeros"] for layer in report["layers"]}
+    text = ctx.inputs["prune/sparsity.json"].read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _pruned(ctx: Context) -> dict[str, int]:
+    """Zeros that pruning left in each prunable layer."""
+    return {layer["name"]: layer["zeros"] for layer in _sparsity(ctx).get("layers", [])}
 
 
 def _layer(kernel: Kernel, names: Collection[str]) -> str | None:

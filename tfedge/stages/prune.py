@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from tfedge.catalog.structure import XNNPACK, block_area, carries
 from tfedge.catalog.unfreeze import MAX_SHARE, block_name, first_trained, prunable
 from tfedge.core.context import Context
 from tfedge.errors import InvariantBroken, UnsupportedModel
-from tfedge.modeling import invariants, network
+from tfedge.modeling import invariants, network, structure
 from tfedge.modeling.backbone import Weights, weights_of
 from tfedge.modeling.env import fresh
 from tfedge.modeling.network import HEAD, POOL, Spec
@@ -33,8 +34,9 @@ def run(ctx: Context) -> None:
     model = network.load(spec, before)
     first = first_trained(pipeline, "prune")
 
-    names = [kernel.layer for kernel in prunable(settings, spec.blocks)]
-    names += [HEAD] if "head" in settings.also and not settings.layers else []
+    kinds = {kernel.layer: kernel.kind for kernel in prunable(settings, spec.blocks)}
+    kinds |= {HEAD: "dense"} if "head" in settings.also and not settings.layers else {}
+    names = list(kinds)
     kernels = {name: before[_kernel(name, before)] for name in names}
     open_blocks = spec.blocks[first:] if first is not None else ()
     trained = {kernel.layer for block in open_blocks for kernel in block.kernels} | {HEAD}
@@ -42,9 +44,11 @@ def run(ctx: Context) -> None:
     if not total:
         raise UnsupportedModel("prune finds no kernel", settings.layers, "see prune.layers")
     zeros = math.ceil(settings.sparsity * total)
-    counts = allocate(
-        settings, {n: k for n, k in kernels.items() if n in trained}, zeros, MAX_SHARE
-    )
+    dense = {n for n, k in kernels.items() if not carries(settings, k.shape, kinds[n])}
+    carrying = {n: k for n, k in kernels.items() if n in trained - dense}
+    counts = allocate(settings, carrying, zeros, MAX_SHARE)
+    if settings.sparsity_m_by_n is not None:
+        zeros = sum(counts.values())  # it leaves no choice
 
     top = TopPart(samples, model, network.boundary(spec, first))
     network.inference_norm(model)
@@ -68,8 +72,14 @@ def run(ctx: Context) -> None:
         {k: v for k, v in before.items() if k.split("/")[0] in frozen},
         after,
     )
-    report = _report(settings.sparsity, counts, {n: after[_kernel(n, after)] for n in names})
-    if report["zeros"] < zeros - len(counts):
+    pruned = {n: after[_kernel(n, after)] for n in names}
+    structure.hold("after pruning", pruned, settings, counts)
+    counts |= dict.fromkeys(trained & dense, 0)
+    report = _report(settings.sparsity, counts, pruned)
+    report |= structure.described(settings)
+    if settings.recipe == XNNPACK:
+        report["recipe"] = XNNPACK
+    if report["zeros"] < zeros - len(counts) * block_area(settings):
         raise InvariantBroken("prune.sparsity", f"{zeros:,} zeros", f"{report['zeros']:,}")
     network.save_weights(ctx.out / "model.npz", after)
     (ctx.out / "sparsity.json").write_text(json.dumps(report, indent=1), encoding="utf-8")

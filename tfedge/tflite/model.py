@@ -11,6 +11,7 @@ import numpy as np
 
 from tfedge.tflite import values
 from tfedge.tflite.options import Value
+from tfedge.tflite.sparse import Layout, written_out
 
 # Ops that own kernels -> (input that is the data, input that is the kernel).
 WEIGHTED: dict[str, tuple[int, int]] = {
@@ -45,6 +46,7 @@ class Tensor:
     bytes: int  # that the constant takes in the file; 0 for what is computed
     data: np.ndarray | None = field(repr=False, compare=False)  # uint8, the constant as stored
     sparse: bool = False  # stored without its zeros
+    layout: Layout | None = field(default=None, repr=False, compare=False)  # of a sparse one
     is_variable: bool = False  # keeps its value from one inference to the next
 
     @property
@@ -58,6 +60,11 @@ class Tensor:
             raise ValueError(f"tensor {self.name} is {self.dtype}, not a constant with values")
         flat = values.decode(self.data, self.dtype, self.size)
         return flat if self.sparse else flat.reshape(self.shape)
+
+    def whole(self) -> np.ndarray:
+        """The constant in its shape, also when it is ``sparse``. ValueError as ``values``."""
+        stored = self.values()
+        return written_out(stored, self.shape, self.layout) if self.layout else stored
 
     @cached_property
     def zeros(self) -> int:

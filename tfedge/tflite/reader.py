@@ -20,6 +20,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tfedge.errors import ArtifactError
 from tfedge.tflite import options, values
 from tfedge.tflite.model import Graph, Model, Op, Quantization, Signature, Tensor
+from tfedge.tflite.sparse import Layout, Level
 
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite
 _MAX_RANK = 16
@@ -252,8 +253,31 @@ class _File:
             bytes=int(data.size),
             data=data if data.size else None,
             sparse=sparse,
+            layout=self._layout(tensor.Sparsity()) if sparse else None,
             is_variable=bool(tensor.IsVariable()),
         )
+
+    def _layout(self, table: Any) -> Layout:
+        levels = tuple(self._level(level) for level in self._items(table, "DimMetadata"))
+        return Layout(self._ints(table, "TraversalOrder"), self._ints(table, "BlockMap"), levels)
+
+    def _level(self, table: Any) -> Level:
+        if table.Format() == schema.DimensionType.DENSE:
+            return Level(table.DenseSize())
+        return Level(
+            0,
+            self._indices(table.ArraySegmentsType(), table.ArraySegments()),
+            self._indices(table.ArrayIndicesType(), table.ArrayIndices()),
+        )
+
+    def _indices(self, kind: int, table: Any) -> np.ndarray:
+        """One of the schema's vectors of indices, int32 or narrower."""
+        names = {code: name for name, code in vars(schema.SparseIndexVector).items()}
+        if table is None or names.get(kind, "NONE") in ("NONE", "__module__"):
+            return _NOTHING
+        vector = getattr(schema, names[kind])()
+        vector.Init(table.Bytes, table.Pos)
+        return self._array(vector, "Values")
 
     def _quantization(self, table: Any, shape: tuple[int, ...], where: str) -> Quantization | None:
         if table.ScaleLength() == 0:
