@@ -9,10 +9,11 @@ from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.unfreeze import MAX_SHARE, prunable
 from tfedge.config.schema import Prune
 from tfedge.modeling import network
+from tfedge.modeling.allocation import allocate
 from tfedge.modeling.backbone import weights_of
 from tfedge.modeling.env import fresh, keras
 from tfedge.modeling.network import Spec
-from tfedge.modeling.sparsity import Pruner, allocate
+from tfedge.modeling.sparsity import Pruner
 
 SIZE = 32
 NETS = ("MobileNetV3Small", "RegNetX002")  # others have no other layers, and take far longer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,8 +13,19 @@ from tfedge.config.schema import Prune
 from tfedge.core.context import Silent
 from tfedge.errors import InvariantBroken, StageError
 from tfedge.modeling import sparsity, training
+from tfedge.modeling.allocation import (
+    allocate,
+    by_score,
+    by_sensitivity,
+    lamp_scores,
+    magnitudes,
+    uniform,
+)
+from tfedge.modeling.damage import scan
 from tfedge.modeling.env import fresh, keras, tf
-from tfedge.modeling.sparsity import Pruner, allocate, lamp, lamp_scores, uniform
+from tfedge.modeling.sparsity import Pruner
+
+lamp = partial(by_score, score=lamp_scores)
 
 
 def random_kernels(seed: int = 1, **shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -96,7 +108,56 @@ def test_the_rule_is_the_one_that_was_asked_for():
     assert allocate(chosen, given, 300, MAX_SHARE) == uniform(given, 300) != lamp(given, 300, 1.0)
 
 
-@pytest.mark.parametrize("allocation", ["lamp", "uniform"])
+def test_global_takes_the_smallest_of_all_layers():
+    given = kernels()
+    counts = allocate(Prune(allocation="global"), given, 300, 1.0)
+    pooled = np.concatenate([magnitudes(kernel) for kernel in given.values()])
+    threshold = np.sort(pooled)[299]
+    assert counts == {n: int((abs(k) <= threshold).sum()) for n, k in given.items()}
+    assert counts["b"] / 400 > 0.6 > counts["a"] / 288, "its weights are a tenth as large"
+
+
+def test_sensitivity_takes_where_it_does_the_least_damage():
+    given = random_kernels(a=(10, 10), b=(10, 10), c=(10, 10))
+    slopes = {"a": 1.0, "b": 5.0, "c": 0.0}
+    damage = {name: lambda share, by=by: by * share for name, by in slopes.items()}
+    counts = by_sensitivity(given, 130, 0.9, lambda name, share: damage[name](share))
+    assert counts == {"a": 40, "b": 0, "c": 90}
+    # a grows slowly at first and then steeply: b is the cheaper one from there on
+    damage["a"] = lambda share: share if share <= 0.4 else 20 * share
+    counts = by_sensitivity(given, 160, 0.9, lambda name, share: damage[name](share))
+    assert counts == {"a": 40, "b": 30, "c": 90}
+
+
+def test_sensitivity_takes_no_piece_before_the_one_below_it():
+    """Damage that grows the most at first: its hull is a line, as if it grew evenly."""
+    given = random_kernels(a=(10, 10), b=(10, 10))
+
+    def damage(name, share):
+        return (0.9 if share else 0.0) if name == "a" else 2.0 * share
+
+    counts = by_sensitivity(given, 100, 0.9, damage)
+    assert counts == {"a": 90, "b": 10}
+
+
+def test_the_scan_finds_the_layer_that_says_nothing():
+    fresh(1)
+    inputs = keras.Input((4, 4, 3))
+    x = keras.layers.Conv2D(6, 1, name="loud")(inputs)
+    y = keras.layers.Conv2D(6, 1, name="silent")(inputs)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(keras.layers.Add()([x, y]))
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    silent = model.get_layer("silent").kernel
+    silent.assign(silent * 0.01)
+    before = [w.numpy() for w in model.weights]
+    damage = scan(model, "pool", np.random.default_rng(1).random((8, 4, 4, 3), np.float32))
+    assert damage("silent", 0.9) < 0.001 < damage("loud", 0.4) < damage("loud", 0.9)
+    assert damage("loud", 0.0) == 0
+    for was, weight in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(was, weight.numpy())
+
+
+@pytest.mark.parametrize("allocation", ["lamp", "uniform", "global"])
 def test_more_zeros_than_there_is_room_for_are_refused(allocation):
     given = kernels()
     room = sum(math.floor(0.9 * kernel.size) for kernel in given.values())

@@ -14,8 +14,9 @@ from tfedge.catalog.unfreeze import MAX_SHARE, prunable
 from tfedge.config.schema import Prune
 from tfedge.errors import InvariantBroken
 from tfedge.modeling import network, structure
+from tfedge.modeling.allocation import allocate
 from tfedge.modeling.env import fresh, keras
-from tfedge.modeling.sparsity import Pruner, allocate
+from tfedge.modeling.sparsity import Pruner
 from tfedge.stages import convert
 from tfedge.tflite.model import Model
 from tfedge.tflite.runtime import predict

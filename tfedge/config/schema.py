@@ -127,7 +127,7 @@ class Prune(Training):
     recipe: StrictStr = "magnitude"  # magnitude | xnnpack (float, for XNNPACK's sparse kernels)
     sparsity: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5  # of ALL prunable kernels of the model
     pruning_schedule: Literal["polynomial", "constant"] = "polynomial"
-    allocation: Literal["lamp", "uniform"] = "lamp"
+    allocation: Literal["lamp", "global", "sensitivity", "uniform"] = "lamp"
     layers: tuple[StrictStr, ...] = ()  # names or patterns; empty: by rule (see `also`)
     also: tuple[Literal["first", "depthwise", "head"], ...] = ()  # left dense unless named here
     sparsity_m_by_n: tuple[Count, Count] | None = None  # [m, n]: m zeros in each n input channels

@@ -1,7 +1,7 @@
-"""Magnitude pruning with TF-MOT: how many zeros each layer carries, the wrappers, the result.
+"""Magnitude pruning with TF-MOT: the wrappers, their schedules and masks, the result.
 
 TF-MOT decides *which* weights of a layer go (the smallest) and when (its schedules); how many of
-each layer is decided here, over all of them together.
+each layer is decided in allocation.py, over all of them together.
 """
 
 from __future__ import annotations
@@ -13,100 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.catalog.structure import XNNPACK, XNNPACK_LEAST, block_area, zeros_m_by_n
+from tfedge.catalog.structure import block_area
 from tfedge.config.schema import Prune
-from tfedge.errors import InvariantBroken, StageError
+from tfedge.errors import InvariantBroken
 from tfedge.modeling.env import keras, tf
-from tfedge.modeling.structure import pooled
 from tfedge.modeling.tfmot import tfmot
-
-Kernels = Mapping[str, np.ndarray]  # layer → kernel
 
 UPDATES = 8  # mask updates of a polynomial schedule; each sorts every pruned kernel
 RAMP = 0.6  # share of the steps after which the target is reached; the rest recovers
-
-
-def lamp_scores(kernel: np.ndarray) -> np.ndarray:
-    """LAMP score of each weight, float64 [size], in the kernel's flat order.
-
-    A weight's square over the sum of squares of the weights of its layer that are not smaller (Lee
-    et al. 2021, "Layer-adaptive sparsity for the magnitude-based pruning"): scores of different
-    layers can be compared.
-    """
-    squares = np.square(kernel.ravel().astype(np.float64))
-    order = np.argsort(squares, kind="stable")
-    sums = np.cumsum(squares[order][::-1])[::-1]
-    scores = np.empty_like(squares)
-    scores[order] = squares[order] / np.maximum(sums, np.finfo(np.float64).tiny)
-    return scores
-
-
-def lamp(kernels: Kernels, zeros: int, most: float) -> dict[str, int]:
-    """How many weights of each layer go, ``zeros`` in all: those with the lowest LAMP scores.
-
-    No layer gives more than its share ``most``; what it can't carry goes to the others.
-    """
-    open_layers = {name: np.sort(lamp_scores(kernel)) for name, kernel in kernels.items()}
-    counts: dict[str, int] = {}
-    while open_layers:
-        left = max(0, zeros - sum(counts.values()))  # scores may tie, as those of zeros do
-        pool = np.sort(np.concatenate(list(open_layers.values())))
-        threshold = pool[left - 1] if left else -1.0
-        found = {n: int(np.searchsorted(s, threshold, "right")) for n, s in open_layers.items()}
-        full = {n: math.floor(most * len(open_layers[n])) for n in found}
-        over = [name for name in found if found[name] > full[name]]
-        if not over:
-            counts |= found
-            break
-        for name in over:
-            counts[name] = full[name]
-            del open_layers[name]
-    return {name: counts[name] for name in kernels}
-
-
-def lamp_at_least(kernels: Kernels, zeros: int, most: float, least: float) -> dict[str, int]:
-    """``lamp``, but no layer gives less than its share ``least``: the others give less for it."""
-    counts = lamp(kernels, zeros, most)
-    # One more than needed: TF-MOT rounds the count in float32.
-    floors = {name: math.ceil(least * kernel.size) + 1 for name, kernel in kernels.items()}
-    raised = {name: floors[name] for name in kernels if counts[name] < floors[name]}
-    if raised:
-        others = {name: kernel for name, kernel in kernels.items() if name not in raised}
-        counts = raised | lamp_at_least(others, zeros - sum(raised.values()), most, least)
-    return {name: counts[name] for name in kernels}
-
-
-def uniform(kernels: Kernels, zeros: int) -> dict[str, int]:
-    """The same share of every layer, ``zeros`` in all."""
-    total = sum(kernel.size for kernel in kernels.values())
-    return {name: math.ceil(kernel.size * zeros / total) for name, kernel in kernels.items()}
-
-
-def allocate(prune: Prune, kernels: Kernels, zeros: int, most: float) -> dict[str, int]:
-    """Zeros by layer, by the pipeline's rule. Raises StageError if they can't be carried.
-
-    ``kernels`` can carry the structure that is asked for. Blocks are shared out like weights, each
-    as large as its pooled weights.
-    """
-    if prune.sparsity_m_by_n is not None:
-        return {name: zeros_m_by_n(prune, kernel.shape) for name, kernel in kernels.items()}
-    if (area := block_area(prune)) > 1:
-        flat = prune.model_copy(update={"block_size": (1, 1)})
-        blocks = {name: pooled(kernel, prune) for name, kernel in kernels.items()}
-        counts = allocate(flat, blocks, math.ceil(zeros / area), most)
-        return {name: count * area for name, count in counts.items()}
-    room = sum(math.floor(most * kernel.size) for kernel in kernels.values())
-    if zeros > room:
-        raise StageError(
-            f"prune.sparsity {prune.sparsity:g} needs {zeros:,} zeros, and the part that trains "
-            f"can carry {room:,} ({most:.0%} of each layer)",
-            "lower prune.sparsity, or train more of the net (prune.unfreeze: all)",
-        )
-    if prune.allocation == "uniform":
-        return uniform(kernels, zeros)
-    if prune.recipe == XNNPACK:
-        return lamp_at_least(kernels, zeros, most, XNNPACK_LEAST)
-    return lamp(kernels, zeros, most)
 
 
 class Pruner:

@@ -16,11 +16,12 @@ from tfedge.catalog.unfreeze import MAX_SHARE, block_name, first_trained, prunab
 from tfedge.core.context import Context
 from tfedge.errors import InvariantBroken, UnsupportedModel
 from tfedge.modeling import invariants, network, structure
+from tfedge.modeling.allocation import allocate
 from tfedge.modeling.backbone import Weights, weights_of
 from tfedge.modeling.env import fresh
 from tfedge.modeling.network import HEAD, POOL, Spec
 from tfedge.modeling.part import Samples, Teacher, TopPart
-from tfedge.modeling.sparsity import Pruner, allocate
+from tfedge.modeling.sparsity import Pruner
 
 
 def run(ctx: Context) -> None:
