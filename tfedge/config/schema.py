@@ -138,6 +138,20 @@ class Prune(Training):
     hints: NotNegative = 1.0  # weight of matching the float model's features; 0: off
 
 
+class Cluster(Training):
+    """Kernels with few distinct values; what pruning made zero stays zero."""
+
+    clusters: Annotated[StrictInt, Field(ge=2, le=256)] = 16  # distinct values in each kernel
+    init: Literal["kmeans++", "linear", "density"] = "kmeans++"  # where k-means starts
+    layers: tuple[StrictStr, ...] = ()  # names or patterns; empty: by rule (see `also`)
+    also: tuple[Literal["first", "depthwise", "head"], ...] = ()  # left alone unless named here
+    unfreeze: Unfreeze = "auto"  # the part that trains, whose kernels are clustered
+    learning_rate: Positive = 2e-4
+    batch_size: Count = 16
+    teacher: Fraction = 0.7
+    hints: NotNegative = 1.0
+
+
 class Quantize(Training):
     recipe: StrictStr = "qat"  # qat | ptq | none
     unfreeze: Unfreeze = "auto"  # the part that QAT trains
@@ -256,6 +270,7 @@ class Pipeline(Section):
     finetune: Finetune = Finetune()
     distill: Distill | None = None
     prune: Prune | None = None
+    cluster: Cluster | None = None
     quantize: Quantize | None = None
     evaluate: Evaluate | None = None
     benchmark: Benchmark | None = None
