@@ -17,6 +17,7 @@ from tfedge.errors import InvariantBroken, UnsupportedModel
 from tfedge.modeling import schedules, training
 from tfedge.modeling.clustering import Clusterer, kmeans
 from tfedge.modeling.env import fresh, keras, tf
+from tfedge.modeling.mixed import _NotInTraining
 from tfedge.modeling.network import HEAD
 from tfedge.modeling.part import Samples
 from tfedge.modeling.quantize_clusters import ClusterPreserving
@@ -208,6 +209,17 @@ def test_all_channels_have_the_range_of_the_kernel():
     np.testing.assert_allclose(variables["min_var"], np.full(4, -0.4), rtol=1e-6)
     np.testing.assert_allclose(stored, kernel, atol=0.4 / 254 + 1e-6)  # half a step of 127
     np.testing.assert_array_equal(quantizer(tf.Variable(kernel), False, variables), stored)
+
+
+def test_a_clustered_layer_that_is_kept_in_float_keeps_its_clusters():
+    """``quantize.keep``: no rounding while it trains, and the same gradient for equal weights."""
+    kernel = tf.Variable(np.array([0.1, 0.4, 0.1, 0.0], np.float32).reshape(1, 1, 4, 1))
+    quantizer = _NotInTraining(ClusterPreserving(DepthwiseQuantizer(), kernel.numpy()))
+    with tf.GradientTape() as tape:
+        stored = quantizer(kernel, True, {})
+        loss = tf.reduce_sum(stored * np.array([1, 2, 3, 4], np.float32).reshape(1, 1, 4, 1))
+    np.testing.assert_array_equal(stored, kernel)
+    np.testing.assert_array_equal(tf.reshape(tape.gradient(loss, kernel), [-1]), [4, 2, 4, 0])
 
 
 # ------------------------------------------------------------------ the chain

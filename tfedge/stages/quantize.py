@@ -81,8 +81,8 @@ def _qat(samples: Samples, spec: Spec, model: Any, rows: list[int]) -> tuple[Any
     sparse = [name for name, layer in handed_on.pruned(ctx).items() if not layer["frozen"]]
     clustered = [name for name, layer in handed_on.clustered(ctx).items() if not layer["frozen"]]
     ctx.progress.update("observing ranges", 0, len(rows), "pictures")
-    batches = _batches(samples, rows)
-    wrapped = quantization.ranged(model, batches, preserve_zeros=bool(sparse), clustered=clustered)
+    pixels = _batches(samples, rows)
+    wrapped = quantization.ranged(model, pixels, preserve_zeros=bool(sparse), clustered=clustered)
     layer = network.boundary(spec, first_trained(ctx.pipeline, "quantize"))
     kept, between = _keep(settings.keep, spec, wrapped, layer)
     lower, upper = network.cut(wrapped, layer, quantization.PREFIX) if layer else (None, wrapped)
