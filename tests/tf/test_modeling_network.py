@@ -188,7 +188,7 @@ def test_norms_of_a_random_net_are_told_what_comes():
         return [np.median(v.reshape(-1, v.shape[-1]).std(0)) for v in found]
 
     assert spreads()[-1] < 0.1
-    network.estimate_norms(net, given)
+    network.estimate_norms(net, [given])
     assert {la.momentum for la in norms} == {momentum}
     # Not 1: epsilon counts where there is little variance, and Bessel's 15 / 16 where nothing but
     # the 16 pictures is left.

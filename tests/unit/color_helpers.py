@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from tfedge.config.schema import Pipeline
 from tfedge.core.context import Context
 from tfedge.data.index import Index, Row
+from tfedge.tflite.distinct import distinct
 from tfedge.tflite.reader import read
 
 DATA = Path(__file__).parent / "data"
@@ -133,12 +135,21 @@ def make_run(
             "recipe": recipe,
             "sha256": hashlib.sha256(content).hexdigest(),
             "bytes": len(content),
+            "deflated": len(zlib.compress(content, 9)),
+            "float_deflated": len(zlib.compress(FLOAT.read_bytes(), 9)),
             "sparsity": 0.5 if pruned else None,
             "float_tensors": len(model.float_tensors()),
             "input": {"dtype": model.inputs[0].dtype, "shape": [*model.inputs[0].shape]},
             "output": {"dtype": model.outputs[0].dtype, "shape": [*model.outputs[0].shape]},
             "layers": [
-                {"name": k.tensor, "size": k.size, "zeros": k.zeros} for k in model.kernels()
+                {
+                    "name": kernel.tensor,
+                    "size": kernel.size,
+                    "zeros": kernel.zeros,
+                    "distinct": distinct(model, kernel).kernel,
+                    "distinct_channel": distinct(model, kernel).channel,
+                }
+                for kernel in model.kernels()
             ],
         },
     )

@@ -54,3 +54,12 @@ def test_an_int8_file_holds_no_float_tensor():
     assert caught.value.exit_code == 5 and "ptq" in caught.value.hint
     with pytest.raises(InvariantBroken, match="CONV_2D"):
         invariants.all_int8(read(MODELS / "color_float.tflite"))
+
+
+def test_equal_weights_stay_equal_in_the_layers_that_were_clustered():
+    before = arrays(b=np.array([[0.5, 1.0], [0.5, 0.0]], np.float32))
+    merged = np.array([[2.0, 3.0], [2.0, 3.0]], np.float32)  # two clusters may become one
+    invariants.clusters_kept(before, arrays(b=merged), ["a", "b"])
+    torn = np.array([[2.0, 3.0], [np.nextafter(np.float32(2), np.float32(3)), 0.0]], np.float32)
+    with pytest.raises(InvariantBroken, match="equal weights stay equal, got not in b"):
+        invariants.clusters_kept(before, arrays(b=torn), ["a", "b"])

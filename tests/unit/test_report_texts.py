@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import pytest
-from color_helpers import FLOAT, Run, make_run
+from color_helpers import FLOAT, INT8, Run, make_run
 
 from tfedge.config.load import load
 from tfedge.drops import linux
@@ -172,6 +173,9 @@ def test_summary_is_the_table_of_the_issue(whole: tuple[Run, dict]) -> None:
     assert "12 val pictures" in rows["top-1"]
     assert rows["macro recall"].count("83.3 %") == 2
     assert rows["size"].count("kB") == 2
+    small = FLOAT.read_bytes(), INT8.read_bytes()
+    shown = [f"{len(zlib.compress(content, 9)) / 1e3:.1f} kB" for content in small]
+    assert all(size in rows["size, deflated"] for size in shown)
     assert "± " in rows["latency, 1 thread"]
     assert "50.0 %" in rows["zeros"]
     assert any(line.startswith("drop (linux)") and "drops/linux" in line for line in lines)
@@ -191,6 +195,20 @@ def test_float_run_has_one_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     found = sections(markdown.write(run.folder, result).read_text("utf-8"))
     assert "Nothing was pruned." in found["Sparsity"]
     assert "Shipped: float, recipe float" in found["Result"]
+
+
+def test_clusters_are_told_layer_by_layer(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    layer = {"name": "point", "size": 32, "distinct": 16, "zeros": 8}
+    layers = [layer | {"frozen": False}, layer | {"name": "below", "distinct": 31, "frozen": True}]
+    run.add("cluster/clusters.json", {"clusters": 16, "layers": layers})
+    result = {"status": "ok", "pipeline": "color", "seconds": 1}
+    text = sections(markdown.write(run.folder, result).read_text("utf-8"))["Sparsity"]
+    assert "Clustered to 16 values in each of 1 kernels" in text
+    assert "| point | 32 | 16 | 25.0 % |  |" in text
+    assert "| below | 32 | 31 | 25.0 % | frozen |" in text
+    kernel = next(line for line in text.splitlines() if line.startswith("| model/depth/depthwise"))
+    assert kernel.count("|") == 6  # and how many values the file holds
 
 
 def test_names_can_not_break_a_table() -> None:

@@ -18,6 +18,6 @@ def size_of(teacher: TeacherNet) -> int:
 
 def learners(pipeline: Pipeline) -> list[str]:
     """The stages of this pipeline that learn from a teacher."""
-    found = ["prune"] if pipeline.prune is not None else []
+    found = [stage for stage in ("prune", "cluster") if getattr(pipeline, stage) is not None]
     qat = pipeline.quantize is not None and pipeline.quantize.recipe == "qat"
     return [*found, *(["quantize"] if qat else [])]

@@ -7,22 +7,25 @@ trains the top part of the net, from one block upwards, and always the head.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 from tfedge.catalog.backbones import Block, Kernel, layers
 from tfedge.catalog.structure import XNNPACK, carries, given_m_by_n, zeros_m_by_n
-from tfedge.config.schema import Pipeline, Prune
+from tfedge.config.schema import Cluster, Pipeline, Prune
 from tfedge.config.spelling import did_you_mean
 from tfedge.errors import ConfigError
 
-TrainingStage = Literal["finetune", "prune", "quantize"]
+TrainingStage = Literal["finetune", "prune", "cluster", "quantize"]
+# Stages whose part `auto` follows: what they made in it is kept by training there.
+_FOLLOWS = {"prune": (), "cluster": ("prune",), "quantize": ("prune", "cluster")}
 
 MAX_SHARE = 0.90  # more zeros than this in a layer leave too little of it
 AUTO_SHARE = 0.70  # `auto` trains at least this share of the prunable weights …
 AUTO_FULL = 0.75  # … and enough that its layers need not be sparser than this
 
-_DENSE = ("first", "depthwise", "scale")  # kinds that stay dense unless prune.also names them
+_DENSE = ("first", "depthwise", "scale")  # kinds that are left alone unless `also` names them
 
 
 class Part(NamedTuple):
@@ -58,8 +61,9 @@ def first_trained(pipeline: Pipeline, stage: TrainingStage) -> int | None:
     value = section.unfreeze if section is not None else "auto"
     if value != "auto":
         return resolve(value, blocks)
-    if stage == "quantize" and pipeline.prune is not None:
-        return first_trained(pipeline, "prune")
+    before = [s for s in _FOLLOWS[stage] if getattr(pipeline, s) is not None]
+    if before:
+        return _lowest(first_trained(pipeline, s) for s in before)  # type: ignore[arg-type]
     return min(_auto(pipeline, blocks), len(blocks) if opened is None else opened)
 
 
@@ -67,9 +71,9 @@ def lowest_trained(pipeline: Pipeline) -> int | None:
     """Index of the lowest block that any stage of the pipeline trains; None: only the head does."""
     stages: list[TrainingStage] = ["finetune"]
     stages += ["prune"] if pipeline.prune else []
+    stages += ["cluster"] if pipeline.cluster else []
     stages += ["quantize"] if pipeline.quantize and pipeline.quantize.recipe == "qat" else []
-    found = [first_trained(pipeline, stage) for stage in stages]
-    return min((first for first in found if first is not None), default=None)
+    return _lowest(first_trained(pipeline, stage) for stage in stages)
 
 
 def block_name(pipeline: Pipeline, stage: TrainingStage) -> str | None:
@@ -98,14 +102,25 @@ def resolve(value: str | int | float, blocks: tuple[Block, ...]) -> int | None:
     return len(blocks) - count if count else None
 
 
-def prunable(prune: Prune, blocks: tuple[Block, ...]) -> list[Kernel]:
-    """The kernels of those blocks that ``prune.layers`` or ``prune.also`` choose, bottom up."""
+def prunable(section: Prune | Cluster, blocks: tuple[Block, ...]) -> list[Kernel]:
+    """The kernels of those blocks that the section's ``layers`` or ``also`` choose, bottom up."""
     kernels = [kernel for block in blocks for kernel in block.kernels]
-    if prune.recipe == XNNPACK:  # as TF-MOT's PruneForLatencyOnXNNPack
+    if getattr(section, "recipe", "") == XNNPACK:  # as TF-MOT's PruneForLatencyOnXNNPack
         return [k for k in kernels if k.kind == "conv" and k.shape[:2] == (1, 1)]
-    if prune.layers:
-        return [k for k in kernels if any(fnmatchcase(k.layer, p) for p in prune.layers)]
-    return [k for k in kernels if k.kind not in _DENSE or k.kind in prune.also]
+    if section.layers:
+        return [k for k in kernels if any(fnmatchcase(k.layer, p) for p in section.layers)]
+    return [k for k in kernels if k.kind not in _DENSE or k.kind in section.also]
+
+
+def planned_clusters(pipeline: Pipeline) -> list[Kernel]:
+    """The kernels that will have ``cluster.clusters`` values: chosen, and in the part that trains.
+
+    The head is left out: its size is known with the classes only.
+    """
+    start = first_trained(pipeline, "cluster") if pipeline.cluster is not None else None
+    if pipeline.cluster is None or start is None:
+        return []
+    return prunable(pipeline.cluster, blocks_of(pipeline)[start:])
 
 
 def part(pipeline: Pipeline, start: int | None, head: int = 0) -> Part:
@@ -147,6 +162,10 @@ def planned_sparsity(pipeline: Pipeline) -> list[LayerSparsity]:
     total, trained = part(pipeline, start)
     share = prune.sparsity * total / trained if trained else 0.0
     return [LayerSparsity(kernel.layer, kernel.size, share) for kernel in kernels]
+
+
+def _lowest(found: Iterable[int | None]) -> int | None:
+    return min((first for first in found if first is not None), default=None)
 
 
 def _auto(pipeline: Pipeline, blocks: tuple[Block, ...]) -> int:

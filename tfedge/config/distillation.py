@@ -22,7 +22,7 @@ def problems(pipeline: Pipeline) -> Iterator[Problem]:
         return
     if not learners(pipeline):
         what = "distill: nothing learns from it: add a prune section, or quantize with recipe qat"
-        yield Problem("distill", what, ("prune", "quantize"))
+        yield Problem("distill", what, ("prune", "cluster", "quantize"))
     yield from _shares(pipeline)
     teacher = distill.teacher
     if isinstance(teacher, TeacherNet):

@@ -16,12 +16,13 @@ from tfedge.catalog.unfreeze import (
     blocks_of,
     first_trained,
     part,
+    planned_clusters,
     planned_sparsity,
 )
 from tfedge.config import distillation, nets, pruning_rules
 from tfedge.config.keep import CORAL_NOTE, keep_problems, known_layers
 from tfedge.config.problem import Problem
-from tfedge.config.schema import DeviceOptions, Pipeline
+from tfedge.config.schema import Cluster, DeviceOptions, Pipeline, Prune
 from tfedge.config.spelling import closest, did_you_mean
 from tfedge.errors import ConfigError
 
@@ -98,7 +99,7 @@ def _recipes(pipeline: Pipeline) -> Iterator[Problem]:
         if recipe not in known:
             what = f"{section}.recipe: no recipe {recipe!r}{did_you_mean(recipe, known)}"
             yield Problem(f"{section}.recipe", what)
-    for section in ("finetune", "distill", "prune", "quantize"):
+    for section in ("finetune", "distill", "prune", "cluster", "quantize"):
         training = getattr(pipeline, section)
         if training is not None and training.weight_decay and training.optimizer != "adamw":
             key, uses = f"{section}.weight_decay", (f"{section}.optimizer",)
@@ -116,7 +117,7 @@ def _keep(pipeline: Pipeline) -> Iterator[Problem]:
 def _unfreeze(pipeline: Pipeline) -> Iterator[Problem]:
     if not _known_net(pipeline):
         return
-    for stage in ("finetune", "prune", "quantize"):
+    for stage in ("finetune", "prune", "cluster", "quantize"):
         section = getattr(pipeline, stage)
         if section is None:
             continue
@@ -133,16 +134,9 @@ def _sparsity(pipeline: Pipeline) -> Iterator[Problem]:
     if prune is None or not _known_net(pipeline) or any(_unfreeze(pipeline)):
         return
     uses = ("backbone", "prune", "finetune.unfreeze")
-    if prune.layers and prune.also:
-        what = "prune.also: adds to the rule that prune.layers replaces: name the layers there"
-        yield Problem("prune.also", what, uses)
-    kernels = [kernel.layer for block in blocks_of(pipeline) for kernel in block.kernels]
-    unmatched = [i for i, p in enumerate(prune.layers) if not fnmatch.filter(kernels, p)]
-    for index in unmatched:
-        key, pattern = f"prune.layers[{index}]", prune.layers[index]
-        near = closest(pattern, kernels)
-        what = f"no kernel is called {pattern!r}" + (f", did you mean {near}?" if near else "")
-        yield Problem(key, f"{key}: {what}", uses)
+    named = list(_named_layers(pipeline, "prune", prune, uses))
+    yield from named
+    unmatched = any(problem.key != "prune.also" for problem in named)
     if unmatched or prune.sparsity_m_by_n is not None:  # m by n: see pruning_rules.structure
         return
     total, trained = part(pipeline, first_trained(pipeline, "prune"))
@@ -171,6 +165,41 @@ def _structure(pipeline: Pipeline) -> Iterator[Problem]:
         found += pruning_rules.xnnpack_trains(pipeline)
         found += pruning_rules.structure(pipeline)
     yield from found
+
+
+def _named_layers(
+    pipeline: Pipeline, stage: str, section: Prune | Cluster, uses: tuple[str, ...]
+) -> Iterator[Problem]:
+    """What is wrong with ``layers`` and ``also``."""
+    if section.layers and section.also:
+        key = f"{stage}.also"
+        what = f"adds to the rule that {stage}.layers replaces: name the layers there"
+        yield Problem(key, f"{key}: {what}", uses)
+    kernels = [kernel.layer for block in blocks_of(pipeline) for kernel in block.kernels]
+    for index, pattern in enumerate(section.layers):
+        if not fnmatch.filter(kernels, pattern):
+            key, near = f"{stage}.layers[{index}]", closest(pattern, kernels)
+            what = f"no kernel is called {pattern!r}" + (f", did you mean {near}?" if near else "")
+            yield Problem(key, f"{key}: {what}", uses)
+
+
+def _clusters(pipeline: Pipeline) -> Iterator[Problem]:
+    cluster = pipeline.cluster
+    if cluster is None or not _known_net(pipeline) or any(_unfreeze(pipeline)):
+        return
+    uses = ("backbone", "cluster", "prune", "finetune.unfreeze")
+    if pipeline.prune is not None and cluster.clusters < 3:
+        key = "cluster.clusters"
+        what = "one of the values is the zero of pruning: it takes at least 3 with a prune section"
+        yield Problem(key, f"{key}: {what}, got {cluster.clusters}", uses)
+    named = list(_named_layers(pipeline, "cluster", cluster, uses))
+    yield from named
+    head = "head" in cluster.also and not cluster.layers
+    if not named and not head and not planned_clusters(pipeline):
+        what = "chooses no kernel of the part that trains"
+        where = f"(from {block_name(pipeline, 'cluster') or 'the head'} up)"
+        remedy = "set cluster.unfreeze: auto, or a block below them"
+        yield Problem("cluster", f"cluster: {what} {where}: {remedy}", uses)
 
 
 def _gates(pipeline: Pipeline) -> Iterator[Problem]:
@@ -244,6 +273,6 @@ def _known_net(pipeline: Pipeline) -> bool:
 
 
 _RULES = (
-    *(_data, _backbone, _recipes, distillation.problems, _keep, _unfreeze, _sparsity, _gates),
-    *(_structure, _lists, _android),
+    *(_data, _backbone, _recipes, distillation.problems, _keep, _unfreeze, _sparsity, _clusters),
+    *(_structure, _gates, _lists, _android),
 )

@@ -139,6 +139,21 @@ class Prune(Training):
     # Share of the float model's soft labels in the targets; with `distill` that says it.
     teacher: Fraction = 0.7
     hints: NotNegative = 1.0  # weight of matching the float model's features; 0: off
+    norms: Literal["hold", "reestimate"] = "hold"  # batch norm's statistics, once all is pruned
+
+
+class Cluster(Training):
+    """Kernels with few distinct values; what pruning made zero stays zero."""
+
+    clusters: Annotated[StrictInt, Field(ge=2, le=256)] = 16  # distinct values in each kernel
+    init: Literal["kmeans++", "linear", "density"] = "kmeans++"  # where k-means starts
+    layers: tuple[StrictStr, ...] = ()  # names or patterns; empty: by rule (see `also`)
+    also: tuple[Literal["first", "depthwise", "head"], ...] = ()  # left alone unless named here
+    unfreeze: Unfreeze = "auto"  # the part that trains, whose kernels are clustered
+    learning_rate: Positive = 2e-4
+    batch_size: Count = 16
+    teacher: Fraction = 0.7
+    hints: NotNegative = 1.0
 
 
 class Quantize(Training):
@@ -259,6 +274,7 @@ class Pipeline(Section):
     finetune: Finetune = Finetune()
     distill: Distill | None = None
     prune: Prune | None = None
+    cluster: Cluster | None = None
     quantize: Quantize | None = None
     evaluate: Evaluate | None = None
     benchmark: Benchmark | None = None

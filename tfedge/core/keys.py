@@ -30,6 +30,7 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
     trains = {
         "finetune": block_name(pipeline, "finetune"),
         "prune": block_name(pipeline, "prune") if pipeline.prune else None,
+        "cluster": block_name(pipeline, "cluster") if pipeline.cluster else None,
         "quantize": block_name(pipeline, "quantize") if pipeline.quantize else None,
         "lowest": None if lowest is None else names[lowest],
     }

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from tfedge.catalog.structure import is_structured, structure_name
 from tfedge.catalog.teacher import learners, size_of
-from tfedge.catalog.unfreeze import blocks_of, first_trained, part, planned_sparsity
+from tfedge.catalog.unfreeze import (
+    blocks_of,
+    first_trained,
+    part,
+    planned_clusters,
+    planned_sparsity,
+    prunable,
+)
 from tfedge.catalog.weights import WHEELS
 from tfedge.config.load import Loaded
 from tfedge.config.schema import Pipeline, TeacherNet
@@ -124,7 +131,9 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
         )
     widths = [max(len(row[i]) for row in table) for i in range(2)]
     rows = [f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}".rstrip() for a, b, c in table]
-    sections: list[Callable[[Pipeline], Iterator[str]]] = [_trains, _sparsity, _gates, _devices]
+    sections: list[Callable[[Pipeline], Iterator[str]]] = [
+        *(_trains, _sparsity, _clusters, _gates, _devices)
+    ]
     said = [line for section in sections for line in section(pipeline)]
     said += _teacher(pipeline, cache)
     notes = [f"note: {note}" for note in loaded.notes]
@@ -156,6 +165,7 @@ def _source(stage: Stage, pipeline: Pipeline) -> str:
 def _trains(pipeline: Pipeline) -> Iterator[str]:
     names = [block.name for block in blocks_of(pipeline)]
     told = [("finetune", True), ("prune", pipeline.prune is not None)]
+    told += [("cluster", pipeline.cluster is not None)]
     told += [("quantize", pipeline.quantize is not None and pipeline.quantize.recipe == "qat")]
     said = []
     for stage, on in told:
@@ -203,6 +213,17 @@ def _sparsity(pipeline: Pipeline) -> Iterator[str]:
     width = max(len(row.layer) for row in layers)
     for row in layers:
         yield f"  {row.layer.ljust(width)}  {row.size:>9,}  {row.share:.0%}"
+
+
+def _clusters(pipeline: Pipeline) -> Iterator[str]:
+    if pipeline.cluster is None:
+        return
+    chosen = planned_clusters(pipeline)
+    total = sum(kernel.size for kernel in prunable(pipeline.cluster, blocks_of(pipeline)))
+    yield (
+        f"clusters: {pipeline.cluster.clusters} values in each of {len(chosen)} kernels that "
+        f"train, {sum(kernel.size for kernel in chosen):,} of {total:,} weights"
+    )
 
 
 def _gates(pipeline: Pipeline) -> Iterator[str]:

@@ -69,7 +69,8 @@ def _weights(backbone: Mapping[str, Any]) -> list[str]:
 
 # Of a section of the recipe.
 _TOLD = (
-    *("recipe", "sparsity", "allocation", "epochs", "learning_rate"),
+    *("recipe", "sparsity", "allocation", "clusters", "init"),
+    *("epochs", "learning_rate"),
     *("teacher", "temperature", "alpha"),
 )
 

@@ -47,7 +47,7 @@ class Content:
     golden: tuple[Pair, ...]
     data: Mapping[str, Any]  # source, digest, counts
     backbone: Mapping[str, Any]  # base.json
-    # The prune and quantize sections, None where left out; and "distill", when there is a teacher.
+    # The prune and quantize sections, None where left out; "distill" and "cluster" where they ran.
     recipe: Mapping[str, Any]
     sparsity: float | None
     run_key: str = ""

@@ -21,7 +21,9 @@ def unchanged(what: str, before: Arrays, after: Arrays) -> None:
         raise InvariantBroken(what, "no value changed", f"{len(moved)} changed: {shown}")
 
 
-def zeros_kept(before: Arrays, after: Arrays, layers: Collection[str]) -> None:
+def zeros_kept(
+    before: Arrays, after: Arrays, layers: Collection[str], through: str = "quantization"
+) -> None:
     """What was zero in the kernels of ``layers`` is zero still."""
     lost = {
         name: int(np.count_nonzero((before[name] == 0) & (after[name] != 0))) for name in layers
@@ -29,10 +31,23 @@ def zeros_kept(before: Arrays, after: Arrays, layers: Collection[str]) -> None:
     if any(lost.values()):
         worst = max(lost, key=lambda name: lost[name])
         raise InvariantBroken(
-            "the zeros of pruning survive quantization",
+            f"the zeros of pruning survive {through}",
             "none lost",
             f"{sum(lost.values()):,} lost, most in {worst}",
         )
+
+
+def clusters_kept(before: Arrays, after: Arrays, layers: Collection[str]) -> None:
+    """Weights of a kernel that were equal are equal still."""
+    torn = []
+    for name in layers:
+        _, first, cluster = np.unique(before[name], return_index=True, return_inverse=True)
+        ours = after[name].ravel()
+        if not np.array_equal(ours, ours[first][cluster.ravel()]):
+            torn.append(name)
+    if torn:
+        what = "the clusters survive quantization"
+        raise InvariantBroken(what, "equal weights stay equal", f"not in {', '.join(torn[:5])}")
 
 
 def all_int8(model: Model) -> None:

@@ -7,6 +7,11 @@ from typing import Any
 from tfedge.modeling.env import keras, tf
 
 
+def kernel_of(layer: Any) -> Any:
+    """The variable of a layer's kernel."""
+    return layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel
+
+
 def hard_sigmoid(inputs: Any) -> Any:
     """relu6(x + 3) / 6, in the form that the converter knows as part of HARD_SWISH."""
     return tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)

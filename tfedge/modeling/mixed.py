@@ -18,6 +18,7 @@ from tfedge.modeling import invariants
 from tfedge.modeling.env import tf
 from tfedge.modeling.export import import_graph, to_tflite
 from tfedge.modeling.quantization import PREFIX
+from tfedge.modeling.quantize_clusters import ClusterPreserving
 from tfedge.modeling.units import Graph, Kept, Precision, data_inputs, layer_of
 from tfedge.tflite import barriers
 from tfedge.tflite.reader import read
@@ -117,13 +118,16 @@ def fence(graph: Graph, kept: Kept, output: Precision = "int8") -> Any:
 
 
 class _NotInTraining:
-    """A quantizer that training does not feel, but the exported graph has."""
+    """A quantizer that training does not feel, but the exported graph has. Clusters stay."""
 
     def __init__(self, quantizer: Any) -> None:
         self.quantizer = quantizer
 
     def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
-        return inputs if training else self.quantizer(inputs, training, weights, **kwargs)
+        if not training:
+            return self.quantizer(inputs, training, weights, **kwargs)
+        clustered = isinstance(self.quantizer, ClusterPreserving)
+        return self.quantizer.as_one(inputs) if clustered else inputs
 
 
 def train_in_float(wrapped: Any, graph: Graph, kept: Kept) -> None:

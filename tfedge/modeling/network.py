@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,19 +150,23 @@ def learning_norm(model: Any) -> None:
             layer.momentum = 0.9
 
 
-def estimate_norms(model: Any, pixels: np.ndarray) -> None:
-    """Give every batch norm the statistics of its inputs for these pictures, float32 [B, S, S, 3].
+def estimate_norms(model: Any, batches: Iterable[np.ndarray]) -> None:
+    """Give every batch norm the mean statistics of its inputs over batches of ``model``'s inputs.
 
     For a net that starts from random numbers: with Keras' mean 0 and variance 1, which nothing
-    here trains (see ``inference_norm``), what a deep net says fades out on the way.
+    here trains (see ``inference_norm``), what a deep net says fades out on the way. And for one
+    whose kernels have changed.
     """
     norms = [la for la in model.layers if isinstance(la, keras.layers.BatchNormalization)]
-    before = [layer.momentum for layer in norms]
+    before = [(layer.momentum, layer.trainable) for layer in norms]
     for layer in norms:
-        layer.momentum = 0.0
-    model(pixels, training=True)
-    for layer, momentum in zip(norms, before, strict=True):
-        layer.momentum = momentum
+        layer.trainable = True  # it would go on with the statistics it has
+    for number, batch in enumerate(batches):
+        for layer in norms:
+            layer.momentum = number / (number + 1)  # each batch counts the same
+        model(batch, training=True)
+    for layer, (momentum, trainable) in zip(norms, before, strict=True):
+        layer.momentum, layer.trainable = momentum, trainable
 
 
 def save_weights(path: Path, weights: Weights) -> None:

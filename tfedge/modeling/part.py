@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.config.schema import Prune, Quantize, Training
+from tfedge.config.schema import Cluster, Prune, Quantize, Training
 from tfedge.core.context import Context
 from tfedge.data.index import Index
 from tfedge.data.pictures import Pictures
@@ -22,6 +22,7 @@ from tfedge.modeling.network import cut, output_of
 
 _EVAL_BATCH = 64
 
+Student = Prune | Cluster | Quantize  # sections whose stage learns from the float model
 Gather = Callable[[np.ndarray], np.ndarray]  # positions [n] → what stands there [n, …]
 
 
@@ -182,7 +183,7 @@ class Teacher:
             with np.load(inputs["distill/teacher.npz"], allow_pickle=False) as said:
                 self._logits = said["logits"]
 
-    def wanted(self, settings: Prune | Quantize) -> training.Wanted:
+    def wanted(self, settings: Student) -> training.Wanted:
         """The labels and the teacher's scores (mixed, or each on its own with ``distill``), and the
         float model's features if they serve as hints."""
         samples = self._samples
@@ -199,10 +200,10 @@ class Teacher:
         self,
         model: Any,
         batches: training.Batches,
-        settings: Prune | Quantize,
+        settings: Student,
         pool: str,
         what: str,
-        before_step: Callable[[int], None],
+        before_step: Callable[[int], None] | None,
     ) -> training.History:
         """Train a part whose layer ``pool`` gives the features before the head."""
         loss: training.Loss = training.cross_entropy

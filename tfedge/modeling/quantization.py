@@ -9,7 +9,7 @@ in it can move.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from tfedge.modeling.env import keras, tf
 from tfedge.modeling.layers import Carrier
 from tfedge.modeling.network import inference_norm
+from tfedge.modeling.quantize_clusters import ClusterPreserving
 from tfedge.modeling.quantize_configs import configs_of, neighbours, same_scale
 from tfedge.modeling.quantize_layers import OWN, FixedRange, as_depthwise
 from tfedge.modeling.tfmot import quantize_wrapper
@@ -27,11 +28,12 @@ PREFIX = "quant_"  # before the names of wrapped layers, as TF-MOT has it
 
 
 @tf.autograph.experimental.do_not_convert  # TF-MOT's layers have nothing to convert
-def wrap(model: Any, *, preserve_zeros: bool) -> Any:
+def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -> Any:
     """A flat network with every layer wrapped by TF-MOT for 8 bits; its layers live on inside.
 
     The one given is not to be used any more: a wrapped layer computes with quantized kernels.
     ``preserve_zeros``: zero weights stay zero (TF-MOT's prune-preserving scheme).
+    ``clustered``: layers whose equal weights stay equal.
     Raises UnsupportedModel naming the layers that can't be trained in 8 bits.
     """
     # TF-MOT's prune-preserving scheme passes over layers that are not trainable. What is trainable
@@ -40,7 +42,7 @@ def wrap(model: Any, *, preserve_zeros: bool) -> Any:
     # scale and shift in training and in the file, folded into kernels with a range a channel.
     for layer in model.layers:
         layer.trainable = True
-    configs = configs_of(model, preserve_zeros=preserve_zeros)
+    configs = configs_of(model, preserve_zeros=preserve_zeros, clustered=clustered)
     for name in {name for group in same_scale(model) for name in group}:
         _hold(configs[name], model.get_layer(name))
 
@@ -110,23 +112,28 @@ def set_ranges(wrapped: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
             elif kind in ("output_max", "post_activation_max"):
                 variable.assign(max(1e-6, ranges[name][1]))
         # Last-value quantizers take these anew in every training step; frozen layers see none.
-        for weight, _, variables in getattr(layer, "_weight_vars", ()):
+        for weight, quantizer, variables in getattr(layer, "_weight_vars", ()):
             size = np.abs(weight.numpy())
             channels = variables["max_var"].shape.as_list()
-            if (
-                channels
-            ):  # the one axis of the kernel that has as many, the last or (depthwise) third
-                size = size.reshape(-1, *channels)
-            most = size.max(0) if channels else size.max()
-            most = np.maximum(most, 1e-8)
-            variables["min_var"].assign(-most)
-            variables["max_var"].assign(most)
+            if isinstance(quantizer, ClusterPreserving):
+                low, high = quantizer.ranges(size, channels)
+            else:  # the one axis of the kernel that has as many, the last or (depthwise) third
+                high = np.maximum(size.reshape(-1, *channels).max(0), 1e-8)
+                low = -high
+            variables["min_var"].assign(low)
+            variables["max_var"].assign(high)
 
 
-def ranged(model: Any, batches: Iterable[np.ndarray], *, preserve_zeros: bool) -> Any:
+def ranged(
+    model: Any,
+    batches: Iterable[np.ndarray],
+    *,
+    preserve_zeros: bool,
+    clustered: Collection[str] = (),
+) -> Any:
     """A network wrapped for 8 bits (see ``wrap``) with the ranges of these batches of pixels."""
     ranges = observe(model, batches)
-    wrapped = wrap(model, preserve_zeros=preserve_zeros)
+    wrapped = wrap(model, preserve_zeros=preserve_zeros, clustered=clustered)
     set_ranges(wrapped, ranges)
     inference_norm(wrapped)
     return wrapped

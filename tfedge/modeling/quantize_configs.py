@@ -9,11 +9,13 @@ long.
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import Any
 
 from tfedge.errors import UnsupportedModel
 from tfedge.modeling.env import keras, tf
-from tfedge.modeling.layers import Carrier, ChannelMean, HardSwish, InverseRoot
+from tfedge.modeling.layers import Carrier, ChannelMean, HardSwish, InverseRoot, kernel_of
+from tfedge.modeling.quantize_clusters import ClusterPreserving
 from tfedge.modeling.quantize_layers import KNOWN, DepthwiseQuantizer
 from tfedge.modeling.tfmot import (
     default_8bit_quantize_configs,
@@ -36,9 +38,12 @@ _OPS = (
 )
 
 
-def configs_of(model: Any, *, preserve_zeros: bool) -> dict[str, Any]:
+def configs_of(
+    model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()
+) -> dict[str, Any]:
     """TF-MOT's QuantizeConfig for each layer, by name.
 
+    ``clustered``: layers whose kernels keep their clusters, and with them their zeros.
     Raises UnsupportedModel naming every layer that can't be trained in 8 bits.
     """
     registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
@@ -63,6 +68,9 @@ def configs_of(model: Any, *, preserve_zeros: bool) -> dict[str, Any]:
                 config = sparse.apply_sparsity_preserve_quantize_config(layer, config)
             if isinstance(layer, keras.layers.DepthwiseConv2D) and layer.depth_multiplier == 1:
                 config.weight_quantizer = DepthwiseQuantizer()
+            if layer.name in clustered:
+                kernel = kernel_of(layer).numpy()
+                config.weight_quantizer = ClusterPreserving(config.weight_quantizer, kernel)
             if isinstance(layer, _FOLDING) and (
                 isinstance(after, keras.layers.BatchNormalization) or _rectifies(after)
             ):

@@ -7,7 +7,7 @@ each layer is decided in allocation.py, over all of them together.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -89,6 +89,17 @@ class Pruner:
                     f"zeros in {name}", f"{self._counts[name]:,}", f"{reached[name]:,}"
                 )
         return reached
+
+
+def keep_zeros(kernels: Iterable[Any]) -> Callable[[int], None]:
+    """Before a step of training: sets to zero what is zero now in these variables."""
+    masked = [(kernel, tf.constant(kernel.numpy() != 0, kernel.dtype)) for kernel in kernels]
+
+    def before_step(step: int) -> None:
+        for kernel, mask in masked:
+            kernel.assign(kernel * mask)
+
+    return before_step
 
 
 def _update_mask(pruning: Any, weights: Any) -> tuple[Any, Any]:

@@ -15,6 +15,10 @@ if not _known:
     sys.modules["keras"] = None  # type: ignore[assignment]
 try:
     import tensorflow_model_optimization as tfmot
+    from tensorflow_model_optimization.python.core.clustering.keras import clustering_algorithm
+    from tensorflow_model_optimization.python.core.clustering.keras.experimental import (
+        cluster as experimental_clustering,
+    )
     from tensorflow_model_optimization.python.core.quantization.keras import quantize_wrapper
     from tensorflow_model_optimization.python.core.quantization.keras.collab_opts.prune_preserve import (  # noqa: E501
         prune_preserve_quantize_registry,
@@ -26,6 +30,7 @@ try:
     from tensorflow_model_optimization.python.core.quantization.keras.quantizers import (
         LastValueQuantizer,
         MovingAverageQuantizer,
+        Quantizer,
     )
 finally:
     if not _known:
@@ -34,8 +39,11 @@ finally:
 __all__ = [
     "LastValueQuantizer",
     "MovingAverageQuantizer",
+    "Quantizer",
+    "clustering_algorithm",
     "default_8bit_quantize_configs",
     "default_8bit_quantize_registry",
+    "experimental_clustering",
     "prune_preserve_quantize_registry",
     "quantize_wrapper",
     "tfmot",

@@ -52,7 +52,7 @@ def headless(samples: Samples, spec: Spec, base: Weights, random: bool) -> Any:
     assign(model, network.fold(spec, base), skip=(HEAD,))
     if random:
         rows = samples.representative(_ESTIMATE, samples.ctx.pipeline.seed)
-        network.estimate_norms(model, samples.source.pictures.pixels(rows).astype(np.float32))
+        network.estimate_norms(model, [samples.source.pictures.pixels(rows).astype(np.float32)])
     return model
 
 

@@ -30,6 +30,8 @@ class Facts:
     distill: Mapping[str, Any] | None
     pruning: list[Mapping[str, Any]] | None  # prune/history.json
     sparsity: Mapping[str, Any] | None
+    clustering: list[Mapping[str, Any]] | None  # cluster/history.json
+    clusters: Mapping[str, Any] | None
     quantize: Mapping[str, Any] | None
     model: Mapping[str, Any] | None
     float_bytes: int | None
@@ -82,6 +84,8 @@ def gather(run_dir: Path, result: Mapping[str, Any]) -> Facts:
         distill=_json(run_dir / "distill" / "distill.json"),
         pruning=_json(run_dir / "prune" / "history.json"),
         sparsity=_json(run_dir / "prune" / "sparsity.json"),
+        clustering=_json(run_dir / "cluster" / "history.json"),
+        clusters=_json(run_dir / "cluster" / "clusters.json"),
         quantize=_json(run_dir / "quantize" / "quantize.json"),
         model=_json(run_dir / "convert" / "model.json"),
         float_bytes=plain.stat().st_size if plain.is_file() else None,
@@ -202,11 +206,21 @@ def _top1(metrics: Mapping[str, Any], interval: bool) -> str:
 def _size(facts: Facts) -> list[Row]:
     if not facts.model:
         return []
-    size, plain = facts.model["bytes"], facts.float_bytes
-    if facts.shipped == "float" or not plain:
-        remark = f"{size / plain:.2f} of dense" if plain and sparse_pairs(facts) else ""
-        return [_shipped(facts, "size", size_text(size), remark)]
-    return [("size", size_text(plain), size_text(size), f"{size / plain:.2f} of float")]
+    model = facts.model
+    sizes = [
+        ("size", model["bytes"], facts.float_bytes),
+        ("size, deflated", model["deflated"], model["float_deflated"]),
+    ]
+    if facts.shipped == "float" or not facts.float_bytes:
+        dense = facts.float_bytes and sparse_pairs(facts)
+        return [
+            _shipped(facts, what, size_text(size), f"{size / plain:.2f} of dense" if dense else "")
+            for what, size, plain in sizes
+        ]
+    return [
+        (what, size_text(plain), size_text(size), f"{size / plain:.2f} of float")
+        for what, size, plain in sizes
+    ]
 
 
 def _latency(facts: Facts, device: str, threads: int) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The report's section on zeros, layer by layer: what pruning made and what the file holds."""
+"""The report's section on zeros and clusters: layer by layer, as made and as the file has them."""
 
 from __future__ import annotations
 
@@ -40,12 +40,18 @@ def sparsity(facts: Facts) -> list[str]:
             "",
         ]
     rows = [
-        [row["name"], f"{row['size']:,}", percent(row["zeros"] / row["size"])]
+        [
+            row["name"],
+            f"{row['size']:,}",
+            percent(row["zeros"] / row["size"]),
+            f"{row['distinct']:,}",
+            f"{row['distinct_channel']:,}",
+        ]
         for row in facts.model["layers"]
         if row["size"]
     ]
-    head = ["kernel in model.tflite", "weights", "zeros"]
-    return [*lines, *table(head, rows)]
+    head = ["kernel in model.tflite", "weights", "zeros", "distinct values", "most in a channel"]
+    return [*lines, *_clusters(facts), *table(head, rows)]
 
 
 def _structure(pruned: Mapping[str, Any]) -> str:
@@ -73,3 +79,26 @@ def _sparse(facts: Facts) -> list[str]:
         said = f"- {where}: {sparse.told(dense, shipped)}"
         lines.append(said + (f" ({reason})" if reason else "") + ".")
     return ["XNNPACK's sparse kernels, measured:", "", *lines, ""] if lines else []
+
+
+def _clusters(facts: Facts) -> list[str]:
+    if facts.clusters is None:
+        return []
+    layers = facts.clusters["layers"]
+    rows = [
+        [
+            row["name"],
+            f"{row['size']:,}",
+            f"{row['distinct']:,}",
+            percent(row["zeros"] / row["size"]),
+            "frozen" if row["frozen"] else "",
+        ]
+        for row in layers
+    ]
+    return [
+        f"Clustered to {facts.clusters['clusters']} values in each of "
+        f"{sum(not row['frozen'] for row in layers)} kernels; the frozen ones keep all of theirs.",
+        "",
+        *table(["clustered layer", "weights", "distinct values", "zeros", ""], rows),
+        "",
+    ]

@@ -125,6 +125,7 @@ def _training(facts: Facts) -> list[str]:
         ("Head of the teacher", teacher.get("head")),
         ("Top blocks of the teacher", teacher.get("blocks")),
         ("Pruning", facts.pruning),
+        ("Clustering", facts.clustering),
         ("Quantization-aware training", (facts.quantize or {}).get("history")),
     ]
     lines: list[str] = []

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import shutil
+import zlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -27,7 +28,9 @@ from tfedge.modeling.export import float_pixels, load_graph, to_tflite
 from tfedge.modeling.network import Spec
 from tfedge.modeling.quantization import PREFIX
 from tfedge.modeling.quantize_layers import PIXELS
+from tfedge.stages import handed_on
 from tfedge.tflite import xnnpack
+from tfedge.tflite.distinct import distinct
 from tfedge.tflite.model import Kernel, Model
 from tfedge.tflite.reader import read
 
@@ -67,11 +70,11 @@ def run(ctx: Context) -> None:
 
 
 def _float(ctx: Context) -> bytes:
-    if not ctx.has("prune/model.npz"):
+    if not (ctx.has("prune/model.npz") or ctx.has("cluster/model.npz")):
         return ctx.inputs["finetune/float.tflite"].read_bytes()
     index = Index.load(ctx.inputs["data/index.json"])
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(index.classes))
-    model = network.load(spec, network.load_weights(ctx.inputs["prune/model.npz"]))
+    model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
     if _sparsity(ctx).get("recipe") != XNNPACK:
         return float_pixels(model, spec.size, softmax=True)
     content = xnnpack.spelled_out(float_pixels(model, spec.size, softmax=True, sparse=True))
@@ -123,30 +126,46 @@ def _pixels_in(model: Model) -> None:
 
 
 def _describe(ctx: Context, model: Model, content: bytes, recipe: str) -> dict[str, Any]:
-    """What the file itself says; ``sparsity`` is the share of zeros of all prunable kernels."""
-    targets = _pruned(ctx)
+    """What the file itself says; ``sparsity`` is the share of zeros of all prunable kernels.
+
+    ``distinct`` are a kernel's values, ``distinct_channel`` those of the output channel that has
+    most. ``deflated`` is the size as zip, APK and HTTP would have it (zlib at its highest level).
+    """
+    pruned, clustered = handed_on.pruned(ctx), handed_on.clustered(ctx)
     layers: list[dict[str, Any]] = [
         {
-            "name": (name := _layer(kernel, targets)) or kernel.tensor,
+            "name": (name := _layer(kernel, {**pruned, **clustered})) or kernel.tensor,
             "op": kernel.op,
             "size": kernel.size,
             "zeros": kernel.zeros,
-            "prunable": name is not None,
+            "distinct": (values := distinct(model, kernel)).kernel,
+            "distinct_channel": values.channel,
+            "prunable": name in pruned,
         }
         for kernel in model.kernels()
     ]
-    found = {layer["name"]: layer for layer in layers if layer["prunable"]}
-    for name, zeros in targets.items():
+    found = {layer["name"]: layer for layer in layers}
+    for name, before in pruned.items():
         got = found[name]["zeros"] if name in found else "no such kernel"
-        if not isinstance(got, int) or got < zeros:
-            raise InvariantBroken(f"zeros of {name} in the .tflite", f"{zeros:,}", f"{got}")
-    _structured(ctx, model, targets)
-    size = sum(layer["size"] for layer in found.values())
+        if not isinstance(got, int) or got < before["zeros"]:
+            wanted = f"{before['zeros']:,}"
+            raise InvariantBroken(f"zeros of {name} in the .tflite", wanted, f"{got}")
+    for name, before in clustered.items():
+        got = found[name]["distinct_channel"] if name in found else "no such kernel"
+        if not before["frozen"] and (not isinstance(got, int) or got > before["distinct"]):
+            wanted = f"at most {before['distinct']} in each channel"
+            raise InvariantBroken(f"distinct values of {name} in the .tflite", wanted, f"{got}")
+    _structured(ctx, model, pruned)
+    prunable = [layer for layer in layers if layer["prunable"]]
+    size = sum(layer["size"] for layer in prunable)
+    plain = ctx.inputs["finetune/float.tflite"].read_bytes()
     return {
         "recipe": recipe,
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        "sparsity": sum(layer["zeros"] for layer in found.values()) / size if size else None,
+        "deflated": len(zlib.compress(content, 9)),
+        "float_deflated": len(zlib.compress(plain, 9)),
+        "sparsity": sum(layer["zeros"] for layer in prunable) / size if size else None,
         "float_tensors": len(model.float_tensors()),
         "input": {"dtype": model.inputs[0].dtype, "shape": [*model.inputs[0].shape]},
         "output": {"dtype": model.outputs[0].dtype, "shape": [*model.outputs[0].shape]},
@@ -177,11 +196,6 @@ def _sparsity(ctx: Context) -> dict[str, Any]:
     text = ctx.inputs["prune/sparsity.json"].read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
-
-
-def _pruned(ctx: Context) -> dict[str, int]:
-    """Zeros that pruning left in each prunable layer."""
-    return {layer["name"]: layer["zeros"] for layer in _sparsity(ctx).get("layers", [])}
 
 
 def _layer(kernel: Kernel, names: Collection[str]) -> str | None:

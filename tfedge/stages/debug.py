@@ -22,6 +22,7 @@ from tfedge.modeling.network import Spec
 from tfedge.modeling.part import Samples
 from tfedge.modeling.sensitivity import Mixtures, Outcome, agreement
 from tfedge.modeling.units import Graph
+from tfedge.stages import handed_on
 from tfedge.stages.held_out import evaluation_split
 from tfedge.stages.quantize import scores, with_ranges
 from tfedge.tflite.runtime import predict
@@ -79,8 +80,7 @@ def _graph(ctx: Context, samples: Samples, facts: dict[str, Any]) -> Graph:
     if facts["recipe"] == "qat" or facts.get("kept"):
         return Graph.of(load_graph(ctx.inputs["quantize/graph.pb"]))
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
-    weights = ctx.inputs["prune/model.npz" if ctx.has("prune/model.npz") else "finetune/model.npz"]
-    model = network.load(spec, network.load_weights(weights))
+    model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
     return Graph.of(scores(spec, with_ranges(samples, model, facts["representative"])))
 
 

@@ -53,6 +53,8 @@ def _content(ctx: Context) -> Content:
     }
     if pipeline.distill is not None:
         recipe["distill"] = _taught(ctx, pipeline.distill)
+    if pipeline.cluster is not None:
+        recipe["cluster"] = pipeline.cluster.model_dump(mode="json", exclude=unused)
     benchmark, _ = measurements(_read(ctx, "benchmark/benchmark.json") or [])
     return Content(
         name=pipeline.name,

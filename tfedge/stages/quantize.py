@@ -22,7 +22,9 @@ from tfedge.modeling.export import freeze, save_graph
 from tfedge.modeling.features import Activations, digest, of_pixels
 from tfedge.modeling.network import POOL, Spec
 from tfedge.modeling.part import Samples, Teacher
+from tfedge.modeling.sparsity import keep_zeros
 from tfedge.modeling.units import Graph, Kept, Precision
+from tfedge.stages import handed_on
 
 _BATCH = 32
 
@@ -34,9 +36,7 @@ def run(ctx: Context) -> None:
     fresh(ctx.pipeline.seed)
     samples = Samples.of(ctx)
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
-    pruned = ctx.has("prune/model.npz")
-    weights = ctx.inputs["prune/model.npz" if pruned else "finetune/model.npz"]
-    model = network.load(spec, network.load_weights(weights))
+    model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
     rows = samples.representative(settings.representative, ctx.pipeline.seed)
     facts: dict[str, Any] = {"recipe": settings.recipe, "representative": rows}
     if settings.recipe == "qat":
@@ -78,9 +78,11 @@ def _qat(samples: Samples, spec: Spec, model: Any, rows: list[int]) -> tuple[Any
     """Quantization-aware training of the top part, above a frozen part that is int8 already."""
     ctx, settings = samples.ctx, samples.ctx.pipeline.quantize
     assert settings is not None
-    sparse = _pruned_layers(ctx)
+    sparse = [name for name, layer in handed_on.pruned(ctx).items() if not layer["frozen"]]
+    clustered = [name for name, layer in handed_on.clustered(ctx).items() if not layer["frozen"]]
     ctx.progress.update("observing ranges", 0, len(rows), "pictures")
-    wrapped = quantization.ranged(model, _batches(samples, rows), preserve_zeros=bool(sparse))
+    pixels = _batches(samples, rows)
+    wrapped = quantization.ranged(model, pixels, preserve_zeros=bool(sparse), clustered=clustered)
     layer = network.boundary(spec, first_trained(ctx.pipeline, "quantize"))
     kept, between = _keep(settings.keep, spec, wrapped, layer)
     lower, upper = network.cut(wrapped, layer, quantization.PREFIX) if layer else (None, wrapped)
@@ -89,13 +91,14 @@ def _qat(samples: Samples, spec: Spec, model: Any, rows: list[int]) -> tuple[Any
     teacher = Teacher(samples)
     gather = _int8_activations(samples, spec, lower, kept, between) if lower is not None else None
     batches = samples.batches(settings, teacher.wanted(settings), gather)
-    keep_zeros = _keep_zeros(wrapped, sparse)
+    masks = _masks(wrapped, sparse)
     pool = quantization.PREFIX + POOL
-    history = teacher.train(upper, batches, settings, pool, "qat", keep_zeros)
-    keep_zeros(settings.epochs * batches.steps)
+    history = teacher.train(upper, batches, settings, pool, "qat", masks)
+    masks(settings.epochs * batches.steps)
     if lower is not None:
         invariants.unchanged("frozen layers through QAT", frozen, quantization.state(lower))
     invariants.zeros_kept(before, quantization.kernels(wrapped), sparse)
+    invariants.clusters_kept(before, quantization.kernels(wrapped), clustered)
     return wrapped, history
 
 
@@ -145,25 +148,12 @@ def _batches(samples: Samples, rows: list[int]) -> Iterator[np.ndarray]:
         yield samples.source.pictures.pixels(rows[first : first + size]).astype(np.float32)
 
 
-def _pruned_layers(ctx: Context) -> list[str]:
-    if not ctx.has("prune/sparsity.json"):
-        return []
-    report = json.loads(ctx.inputs["prune/sparsity.json"].read_text(encoding="utf-8"))
-    return [layer["name"] for layer in report["layers"] if not layer["frozen"]]
-
-
-def _keep_zeros(wrapped: Any, sparse: list[str]) -> Callable[[int], None]:
+def _masks(wrapped: Any, sparse: list[str]) -> Callable[[int], None]:
     """For depthwise kernels, which TF-MOT's prune-preserving scheme passes over."""
-    masked = [
-        (weight, tf.constant(weight.numpy() != 0, weight.dtype))
+    return keep_zeros(
+        weight
         for layer in wrapped.layers
         if layer.name.removeprefix(quantization.PREFIX) in sparse
         for weight, quantizer, _ in layer._weight_vars
         if "PrunePreserve" not in type(quantizer).__name__
-    ]
-
-    def apply(step: int) -> None:
-        for weight, mask in masked:
-            weight.assign(weight * mask)
-
-    return apply
+    )

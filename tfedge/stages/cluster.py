@@ -1,0 +1,57 @@
+"""Stage ``cluster``: kernels of few distinct values in the part that trains, zeros of pruning kept.
+
+Writes ``model.npz`` (all weights), ``clusters.json`` (values and zeros of each kernel) and
+``history.json``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfedge.catalog.unfreeze import block_name
+from tfedge.core.context import Context
+from tfedge.errors import UnsupportedModel
+from tfedge.modeling import invariants
+from tfedge.modeling.clustering import Clusterer
+from tfedge.modeling.layers import kernel_of
+from tfedge.modeling.sparsity import keep_zeros
+from tfedge.stages import handed_on
+from tfedge.stages.retrain import Retraining
+
+
+def run(ctx: Context) -> None:
+    """Bring each chosen kernel down to ``cluster.clusters`` values. Frozen layers stay as they are,
+    and so keep all of theirs."""
+    pipeline, settings = ctx.pipeline, ctx.pipeline.cluster
+    assert settings is not None
+    part = Retraining(ctx, "cluster", handed_on.weights(ctx))
+    chosen = [name for name in part.chosen if name in part.trained]
+    if not chosen:
+        remedy = "see cluster.layers, cluster.also and cluster.unfreeze"
+        raise UnsupportedModel("cluster finds no kernel that trains", settings.layers, remedy)
+    model = part.cut()
+    clusterer = Clusterer(model, chosen, settings)
+    ctx.progress.note(
+        f"{settings.clusters} values in each of {len(chosen)} kernels "
+        f"({sum(part.before[name].size for name in chosen):,} weights) in the part from "
+        f"{block_name(pipeline, 'cluster') or 'the head'} up"
+    )
+    sparse = [name for name, layer in handed_on.pruned(ctx).items() if not layer["frozen"]]
+    others = [name for name in sparse if name in part.trained and name not in clusterer.layers]
+    masks = keep_zeros(kernel_of(model.get_layer(name)) for name in others)
+    part.train(clusterer.model, masks)
+    masks(part.steps)
+    clusterer.finish()
+    after = part.finish()
+    invariants.zeros_kept(part.before, after, sparse, "clustering")
+    layers = [
+        {
+            "name": name,
+            "size": after[name].size,
+            "distinct": len(np.unique(after[name])),
+            "zeros": int(np.count_nonzero(after[name] == 0)),
+            "frozen": name not in chosen,
+        }
+        for name in part.chosen
+    ]
+    part.save("clusters.json", {"clusters": settings.clusters, "layers": layers})

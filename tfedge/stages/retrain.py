@@ -1,0 +1,103 @@
+"""What ``prune`` and ``cluster`` share: kernels changed by wrappers of TF-MOT while the part that
+trains learns once more, and everything below it stays as it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tfedge.catalog.unfreeze import first_trained, prunable
+from tfedge.core.context import Context
+from tfedge.modeling import invariants, network, training
+from tfedge.modeling.backbone import Weights, weights_of
+from tfedge.modeling.env import fresh
+from tfedge.modeling.network import HEAD, POOL, Spec
+from tfedge.modeling.part import Samples, Teacher, TopPart
+
+_ESTIMATE, _BATCH = 256, 32  # pictures that batch norms are told of again, and of each batch
+
+
+class Retraining:
+    """A network, loaded, and the part of it that trains.
+
+    ``before`` holds every kernel by layer; ``chosen`` are the layers that the stage's section
+    chooses, bottom up, the head last, and their kinds; ``trained`` those of the part that trains.
+    """
+
+    def __init__(self, ctx: Context, stage: Literal["prune", "cluster"], weights: Path) -> None:
+        fresh(ctx.pipeline.seed)
+        self._ctx, self._stage = ctx, stage
+        self._settings = getattr(ctx.pipeline, stage)
+        self._samples = Samples.of(ctx)
+        spec = Spec.read(ctx.inputs["backbone/base.json"], len(self._samples.index.classes))
+        self._before = network.load_weights(weights)
+        self.before = _kernels(self._before)
+        self._model = network.load(spec, self._before)
+        first = first_trained(ctx.pipeline, stage)
+        kernels = prunable(self._settings, spec.blocks)
+        self.chosen = {kernel.layer: kernel.kind for kernel in kernels}
+        if "head" in self._settings.also and not self._settings.layers:
+            self.chosen[HEAD] = "dense"
+        open_blocks = spec.blocks[first:] if first is not None else ()
+        self.trained = {kernel.layer for block in open_blocks for kernel in block.kernels} | {HEAD}
+        self._boundary = network.boundary(spec, first)
+
+    def cut(self) -> Any:
+        """The part that trains, batch norm on its stored statistics; ``steps`` are known now."""
+        self._top = TopPart(self._samples, self._model, self._boundary)
+        network.inference_norm(self._model)
+        self._teacher = Teacher(self._samples)
+        gather = self._top.training_inputs("activations")
+        wanted = self._teacher.wanted(self._settings)
+        self._batches = self._samples.batches(self._settings, wanted, gather)
+        return self._top.model
+
+    def examples(self, count: int) -> np.ndarray:
+        """What the part is fed with for ``count`` training pictures, evenly over the classes."""
+        rows = self._samples.representative(count, self._ctx.pipeline.seed)
+        gather = self._top.inputs([(row, 0) for row in rows], "activations")
+        return gather(np.arange(len(rows)))
+
+    def reestimate_norms(self) -> None:
+        """Give the part's batch norms the statistics of what reaches them now."""
+        inputs = self.examples(_ESTIMATE)
+        network.estimate_norms(self._top.model, np.array_split(inputs, len(inputs) // _BATCH or 1))
+
+    @property
+    def steps(self) -> int:
+        return self._batches.steps * self._settings.epochs
+
+    def train(self, wrapped: Any, before_step: Callable[[int], None] | None = None) -> None:
+        """Train a wrapped copy of the part that shares its layers."""
+        self._history: training.History = self._teacher.train(
+            wrapped, self._batches, self._settings, POOL, self._stage, before_step
+        )
+
+    def finish(self) -> Weights:
+        """Every kernel as it is now, by layer. Raises InvariantBroken if anything frozen moved."""
+        self._after = weights_of(self._model)
+        lower = self._top.lower
+        frozen = {layer.name for layer in lower.layers} if lower is not None else set()
+        invariants.unchanged(
+            f"frozen layers through {self._stage}",
+            {k: v for k, v in self._before.items() if k.split("/")[0] in frozen},
+            self._after,
+        )
+        return _kernels(self._after)
+
+    def save(self, name: str, report: Any) -> None:
+        """``model.npz``, the report under its name, ``history.json``."""
+        network.save_weights(self._ctx.out / "model.npz", self._after)
+        for file, content in ((name, report), ("history.json", self._history)):
+            text = json.dumps(content, indent=1)
+            (self._ctx.out / file).write_text(text, encoding="utf-8")
+
+
+def _kernels(weights: Weights) -> Weights:
+    names = {key: key.split("/") for key in weights}
+    kinds = ("kernel", "depthwise_kernel")
+    return {layer: weights[key] for key, (layer, kind) in names.items() if kind in kinds}
