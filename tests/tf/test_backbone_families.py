@@ -24,6 +24,7 @@ from tf_keras.src.applications import (
     densenet,
     efficientnet,
     efficientnet_v2,
+    imagenet_utils,
     inception_resnet_v2,
     nasnet,
     regnet,
@@ -41,26 +42,24 @@ from tfedge.modeling.env import fresh, keras
 from tfedge.modeling.weights import imagenet
 from tfedge.stages import backbone as stage
 
-# The smallest member of each family; together they use every rule of ``rewrite``. Keras fetches
-# NASNet for its native side only.
+# The smallest member of each family; together they use every rule of ``rewrite``.
 SIDES = {
     **dict.fromkeys(("MobileNet", "MobileNetV2", "MobileNetV3Small"), 32),
     **dict.fromkeys(("EfficientNetB0", "EfficientNetV2B0", "ResNet50"), 32),
     **dict.fromkeys(("ResNet50V2", "ResNetRS50", "DenseNet121"), 32),
     **dict.fromkeys(("InceptionV3", "InceptionResNetV2", "Xception"), 75),
-    **dict.fromkeys(("ConvNeXtTiny", "RegNetX002", "RegNetY002", "VGG16"), 32),
-    "NASNetMobile": 224,
+    **dict.fromkeys(("NASNetMobile", "ConvNeXtTiny", "RegNetX002", "VGG16"), 32),
 }
 STAGED = ("MobileNetV3Small", "EfficientNetB0", "ResNet50V2", "ConvNeXtTiny", "RegNetX002")
 
 
 @pytest.fixture
 def imagenet_net(monkeypatch):
-    """``imagenet_net(name, …)``: Keras' net with ``weights="imagenet"``, without its weights, and
-    what it would have fetched: (name in Keras' cache, address, digest)."""
+    """``imagenet_net(name, side, …)``: Keras' net with ``weights="imagenet"``, without its weights,
+    and what it would have fetched: (name in Keras' cache, address, digest)."""
 
-    def make(name, **options):
-        asked = []
+    def make(name, side, **options):
+        asked, shape = [], (side, side, 3)
 
         def get_file(fname, origin, file_hash="", **_):
             asked.append((fname, origin, file_hash))
@@ -69,8 +68,10 @@ def imagenet_net(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(data_utils, "get_file", get_file)
             patch.setattr(keras.Model, "load_weights", lambda *args, **kwargs: None)
+            # Keras gives NASNet its weights at the native side only; they fit at any.
+            patch.setattr(imagenet_utils, "obtain_input_shape", lambda given, **_: given)
             constructor = getattr(keras.applications, name)
-            net = constructor(include_top=False, weights="imagenet", **options)
+            net = constructor(include_top=False, weights="imagenet", input_shape=shape, **options)
         for layer in net.layers:
             if isinstance(layer, keras.layers.Normalization) and layer.weights:
                 # as the files have it: standard deviations (tensorflow/tensorflow#49930)
@@ -86,11 +87,6 @@ def expected(name: str, alpha: float, side: int) -> tuple[str, str, str]:
     row = KERAS_FILES[name]
     url = row.address(alpha, side)
     return row.cached_as or url.rsplit("/", 1)[-1], url, row.digest(alpha)
-
-
-def shape(name: str, side: int) -> dict:
-    side = BACKBONES[name].native_size if name.startswith("NASNet") else side
-    return {"input_shape": (side, side, 3)}
 
 
 def preprocessed(name: str, pixels: np.ndarray) -> np.ndarray:
@@ -142,7 +138,7 @@ def test_every_net_is_fetched_and_fed_as_keras_does_it(imagenet_net, shallow):
         for alpha in alphas if len(alphas) == 2 else alphas[:1]:
             side = KERAS_FILES[name].sizes[0]
             options = {"alpha": alpha} if len(alphas) > 1 else {}
-            net, file = imagenet_net(name, **shape(name, side), **options)
+            net, file = imagenet_net(name, side, **options)
             assert file == expected(name, alpha, side)
         (mean, std), order = BACKBONES[name].norm, -1 if BACKBONES[name].bgr else 1
         pixels = np.random.default_rng(1).uniform(0, 255, (1, *net.input_shape[1:3], 3))
@@ -192,7 +188,7 @@ def test_weights_of_keras_say_here_what_they_say_in_keras(
     """From raw pixels, through Keras' own preprocessing, to the same features."""
     fresh(1)
     side = SIDES[name]
-    net, file = imagenet_net(name, **shape(name, side))
+    net, file = imagenet_net(name, side)
     assert file == expected(name, 1.0, side)
     pixels = np.stack([tiny.picture(n % 3, n, side) for n in range(6)]).astype(np.float32)
     given = preprocessed(name, pixels)
