@@ -82,7 +82,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.lowest",
         ),
         libs=_TF,
-        version=2,
+        version=3,
     ),
     Stage(
         "distill",

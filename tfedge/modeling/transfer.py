@@ -14,7 +14,7 @@ from tfedge.modeling.backbone import Weights, assign
 from tfedge.modeling.env import keras
 from tfedge.modeling.features import Activations
 from tfedge.modeling.network import HEAD, POOL, Spec
-from tfedge.modeling.part import Samples, TopPart, predictor, score
+from tfedge.modeling.part import Gather, Samples, TopPart, predictor, score
 
 _ESTIMATE = 64  # pictures that tell a random net's batch norms what comes
 
@@ -101,23 +101,14 @@ def _head(
     record: Record | None,
 ) -> training.History:
     """Dropout and the dense head on the features of items and, behind them, validation pictures."""
-    val_items, count = samples.val_items(), len(samples.items)
+    count = len(samples.items)
     dense = top.model.get_layer(HEAD)
     inputs = keras.Input(features(np.arange(1)).shape[1:])
     head = keras.Model(inputs, dense(keras.layers.Dropout(settings.dropout)(inputs)))
-    logits = predictor(head, lambda at: features(at + count), len(val_items))
-    labels = samples.index.labels_of([row for row, _ in val_items])
-    return training.train(
-        head,
-        samples.batches(settings, training.Wanted(hard), features),
-        settings,
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        what=what,
-        progress=samples.ctx.progress,
-        validate=lambda: score(logits(), labels),
-        patience=settings.patience,
-        record=record,
+    batches = samples.batches(settings, training.Wanted(hard), features)
+    rate = settings.epochs, settings.learning_rate
+    return _fit(
+        samples, head, batches, lambda at: features(at + count), settings, rate, what, record
     )
 
 
@@ -130,17 +121,33 @@ def _blocks(
     record: Record | None,
 ) -> training.History:
     """The top blocks together with the head, from the float activations below them."""
-    val_items = samples.val_items()
-    val = part.inputs(val_items, "validation activations")
-    logits = predictor(part.model, val, len(val_items))
+    val = part.inputs(samples.val_items(), "validation activations")
     gather = part.training_inputs("activations")
+    batches = samples.batches(settings, training.Wanted(hard), gather)
+    rate = settings.unfreeze_epochs, settings.unfreeze_learning_rate
+    return _fit(samples, part.model, batches, val, settings, rate, what, record)
+
+
+def _fit(
+    samples: Samples,
+    model: Any,
+    batches: training.Batches,
+    val: Gather,
+    settings: Transfer,
+    rate: tuple[int, float],
+    what: str,
+    record: Record | None,
+) -> training.History:
+    """Train for ``rate`` (epochs, learning rate); ``val`` gives what validation pictures put in."""
+    val_items = samples.val_items()
+    logits = predictor(model, val, len(val_items))
     labels = samples.index.labels_of([row for row, _ in val_items])
     return training.train(
-        part.model,
-        samples.batches(settings, training.Wanted(hard), gather),
+        model,
+        batches,
         settings,
-        epochs=settings.unfreeze_epochs,
-        learning_rate=settings.unfreeze_learning_rate,
+        epochs=rate[0],
+        learning_rate=rate[1],
         what=what,
         progress=samples.ctx.progress,
         validate=lambda: score(logits(), labels),
