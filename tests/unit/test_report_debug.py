@@ -49,6 +49,7 @@ def left(folder: Path, debug: dict[str, Any] | None, kept: dict[str, str] | None
         (folder / "convert").mkdir()
         port = {"dtype": "uint8", "shape": [1]}
         model = {"recipe": "qat", "kept": kept, "bytes": 9, "sparsity": None, "float_tensors": 2}
+        model |= {"deflated": 8, "float_deflated": 9}
         model |= {"input": port, "output": port, "sha256": "0", "layers": []}
         model |= {"deflated": 8, "float_deflated": 30}
         (folder / "convert" / "model.json").write_text(json.dumps(model))
