@@ -51,7 +51,6 @@ def left(folder: Path, debug: dict[str, Any] | None, kept: dict[str, str] | None
         model = {"recipe": "qat", "kept": kept, "bytes": 9, "sparsity": None, "float_tensors": 2}
         model |= {"deflated": 8, "float_deflated": 9}
         model |= {"input": port, "output": port, "sha256": "0", "layers": []}
-        model |= {"deflated": 8, "float_deflated": 30}
         (folder / "convert" / "model.json").write_text(json.dumps(model))
     return folder
 
