@@ -14,6 +14,7 @@ from tfedge.modeling.env import fresh, keras, tf
 from tfedge.modeling.export import float_part, float_pixels, freeze, load_graph, save_graph
 from tfedge.modeling.export import to_tflite as convert
 from tfedge.modeling.network import HEAD, Spec
+from tfedge.modeling.quantize_layers import QuantizedOffset
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 
@@ -193,3 +194,42 @@ def test_norms_of_a_random_net_are_told_what_comes():
     # Not 1: epsilon counts where there is little variance, and Bessel's 15 / 16 where nothing but
     # the 16 pictures is left.
     assert spreads()[-1] > 0.6 and max(spreads()) < 1.05
+
+
+# ------------------------------------------------------------------ the offset in 8 bits
+
+
+def started(mean: tuple[float, ...], bias: bool) -> keras.Model:
+    """Offset, a convolution without padding, a norm behind it if it has no bias, pool and head."""
+    fresh(1)
+    pixels = keras.Input((16, 16, 3))
+    x = network.PixelOffset(mean, name=network.OFFSET)(pixels)
+    x = keras.layers.Conv2D(4, 3, strides=2, use_bias=bias, name="first")(x)
+    x = x if bias else keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.GlobalAveragePooling2D(name=network.POOL)(keras.layers.ReLU()(x))
+    return keras.Model(pixels, keras.layers.Dense(2, name=network.HEAD)(x))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_half_a_pixel_is_not_lost_in_8_bits(bias):
+    given = np.stack([tiny.picture(n % 3, n, 16) for n in range(6)]).astype(np.float32)
+    levels = np.tile(np.arange(256, dtype=np.float32)[:, None], 3).reshape(1, 16, 16, 3)
+    model = started((127.5,) * 3, bias)
+    said = model(given, training=False).numpy()
+    lost = QuantizedOffset((127.5,) * 3)(levels).numpy() - (levels - 127.5)
+    assert np.abs(lost).min() == 0.5, "without it every pixel is off by half a step"
+    network.whole_offset(model)
+    mean = model.get_layer(network.OFFSET).mean
+    np.testing.assert_array_equal(QuantizedOffset(mean)(levels).numpy(), levels - 128)
+    # float32 sums of 27 products of up to 128
+    np.testing.assert_allclose(model(given, training=False), said, rtol=1e-4, atol=1e-3)
+
+
+def test_means_that_differ_or_are_whole_stay():
+    for mean in ((123.675, 116.28, 103.53), (127.0,) * 3):
+        model = started(mean, bias=True)
+        before = [weight.numpy() for weight in model.weights]
+        network.whole_offset(model)
+        assert model.get_layer(network.OFFSET).mean == mean
+        for was, weight in zip(before, model.weights, strict=True):
+            np.testing.assert_array_equal(was, weight.numpy())

@@ -125,6 +125,30 @@ def boundary(spec: Spec, first: int | None) -> str:
     return spec.blocks[first - 1].output if first else ""
 
 
+def whole_offset(model: Any) -> None:
+    """Subtract a whole number from the pixels of a network that is to be quantized.
+
+    8 bits have a step of 1 for pixels, so that half of one, as in the mean 127.5, is lost on every
+    pixel of every picture. What the rounded mean leaves goes into the bias of the first convolution
+    or the batch norm behind it, which is exact but where the convolution sees padding, whose colour
+    is half a step off then. Means that differ from channel to channel span more than 256 steps:
+    there the rounding comes out differently from pixel to pixel, and nothing is gained.
+    """
+    offset = model.get_layer(OFFSET)
+    mean, whole = offset.mean[0], float(round(offset.mean[0]))
+    if len(set(offset.mean)) > 1 or mean == whole:
+        return
+    first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
+    shift = (whole - mean) * tf.reduce_sum(first.kernel, (0, 1, 2))
+    if first.use_bias:
+        first.bias.assign_add(shift)
+    else:
+        behind = (node.outbound_layer for node in first.outbound_nodes)
+        (norm,) = {layer.name: layer for layer in behind}.values()
+        norm.moving_mean.assign_sub(shift)
+    offset.mean = (whole,) * len(offset.mean)
+
+
 def inference_norm(model: Any) -> None:
     """Batch norm runs on its stored statistics from here on, also while training.
 

@@ -81,6 +81,7 @@ def _graph(ctx: Context, samples: Samples, facts: dict[str, Any]) -> Graph:
         return Graph.of(load_graph(ctx.inputs["quantize/graph.pb"]))
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
     model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
+    network.whole_offset(model)
     return Graph.of(scores(spec, with_ranges(samples, model, facts["representative"])))
 
 

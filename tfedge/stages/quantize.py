@@ -37,6 +37,7 @@ def run(ctx: Context) -> None:
     samples = Samples.of(ctx)
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
     model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
+    network.whole_offset(model)
     rows = samples.representative(settings.representative, ctx.pipeline.seed)
     facts: dict[str, Any] = {"recipe": settings.recipe, "representative": rows}
     if settings.recipe == "qat":
