@@ -46,7 +46,9 @@ PIPELINE = """\
 name: {name}
 data: {{path: "sample:digits", image_size: {size}, split: {{val: {val}, test: {test}}}}}
 backbone: {{name: {name}, weights: none}}
-finetune: {{epochs: 1, unfreeze: all, unfreeze_epochs: {epochs}, unfreeze_learning_rate: {rate}}}
+finetune:
+  {{epochs: 1, batch_size: 64, unfreeze: all, unfreeze_epochs: {epochs},
+  unfreeze_learning_rate: {rate}}}
 prune: {{sparsity: 0.5, epochs: {tune}}}
 quantize: {{recipe: {recipe}, epochs: {tune}}}
 evaluate: {{robustness: 0}}
