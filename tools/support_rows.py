@@ -26,7 +26,7 @@ def cells(name: str, row: Mapping[str, Any]) -> list[str]:
         f"{ptq['top1']:.1%}" if ptq["ok"] else "no",
         str(shown["float_tensors"]),
         f"{shown['like_keras']:.1%}",
-        "yes" if shown["tflite_runtime"] else "no",
+        "no" if (same := shown["tflite_runtime"]) is None else f"{same:.1%}",
         f"{shown['bytes'] / 1e6:.2f}",
         f"{shown['seconds']['convert']:.0f}",
     ]
