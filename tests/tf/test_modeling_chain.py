@@ -199,9 +199,16 @@ def test_training_while_pruning_brings_the_loss_down(chain):
 
 def test_qat_leaves_what_is_frozen_alone(chain, frozen, constants):
     arrays = of_layers(chain.arrays("prune/model.npz"), frozen)
+    # The half step of the mean 127.5, which 8 bits don't have (network.whole_offset).
+    arrays["bn_Conv1/moving_mean"] -= np.float32(0.5) * arrays["Conv1/kernel"].sum((0, 1, 2))
     for key, value in arrays.items():
         layer = key.split("/")[0]
-        assert any(np.array_equal(value, found) for found in constants[layer]), key
+        # 27 float32 products, summed in another order
+        near = 1e-5 if key == "bn_Conv1/moving_mean" else 0
+        assert any(
+            value.shape == found.shape and np.allclose(value, found, rtol=0, atol=near)
+            for found in constants[layer]
+        ), key
 
 
 def test_qat_trains_what_is_open_and_leaves_the_statistics_alone(chain, frozen, constants):

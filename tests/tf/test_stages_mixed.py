@@ -78,7 +78,9 @@ def test_debug_lists_every_op_by_its_harm(kept):
     assert {"Conv1", "block_2_add", "block_16_project", "pool", "logits"} < set(names)
     harms = [row["divergence"] for row in found["layers"]]
     assert harms == sorted(harms, reverse=True) and harms[0] > 0
-    assert all(row["error"] > 0.2 for row in found["layers"])  # rounding is 0.29, but of zeros none
+    errors = {row["unit"]: row["error"] for row in found["layers"]}
+    assert errors.pop("pixel_offset") == 0, "whole numbers in a step of 1"
+    assert all(error > 0.2 for error in errors.values())  # rounding is 0.29, but of zeros none
     assert {row["unit"]: row["kept"] for row in found["layers"]}["logits"] == "float"
     assert (found["split"], found["n"]) == ("val", 15)
     assert found["float"]["agreement"] == 1

@@ -178,6 +178,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.quantize",
         ),
         libs=_TFMOT,
+        version=2,
         section="quantize",
     ),
     Stage(
