@@ -20,13 +20,12 @@ pytestmark = pytest.mark.slow
 BRIEF = {
     "backbone.weights": "none",
     "data.image_size": 32,
+    "data.split.val": 0.45,  # and a tenth to train on
+    "data.split.test": 0.45,
     "finetune.epochs": 1,
     "finetune.unfreeze_epochs": 1,
-    "finetune.batch_size": 128,
     "prune.epochs": 1,
-    "prune.batch_size": 128,
     "quantize.epochs": 1,
-    "quantize.batch_size": 128,
     "evaluate.robustness": 0,
     "evaluate.gates.max_accuracy_drop": 1.0,
     "benchmark.runs": 10,
