@@ -16,7 +16,10 @@ from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 
 SIZE = 96
-TRAINED = ("MobileNetV3Small", "EfficientNetB0", "ResNet50V2", "DenseNet121", "RegNetX002")
+TRAINED = (
+    *("MobileNetV3Small", "EfficientNetB0", "ResNet50V2", "DenseNet121", "RegNetX002"),
+    "ConvNeXtTiny",
+)
 
 
 def pixels(count: int) -> np.ndarray:
