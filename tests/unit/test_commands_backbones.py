@@ -12,7 +12,10 @@ from tfedge.cli import main
 from tfedge.report.table import WIDTH
 
 
-def test_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_for_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfedge.report.backbones.load", lambda: {})  # see test_what_was_tried
     assert main(["backbones"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(BACKBONES)
@@ -112,3 +115,11 @@ def test_what_was_tried_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 def test_each_family_has_a_member_that_stands_for_it() -> None:
     families = {BACKBONES[name].family for name in SMALLEST}
     assert families == {row.family for row in BACKBONES.values()}
+
+
+def test_what_ships_of_it_fits_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backbones"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    (small,) = [line for line in lines if line.startswith("MobileNetV3Small ")]
+    assert small.endswith("QAT")
