@@ -41,7 +41,7 @@ class Workplace:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1200,  # a busy machine took nine minutes for ResNet50
         )
 
     def start(self, *arguments: object) -> subprocess.Popen[bytes]:
