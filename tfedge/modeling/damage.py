@@ -9,6 +9,7 @@ import numpy as np
 
 from tfedge.modeling.allocation import Damage
 from tfedge.modeling.env import keras, tf
+from tfedge.modeling.layers import kernel_of
 
 PICTURES = 64  # that are looked at
 
@@ -26,8 +27,7 @@ def scan(model: Any, pool: str, inputs: np.ndarray) -> Damage:
     power = float(np.square(whole).mean()) or 1.0  # of a dead net: any
 
     def damage(name: str, share: float) -> float:
-        layer = model.get_layer(name)
-        kernel = layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel
+        kernel = kernel_of(model.get_layer(name))
         before = kernel.numpy()
         size = np.abs(before).ravel()
         count = math.floor(share * size.size)

@@ -17,6 +17,7 @@ from tfedge.catalog.structure import block_area
 from tfedge.config.schema import Prune
 from tfedge.errors import InvariantBroken
 from tfedge.modeling.env import keras, tf
+from tfedge.modeling.layers import kernel_of
 from tfedge.modeling.tfmot import tfmot
 
 UPDATES = 8  # mask updates of a polynomial schedule; each sorts every pruned kernel
@@ -33,7 +34,9 @@ class Pruner:
         self._counts = {name: count for name, count in counts.items() if count}
         self._slack = block_area(prune)
         schedules = {
-            layer.name: self._schedule(prune, self._counts[layer.name] / _kernel(layer).size, steps)
+            layer.name: self._schedule(
+                prune, self._counts[layer.name] / math.prod(kernel_of(layer).shape), steps
+            )
             for layer in model.layers
             if layer.name in self._counts
         }
@@ -82,7 +85,7 @@ class Pruner:
         for wrapper in self._wrappers:
             wrapper.pruning_obj.weight_mask_op()
             name = wrapper.layer.name
-            reached[name] = int(np.count_nonzero(_kernel(wrapper.layer) == 0))
+            reached[name] = int(np.count_nonzero(kernel_of(wrapper.layer).numpy() == 0))
             # One weight or block of slack: TF-MOT rounds the count in float32.
             if reached[name] < self._counts[name] - self._slack:
                 raise InvariantBroken(
@@ -126,8 +129,3 @@ def _update_block_mask(prune: Prune, pruning: Any, weights: Any) -> tuple[Any, A
     threshold, mask = _update_mask(pruning, pool(size, [1, 3]))
     mask = tf.repeat(tf.repeat(mask, height, 0), width, 1)
     return threshold, tf.reshape(mask, weights.shape)
-
-
-def _kernel(layer: Any) -> np.ndarray:
-    name = "depthwise_kernel" if hasattr(layer, "depthwise_kernel") else "kernel"
-    return getattr(layer, name).numpy()
