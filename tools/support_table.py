@@ -41,7 +41,7 @@ from tfedge.tflite.runtime import predict
 
 SAMPLE = "sample:digits"
 LARGE = 64  # pixels a side, where a picture costs little; else the smallest that the net takes
-CHEAP = 0.1e9  # multiply-accumulates at the native size
+CHEAP = 1e9  # multiply-accumulates at the native size
 PIPELINE = """\
 name: {name}
 data: {{path: "sample:digits", image_size: {size}, split: {{val: {val}, test: {test}}}}}
