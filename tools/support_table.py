@@ -40,7 +40,7 @@ from tfedge.modeling.export import load_graph
 from tfedge.tflite.runtime import predict
 
 SAMPLE = "sample:digits"
-LARGE = 64  # pixels a side, where a picture costs little; else the smallest that the net takes
+LARGE = 64  # pixels a side of a cheap net; else the smallest that the net takes
 CHEAP = 1e9  # multiply-accumulates at the native size
 PIPELINE = """\
 name: {name}
@@ -49,17 +49,21 @@ backbone: {{name: {name}, weights: none}}
 finetune:
   {{epochs: 1, batch_size: 64, unfreeze: all, unfreeze_epochs: {epochs},
   unfreeze_learning_rate: {rate}}}
-prune: {{sparsity: 0.5, epochs: {tune}}}
-quantize: {{recipe: {recipe}, epochs: {tune}}}
+prune: {{sparsity: 0.5, epochs: {tune}, batch_size: {batch}}}
+quantize: {{recipe: {recipe}, epochs: {tune}, batch_size: {batch}}}
 evaluate: {{robustness: 0}}
 """
 RATES = {"VGG": 1e-4}  # it has no batch norm to steady a faster start
 
 
+def cheap(name: str) -> bool:
+    """A picture costs little."""
+    return net(name).macs < CHEAP
+
+
 def size_of(name: str) -> int:
     """Pixels a side."""
-    row = BACKBONES[name]
-    return max(row.min_size, LARGE if net(name).macs < CHEAP else 32)
+    return max(BACKBONES[name].min_size, LARGE if cheap(name) else 32)
 
 
 def pipeline(name: str, recipe: str) -> str:
@@ -74,6 +78,7 @@ def pipeline(name: str, recipe: str) -> str:
         test=0.15 if thorough else 0.4,
         epochs=6 if thorough else 1,
         tune=2 if thorough else 1,
+        batch=16 if cheap(name) else 32,  # what a step of a large net costs hangs on its weights
     )
 
 

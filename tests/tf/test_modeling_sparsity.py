@@ -150,7 +150,7 @@ def test_the_scan_finds_the_layer_that_says_nothing():
     silent = model.get_layer("silent").kernel
     silent.assign(silent * 0.01)
     before = [w.numpy() for w in model.weights]
-    damage = scan(model, "pool", np.random.default_rng(1).random((8, 4, 4, 3), np.float32))
+    damage = scan(model, "pool", np.random.default_rng(1).random((8, 4, 4, 3), np.float32), Prune())
     assert damage("silent", 0.9) < 0.001 < damage("loud", 0.4) < damage("loud", 0.9)
     assert damage("loud", 0.0) == 0
     for was, weight in zip(before, model.weights, strict=True):

@@ -15,6 +15,7 @@ from tfedge.config.schema import Prune
 from tfedge.errors import InvariantBroken
 from tfedge.modeling import network, structure
 from tfedge.modeling.allocation import allocate
+from tfedge.modeling.damage import scan
 from tfedge.modeling.env import fresh, keras
 from tfedge.modeling.sparsity import Pruner
 from tfedge.stages import convert
@@ -88,6 +89,40 @@ def test_whole_blocks_go_the_smallest_first(pooling):
         assert np.count_nonzero(after[block]) in (0, 8)
         gone |= {(row, column)} if not after[block].any() else set()
     assert gone == set(sorted(sizes, key=sizes.__getitem__)[:6])
+
+
+@pytest.mark.parametrize("allocation", ["uniform", "global", "sensitivity"])
+def test_blocks_are_shared_out_by_every_rule(allocation):
+    rng = np.random.default_rng(1)
+    given = {name: rng.normal(size=(1, 1, 8, 16)) * by for name, by in (("a", 1), ("b", 3))}
+    settings = BLOCKS.model_copy(update={"allocation": allocation})
+    counts = allocate(settings, given, 128, 0.9, lambda name, share: share * (name == "a"))
+    assert sum(counts.values()) == 128 and not any(count % 8 for count in counts.values())
+    a, b = counts["a"], counts["b"]
+    assert {"uniform": a == b, "global": a > 2 * b, "sensitivity": b == 14 * 8}[allocation]
+
+
+def test_the_scan_takes_whole_blocks_where_pruning_will():
+    kernel = np.random.default_rng(1).normal(size=(1, 1, 6, 16)).astype(np.float32)
+    gone = structure.thinned(kernel, BLOCKS, 0.5) == 0
+    sizes = structure.pooled(kernel, BLOCKS)
+    whole = structure.cells(gone, BLOCKS.block_size).all((1, 3))
+    assert gone.sum() == 8 * whole.sum() == 48
+    assert sizes[whole].max() < sizes[~whole].min()
+    loose = structure.thinned(kernel, Prune(), 0.5)
+    assert np.abs(kernel[loose == 0]).max() < np.abs(kernel[loose != 0]).min()
+    assert (loose == 0).sum() == 48 and np.array_equal(loose[loose != 0], kernel[loose != 0])
+
+    fresh(1)
+    inputs = keras.Input((1, 1, 6))
+    layer = keras.layers.Conv2D(16, 1, use_bias=False, name="point")
+    model = keras.Model(inputs, keras.layers.Flatten(name="pool")(layer(inputs)))
+    layer.kernel.assign(kernel)
+    pixels = np.random.default_rng(2).normal(size=(9, 1, 1, 6)).astype(np.float32)
+    want = pixels.reshape(9, 6) @ kernel[0, 0]
+    moved = want - pixels.reshape(9, 6) @ structure.thinned(kernel, BLOCKS, 0.5)[0, 0]
+    damage = scan(model, "pool", pixels, BLOCKS)("point", 0.5)
+    assert damage == pytest.approx(np.square(moved).mean() / np.square(want).mean(), rel=1e-4)
 
 
 def test_what_lacks_the_structure_stops_the_run():
@@ -192,16 +227,22 @@ def sparse(base, tmp_path_factory) -> tiny.Run:
     return run("convert", "evaluate")
 
 
-def test_no_1x1_kernel_gets_less_than_xnnpack_asks_for():
+@pytest.mark.parametrize("rule", ["lamp", "global", "sensitivity"])
+def test_no_1x1_kernel_gets_less_than_xnnpack_asks_for(rule):
     rng = np.random.default_rng(1)
-    given = {f"k{i}": rng.normal(size=(1, 1, 8, 10 + i)) ** (1 + 2 * i) for i in range(4)}
+    given = {f"k{i}": rng.normal(size=(1, 1, 8, 10 + i)) ** (1 + 2 * i) * 4**i for i in range(4)}
     total = sum(kernel.size for kernel in given.values())
+
+    def damage(name, share):
+        return share**2 * 4.0 ** int(name[1:])
+
     for wanted in (0.7, 0.75, 0.85):
-        settings = Prune(recipe="xnnpack", sparsity=wanted)
-        counts = allocate(settings, given, math.ceil(wanted * total), MAX_SHARE)
+        settings = Prune(recipe="xnnpack", sparsity=wanted, allocation=rule)
+        counts = allocate(settings, given, math.ceil(wanted * total), MAX_SHARE, damage)
         assert min(counts[n] / k.size for n, k in given.items()) >= 0.7
         assert wanted * total <= sum(counts.values()) <= wanted * total + 2 * len(given)
-    free = allocate(Prune(sparsity=0.75), given, math.ceil(0.75 * total), MAX_SHARE)
+    free = Prune(sparsity=0.75, allocation=rule)
+    free = allocate(free, given, math.ceil(0.75 * total), MAX_SHARE, damage)
     assert min(free[n] / k.size for n, k in given.items()) < 0.7  # or this would show nothing
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
+from tfedge.config.schema import Prune
 from tfedge.modeling.allocation import Damage
 from tfedge.modeling.env import keras, tf
 from tfedge.modeling.layers import kernel_of
+from tfedge.modeling.structure import thinned
 
 PICTURES = 64  # that are looked at
 
 
-def scan(model: Any, pool: str, inputs: np.ndarray) -> Damage:
-    """Damage of (layer, share): that share of its smallest weights set to zero, nothing trained.
+def scan(model: Any, pool: str, inputs: np.ndarray, prune: Prune) -> Damage:
+    """Damage of (layer, share): that share of its smallest weights (or blocks of them, if ``prune``
+    asks for blocks) set to zero, nothing trained.
 
     Measured on the features before the head, what layer ``pool`` gives for ``inputs`` [n, …]
     float32: their mean square distance from those of the whole net, over the mean square of these.
@@ -29,11 +31,7 @@ def scan(model: Any, pool: str, inputs: np.ndarray) -> Damage:
     def damage(name: str, share: float) -> float:
         kernel = kernel_of(model.get_layer(name))
         before = kernel.numpy()
-        size = np.abs(before).ravel()
-        count = math.floor(share * size.size)
-        pruned = before.ravel().copy()
-        pruned[np.argsort(size, kind="stable")[:count]] = 0
-        kernel.assign(pruned.reshape(before.shape))
+        kernel.assign(thinned(before, prune, share))
         try:
             return float(np.square(say().numpy() - whole).mean()) / power
         finally:

@@ -5,6 +5,7 @@ Kernels are as Keras stores them, HWIO or [inputs, outputs]; ``of_tflite`` turns
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,21 @@ def pooled(kernel: np.ndarray, prune: Prune) -> np.ndarray:
     """The size of each block [rows, columns]: the mean or the largest size of its weights."""
     size = np.abs(cells(kernel, prune.block_size))
     return size.max((1, 3)) if prune.block_pooling_type == "MAX" else size.mean((1, 3))
+
+
+def thinned(kernel: np.ndarray, prune: Prune, share: float) -> np.ndarray:
+    """A copy in which this share (rounded down) of its blocks is zero, the smallest first.
+
+    Without ``block_size`` each weight is a block.
+    """
+    flat = block_area(prune) == 1
+    size = np.abs(kernel) if flat else pooled(kernel, prune)
+    gone = np.zeros(size.size, bool)
+    gone[np.argsort(size, axis=None, kind="stable")[: math.floor(share * size.size)]] = True
+    mask = gone.reshape(size.shape)
+    if not flat:
+        mask = mask.repeat(prune.block_size[0], 0).repeat(prune.block_size[1], 1)
+    return np.where(mask.reshape(kernel.shape), kernel.dtype.type(0), kernel)
 
 
 def short(kernel: np.ndarray, prune: Prune, blocks: int = 0) -> int:

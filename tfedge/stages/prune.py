@@ -38,7 +38,7 @@ def run(ctx: Context) -> None:
 
     model = part.cut()
     by_damage = settings.allocation == "sensitivity"
-    damage = scan(model, POOL, part.examples(PICTURES)) if by_damage else None
+    damage = scan(model, POOL, part.examples(PICTURES), settings) if by_damage else None
     counts = allocate(settings, carrying, zeros, MAX_SHARE, damage)
     if settings.sparsity_m_by_n is not None:
         zeros = sum(counts.values())  # it leaves no choice
