@@ -4,7 +4,7 @@
 
 Runs one small pipeline (MobileNetV2 with ImageNet weights on scikit-learn's digits) with each way
 of making it smaller, and reads from each run what the shipped .tflite is: accuracy, bytes, bytes
-deflated (zlib at its highest level), values in its largest kernel, zeros among all its weights.
+deflated (zlib), values in its largest kernel, zeros among all its weights.
 What runs share, such as the trained float net, is computed once, in a cache of their own.
 
 ``--write`` replaces the text between the page's ``compression`` markers.

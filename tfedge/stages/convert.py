@@ -129,7 +129,7 @@ def _describe(ctx: Context, model: Model, content: bytes, recipe: str) -> dict[s
     """What the file itself says; ``sparsity`` is the share of zeros of all prunable kernels.
 
     ``distinct`` are a kernel's values, ``distinct_channel`` those of the output channel that has
-    most. ``deflated`` is the size as zip, APK and HTTP would have it (zlib at its highest level).
+    most. ``deflated`` is the size as zip, APK and HTTP would have it (zlib).
     """
     pruned, clustered = handed_on.pruned(ctx), handed_on.clustered(ctx)
     layers: list[dict[str, Any]] = [
@@ -163,8 +163,8 @@ def _describe(ctx: Context, model: Model, content: bytes, recipe: str) -> dict[s
         "recipe": recipe,
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        "deflated": len(zlib.compress(content, 9)),
-        "float_deflated": len(zlib.compress(plain, 9)),
+        "deflated": len(zlib.compress(content)),
+        "float_deflated": len(zlib.compress(plain)),
         "sparsity": sum(layer["zeros"] for layer in prunable) / size if size else None,
         "float_tensors": len(model.float_tensors()),
         "input": {"dtype": model.inputs[0].dtype, "shape": [*model.inputs[0].shape]},
