@@ -14,6 +14,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares costly fixtures goes to one of pytest-xdist's workers: a folder, or a file.
+
+    The tests of test_families share nothing, and each takes a minute or more.
+    """
+    for item in items:
+        folder, *_ = item.path.relative_to(ROOT / "tests").parts
+        if item.path.stem != "test_families":
+            group = folder if folder in ("devices", "e2e", "readers") else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def own_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """pytest looks through all numbered folders to number the next: thousands would take long."""

@@ -57,8 +57,8 @@ RATES = {"VGG": 1e-4}  # it has no batch norm to steady a faster start
 
 
 def cheap(name: str) -> bool:
-    """A picture costs little."""
-    return net(name).macs < CHEAP
+    """A picture costs little. RegNet's grouped convolutions take long for what they compute."""
+    return net(name).macs < CHEAP and not BACKBONES[name].family.startswith("RegNet")
 
 
 def size_of(name: str) -> int:

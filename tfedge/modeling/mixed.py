@@ -29,7 +29,12 @@ _ROOM = 2.0  # 16 bits have room: twice the range that was seen, so that nothing
 
 
 def convert(
-    concrete: Any, kept: Kept, *, output_type: Any = None, output: Precision = "int8"
+    concrete: Any,
+    kept: Kept,
+    *,
+    output_type: Any = None,
+    output: Precision = "int8",
+    signature: bool = True,
 ) -> bytes:
     """The .tflite, uint8 pixels in, of a frozen graph with ranges; units not in ``kept`` are int8.
 
@@ -39,15 +44,12 @@ def convert(
     """
     graph = Graph.of(concrete)
     kept = {name: kept[name] for name in kept if name in graph.units}  # a part may lack some
+    asked = {"input_type": tf.uint8, "output_type": output_type, "signature": signature}
     if not kept:
-        return to_tflite(concrete, int8=True, input_type=tf.uint8, output_type=output_type)
+        return to_tflite(concrete, int8=True, **asked)
     fenced = import_graph(fence(graph, kept, output))
     try:
-        content = barriers.remove(
-            to_tflite(
-                fenced, int8=True, input_type=tf.uint8, output_type=output_type, custom_ops=True
-            )
-        )
+        content = barriers.remove(to_tflite(fenced, int8=True, custom_ops=True, **asked))
     except StageError as error:
         raise StageError(f"quantize.keep: {error.message}", _WIDE) from error
     layers = {layer: kept[name] for name in kept for layer in graph.units[name].layers}

@@ -18,8 +18,8 @@ from tfedge.modeling.env import keras, tf
 from tfedge.modeling.layers import Carrier
 from tfedge.modeling.network import inference_norm
 from tfedge.modeling.quantize_clusters import ClusterPreserving
-from tfedge.modeling.quantize_configs import configs_of, neighbours, same_scale
-from tfedge.modeling.quantize_layers import OWN, FixedRange, as_depthwise
+from tfedge.modeling.quantize_configs import configs_of, is_sigmoid, neighbours, same_scale
+from tfedge.modeling.quantize_layers import OWN, SIGMOID, FixedRange, as_depthwise
 from tfedge.modeling.tfmot import quantize_wrapper
 
 Ranges = dict[str, tuple[float, float]]  # layer → smallest and largest value it gives
@@ -43,7 +43,8 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
     for layer in model.layers:
         layer.trainable = True
     configs = configs_of(model, preserve_zeros=preserve_zeros, clustered=clustered)
-    for name in {name for group in same_scale(model) for name in group}:
+    known = {name for group in same_scale(model) for name in group} | _sigmoids(model)
+    for name in known:
         _hold(configs[name], model.get_layer(name))
 
     def wrapped(layer: Any) -> Any:
@@ -57,6 +58,10 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
         return quantize_wrapper.QuantizeWrapperV2(layer, configs[layer.name], name_prefix=PREFIX)
 
     return keras.models.clone_model(model, clone_function=wrapped)
+
+
+def _sigmoids(model: Any) -> set[str]:
+    return {layer.name for layer in model.layers if is_sigmoid(layer)}
 
 
 def _hold(config: Any, layer: Any) -> None:
@@ -95,6 +100,7 @@ def observe(model: Any, batches: Iterable[np.ndarray]) -> Ranges:
     ranges = {
         layer.name: (float(lo), float(hi)) for layer, (lo, hi) in zip(named, found, strict=True)
     }
+    ranges |= dict.fromkeys(_sigmoids(model), SIGMOID)
     for group in same_scale(model):
         lows, highs = zip(*(ranges[name] for name in group), strict=True)
         ranges |= dict.fromkeys(group, (min(lows), max(highs)))

@@ -56,7 +56,9 @@ def configs_of(
             continue
         norm = isinstance(layer, keras.layers.BatchNormalization)
         carried = norm and isinstance(before, (*_FOLDING, Carrier))
-        if carried or isinstance(layer, _OPS):
+        if is_sigmoid(layer):  # TF-MOT leaves its result unrounded, the device can't
+            configs[layer.name] = _Output(quantize_output=True)
+        elif carried or isinstance(layer, _OPS):
             configs[layer.name] = _Output(quantize_output=not _rectifies(after))
         elif isinstance(layer, _PASSING):
             configs[layer.name] = _Output(quantize_output=False)
@@ -83,6 +85,11 @@ def configs_of(
             "use quantize.recipe: ptq, or another backbone",
         )
     return configs
+
+
+def is_sigmoid(layer: Any) -> bool:
+    """Whether its result lies between 0 and 1: LOGISTIC, which has one range in every file."""
+    return isinstance(layer, keras.layers.Activation) and layer.activation.__name__ == "sigmoid"
 
 
 def _rectifies(layer: Any) -> bool:

@@ -129,7 +129,7 @@ def _int8_activations(
         )
         # Asked for float, the converter would leave the last rounding of a kept layer out.
         rounded = tf.int8 if kept and between == "int8" else None
-        return mixed.convert(concrete, kept, output_type=rounded, output=between)
+        return mixed.convert(concrete, kept, output_type=rounded, output=between, signature=False)
 
     more = f" {json.dumps([kept, between], sort_keys=True)}" if kept else ""
     return of_pixels(
