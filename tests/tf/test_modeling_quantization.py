@@ -270,6 +270,6 @@ def test_training_sees_the_8_bits_that_means_and_sigmoids_have_on_the_device():
     (step,) = file.tensors[file.ops[-2].outputs[0]].quantization.scales
     found = predict(content, pictures(12).astype(np.uint8))
     off = np.abs(found - wrapped(pictures(12), training=False).numpy()) / step
-    # Ties fall to either side. With exact means in training 15 % are off, with an exact sigmoid 7 %.
+    # Ties fall to either side. Exact means in training: 15 % are off; an exact sigmoid: 7 %.
     assert (off > 0.5).mean() < 0.01
     assert [op.name for op in file.ops].count("LOGISTIC") == 1
