@@ -47,13 +47,13 @@ def by_score(kernels: Kernels, zeros: int, most: float, score: Score) -> dict[st
 
     No layer gives more than its share ``most``; what it can't carry goes to the others.
     """
-    open_layers = {name: np.sort(score(kernel)) for name, kernel in kernels.items()}
+    open_layers = {name: score(kernel) for name, kernel in kernels.items()}
     counts: dict[str, int] = {}
     while open_layers:
         left = max(0, zeros - sum(counts.values()))  # scores may tie, as those of zeros do
-        pool = np.sort(np.concatenate(list(open_layers.values())))
-        threshold = pool[left - 1] if left else -1.0
-        found = {n: int(np.searchsorted(s, threshold, "right")) for n, s in open_layers.items()}
+        pool = np.concatenate(list(open_layers.values()))
+        threshold = np.partition(pool, left - 1)[left - 1] if left else -1.0
+        found = {n: int(np.count_nonzero(s <= threshold)) for n, s in open_layers.items()}
         full = {n: math.floor(most * len(open_layers[n])) for n in found}
         over = [name for name in found if found[name] > full[name]]
         if not over:
