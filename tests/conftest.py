@@ -17,13 +17,15 @@ ROOT = Path(__file__).resolve().parent.parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares costly fixtures goes to one of pytest-xdist's workers: a folder, or a file.
 
-    The tests of test_families share nothing, and each takes a minute or more.
+    Whatever measures latency does, too: one bench at a time is what a machine takes. A test can
+    name a group of its own.
     """
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         folder, *_ = item.path.relative_to(ROOT / "tests").parts
-        if item.path.stem != "test_families":
-            group = folder if folder in ("devices", "e2e", "readers") else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(group))
+        group = {"devices": "benches", "e2e": "benches", "readers": folder}.get(folder)
+        item.add_marker(pytest.mark.xdist_group(group or item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -22,11 +22,10 @@ class QuantizedOffset(PixelOffset):
     """
 
     def call(self, inputs: Any) -> Any:
-        step = max(map(abs, self.mean)) / 255 or 1.0
-        stored = tf.constant([round(mean / step) * step for mean in self.mean], tf.float32)
-        pixels = tf.quantization.fake_quant_with_min_max_args(inputs, *PIXELS)
+        fake = tf.quantization.fake_quant_with_min_max_args
+        mean = fake(tf.constant(self.mean, tf.float32), 0.0, max(*self.mean, 1.0))
         low, high = PIXELS[0] - max(self.mean), PIXELS[1] - min(self.mean)
-        return tf.quantization.fake_quant_with_min_max_args(pixels - stored, low, high)
+        return fake(fake(inputs, *PIXELS) - mean, low, high)
 
 
 class QuantizedCarrier(Carrier):

@@ -40,7 +40,7 @@ class Unit:
     layers: tuple[str, ...]  # all whose computation is part of it
     kernels: tuple[str, ...]  # those of them that own a kernel
     nodes: frozenset[str]
-    weights: tuple[str, ...]  # its fake-quant nodes of kernels …
+    weights: tuple[str, ...]  # its fake-quant nodes of constants, mostly kernels …
     results: tuple[str, ...]  # … and of what it computes
 
 
@@ -135,7 +135,8 @@ class Graph:
         nodes, weights, results = parts
         ordered = [name for name in self._ordered if name in nodes]
         layers = [layer for name in ordered if (layer := layer_of(name))]
-        kernels = [layer for name in self._ordered if name in weights and (layer := layer_of(name))]
+        owned = [name for name in self._ordered if name in weights and not self._is_added(name)]
+        kernels = [layer for name in owned if (layer := layer_of(name))]
         last = layer_of(results[-1]) or results[-1]
         return Unit(
             name=kernels[0] if kernels else last,
@@ -145,6 +146,10 @@ class Graph:
             weights=tuple(sorted(weights)),
             results=tuple(results),
         )
+
+    def _is_added(self, constant: str) -> bool:
+        """Whether it is added or subtracted, as the means are, and so is no kernel."""
+        return any(self.nodes[reader].op in _ARITHMETIC for reader in self.readers[constant])
 
     @cached_property
     def owner(self) -> dict[str, str]:
@@ -224,7 +229,7 @@ class Graph:
         return {name: chosen[name] for name in self.units if name in chosen}
 
     def _adds_constants(self, unit: str) -> bool:
-        """Whether it reads constants with neither a range nor a kernel whose bias they could be."""
+        """Whether it reads constants, and has no kernel whose bias they could be."""
         simple = [self.nodes[name] for name in self.units[unit].nodes]
         return not self.units[unit].kernels and any(
             node.op in _ARITHMETIC and self._fixed & set(data_inputs(node)) for node in simple
