@@ -82,7 +82,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.lowest",
         ),
         libs=_TF,
-        version=3,
+        version=4,
     ),
     Stage(
         "distill",
@@ -97,6 +97,7 @@ STAGES: tuple[Stage, ...] = (
             *(f"distill.{key}" for key in Transfer.model_fields),
         ),
         libs=_TF,
+        version=2,
         section="distill",
         probe="tfedge.core.keys:teacher_digest",
     ),
@@ -122,7 +123,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.prune",
         ),
         libs=_TFMOT,
-        version=2,
+        version=3,
         section="prune",
     ),
     Stage(
@@ -149,6 +150,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.cluster",
         ),
         libs=_TFMOT,
+        version=2,
         section="cluster",
     ),
     Stage(
@@ -178,7 +180,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.quantize",
         ),
         libs=_TFMOT,
-        version=2,
+        version=3,
         section="quantize",
     ),
     Stage(
@@ -198,7 +200,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("model.tflite", "float.tflite", "model.json"),
         config=("seed", *_PIXELS, "backbone", "quantize", "finetune.dropout"),
         libs=_TF,
-        version=2,
+        version=3,
     ),
     Stage(
         "debug",
