@@ -10,22 +10,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class Groups(LoadScopeScheduling):
     """What shares costly fixtures goes to one of pytest-xdist's workers: a folder, or a file.
 
-    Whatever measures latency does, too: one bench at a time is what a machine takes. A test can
-    name a group of its own.
+    Whatever measures latency does, too: one bench at a time is what a machine takes.
     """
-    for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
-        folder, *_ = item.path.relative_to(ROOT / "tests").parts
-        group = {"devices": "benches", "e2e": "benches", "readers": folder}.get(folder)
-        item.add_marker(pytest.mark.xdist_group(group or item.path.stem))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, test, *_ = nodeid.split("::")
+        folder = file.split("/")[1]
+        if folder in ("devices", "e2e") and not test.startswith("test_a_family["):
+            return "benches"
+        return folder if folder == "readers" else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Groups:
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,6 @@ def test_a_pipeline_of_its_own(workplace: Workplace, name: str) -> None:
     holds(workplace)
 
 
-@pytest.mark.xdist_group("families")  # nothing is timed
 @pytest.mark.parametrize("name", ["ResNet50V2", "DenseNet121", "RegNetX002"])
 def test_a_family(workplace: Workplace, name: str) -> None:
     pictures = shapes.folder(workplace.folder / "pictures")
