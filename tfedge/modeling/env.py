@@ -14,8 +14,8 @@ import warnings
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # TensorFlow turns oneDNN on by itself only where it finds AVX512-VNNI or AMX. Without it gradients
-# of a convolution over few pixels are computed picture by picture: on an AVX2 machine with 2 cores
-# a step of ResNet50V2 at 32 px takes 6 times as long, of MobileNetV2 at 225 px 1.6 times.
+# of a convolution over few pixels are computed picture by picture, and training a large net takes
+# several times as long.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # one device, so that one machine gives one result
 

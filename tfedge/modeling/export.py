@@ -108,19 +108,21 @@ def load_graph(path: Any) -> Any:
 
 
 def import_graph(definition: Any) -> Any:
-    """A GraphDef from placeholder ``input`` to ``Identity`` as a concrete function."""
-    rest = tf.compat.v1.GraphDef()
-    rest.CopyFrom(definition)
-    (given,) = (node for node in rest.node if node.name == "input")
-    shape, dtype = given.attr["shape"].shape, tf.as_dtype(given.attr["dtype"].type)
-    rest.node.remove(given)
+    """A GraphDef from placeholder ``input`` to ``Identity`` as a concrete function.
+
+    The one given is not to be used any more: it loses its placeholder to the function's own.
+    """
+    (given,) = (node for node in definition.node if node.name == "input")
+    spec = tf.TensorSpec(
+        given.attr["shape"].shape, tf.as_dtype(given.attr["dtype"].type), name="input"
+    )
+    definition.node.remove(given)
 
     def function(pixels: Any) -> Any:
         (found,) = tf.graph_util.import_graph_def(
-            rest, {"input:0": pixels}, ["Identity:0"], name=""
+            definition, {"input:0": pixels}, ["Identity:0"], name=""
         )
         return found
 
     # wrap_function and prune would do the same, and write every kernel down eight times over.
-    spec = tf.TensorSpec(shape, dtype, name="input")
     return tf.function(function, autograph=False).get_concrete_function(spec)

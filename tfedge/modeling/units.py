@@ -148,7 +148,7 @@ class Graph:
         )
 
     def _is_added(self, constant: str) -> bool:
-        """Whether it is added or subtracted, as the means are, and so is no kernel."""
+        """Whether arithmetic reads it, as it reads the means: then it is no kernel."""
         return any(self.nodes[reader].op in _ARITHMETIC for reader in self.readers[constant])
 
     @cached_property
