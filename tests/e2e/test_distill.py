@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from tests.e2e import shapes
 from tests.e2e.conftest import Workplace
+from tfedge.tflite.reader import read
 
 TEACHER = {"name": "MobileNet", "alpha": 0.25, "weights": "none", "image_size": 48}
 
@@ -35,3 +38,30 @@ def test_the_teacher_is_asked_once(finished: Workplace, photos: Path, tmp_path: 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert set(place.how().values()) == {"hit"}
     assert json.loads((place.run_dir / "resolved.json").read_text())["distill"]["alpha"] == 0.5
+
+
+def test_a_teacher_beside_groups_kept_layers_and_debug(
+    finished: Workplace, photos: Path, tmp_path: Path
+) -> None:
+    """Each is tested on its own elsewhere; here they meet in one run."""
+    place = Workplace(tmp_path, finished.cache)
+    shapes.pipeline(
+        place.file,
+        photos,
+        prune={"sparsity": 0.5, "sparsity_m_by_n": [2, 4], "also": ["head"], "epochs": 1},
+        distill={"teacher": "float", "temperature": 3, "alpha": 0.5},
+        quantize={"epochs": 1, "representative": 16, "keep": {"logits": "int16"}, "debug": True},
+        benchmark=None,
+    )
+    ran = place.tfedge("run", place.file)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    result = place.result()
+    assert result["model"]["kept"] == {"logits": "int16"}
+    model = read(place.run_dir / result["model"]["path"])
+    for layer in ("block_16_expand", "Conv_1", "logits"):
+        (kernel,) = [k for k in model.kernels() if f"{layer}/" in k.tensor]
+        (tensor,) = [t for t in model.tensors if t.name == kernel.tensor and t.is_const]
+        values = np.ravel(tensor.values()).reshape(-1, 4)
+        assert tensor.dtype == "int8" and ((values == 0).sum(1) >= 2).all(), layer
+    debug = json.loads((place.run_dir / "debug" / "debug.json").read_text(encoding="utf-8"))
+    assert debug["now"]["kept"] == {"logits": "int16"} and debug["layers"][0]["divergence"] > 0
