@@ -5,10 +5,11 @@
 For the smallest member of each family (``--all``: for every net of the catalogue; NAME: for these)
 two pipelines run through ``tfedge run``: random weights, scikit-learn's handwritten digits, all of
 the net trained, half of its prunable weights pruned, then quantization-aware training (QAT) and,
-from the same pruned net, post-training quantization (PTQ). Both files are evaluated on the test
-digits, held against their Keras graph there, and run on tflite-runtime 2.14, for which an
-environment is made unless ``--tflite-runtime`` names a Python that has it. With ``--all`` members
-that are not the smallest train briefly: whether they convert is what they are asked.
+from the same pruned net, post-training quantization (PTQ), the float net as teacher throughout.
+Both files are evaluated on the test digits, held against their Keras graph there, and run on
+tflite-runtime 2.14, for which an environment is made unless ``--tflite-runtime`` names a Python
+that has it. With ``--all`` members that are not the smallest train briefly: whether they convert is
+what they are asked.
 
 Every row goes into ``tfedge/catalog/support.json`` as soon as it is known, with its date and the
 versions, for ``tfedge backbones``; ``--write`` puts the families' table into README.md.
@@ -49,8 +50,8 @@ backbone: {{name: {name}, weights: none}}
 finetune:
   {{epochs: 1, batch_size: 64, unfreeze: all, unfreeze_epochs: {epochs},
   unfreeze_learning_rate: {rate}}}
-prune: {{sparsity: 0.5, epochs: {tune}, batch_size: {batch}}}
-quantize: {{recipe: {recipe}, epochs: {tune}, batch_size: {batch}}}
+prune: {{sparsity: 0.5, epochs: {tune}, batch_size: {batch}, teacher: 0.7, hints: 1.0}}
+quantize: {{recipe: {recipe}, epochs: {tune}, batch_size: {batch}, teacher: 0.7, hints: 1.0}}
 evaluate: {{robustness: 0}}
 """
 RATES = {"VGG": 1e-4}  # it has no batch norm to steady a faster start

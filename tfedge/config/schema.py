@@ -136,9 +136,10 @@ class Prune(Training):
     unfreeze: Unfreeze = "auto"  # the part that trains, and so carries the zeros
     learning_rate: Positive = 2e-4
     batch_size: Count = 16  # few epochs: more steps are worth more than steadier ones
-    # Share of the float model's soft labels in the targets; with `distill` that says it.
-    teacher: Fraction = 0.7
-    hints: NotNegative = 1.0  # weight of matching the float model's features; 0: off
+    # Share of the float model's soft labels in the targets; with `distill` that says it. A head on
+    # a frozen base is a poor teacher for blocks that train: docs/training.md has the figures.
+    teacher: Fraction = 0.0
+    hints: NotNegative = 0.0  # weight of matching the float model's features
     norms: Literal["hold", "reestimate"] = "hold"  # batch norm's statistics, once all is pruned
 
 
@@ -152,8 +153,8 @@ class Cluster(Training):
     unfreeze: Unfreeze = "auto"  # the part that trains, whose kernels are clustered
     learning_rate: Positive = 2e-4
     batch_size: Count = 16
-    teacher: Fraction = 0.7
-    hints: NotNegative = 1.0
+    teacher: Fraction = 0.0
+    hints: NotNegative = 0.0
 
 
 class Quantize(Training):
@@ -161,8 +162,8 @@ class Quantize(Training):
     unfreeze: Unfreeze = "auto"  # the part that QAT trains
     learning_rate: Positive = 1e-4
     batch_size: Count = 16
-    teacher: Fraction = 0.7
-    hints: NotNegative = 1.0
+    teacher: Fraction = 0.0
+    hints: NotNegative = 0.0
     representative: Count = 128  # training pictures that calibrate the ranges
     keep: dict[StrictStr, Literal["float", "int16"]] = {}  # layers (names, patterns) above 8 bits
     debug: StrictBool = False  # which layers suffer from 8 bits, and which are worth keeping
