@@ -14,7 +14,7 @@ meanwhile: what others took of the CPU during each part is measured and printed.
 epochs of quantization-aware training that preserve the zeros, a full int8 .tflite with uint8 input.
 Both crop pictures to the centred square. The chains do the same steps, not the same work:
 tools/by_hand.py fits the whole net in each, as the guides do; ``tfedge run`` does what its defaults
-say (frozen parts computed once, the top trained on their activations, the float model as teacher).
+say (frozen parts computed once, the top trained on their activations).
 
 **What is timed.** Each chain is one fresh process, by hand first, seed after seed, timed from
 outside by the wall clock: start of the interpreter and imports included, and for tfedge its plan,

@@ -165,7 +165,8 @@ def begin(folder: Path, name: str = NAME, alpha: float = ALPHA, **sections: Any)
 @cache
 def chain(folder: Path) -> Run:
     """The whole chain on MobileNetV2, run once a session. Its files are not to be changed."""
-    settings = {"epochs": 4, "batch_size": 8, "learning_rate": 1e-4}
+    taught = {"teacher": 0.7, "hints": 1.0}
+    settings = {"epochs": 4, "batch_size": 8, "learning_rate": 1e-4, **taught}
     run = begin(
         folder,
         data={"augment": {"views": 1}},

@@ -78,7 +78,7 @@ def test_a_teacher_that_nobody_learns_from_is_refused(learning: dict[str, Any]) 
 
 
 def test_the_share_of_a_stage_gives_way_to_alpha() -> None:
-    both = {"prune": {"teacher": 0.5}, "quantize": {"teacher": 0.0}}
+    both = {"prune": {"teacher": 0.5}, "quantize": {"teacher": 0.1}}
     problems = said({"teacher": "float"}, **both)
     assert [problem.split(":")[0] for problem in problems] == ["prune.teacher", "quantize.teacher"]
     assert all("distill.alpha is the share of the teacher" in problem for problem in problems)
@@ -293,5 +293,5 @@ def test_the_card_and_the_manifest_name_the_teacher(tmp_path: Path) -> None:
     # Their own shares taught nothing, so they are not told.
     assert "teacher" not in content.recipe["prune"] and "teacher" not in content.recipe["quantize"]
     plain = package._content(make_run(tmp_path / "plain").context("package"))
-    assert set(plain.recipe) == {"prune", "quantize"} and plain.recipe["prune"]["teacher"] == 0.7
+    assert set(plain.recipe) == {"prune", "quantize"} and plain.recipe["prune"]["teacher"] == 0.0
     assert "distill" not in card(plain)
