@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from front_door import put_into_readme
@@ -50,11 +50,25 @@ backbone: {{name: {name}, weights: none}}
 finetune:
   {{epochs: 1, batch_size: 64, unfreeze: all, unfreeze_epochs: {epochs},
   unfreeze_learning_rate: {rate}}}
-prune: {{sparsity: 0.5, epochs: {tune}, batch_size: {batch}, teacher: 0.7, hints: 1.0}}
-quantize: {{recipe: {recipe}, epochs: {tune}, batch_size: {batch}, teacher: 0.7, hints: 1.0}}
+prune:
+  {{sparsity: 0.5, epochs: {prune_epochs}, batch_size: {batch}, learning_rate: {prune_rate},
+  teacher: 0.7, hints: 1.0}}
+quantize:
+  {{recipe: {recipe}, epochs: {tune}, batch_size: {batch}, learning_rate: {quantize_rate},
+  teacher: 0.7, hints: 1.0}}
 evaluate: {{robustness: 0}}
 """
-RATES = {"VGG": 1e-4}  # it has no batch norm to steady a faster start
+
+
+class Rates(NamedTuple):
+    """The highest learning rate of each training."""
+
+    finetune: float = 1e-3
+    prune: float = 2e-4
+    quantize: float = 1e-4
+
+
+UNSTEADY = {"VGG": Rates(1e-4, 1e-4, 5e-5)}  # without batch norm, smaller steps and more of them
 
 
 def cheap(name: str) -> bool:
@@ -70,15 +84,20 @@ def size_of(name: str) -> int:
 def pipeline(name: str, recipe: str) -> str:
     """The YAML of one run."""
     thorough = name in SMALLEST
+    family = BACKBONES[name].family
+    rates, tune = UNSTEADY.get(family, Rates()), 2 if thorough else 1
     return PIPELINE.format(
         name=name,
         recipe=recipe,
         size=size_of(name),
-        rate=RATES.get(BACKBONES[name].family, 1e-3),
+        rate=rates.finetune,
+        prune_rate=rates.prune,
+        quantize_rate=rates.quantize,
         val=0.15 if thorough else 0.4,
         test=0.15 if thorough else 0.4,
         epochs=6 if thorough else 1,
-        tune=2 if thorough else 1,
+        tune=tune,
+        prune_epochs=2 * tune if family in UNSTEADY else tune,
         batch=16 if cheap(name) else 32,  # what a step of a large net costs hangs on its weights
     )
 
