@@ -8,8 +8,10 @@ TF-MOT 0.8 needs Keras 2 (``tf_keras``), which TensorFlow takes for ``tf.keras``
 from __future__ import annotations
 
 import os
+import platform
 import random
 import warnings
+from typing import Any
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -17,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # of a convolution over few pixels are computed picture by picture, and training a large net takes
 # several times as long.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+ONEDNN = os.environ["TF_ENABLE_ONEDNN_OPTS"] != "0" and platform.machine() in ("x86_64", "AMD64")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # one device, so that one machine gives one result
 
 warnings.filterwarnings(
@@ -28,6 +31,37 @@ import tensorflow as tf  # noqa: E402
 import tf_keras as keras  # noqa: E402
 
 tf.config.experimental.enable_op_determinism()
+if not ONEDNN:  # fusing gives a grouped convolution a bias, which only oneDNN's kernels can compute
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+
+
+def _grouped_convolution(layer: Any, inputs: Any, kernel: Any) -> Any:
+    """What a Conv2D of several groups computes, in place of Keras' own, which XLA compiles.
+
+    XLA's gradients take several times as long on a CPU, and a graph with a function that XLA must
+    compile can't be run once it was written down and read again. TensorFlow's own kernels have no
+    gradients of several groups, oneDNN's have.
+    """
+    if ONEDNN:
+        return layer.convolution_op(inputs, kernel)
+
+    @tf.custom_gradient
+    def convolve(inputs: Any, kernel: Any) -> Any:
+        def gradient(upstream: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch([inputs, kernel])
+                parts = (tf.split(both, layer.groups, -1) for both in (inputs, kernel))
+                convolved = [layer.convolution_op(*part) for part in zip(*parts, strict=True)]
+                result = tf.concat(convolved, -1)
+            return tape.gradient(result, [inputs, kernel], upstream)
+
+        return layer.convolution_op(inputs, kernel), gradient
+
+    return convolve(inputs, kernel)
+
+
+# What Conv2D.call asks for several groups; tf_keras has no public place for another one.
+keras.layers.Conv2D._jit_compiled_convolution_op = _grouped_convolution
 
 
 def fresh(seed: int) -> None:
