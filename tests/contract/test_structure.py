@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def room_of(file: Path) -> str:
     return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@functools.cache
 def tree_of(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
@@ -55,6 +57,11 @@ def imports(node: ast.AST, everywhere: bool = True) -> Iterator[str]:
             yield from imports(child, everywhere)
 
 
+@functools.cache
+def imports_of(file: Path) -> tuple[str, ...]:
+    return tuple(imports(tree_of(file)))
+
+
 def module_of(file: Path) -> str:
     parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -67,7 +74,7 @@ def test_every_room_has_its_place() -> None:
 @pytest.mark.parametrize("file", FILES, ids=NAMES)
 def test_rooms_import_downwards_only(file: Path) -> None:
     room = room_of(file)
-    for name in imports(tree_of(file)):
+    for name in imports_of(file):
         if name.startswith("tfedge."):
             other = name.split(".")[1]
             if other in RANK:
@@ -96,14 +103,14 @@ def test_no_module_imports_itself_through_others() -> None:
 @pytest.mark.parametrize("file", FILES, ids=NAMES)
 def test_tensorflow_and_click_stay_in_their_rooms(file: Path) -> None:
     place = file.relative_to(PACKAGE).as_posix()
-    roots = {name.split(".")[0] for name in imports(tree_of(file))}
+    roots = {name.split(".")[0] for name in imports_of(file)}
     if not place.startswith(TENSORFLOW_FILES):
         assert not roots & TENSORFLOW
     if place != "cli.py" and not place.startswith("commands/"):
         assert "click" not in roots
     # modeling/env.py sets the environment before the first import of TensorFlow
     if place != "modeling/env.py":
-        assert not roots & {"tensorflow"} or "tfedge.modeling.env" in set(imports(tree_of(file)))
+        assert not roots & {"tensorflow"} or "tfedge.modeling.env" in imports_of(file)
 
 
 @pytest.mark.parametrize("file", FILES, ids=NAMES)
