@@ -72,8 +72,8 @@ UNSTEADY = {"VGG": Rates(1e-4, 1e-4, 5e-5)}  # without batch norm, smaller steps
 
 
 def cheap(name: str) -> bool:
-    """A picture costs little. RegNet's grouped convolutions take long for what they compute."""
-    return net(name).macs < CHEAP and not BACKBONES[name].family.startswith("RegNet")
+    """A picture costs little."""
+    return net(name).macs < CHEAP
 
 
 def size_of(name: str) -> int:

@@ -11,6 +11,7 @@ from tfedge.modeling import network, quantization
 from tfedge.modeling.env import fresh, keras, tf
 from tfedge.modeling.export import freeze, to_tflite
 from tfedge.modeling.network import PixelOffset
+from tfedge.modeling.rewrite import rewritten
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 
@@ -164,11 +165,12 @@ def test_zeros_are_zeros_in_the_file(done, int8):
         assert stored.zeros >= zeros and stored.size == kernels[name].size
 
 
-def step(wrapped, learning_rate: float = 0.05) -> None:
+def step(wrapped, learning_rate: float = 0.05, seen: np.ndarray | None = None) -> None:
     """One step of training, as large as they come."""
     rule = keras.optimizers.Adam(learning_rate)
     with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(tf.square(wrapped(pictures(8), training=True) - 5.0))
+        given = pictures(8) if seen is None else seen
+        loss = tf.reduce_mean(tf.square(wrapped(given, training=True) - 5.0))
     values = wrapped.trainable_variables
     rule.apply_gradients(zip(tape.gradient(loss, values), values, strict=True))
 
@@ -273,3 +275,25 @@ def test_training_sees_the_8_bits_that_means_and_sigmoids_have_on_the_device():
     # Ties fall to either side. Exact means in training: 15 % are off; an exact sigmoid: 7 %.
     assert (off > 0.5).mean() < 0.01
     assert [op.name for op in file.ops].count("LOGISTIC") == 1
+
+
+def test_layer_norm_trains_where_all_channels_are_alike():
+    """Their variance is 0 in 8 bits: 1 / √0 must neither be a range's end nor anybody's answer."""
+    fresh(1)
+    taken = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", name="first")(taken)
+    bare = keras.Model(taken, keras.layers.LayerNormalization(epsilon=1e-6, name="norm")(x))
+    pixels = keras.Input((SIZE, SIZE, 3), name="pixels")
+    x = rewritten(bare, PixelOffset((0.0,) * 3, name="pixel_offset")(pixels))
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(pixels, keras.layers.Dense(3, name="dense")(x))
+    seen = pictures(12)
+    seen[:, :8] = 0  # and nothing is what the convolution says of black
+    wrapped = quantization.ranged(model, [seen], preserve_zeros=False)
+    for _ in range(3):
+        step(wrapped, 0.001, seen)
+    assert all(np.isfinite(value).all() for value in quantization.state(wrapped).values())
+    concrete = freeze(lambda x: wrapped(x, training=False), (SIZE, SIZE, 3), tf.float32)
+    content = to_tflite(concrete, int8=True, input_type=tf.uint8)
+    found, said = predict(content, seen.astype(np.uint8)), wrapped(seen, training=False).numpy()
+    assert np.abs(found - said).max() < 0.05 * np.abs(said).max(), "some quanta of 256"

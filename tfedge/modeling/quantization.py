@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfedge.modeling.env import keras, tf
-from tfedge.modeling.layers import Carrier
+from tfedge.modeling.layers import Carrier, InverseRoot
 from tfedge.modeling.network import inference_norm
 from tfedge.modeling.quantize_clusters import ClusterPreserving
 from tfedge.modeling.quantize_configs import configs_of, is_sigmoid, neighbours, same_scale
@@ -44,6 +44,8 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
         layer.trainable = True
     configs = configs_of(model, preserve_zeros=preserve_zeros, clustered=clustered)
     known = {name for group in same_scale(model) for name in group} | _sigmoids(model)
+    # 1 / √0 is infinite; on the device, and in a range that is held, it is the range's end.
+    known |= {layer.name for layer in model.layers if isinstance(layer, InverseRoot)}
     for name in known:
         _hold(configs[name], model.get_layer(name))
 
