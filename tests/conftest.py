@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,24 +41,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Groups:
 
 
 @pytest.fixture(scope="session")
-def own_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """pytest looks through all numbered folders to number the next: thousands would take long."""
-    return tmp_path_factory.mktemp("own")
+def own_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Names of folders that nobody has used. Making thousands, and taking them away, takes long."""
+    place, numbers = tmp_path_factory.mktemp("own"), itertools.count()
+    return lambda kind: place / f"{kind}{next(numbers)}"
 
 
 @pytest.fixture(autouse=True)
-def own_cache(own_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(own_place: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing is read from or left in the user's cache."""
-    cache = Path(tempfile.mkdtemp(dir=own_place))
+    cache = own_place("cache")
     monkeypatch.setenv("TFEDGE_CACHE", str(cache))
     return cache
 
 
 @pytest.fixture(autouse=True)
-def own_lock(own_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_lock(own_place: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A bench that somebody runs on this machine does not stand in the way of the tests."""
-    folder = Path(tempfile.mkdtemp(dir=own_place))
-    monkeypatch.setattr("tfedge.devices.local.WORKSPACE", folder)
+    monkeypatch.setattr("tfedge.devices.local.WORKSPACE", own_place("lock"))
 
 
 @pytest.fixture

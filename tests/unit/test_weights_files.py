@@ -283,7 +283,7 @@ def test_damaged_bytes_never_end_in_a_traceback(tmp_path, name):
     rng = random.Random(1)
     path = tmp_path / name
     refused = 0
-    for _ in range(300):
+    for _ in range(150):
         data = bytearray(LAYOUTS[name])
         for _ in range(3):
             data[rng.randrange(8, len(data))] = rng.randrange(256)
