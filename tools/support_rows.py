@@ -10,6 +10,12 @@ HEAD = (
     *("as Keras", "tflite-runtime", "int8 MB", "convert, s"),
 )
 
+VERSIONS = {
+    "TensorFlow": "tensorflow",
+    "TF-MOT": "tensorflow-model-optimization",
+    "LiteRT": "ai-edge-litert",
+}
+
 
 def cells(name: str, row: Mapping[str, Any]) -> list[str]:
     """One line: top-1 of float, QAT and PTQ, then what is told of the QAT file (else of PTQ's)."""
@@ -30,6 +36,19 @@ def cells(name: str, row: Mapping[str, Any]) -> list[str]:
         f"{shown['bytes'] / 1e6:.2f}",
         f"{shown['seconds']['convert']:.0f}",
     ]
+
+
+def origin(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """When, with what and where these rows were made, in one line."""
+    dates = sorted({row["date"] for row in rows.values()})
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    machines = sorted({row["machine"] for row in rows.values() if "machine" in row})
+    versions = [
+        f"{title} {', '.join(found)}"
+        for title, key in VERSIONS.items()
+        if (found := sorted({row["versions"][key] for row in rows.values() if row["versions"]}))
+    ]
+    return f"({'; '.join([when, *machines, ', '.join(versions)])}.)"
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -27,9 +28,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from front_door import put_into_readme
+from front_door import cpu, put_into_readme
 from latency_table import ROOT, with_tflite_runtime
-from support_rows import table
+from support_rows import origin, table
 
 from tfedge.catalog.backbones import BACKBONES, net
 from tfedge.catalog.support import FILE, SMALLEST, load
@@ -181,6 +182,7 @@ def row_of(name: str, work: Path, cache: Path, python: Path) -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "versions": versions,
+        "machine": f"{cpu()}, {len(os.sched_getaffinity(0))} cores",
         "image_size": size,
         "thorough": name in SMALLEST,
         "n": next((found["metrics"]["n"] for found in runs.values() if "metrics" in found), 0),
@@ -208,7 +210,8 @@ def main() -> None:
             content = {key: rows[key] for key in BACKBONES if key in rows}
             FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             print(table({name: rows[name]}), flush=True)
-    text = table({name: row for name, row in load().items() if name in SMALLEST})
+    shown = {name: row for name, row in load().items() if name in SMALLEST}
+    text = f"{table(shown)}\n{origin(shown)}\n"
     print(text)
     if arguments.write:
         put_into_readme("support", "tools/support_table.py", text)
