@@ -55,21 +55,29 @@ prune:
   {{sparsity: 0.5, epochs: {prune_epochs}, batch_size: {batch}, learning_rate: {prune_rate},
   teacher: 0.7, hints: 1.0}}
 quantize:
-  {{recipe: {recipe}, epochs: {tune}, batch_size: {batch}, learning_rate: {quantize_rate},
-  teacher: 0.7, hints: 1.0}}
+  {{recipe: {recipe}, epochs: {quantize_epochs}, batch_size: {batch},
+  learning_rate: {quantize_rate}, teacher: 0.7, hints: 1.0}}
 evaluate: {{robustness: 0}}
 """
 
 
-class Rates(NamedTuple):
-    """The highest learning rate of each training."""
+class Training(NamedTuple):
+    """The highest learning rates, and epochs."""
 
-    finetune: float = 1e-3
-    prune: float = 2e-4
-    quantize: float = 1e-4
+    rate: float = 1e-3
+    prune_rate: float = 2e-4
+    quantize_rate: float = 1e-4
+    epochs: int = 6
+    prune_epochs: int = 2
+    quantize_epochs: int = 2
 
 
-UNSTEADY = {"VGG": Rates(1e-4, 1e-4, 5e-5)}  # without batch norm, smaller steps and more of them
+LONGER = Training(prune_epochs=4, quantize_epochs=4)
+OWN = {  # by family: those that end below their float net, or far from trained, otherwise
+    "VGG": Training(1e-4, 1e-4, 5e-5, prune_epochs=4),  # without batch norm: smaller steps
+    "Inception": LONGER,
+    "RegNet": LONGER._replace(epochs=12),
+}
 
 
 def cheap(name: str) -> bool:
@@ -84,22 +92,17 @@ def size_of(name: str) -> int:
 
 def pipeline(name: str, recipe: str) -> str:
     """The YAML of one run."""
-    thorough = name in SMALLEST
-    family = BACKBONES[name].family
-    rates, tune = UNSTEADY.get(family, Rates()), 2 if thorough else 1
+    plan = OWN.get(BACKBONES[name].family, Training())
+    if not (thorough := name in SMALLEST):
+        plan = plan._replace(epochs=1, prune_epochs=1, quantize_epochs=1)
     return PIPELINE.format(
         name=name,
         recipe=recipe,
         size=size_of(name),
-        rate=rates.finetune,
-        prune_rate=rates.prune,
-        quantize_rate=rates.quantize,
         val=0.15 if thorough else 0.4,
         test=0.15 if thorough else 0.4,
-        epochs=6 if thorough else 1,
-        tune=tune,
-        prune_epochs=2 * tune if family in UNSTEADY else tune,
         batch=16 if cheap(name) else 32,  # what a step of a large net costs hangs on its weights
+        **plan._asdict(),
     )
 
 
