@@ -165,6 +165,25 @@ def test_zeros_are_zeros_in_the_file(done, int8):
         assert stored.zeros >= zeros and stored.size == kernels[name].size
 
 
+def test_without_masks_the_graph_is_smaller_and_the_file_the_same():
+    wrapped, *_ = quantized()
+
+    def frozen():
+        return freeze(lambda x: wrapped(x, training=False), (SIZE, SIZE, 3), tf.float32)
+
+    def constants(concrete) -> int:
+        nodes = concrete.graph.as_graph_def().node
+        return sum(n.attr["value"].tensor.ByteSize() for n in nodes if n.op == "Const")
+
+    step(wrapped)
+    masked = frozen()
+    quantization.unmask(wrapped)
+    sizes = {name: kernel.nbytes for name, kernel in quantization.kernels(wrapped).items()}
+    spared = sum(sizes.values()) - sizes["depth"]  # of which TF-MOT makes no mask
+    assert constants(masked) - constants(frozen()) > 0.9 * spared  # a mask is one number now
+    assert to_tflite(masked, int8=True) == to_tflite(frozen(), int8=True)
+
+
 def step(wrapped, learning_rate: float = 0.05, seen: np.ndarray | None = None) -> None:
     """One step of training, as large as they come."""
     rule = keras.optimizers.Adam(learning_rate)

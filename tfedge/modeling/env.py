@@ -7,6 +7,8 @@ TF-MOT 0.8 needs Keras 2 (``tf_keras``), which TensorFlow takes for ``tf.keras``
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import platform
 import random
@@ -64,13 +66,21 @@ def _grouped_convolution(layer: Any, inputs: Any, kernel: Any) -> Any:
 keras.layers.Conv2D._jit_compiled_convolution_op = _grouped_convolution
 
 
+def _give_memory_back() -> None:
+    """glibc keeps what was freed; after the conversion of a large net that is gigabytes."""
+    gc.collect()
+    if platform.system() == "Linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
+
+
 def fresh(seed: int) -> None:
-    """Start a stage as a new process would: no layer names, no random state left over.
+    """Start a stage as a new process would: no layer names, random state or memory left over.
 
     A run that was killed and resumed must end with the bytes of one that was not, so nothing may
     pass from stage to stage but their files.
     """
     keras.backend.clear_session()
+    _give_memory_back()
     random.seed(seed)
     np.random.seed(seed)
     tf.keras.utils.set_random_seed(seed)

@@ -100,6 +100,7 @@ def _qat(samples: Samples, spec: Spec, model: Any, rows: list[int]) -> tuple[Any
         invariants.unchanged("frozen layers through QAT", frozen, quantization.state(lower))
     invariants.zeros_kept(before, quantization.kernels(wrapped), sparse)
     invariants.clusters_kept(before, quantization.kernels(wrapped), clustered)
+    quantization.unmask(wrapped)
     return wrapped, history
 
 
@@ -124,6 +125,7 @@ def _int8_activations(
     """
 
     def convert() -> bytes:
+        quantization.unmask(lower)  # it does not train
         concrete = freeze(
             lambda pixels: lower(pixels, training=False), (spec.size, spec.size, 3), tf.float32
         )
