@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -86,7 +87,10 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> None:
         "float_top1": 0.98,
         "sparsity": 0.5,
         "float_tensors": 0,
+        "like_keras": 0.99,
+        "tflite_runtime": None,
         "bytes": 1_230_000,
+        "seconds": {"convert": 4.4},
     }
     bad = {"ok": False, "error": "error: no 8-bit training for: odd (PReLU)"}
     row = {"date": "2026-11-25", "versions": {"tensorflow": "2.21.0"}, "image_size": 64}
@@ -107,7 +111,12 @@ def test_what_was_tried_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backbones", "VGG16"]) == 0
     out = capsys.readouterr().out
     assert "QAT: error: no 8-bit training for: odd (PReLU)" in out
-    assert "PTQ: top-1 97.0% (float 98.0%), 50.0% zeros, 0 float tensors, 1.23 MB" in out
+    cells = [re.split(r" {2,}", line) for line in out.splitlines()]
+    assert ["top-1", "98.0%", "no", "97.0%"] in cells
+    assert ["zeros, of all prunable weights", "no", "50.0%"] in cells
+    assert ["same answer as its Keras graph", "no", "99.0%"] in cells
+    assert ["same answer on tflite-runtime", "no", "no"] in cells, "it does not load there"
+    assert ["bytes", "no", "1,230,000"] in cells and ["conversion, s", "no", "4"] in cells
     assert main(["backbones", "VGG16", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["support"]["qat"]["ok"] is False
 

@@ -14,6 +14,17 @@ from tfedge.report.table import WIDTH
 
 WAYS = ("qat", "ptq")
 
+# What came of a net that was tried: a line's name, its key in the row, its form.
+_TRIED = (
+    ("top-1", "top1", "{:.1%}"),
+    ("zeros, of all prunable weights", "sparsity", "{:.1%}"),
+    ("float tensors", "float_tensors", "{}"),
+    ("same answer as its Keras graph", "like_keras", "{:.1%}"),
+    ("same answer on tflite-runtime", "tflite_runtime", "{:.1%}"),
+    ("bytes", "bytes", "{:,}"),
+    ("conversion, s", "seconds", "{:.0f}"),
+)
+
 _HEAD = ("backbone", "family", "pixels", "params", "MACs", "alpha", "weights", "int8")
 
 
@@ -116,17 +127,31 @@ def support(row: Backbone) -> list[str]:
         f"Tried {found['date']} with random weights on handwritten digits at "
         f"{found['image_size']} pixels (TensorFlow {found['versions'].get('tensorflow', '?')}):"
     ]
-    for way in WAYS:
-        result = found[way]
-        if not result["ok"]:
-            told += wrap(f"{way.upper()}: {result['error']}", WIDTH, subsequent_indent="  ")
-            continue
-        told.append(
-            f"{way.upper()}: top-1 {result['top1']:.1%} (float {result['float_top1']:.1%}), "
-            f"{result['sparsity']:.1%} zeros, {result['float_tensors']} float tensors, "
-            f"{result['bytes'] / 1e6:.2f} MB"
+    ways = {way.upper(): found[way] for way in WAYS}
+    table = [("", "float", *ways)]
+    for name, key, form in _TRIED:
+        float_too = next((way for way in ways.values() if way["ok"] and key == "top1"), None)
+        table.append(
+            (
+                name,
+                form.format(float_too["float_top1"]) if float_too else "",
+                *(_told(way, key, form) for way in ways.values()),
+            )
         )
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    for line in table:
+        figures = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        told.append("  ".join([line[0].ljust(widths[0]), *figures]))
+    for way, result in ways.items():
+        if not result["ok"]:
+            told += wrap(f"{way}: {result['error']}", WIDTH, subsequent_indent="  ")
     return told
+
+
+def _told(result: dict[str, Any], key: str, form: str) -> str:
+    """A cell: what did not come about, or does not load, is "no"."""
+    value = result[key] if result["ok"] else None
+    return "no" if value is None else form.format(value["convert"] if key == "seconds" else value)
 
 
 def one(row: Backbone) -> str:
