@@ -76,7 +76,7 @@ LONGER = Training(prune_epochs=4, quantize_epochs=4)
 OWN = {  # by family: those that end below their float net, or far from trained, otherwise
     "VGG": Training(1e-4, 1e-4, 5e-5, prune_epochs=4),  # without batch norm: smaller steps
     "Inception": LONGER,
-    "Xception": Training(quantize_epochs=4),
+    "Xception": LONGER,
     "RegNet": LONGER._replace(epochs=12),
 }
 
