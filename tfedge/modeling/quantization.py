@@ -151,7 +151,7 @@ def unmask(wrapped: Any) -> None:
     """Once training is over: kernels that are zero where TF-MOT's masks are need none.
 
     In a frozen graph each mask is a constant as large as its kernel, and the converter keeps many
-    copies of it: of Inception-v3 half of the graph, and two fifths of the memory of converting it.
+    copies of it.
     """
     for layer in wrapped.layers:
         for weight, _, variables in getattr(layer, "_weight_vars", ()):
