@@ -210,7 +210,8 @@ def main() -> None:
         python = (arguments.tflite_runtime or with_tflite_runtime(work)).absolute()
         cache = (arguments.cache or work / "cache").absolute()
         for name in names:
-            rows = load() | {name: row_of(name, work, cache, python)}
+            row = row_of(name, work, cache, python)
+            rows = load() | {name: row}  # with what others have written in the meantime
             content = {key: rows[key] for key in BACKBONES if key in rows}
             FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             print(table({name: rows[name]}), flush=True)
