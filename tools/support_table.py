@@ -24,13 +24,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from front_door import cpu, put_into_readme
 from latency_table import ROOT, with_tflite_runtime
-from support_rows import origin, table
 
 from tfedge.catalog.backbones import BACKBONES, net
 from tfedge.catalog.support import FILE, SMALLEST, load
@@ -39,6 +39,7 @@ from tfedge.data.pictures import Pictures
 from tfedge.data.samples import sample_root
 from tfedge.modeling.env import tf
 from tfedge.modeling.export import load_graph
+from tfedge.report.support import HEAD, cells_of, origin
 from tfedge.tflite.runtime import predict
 
 SAMPLE = "sample:digits"
@@ -192,6 +193,13 @@ def row_of(name: str, work: Path, cache: Path, python: Path) -> dict[str, Any]:
         "n": next((found["metrics"]["n"] for found in runs.values() if "metrics" in found), 0),
         **columns,
     }
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown."""
+    lines = [[*HEAD], ["---", *["---:"] * (len(HEAD) - 1)]]
+    lines += [cells_of(name, row) for name, row in rows.items()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def main() -> None:

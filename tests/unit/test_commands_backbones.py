@@ -93,7 +93,16 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> None:
         "seconds": {"convert": 4.4},
     }
     bad = {"ok": False, "error": "error: no 8-bit training for: odd (PReLU)"}
-    row = {"date": "2026-11-25", "versions": {"tensorflow": "2.21.0"}, "image_size": 64}
+    row = {
+        "date": "2026-11-25",
+        "machine": "a board",
+        "versions": {
+            "tensorflow": "2.21.0",
+            "tensorflow-model-optimization": "0.8.1",
+            "ai-edge-litert": "2.3.0",
+        },
+        "image_size": 64,
+    }
     rows = {
         "MobileNetV2": row | {"qat": good, "ptq": good},
         "VGG16": row | {"qat": bad, "ptq": good},
@@ -104,7 +113,14 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("tried")
 def test_what_was_tried_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backbones"]) == 0
-    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    catalogue, told, table, origin = capsys.readouterr().out.split("\n\n")
+    lines = {line.split()[0]: line for line in catalogue.splitlines()}
+    assert "half of the prunable weights" in told
+    assert [" ".join(line.split()) for line in table.splitlines()[1:]] == [
+        "MobileNetV2 64 50.0% 98.0% 97.0% 97.0% 0 99.0% no 1.23 4",
+        "VGG16 64 50.0% 98.0% no 97.0% 0 99.0% no 1.23 4",
+    ]
+    assert origin == "(2026-11-25; a board; TensorFlow 2.21.0, TF-MOT 0.8.1, LiteRT 2.3.0)\n"
     assert lines["MobileNetV2"].endswith("QAT")
     assert lines["VGG16"].endswith("PTQ") and "QAT" not in lines["VGG16"]
     assert not lines["VGG19"].endswith(("QAT", "PTQ")), "not tried is not told"
@@ -130,5 +146,5 @@ def test_what_ships_of_it_fits_the_terminal(capsys: pytest.CaptureFixture[str]) 
     assert main(["backbones"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= WIDTH
-    (small,) = [line for line in lines if line.startswith("MobileNetV3Small ")]
+    small, _ = [line for line in lines if line.startswith("MobileNetV3Small ")]
     assert small.endswith("QAT")

@@ -19,7 +19,7 @@ def command(name: str | None, as_json: bool, debug: bool) -> None:
     Pixels a side: the smallest allowed, and those it was trained at. Parameters are without head;
     MACs (multiply-accumulates) of one picture at the native size. A file of weights can be given
     for each, and `none` starts from random numbers. int8: the way there that was tried on the net
-    itself, with half of its weights pruned, and held; NAME tells what came of it.
+    itself, with half of its weights pruned, and held; what came of it stands below.
     """
     from tfedge.catalog.backbones import BACKBONES
     from tfedge.config.spelling import did_you_mean
@@ -33,4 +33,4 @@ def command(name: str | None, as_json: bool, debug: bool) -> None:
         facts = [backbones.facts(row) for row in rows]
         click.echo(json.dumps(facts[0] if name else facts, indent=1))
     else:
-        click.echo(backbones.one(rows[0]) if name else backbones.listing(rows))
+        click.echo(backbones.one(rows[0]) if name else backbones.everything(rows))

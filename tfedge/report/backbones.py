@@ -10,6 +10,8 @@ from tfedge.catalog.backbones import Backbone, net
 from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.catalog.support import load
 from tfedge.catalog.weights import WHEELS
+from tfedge.report.support import aligned
+from tfedge.report.support import listing as tried
 from tfedge.report.table import WIDTH
 
 WAYS = ("qat", "ptq")
@@ -81,6 +83,12 @@ def _sources(row: Backbone) -> list[dict[str, Any]]:
     return found
 
 
+def everything(rows: Iterable[Backbone]) -> str:
+    """The catalogue, and under it what came of the nets that were tried."""
+    found = load()
+    return "\n".join([listing(rows), *(["", *tried(found)] if found else [])])
+
+
 def listing(rows: Iterable[Backbone]) -> str:
     """A line for each; of several alphas the figures of the largest."""
     cells = [_HEAD, *(_cells(row) for row in rows)]
@@ -138,10 +146,7 @@ def support(row: Backbone) -> list[str]:
                 *(_told(way, key, form) for way in ways.values()),
             )
         )
-    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    for line in table:
-        figures = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        told.append("  ".join([line[0].ljust(widths[0]), *figures]))
+    told += aligned(table)
     for way, result in ways.items():
         if not result["ok"]:
             told += wrap(f"{way}: {result['error']}", WIDTH, subsequent_indent="  ")
@@ -157,11 +162,11 @@ def _told(result: dict[str, Any], key: str, form: str) -> str:
 def one(row: Backbone) -> str:
     """A backbone with the blocks that ``unfreeze`` takes."""
     mean, std = row.norm
-    tried = support(row)
+    outcome = support(row)
     lines = [
         listing([row]),
         "",
-        *([*tried, ""] if tried else []),
+        *([*outcome, ""] if outcome else []),
         f"Its weights want (pixel − {_triple(mean)}) / {_triple(std)}, RGB, 0–255.",
         *_origins(row),
         "",

@@ -1,13 +1,20 @@
-"""The support table as Markdown, from the rows of ``tools/support_table.py``."""
+"""What ``tools/support_table.py`` found, as it is shown: rows as cells, and where they are from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
+
+from tfedge.report.table import WIDTH
 
 HEAD = (
     *("backbone", "pixels", "zeros", "float", "QAT", "PTQ", "float tensors"),
     *("as Keras", "tflite-runtime", "int8 MB", "convert, s"),
+)
+SHORT = (
+    *("backbone", "pixels", "zeros", "float", "QAT", "PTQ", "floats"),
+    *("as Keras", "tflite-rt", "MB", "s"),
 )
 
 VERSIONS = {
@@ -17,7 +24,7 @@ VERSIONS = {
 }
 
 
-def cells(name: str, row: Mapping[str, Any]) -> list[str]:
+def cells_of(name: str, row: Mapping[str, Any]) -> list[str]:
     """One line: top-1 of float, QAT and PTQ, then what is told of the QAT file (else of PTQ's)."""
     qat, ptq = row["qat"], row["ptq"]
     shown = qat if qat["ok"] else ptq
@@ -48,11 +55,27 @@ def origin(rows: Mapping[str, Mapping[str, Any]]) -> str:
         for title, key in VERSIONS.items()
         if (found := sorted({row["versions"][key] for row in rows.values() if row["versions"]}))
     ]
-    return f"({'; '.join([when, *machines, ', '.join(versions)])}.)"
+    return f"({'; '.join([when, *machines, ', '.join(versions)])})"
 
 
-def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown."""
-    lines = [[*HEAD], ["---", *["---:"] * (len(HEAD) - 1)]]
-    lines += [cells(name, row) for name, row in rows.items()]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of cells in columns: names on the left, figures on the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            [first.ljust(widths[0]), *map(str.rjust, figures, widths[1:])],
+        ).rstrip()
+        for first, *figures in lines
+    ]
+
+
+def listing(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The table in at most ``WIDTH`` columns, with what its columns are."""
+    told = (
+        "Tried with random weights on handwritten digits, half of the prunable weights zero in the "
+        ".tflite. float, QAT, PTQ: top-1. Then, of the QAT file: float tensors left, same answers "
+        "as its Keras graph's, the same on tflite-runtime as on LiteRT, megabytes, seconds of "
+        "conversion."
+    )
+    cells = [cells_of(name, row) for name, row in rows.items()]
+    return [*wrap(told, WIDTH), "", *aligned([SHORT, *cells]), "", *wrap(origin(rows), WIDTH)]
