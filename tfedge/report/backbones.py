@@ -10,8 +10,8 @@ from tfedge.catalog.backbones import Backbone, net
 from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.catalog.support import load
 from tfedge.catalog.weights import WHEELS
+from tfedge.report import support as outcomes
 from tfedge.report.support import aligned
-from tfedge.report.support import listing as tried
 from tfedge.report.table import WIDTH
 
 WAYS = ("qat", "ptq")
@@ -86,12 +86,13 @@ def _sources(row: Backbone) -> list[dict[str, Any]]:
 def everything(rows: Iterable[Backbone]) -> str:
     """The catalogue, and under it what came of the nets that were tried."""
     found = load()
-    return "\n".join([listing(rows), *(["", *tried(found)] if found else [])])
+    return "\n".join([listing(rows), *(["", *outcomes.listing(found)] if found else [])])
 
 
 def listing(rows: Iterable[Backbone]) -> str:
     """A line for each; of several alphas the figures of the largest."""
-    cells = [_HEAD, *(_cells(row) for row in rows)]
+    found = load()
+    cells = [_HEAD, *((*_cells(row), _int8(found.get(row.name))) for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(_HEAD))]
     right = {3, 4}
     return "\n".join(
@@ -104,6 +105,7 @@ def listing(rows: Iterable[Backbone]) -> str:
 
 
 def _cells(row: Backbone) -> tuple[str, ...]:
+    """What the catalogue says of it."""
     largest = net(row.name, max(row.alphas))
     alphas = "" if len(row.alphas) == 1 else f"{min(row.alphas):g}–{max(row.alphas):g}"
     return (
@@ -114,16 +116,14 @@ def _cells(row: Backbone) -> tuple[str, ...]:
         f"{largest.macs / 1e9:.2f} G",
         alphas,
         ", ".join(row.weights) or "file, none",
-        _int8(row.name),
     )
 
 
-def _int8(name: str) -> str:
+def _int8(tried: dict[str, Any] | None) -> str:
     """The better of the ways to int8 that held on this very net; "" for one that was not tried."""
-    found = load().get(name)
-    if found is None:
+    if tried is None:
         return ""
-    return next((way.upper() for way in WAYS if found[way]["ok"]), "none")
+    return next((way.upper() for way in WAYS if tried[way]["ok"]), "none")
 
 
 def support(row: Backbone) -> list[str]:
@@ -136,16 +136,11 @@ def support(row: Backbone) -> list[str]:
         f"{found['image_size']} pixels (TensorFlow {found['versions'].get('tensorflow', '?')}):"
     ]
     ways = {way.upper(): found[way] for way in WAYS}
+    floats = [f"{way['float_top1']:.1%}" for way in ways.values() if way["ok"]][:1]
     table = [("", "float", *ways)]
     for name, key, form in _TRIED:
-        float_too = next((way for way in ways.values() if way["ok"] and key == "top1"), None)
-        table.append(
-            (
-                name,
-                form.format(float_too["float_top1"]) if float_too else "",
-                *(_told(way, key, form) for way in ways.values()),
-            )
-        )
+        float_too = "".join(floats) if key == "top1" else ""
+        table.append((name, float_too, *(_told(way, key, form) for way in ways.values())))
     told += aligned(table)
     for way, result in ways.items():
         if not result["ok"]:
