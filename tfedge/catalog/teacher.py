@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tfedge.catalog.backbones import BACKBONES
+from tfedge.catalog.recipes import first_recipe
 from tfedge.config.schema import Pipeline, TeacherNet
 
 
@@ -19,5 +20,4 @@ def size_of(teacher: TeacherNet) -> int:
 def learners(pipeline: Pipeline) -> list[str]:
     """The stages of this pipeline that learn from a teacher."""
     found = [stage for stage in ("prune", "cluster") if getattr(pipeline, stage) is not None]
-    qat = pipeline.quantize is not None and pipeline.quantize.recipe == "qat"
-    return [*found, *(["quantize"] if qat else [])]
+    return [*found, *(["quantize"] if first_recipe(pipeline) == "qat" else [])]

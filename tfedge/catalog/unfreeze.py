@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 from tfedge.catalog.backbones import Block, Kernel, layers
+from tfedge.catalog.recipes import first_recipe
 from tfedge.catalog.structure import XNNPACK, carries, given_m_by_n, zeros_m_by_n
 from tfedge.config.schema import Cluster, Pipeline, Prune
 from tfedge.config.spelling import did_you_mean
@@ -72,7 +73,7 @@ def lowest_trained(pipeline: Pipeline) -> int | None:
     stages: list[TrainingStage] = ["finetune"]
     stages += ["prune"] if pipeline.prune else []
     stages += ["cluster"] if pipeline.cluster else []
-    stages += ["quantize"] if pipeline.quantize and pipeline.quantize.recipe == "qat" else []
+    stages += ["quantize"] if first_recipe(pipeline) == "qat" else []
     return _lowest(first_trained(pipeline, stage) for stage in stages)
 
 

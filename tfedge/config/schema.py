@@ -95,7 +95,11 @@ class Training(Section):
 class Transfer(Training):
     """Transfer learning: a new head on a pretrained base; then, if asked, its top blocks."""
 
-    epochs: Count = 10  # of the head, the base frozen
+    # logistic: regression on the frozen base's features, fitted until it converges; sgd: trained in
+    # epochs; auto: logistic, or sgd where data.augment or label_smoothing ask for training
+    head: Literal["auto", "logistic", "sgd"] = "auto"
+    epochs: Count = 10  # of an sgd head, the base frozen
+    learning_rate: Positive = 1e-2  # of an sgd head
     dropout: Fraction = 0.2
     patience: Count = 5  # epochs without a better validation loss before training stops
     unfreeze: Unfreeze = "none"  # blocks trained after the head
@@ -123,7 +127,21 @@ class Distill(Transfer):
     alpha: Annotated[float, Field(gt=0.0, le=1.0)] = 0.7  # share of the teacher in the loss
 
 
-class Prune(Training):
+class Retrain(Training):
+    """Training that recovers from what pruning, clustering or rounding took.
+
+    Defaults as measured with ``tools/accuracy_table.py``; docs/training.md has the figures.
+    """
+
+    steps: Literal["auto"] | Annotated[StrictInt, Field(ge=0)] = "auto"  # at least; epochs add up
+    warmup: Fraction = 0.2
+    batch_size: Count = 16  # few epochs: more steps are worth more than steadier ones
+    # Share of the float model's soft labels in the targets; with `distill` that says it.
+    teacher: Fraction = 0.7
+    hints: NotNegative = 1.0  # weight of matching the float model's features
+
+
+class Prune(Retrain):
     recipe: StrictStr = "magnitude"  # magnitude | xnnpack (float, for XNNPACK's sparse kernels)
     sparsity: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5  # of ALL prunable kernels of the model
     pruning_schedule: Literal["polynomial", "constant"] = "polynomial"
@@ -135,15 +153,10 @@ class Prune(Training):
     block_pooling_type: Literal["AVG", "MAX"] = "AVG"  # a block's size: its mean or its largest
     unfreeze: Unfreeze = "auto"  # the part that trains, and so carries the zeros
     learning_rate: Positive = 2e-4
-    batch_size: Count = 16  # few epochs: more steps are worth more than steadier ones
-    # Share of the float model's soft labels in the targets; with `distill` that says it. A head on
-    # a frozen base is a poor teacher for blocks that train: docs/training.md has the figures.
-    teacher: Fraction = 0.0
-    hints: NotNegative = 0.0  # weight of matching the float model's features
     norms: Literal["hold", "reestimate"] = "hold"  # batch norm's statistics, once all is pruned
 
 
-class Cluster(Training):
+class Cluster(Retrain):
     """Kernels with few distinct values; what pruning made zero stays zero."""
 
     clusters: Annotated[StrictInt, Field(ge=2, le=256)] = 16  # distinct values in each kernel
@@ -152,19 +165,17 @@ class Cluster(Training):
     also: tuple[Literal["first", "depthwise", "head"], ...] = ()  # left alone unless named here
     unfreeze: Unfreeze = "auto"  # the part that trains, whose kernels are clustered
     learning_rate: Positive = 2e-4
-    batch_size: Count = 16
-    teacher: Fraction = 0.0
-    hints: NotNegative = 0.0
 
 
-class Quantize(Training):
-    recipe: StrictStr = "qat"  # qat | ptq | none
+class Quantize(Retrain):
+    recipe: StrictStr = "qat"  # qat | ptq | auto | none
+    prefer: Literal["accuracy", "size", "latency"] = "accuracy"  # what `auto` decides by
     unfreeze: Unfreeze = "auto"  # the part that QAT trains
     learning_rate: Positive = 1e-4
-    batch_size: Count = 16
-    teacher: Fraction = 0.0
-    hints: NotNegative = 0.0
-    representative: Count = 128  # training pictures that calibrate the ranges
+    representative: Count = 128  # training images that calibrate the ranges
+    # Equalise, centre, correct biases and round by least squares, where that brings the answers
+    # nearer to the float model's; false: ranges alone (for ptq those of TFLite's converter).
+    correct: StrictBool = True
     keep: dict[StrictStr, Literal["float", "int16"]] = {}  # layers (names, patterns) above 8 bits
     debug: StrictBool = False  # which layers suffer from 8 bits, and which are worth keeping
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.config.schema import Cluster, Prune, Quantize, Training
+from tfedge.catalog import recipes
+from tfedge.config.schema import Retrain, Training
 from tfedge.core.context import Context
 from tfedge.data.index import Index
 from tfedge.data.pictures import Pictures
@@ -22,7 +23,6 @@ from tfedge.modeling.network import cut, output_of
 
 _EVAL_BATCH = 64
 
-Student = Prune | Cluster | Quantize  # sections whose stage learns from the float model
 Gather = Callable[[np.ndarray], np.ndarray]  # positions [n] → what stands there [n, …]
 
 
@@ -71,6 +71,10 @@ class Samples:
     def val_items(self) -> list[Item]:
         return [(row, 0) for row in self.index.rows_of("val")]
 
+    def pixels_of(self, items: Sequence[Item]) -> Gather:
+        """Float32 pixels [n, S, S, 3] of items, by position."""
+        return lambda at: np.stack([*self.source.pixels([items[i] for i in at])]).astype(np.float32)
+
     def choose(self, rng: np.random.Generator) -> np.ndarray:
         """For one epoch, an item of each training picture: itself or one of its views."""
         count = len(self.train_rows)
@@ -86,6 +90,10 @@ class Samples:
         for label in np.unique(labels):
             rank[labels == label] = np.arange(np.count_nonzero(labels == label))
         return rows[np.argsort(rank, kind="stable")][:count].tolist()
+
+    def epochs(self, settings: Retrain, steps: int) -> int:
+        """How many epochs of ``steps`` steps a stage trains on these images."""
+        return recipes.epochs(settings, len(self.train_rows), steps)
 
     def batches(
         self, settings: Training, wanted: training.Wanted, gather: Gather | None
@@ -157,8 +165,7 @@ class TopPart:
         """What the part is fed with for items, by position: float32 [n, …]."""
         if self.lower is not None:
             return self.activations(items, what)
-        source = self._samples.source
-        return lambda at: np.stack([*source.pixels([items[i] for i in at])]).astype(np.float32)
+        return self._samples.pixels_of(items)
 
     def training_inputs(self, what: str) -> Activations | None:
         """The float activations of all items; None for the whole network, which takes pixels."""
@@ -183,7 +190,7 @@ class Teacher:
             with np.load(inputs["distill/teacher.npz"], allow_pickle=False) as said:
                 self._logits = said["logits"]
 
-    def wanted(self, settings: Student) -> training.Wanted:
+    def wanted(self, settings: Retrain) -> training.Wanted:
         """The labels and the teacher's scores (mixed, or each on its own with ``distill``), and the
         float model's features if they serve as hints."""
         samples = self._samples
@@ -200,7 +207,7 @@ class Teacher:
         self,
         model: Any,
         batches: training.Batches,
-        settings: Student,
+        settings: Retrain,
         pool: str,
         what: str,
         before_step: Callable[[int], None] | None,
@@ -219,7 +226,7 @@ class Teacher:
             model,
             batches,
             settings,
-            epochs=settings.epochs,
+            epochs=self._samples.epochs(settings, batches.steps),
             learning_rate=settings.learning_rate,
             what=what,
             progress=self._samples.ctx.progress,

@@ -9,7 +9,7 @@ in it can move.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,11 @@ import numpy as np
 from tfedge.modeling.env import keras, tf
 from tfedge.modeling.layers import Carrier, InverseRoot
 from tfedge.modeling.network import inference_norm
+from tfedge.modeling.observation import Ranges, observe, ranges_of, sigmoids
 from tfedge.modeling.quantize_clusters import ClusterPreserving
-from tfedge.modeling.quantize_configs import configs_of, is_sigmoid, neighbours, same_scale
-from tfedge.modeling.quantize_layers import OWN, SIGMOID, FixedRange, as_depthwise
+from tfedge.modeling.quantize_configs import configs_of, neighbours, same_scale
+from tfedge.modeling.quantize_layers import OWN, FixedRange, as_depthwise
 from tfedge.modeling.tfmot import quantize_wrapper
-
-Ranges = dict[str, tuple[float, float]]  # layer → smallest and largest value it gives
 
 PREFIX = "quant_"  # before the names of wrapped layers, as TF-MOT has it
 
@@ -43,7 +42,7 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
     for layer in model.layers:
         layer.trainable = True
     configs = configs_of(model, preserve_zeros=preserve_zeros, clustered=clustered)
-    known = {name for group in same_scale(model) for name in group} | _sigmoids(model)
+    known = {name for group in same_scale(model) for name in group} | sigmoids(model)
     # 1 / √0 is infinite; on the device, and in a range that is held, it is the range's end.
     known |= {layer.name for layer in model.layers if isinstance(layer, InverseRoot)}
     for name in known:
@@ -62,10 +61,6 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
     return keras.models.clone_model(model, clone_function=wrapped)
 
 
-def _sigmoids(model: Any) -> set[str]:
-    return {layer.name for layer in model.layers if is_sigmoid(layer)}
-
-
 def _hold(config: Any, layer: Any) -> None:
     """Training does not move the range of this layer's result."""
     fixed = FixedRange()
@@ -75,41 +70,7 @@ def _hold(config: Any, layer: Any) -> None:
         config.get_output_quantizers = lambda layer: [fixed]
 
 
-def observe(model: Any, batches: Iterable[np.ndarray]) -> Ranges:
-    """The range of each quantized output, over batches of float32 pixels [B, S, S, 3].
-
-    Mean over the batches of each batch's extremes, which is what a moving average would settle
-    on, and which a single odd picture can't stretch.
-    """
-    configs = configs_of(model, preserve_zeros=False)
-    named = [
-        layer
-        for layer in model.layers
-        if layer.name in configs
-        and (
-            configs[layer.name].get_output_quantizers(layer)
-            or configs[layer.name].get_activations_and_quantizers(layer)
-        )
-    ]
-    outputs = keras.Model(model.input, [layer.get_output_at(0) for layer in named])
-
-    @tf.function(autograph=False)
-    def extremes(pixels: Any) -> Any:
-        values = outputs(pixels, training=False)
-        return tf.stack([[tf.reduce_min(v), tf.reduce_max(v)] for v in values])
-
-    found = np.mean([extremes(batch).numpy() for batch in batches], axis=0)
-    ranges = {
-        layer.name: (float(lo), float(hi)) for layer, (lo, hi) in zip(named, found, strict=True)
-    }
-    ranges |= dict.fromkeys(_sigmoids(model), SIGMOID)
-    for group in same_scale(model):
-        lows, highs = zip(*(ranges[name] for name in group), strict=True)
-        ranges |= dict.fromkeys(group, (min(lows), max(highs)))
-    return ranges
-
-
-def set_ranges(wrapped: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+def set_ranges(wrapped: Any, ranges: Ranges) -> None:
     """Give every quantizer its range: activations as observed, kernels exactly."""
     for layer in wrapped.layers:
         name = layer.name.removeprefix(PREFIX)
@@ -140,7 +101,7 @@ def ranged(
     clustered: Collection[str] = (),
 ) -> Any:
     """A network wrapped for 8 bits (see ``wrap``) with the ranges of these batches of pixels."""
-    ranges = observe(model, batches)
+    ranges = ranges_of(model, observe(model, batches))
     wrapped = wrap(model, preserve_zeros=preserve_zeros, clustered=clustered)
     set_ranges(wrapped, ranges)
     inference_norm(wrapped)

@@ -17,7 +17,7 @@ from tfedge.modeling.schedules import Rate, optimizer
 
 Loss = Callable[[Any, Any, Any], Any]  # of outputs, what is wanted, weights
 Batch = tuple[Any, Any, np.ndarray]  # inputs [B, …] float32, what is wanted, weights [B]
-History = list[dict[str, float]]
+History = list[dict[str, Any]]
 
 
 class Batches(Protocol):
@@ -175,6 +175,7 @@ def train(
     before_step: Callable[[int], None] | None = None,
     validate: Callable[[], dict[str, float]] | None = None,
     patience: int | None = None,
+    from_start: bool = False,
     record: Callable[[int, dict[str, float]], None] | None = None,
 ) -> History:
     """Train a model's trainable variables.
@@ -185,6 +186,7 @@ def train(
         validate: gives ``val_loss`` and more after each epoch. The weights (and batch norm's
             statistics) of the epoch with the lowest one are put back at the end; ``patience``
             epochs without a lower one stop it.
+        from_start: the state before training counts as epoch 0, which stays if no other is better.
         record: called with the epoch and its figures (TensorBoard).
 
     Returns:
@@ -208,6 +210,9 @@ def train(
     history: History = []
     best: tuple[float, int, list[np.ndarray]] | None = None
     number = 0
+    if validate and from_start:
+        history.append({"epoch": 0, "loss": None, "learning_rate": 0.0, **validate()})
+        best = history[0]["val_loss"], 0, [v.numpy() for v in model.weights]
     for epoch in range(1, epochs + 1):
         sums = []
         for inputs, wanted, weights in batches.epoch(epoch):

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tfedge.catalog.recipes import head_kind
 from tfedge.config.schema import Transfer
-from tfedge.modeling import network, training
+from tfedge.modeling import logistic, network, training
 from tfedge.modeling.backbone import Weights, assign
 from tfedge.modeling.env import keras
 from tfedge.modeling.features import Activations
@@ -23,26 +24,16 @@ Record = Callable[[int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Learned:
-    """``history`` (training's rows by what was trained, and which epoch's weights stayed), and the
-    model's features of all items."""
+    """``history`` (how the head was made, training's rows of the blocks, which state stayed,
+    figures of the training and the validation images), and the model's features of all items."""
 
     history: dict[str, Any]
     features: Activations
-
-    def best(self) -> dict[str, float]:
-        """The row of the epoch whose weights stayed."""
-        return best(self.history)
 
     def logits(self, model: Any, count: int) -> np.ndarray:
         """What the model's head says of the first ``count`` items, float32 [count, classes]."""
         head = model.get_layer(HEAD)
         return self.features(np.arange(count)) @ head.kernel.numpy() + head.bias.numpy()
-
-
-def best(history: dict[str, Any]) -> dict[str, float]:
-    """The row with the lowest validation loss of what was trained last."""
-    rows: training.History = history.get("blocks") or history["head"]
-    return min(rows, key=lambda row: row["val_loss"])
 
 
 def headless(samples: Samples, spec: Spec, base: Weights, random: bool) -> Any:
@@ -67,31 +58,89 @@ def learn(
     lowest: int | None,
     whose: str = "",
     record: Callable[[str], Record | None] = lambda what: None,
+    headed: Callable[[Any], None] = lambda model: None,
 ) -> Learned:
-    """Train the head, then the blocks from ``first`` up (None: the head alone).
+    """Make the head, then train the blocks from ``first`` up (None: the head alone).
 
-    The validation split chooses the epoch whose weights stay. ``lowest`` is the lowest block that
-    anything will train: the activations below it are kept. Batch norm learns in the blocks of a
-    ``random`` base, and of no other. ``whose`` is for the progress line; ``record`` gives what
-    takes each epoch's figures of the head and of the blocks (TensorBoard).
+    A head that is fitted asks no validation image. Where something is trained in epochs the
+    validation split chooses the state that stays: an epoch's, or the one from before the blocks
+    trained. ``lowest`` is the lowest block that anything will train: the activations below it are
+    kept. Batch norm learns in the blocks of a ``random`` base, and of no other. ``whose`` is for
+    the progress line; ``record`` gives what takes each epoch's figures of the head and of the
+    blocks (TensorBoard); ``headed`` gets the model with its new head before blocks train with it.
     """
-    hard = training.one_hot(samples.labels, spec.classes, settings.label_smoothing)
     # Activations in between are worth keeping only if a stage trains above them.
     top = TopPart(samples, model, network.boundary(spec, lowest) if lowest is not None else "")
-    history: dict[str, Any] = {"chose_weights_on": "val"}
     features = top.features([*samples.items, *samples.val_items()], POOL, f"{whose}features")
-    history["head"] = _head(samples, top, features, hard, settings, f"{whose}head", record("head"))
+    kind = head_kind(settings, samples.ctx.pipeline.data.augment)
+    history: dict[str, Any] = {"head_kind": kind, "chose_weights_on": None}
+    if kind == "logistic":
+        history |= _fit_head(samples, top, features, settings, f"{whose}head")
+    else:
+        history["chose_weights_on"] = "val"
+        hard = training.one_hot(samples.labels, spec.classes, settings.label_smoothing)
+        what = f"{whose}head"
+        history["head"] = _train_head(samples, top, features, hard, settings, what, record("head"))
     if first is not None:
+        headed(model)
+        hard = training.one_hot(samples.labels, spec.classes, settings.label_smoothing)
         part = TopPart(samples, model, network.boundary(spec, first))
         (network.learning_norm if random else network.inference_norm)(part.model)
         what = f"{whose}top blocks"
+        history["chose_weights_on"] = "val"
         history["blocks"] = _blocks(samples, part, hard, settings, what, record("blocks"))
-        features = top.features(samples.items, POOL, "features of the teacher")
-    history["best_epoch"] = best(history)["epoch"]
-    return Learned(history, features)
+        every = [*samples.items, *samples.val_items()]
+        features = top.features(every, POOL, f"{whose}features of the trained blocks")
+    learned = Learned(history, features)
+    history |= _said(samples, learned, model)
+    if history["chose_weights_on"]:
+        rows = history.get("blocks") or history["head"]
+        history["best_epoch"] = min(rows, key=lambda row: row["val_loss"])["epoch"]
+    return learned
 
 
-def _head(
+def _said(samples: Samples, learned: Learned, model: Any) -> dict[str, Any]:
+    """Top-1 and loss on the training images as they are, and on the validation images."""
+    train, views = len(samples.train_rows), len(samples.items)
+    val = [row for row, _ in samples.val_items()]
+    logits = learned.logits(model, views + len(val))
+    sides = {
+        "train": (logits[:train], samples.labels[:train]),
+        "val": (logits[views:], samples.index.labels_of(val)),
+    }
+    return {
+        side: {
+            "top1": (figures := score(said, labels))["val_accuracy"],
+            "loss": figures["val_loss"],
+            "n": len(labels),
+        }
+        for side, (said, labels) in sides.items()
+    }
+
+
+def _fit_head(
+    samples: Samples, top: TopPart, features: Activations, settings: Transfer, what: str
+) -> dict[str, Any]:
+    """The converged head, in the model's last layer; what history says of it: the strengths of the
+    penalty that were tried, and the one chosen."""
+    count, progress = len(samples.items), samples.ctx.progress
+    classes = len(samples.index.classes)
+    fitted = logistic.fit(
+        features(np.arange(count)),
+        np.asarray(samples.labels),
+        classes,
+        weights=training.class_weights(settings, samples.labels, classes),
+        groups=np.tile(np.arange(len(samples.train_rows)), samples.views + 1),
+        seed=samples.ctx.pipeline.seed,
+        report=lambda done, total: progress.update(what, done, total, "folds"),
+    )
+    layer = top.model.get_layer(HEAD)
+    layer.kernel.assign(fitted.kernel)
+    layer.bias.assign(fitted.bias)
+    return {"head": fitted.trials, "C": fitted.c}
+
+
+def _train_head(
     samples: Samples,
     top: TopPart,
     features: Activations,
@@ -107,9 +156,11 @@ def _head(
     head = keras.Model(inputs, dense(keras.layers.Dropout(settings.dropout)(inputs)))
     batches = samples.batches(settings, training.Wanted(hard), features)
     rate = settings.epochs, settings.learning_rate
-    return _fit(
-        samples, head, batches, lambda at: features(at + count), settings, rate, what, record
-    )
+
+    def val(at: np.ndarray) -> np.ndarray:
+        return features(at + count)
+
+    return _fit(samples, head, batches, val, settings, rate, what, record, from_start=False)
 
 
 def _blocks(
@@ -125,7 +176,7 @@ def _blocks(
     gather = part.training_inputs("activations")
     batches = samples.batches(settings, training.Wanted(hard), gather)
     rate = settings.unfreeze_epochs, settings.unfreeze_learning_rate
-    return _fit(samples, part.model, batches, val, settings, rate, what, record)
+    return _fit(samples, part.model, batches, val, settings, rate, what, record, from_start=True)
 
 
 def _fit(
@@ -137,6 +188,8 @@ def _fit(
     rate: tuple[int, float],
     what: str,
     record: Record | None,
+    *,
+    from_start: bool,
 ) -> training.History:
     """Train for ``rate`` (epochs, learning rate); ``val`` gives what validation pictures put in."""
     val_items = samples.val_items()
@@ -152,5 +205,6 @@ def _fit(
         progress=samples.ctx.progress,
         validate=lambda: score(logits(), labels),
         patience=settings.patience,
+        from_start=from_start,
         record=record,
     )

@@ -146,7 +146,7 @@ def _figure(value: Any) -> str:
 
 
 def _chose(facts: Facts) -> list[str]:
-    if not facts.history:
+    if not facts.history or not facts.history["chose_weights_on"]:
         return []
     split, best = facts.history["chose_weights_on"], facts.history["best_epoch"]
     same = facts.metrics and facts.metrics["chose_weights"]

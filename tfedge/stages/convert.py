@@ -38,15 +38,15 @@ from tfedge.tflite.reader import read
 def run(ctx: Context) -> None:
     """Convert, then hold the file against what it must be."""
     fresh(ctx.pipeline.seed)
-    recipe, kept = "float", {}
+    recipe, kept, ranges = "float", {}, "graph"
     if ctx.has("quantize/quantize.json"):
         facts = json.loads(ctx.inputs["quantize/quantize.json"].read_text(encoding="utf-8"))
-        recipe, kept = facts["recipe"], facts.get("kept", {})
+        recipe, kept, ranges = facts["recipe"], facts.get("kept", {}), facts["ranges"]
     if recipe == "float":
         content = _float(ctx)
     else:
         graph = load_graph(ctx.inputs["quantize/graph.pb"])
-        if recipe == "ptq" and not kept:
+        if ranges == "converter":
             content = to_tflite(
                 graph,
                 int8=True,

@@ -26,15 +26,13 @@ from tfedge.modeling.network import Spec
 from tfedge.modeling.part import Samples
 from tfedge.modeling.weights import source
 
-_FIGURES = ("val_accuracy", "val_loss")
-
 
 def run(ctx: Context) -> None:
     """Make the teacher that ``distill.teacher`` names, and ask it."""
     settings = ctx.pipeline.distill
     assert settings is not None
     finetune = json.loads(ctx.inputs["finetune/history.json"].read_text(encoding="utf-8"))
-    plain = _figures(transfer.best(finetune))
+    plain = _figures(finetune)
     facts: dict[str, Any] = {"float": plain, "chose_weights_on": finetune["chose_weights_on"]}
     if isinstance(settings.teacher, TeacherNet):
         logits, found = _backbone(ctx, settings, settings.teacher)
@@ -51,8 +49,8 @@ def run(ctx: Context) -> None:
     (ctx.out / "distill.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
-def _figures(row: dict[str, float]) -> dict[str, float]:
-    return {name: row[name] for name in _FIGURES}
+def _figures(history: dict[str, Any]) -> dict[str, float]:
+    return {"val_accuracy": history["val"]["top1"], "val_loss": history["val"]["loss"]}
 
 
 def _backbone(
@@ -87,7 +85,7 @@ def _backbone(
     )
     facts = {
         "net": source.described(teacher, size, loaded),
-        **_figures(learned.best()),
+        **_figures(learned.history),
         "history": learned.history,
     }
     return learned.logits(model, len(samples.items)), facts

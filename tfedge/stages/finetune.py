@@ -1,12 +1,14 @@
 """Stage ``finetune``: a new head on the frozen backbone, then, if asked, the top blocks.
 
 Writes ``model.npz`` (all weights of the network), ``float.tflite``, ``teacher.npz`` (the float
-model's logits of every training item, for the stages that learn from them) and ``history.json``.
+model's logits of every training item, for the stages that learn from them) and ``history.json``;
+``head.tflite``, the model with its new head before its blocks trained, where they do.
 """
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -24,7 +26,8 @@ from tfedge.modeling.part import Samples
 
 
 def run(ctx: Context) -> None:
-    """Train on the training split; the validation split chooses the epoch whose weights stay."""
+    """Fit or train on the training split; where something trains in epochs, the validation split
+    chooses the state that stays."""
     pipeline = ctx.pipeline
     if pipeline.finetune.tensorboard and find_spec("tensorboard") is None:
         missing = "finetune.tensorboard: TensorBoard is not installed"
@@ -36,6 +39,10 @@ def run(ctx: Context) -> None:
     base = network.load_weights(ctx.inputs["backbone/base.npz"])
     random = pipeline.backbone.weights == "none"
     model = transfer.headless(samples, spec, base, random)
+
+    def ship(name: str, model: Any) -> None:
+        (ctx.out / name).write_bytes(float_pixels(model, spec.size, softmax=True))
+
     learned = transfer.learn(
         samples,
         spec,
@@ -45,18 +52,28 @@ def run(ctx: Context) -> None:
         first=first_trained(pipeline, "finetune"),
         lowest=lowest_trained(pipeline),
         record=lambda what: _board(ctx, what),
+        headed=partial(ship, "head.tflite"),
     )
-    row = learned.best()
-    ctx.progress.note(
-        f"float model: epoch {row['epoch']:.0f} is best on the validation pictures, "
-        f"{row['val_accuracy']:.1%}"
-    )
+    ctx.progress.note(_found(learned.history))
     network.save_weights(ctx.out / "model.npz", weights_of(model))
     said = _teacher(learned, model, len(samples.items))
     network.save_weights(ctx.out / "teacher.npz", said)
-    (ctx.out / "float.tflite").write_bytes(float_pixels(model, spec.size, softmax=True))
+    ship("float.tflite", model)
     text = json.dumps(learned.history, indent=1)
     (ctx.out / "history.json").write_text(text, encoding="utf-8")
+
+
+def _found(history: dict[str, Any]) -> str:
+    """How good the float model is, and which state of it that is."""
+    val = f"{history['val']['top1']:.1%} of {history['val']['n']} validation images"
+    train = f"{history['train']['top1']:.1%} of the training images"
+    if history["chose_weights_on"] is None:
+        which = f"the head has converged (C = {history['C']:.2g})"
+    elif history["best_epoch"]:
+        which = f"epoch {history['best_epoch']} is best on the validation images"
+    else:
+        which = "training the blocks made it worse on the validation images: it is kept without"
+    return f"float model: {which}; right on {val}, {train}"
 
 
 def _teacher(learned: transfer.Learned, model: Any, count: int) -> dict[str, np.ndarray]:

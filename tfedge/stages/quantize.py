@@ -2,35 +2,43 @@
 
 Writes ``graph.pb`` (a frozen graph, float32 pixels in and scores out, with its ranges inside after
 ``qat`` and when layers are kept in higher precision) and ``quantize.json`` (recipe, the pictures
-that calibrated it, history; ``kept``: what ``quantize.keep`` means in this network).
+that calibrated it, whether ``ranges`` stand in the graph or are the converter's to find, what
+correcting brought, what ``auto`` tried, history; ``kept``: what ``quantize.keep`` means in this
+network).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from tfedge.catalog.recipes import first_recipe
 from tfedge.catalog.unfreeze import first_trained
 from tfedge.core.context import Context
-from tfedge.errors import UnsupportedModel
-from tfedge.modeling import invariants, mixed, network, quantization, training
-from tfedge.modeling.env import fresh, tf
-from tfedge.modeling.export import freeze, save_graph
+from tfedge.data.pipeline import Item
+from tfedge.modeling import calibration, invariants, mixed, network, quantization, training
+from tfedge.modeling.env import fresh, keras, tf
+from tfedge.modeling.export import freeze, save_graph, to_tflite
 from tfedge.modeling.features import Activations, digest, of_pixels
 from tfedge.modeling.network import POOL, Spec
-from tfedge.modeling.part import Samples, Teacher
+from tfedge.modeling.part import Gather, Samples, Teacher, predictor
+from tfedge.modeling.sensitivity import agreement
 from tfedge.modeling.sparsity import keep_zeros
 from tfedge.modeling.units import Graph, Kept, Precision
 from tfedge.stages import handed_on
+from tfedge.stages.metrics import mcnemar
+from tfedge.tflite.runtime import predict
 
-_BATCH = 32
+_TRIED = 300  # training images that judge ptq, at most
+SIGNIFICANT = 0.05  # above this chance a loss is none
 
 
 def run(ctx: Context) -> None:
-    """Apply ``quantize.recipe``."""
+    """Apply ``quantize.recipe``; ``auto`` calibrates, and trains where that costs answers."""
     settings = ctx.pipeline.quantize
     assert settings is not None
     fresh(ctx.pipeline.seed)
@@ -39,11 +47,19 @@ def run(ctx: Context) -> None:
     model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
     network.whole_offset(model)
     rows = samples.representative(settings.representative, ctx.pipeline.seed)
-    facts: dict[str, Any] = {"recipe": settings.recipe, "representative": rows}
-    if settings.recipe == "qat":
-        model, facts["history"] = _qat(samples, spec, model, rows)
-    elif settings.keep:
-        model = with_ranges(samples, model, rows)
+    recipe = first_recipe(ctx.pipeline)
+    facts: dict[str, Any] = {"recipe": recipe, "representative": rows, "ranges": "graph"}
+    if recipe == "ptq" and not settings.correct and not settings.keep:
+        facts["ranges"] = "converter"
+    else:
+        model, found = with_ranges(samples, spec, model, rows)
+        facts |= found
+    if settings.recipe == "auto" and recipe == "ptq":
+        facts["tried"] = [tried := _tried(samples, scores(spec, model), rows)]
+        ctx.progress.note(_told(tried))
+        facts["recipe"] = recipe = "qat" if tried["significant"] else "ptq"
+    if recipe == "qat":
+        facts |= _qat(samples, spec, model)
     concrete = scores(spec, model)
     if settings.keep:
         facts["kept"] = Graph.of(concrete).kept(settings.keep)
@@ -60,48 +76,156 @@ def scores(spec: Spec, model: Any) -> Any:
     )
 
 
-def with_ranges(samples: Samples, model: Any, rows: list[int]) -> Any:
-    """The network, which is not to be used any more, with fake-quant nodes and nothing trained.
+def with_ranges(
+    samples: Samples, spec: Spec, model: Any, rows: list[int]
+) -> tuple[Any, dict[str, Any]]:
+    """The network, which is not to be used any more, wrapped for 8 bits with ranges from the images
+    of these rows, and corrected if ``quantize.correct`` says so; nothing is trained. Also what was
+    found on the way.
 
-    Raises UnsupportedModel for layers that have none.
+    Raises UnsupportedModel for layers that have no 8-bit form.
     """
-    try:
-        return quantization.ranged(model, _batches(samples, rows), preserve_zeros=False)
-    except UnsupportedModel as error:
-        raise UnsupportedModel(
-            "quantize.keep and quantize.debug can't be had for",
-            error.layers,
-            "leave both out, or take another backbone",
-        ) from error
-
-
-def _qat(samples: Samples, spec: Spec, model: Any, rows: list[int]) -> tuple[Any, training.History]:
-    """Quantization-aware training of the top part, above a frozen part that is int8 already."""
     ctx, settings = samples.ctx, samples.ctx.pipeline.quantize
     assert settings is not None
-    sparse = [name for name, layer in handed_on.pruned(ctx).items() if not layer["frozen"]]
-    clustered = [name for name, layer in handed_on.clustered(ctx).items() if not layer["frozen"]]
-    ctx.progress.update("observing ranges", 0, len(rows), "pictures")
-    pixels = _batches(samples, rows)
-    wrapped = quantization.ranged(model, pixels, preserve_zeros=bool(sparse), clustered=clustered)
+    preserve = bool(_open(handed_on.pruned(ctx)))
+    clustered = _open(handed_on.clustered(ctx))
+    ctx.progress.update("observing ranges", 0, len(rows), "images")
+    images = samples.source.pictures.pixels(rows)
+    if not settings.correct:
+        seen = calibration.batches(images)
+        return quantization.ranged(model, seen, preserve_zeros=preserve, clustered=clustered), {}
+    found = calibration.calibrate(
+        spec,
+        model,
+        images,
+        samples.source.pictures.pixels(_others(samples, rows, calibration.CHECKED)),
+        preserve_zeros=preserve,
+        clustered=clustered,
+        seed=ctx.pipeline.seed,
+        report=partial(ctx.progress.update, "correcting for 8 bits", unit="ops"),
+    )
+    before, after = found.facts["plain"], found.facts["corrected"]
+    ctx.progress.note(
+        f"8 bits without training, against float on {found.facts['n']} training images: KL "
+        f"{before['kl']:.4f}, same answer {before['agreement']:.1%}; corrected {after['kl']:.4f}, "
+        f"{after['agreement']:.1%}; the {found.facts['state']} state goes on"
+    )
+    return found.wrapped, {"correction": found.facts}
+
+
+def _open(layers: dict[str, dict[str, Any]]) -> list[str]:
+    """Those of the layers that pruning or clustering has changed."""
+    return [name for name, layer in layers.items() if not layer["frozen"]]
+
+
+def _others(samples: Samples, rows: list[int], count: int) -> list[int]:
+    """Training images, evenly over the classes, that are not among ``rows`` as far as there are."""
+    every = samples.representative(len(rows) + count, samples.ctx.pipeline.seed)
+    others = [row for row in every if row not in set(rows)]
+    return (others or every)[:count]
+
+
+def _tried(samples: Samples, concrete: Any, rows: list[int]) -> dict[str, Any]:
+    """How the calibrated file answers training images that it was not calibrated on, against the
+    float model, through LiteRT."""
+    others = _others(samples, rows, _TRIED)
+    pictures = samples.source.pictures.pixels(others)
+    asked = {"int8": True, "input_type": tf.uint8, "output_type": tf.uint8, "signature": False}
+    report = partial(samples.ctx.progress.update, "trying ptq", unit="images")
+    got = predict(to_tflite(concrete, **asked), pictures, progress=report)
+    place = {row: at for at, row in enumerate(samples.train_rows)}
+    logits = network.load_weights(samples.ctx.inputs["finetune/teacher.npz"])["logits"]
+    plain = training.softened(logits[[place[row] for row in others]], 1.0)
+    labels = np.asarray(samples.index.labels_of(others))
+    return {"recipe": "ptq", "split": "train", **_compared(plain, got, labels)}
+
+
+def _compared(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Two models' scores of the same images, by McNemar's test; ``significant``: the latter is
+    worse, and not by chance."""
+    right = before.argmax(1) == labels, after.argmax(1) == labels
+    found = mcnemar(*right)
+    lost = found.lost > found.gained and found.p < SIGNIFICANT
+    return {
+        "n": len(labels),
+        "before": float(right[0].mean()),
+        "top1": float(right[1].mean()),
+        "agreement": agreement(before, after),
+        "gained": found.gained,
+        "lost": found.lost,
+        "p": found.p,
+        "significant": bool(lost),
+    }
+
+
+def _told(tried: dict[str, Any]) -> str:
+    verdict = "8-bit training follows" if tried["significant"] else "nothing needs to train"
+    return (
+        f"auto: ptq is right on {tried['top1']:.1%} of {tried['n']} training images it was not "
+        f"calibrated on, float on {tried['before']:.1%} (p = {tried['p']:.2g}): {verdict}"
+    )
+
+
+def _qat(samples: Samples, spec: Spec, wrapped: Any) -> dict[str, Any]:
+    """Quantization-aware training of the top part, above a frozen part that is int8 already.
+
+    Returns what quantize.json says of it.
+    """
+    ctx, settings = samples.ctx, samples.ctx.pipeline.quantize
+    assert settings is not None
+    sparse, clustered = _open(handed_on.pruned(ctx)), _open(handed_on.clustered(ctx))
     layer = network.boundary(spec, first_trained(ctx.pipeline, "quantize"))
     kept, between = _keep(settings.keep, spec, wrapped, layer)
     lower, upper = network.cut(wrapped, layer, quantization.PREFIX) if layer else (None, wrapped)
     frozen = quantization.state(lower) if lower is not None else {}
     before = quantization.kernels(wrapped)
     teacher = Teacher(samples)
-    gather = _int8_activations(samples, spec, lower, kept, between) if lower is not None else None
+    below = partial(_int8_activations, samples, spec, lower, kept, between)
+    gather = below(samples.items) if lower is not None else None
     batches = samples.batches(settings, teacher.wanted(settings), gather)
     masks = _masks(wrapped, sparse)
+    judge = _Judge(samples, upper, below if lower is not None else None)
     pool = quantization.PREFIX + POOL
     history = teacher.train(upper, batches, settings, pool, "qat", masks)
-    masks(settings.epochs * batches.steps)
+    masks(samples.epochs(settings, batches.steps) * batches.steps)
+    trained = judge.verdict()
     if lower is not None:
         invariants.unchanged("frozen layers through QAT", frozen, quantization.state(lower))
     invariants.zeros_kept(before, quantization.kernels(wrapped), sparse)
     invariants.clusters_kept(before, quantization.kernels(wrapped), clustered)
     quantization.unmask(wrapped)
-    return wrapped, history
+    return {"history": history, "trained": trained}
+
+
+class _Judge:
+    """Holds a part that trains against its state before, on the validation images; the state before
+    comes back only if training has lost answers by more than chance."""
+
+    def __init__(
+        self, samples: Samples, part: Any, below: Callable[[Sequence[Item]], Activations] | None
+    ) -> None:
+        """``below`` gives what the part reads for items; None: it reads pixels."""
+        items = samples.val_items()
+        self._samples, self._part = samples, part
+        self._labels = np.asarray(samples.index.labels_of([row for row, _ in items]))
+        gather: Gather = below(items) if below else samples.pixels_of(items)
+        self._say = predictor(part, gather, len(items))
+        self._weights = [variable.numpy() for variable in part.weights]
+        self._before = self._say()
+
+    def verdict(self) -> dict[str, Any]:
+        """Both states, as quantize.json has it; ``state``: which one the part is in now."""
+        found = {"split": "val", **_compared(self._before, self._say(), self._labels)}
+        state = "trained"
+        if found["significant"]:
+            state = "calibrated"
+            keras.backend.batch_set_value(list(zip(self._part.weights, self._weights, strict=True)))
+            self._samples.ctx.progress.note(
+                f"warning: 8-bit training lost answers on the validation images: "
+                f"{found['before']:.1%} before, {found['top1']:.1%} after (n = {found['n']}, p = "
+                f"{found['p']:.2g}): the state before it is kept; lower quantize.learning_rate"
+            )
+        return {"state": state, **found}
 
 
 def _keep(
@@ -117,9 +241,14 @@ def _keep(
 
 
 def _int8_activations(
-    samples: Samples, spec: Spec, lower: Any, kept: Kept, between: Precision
+    samples: Samples,
+    spec: Spec,
+    lower: Any,
+    kept: Kept,
+    between: Precision,
+    items: Sequence[Item],
 ) -> Activations:
-    """What the frozen part, as .tflite in LiteRT, gives: the very numbers of the device.
+    """What the frozen part, as .tflite in LiteRT, gives for items: the very numbers of the device.
 
     ``between`` is the precision in which its result is read.
     """
@@ -136,19 +265,12 @@ def _int8_activations(
     more = f" {json.dumps([kept, between], sort_keys=True)}" if kept else ""
     return of_pixels(
         samples.source,
-        samples.items,
+        items,
         name=digest(lower, f"int8{more}"),
         shape=lower.output_shape[1:],
         convert=convert,
         what="int8 activations",
     )
-
-
-def _batches(samples: Samples, rows: list[int]) -> Iterator[np.ndarray]:
-    """Float32 pixels [B, S, S, 3] of representative pictures, in whole batches."""
-    size = min(_BATCH, len(rows))
-    for first in range(0, len(rows) - size + 1, size):
-        yield samples.source.pictures.pixels(rows[first : first + size]).astype(np.float32)
 
 
 def _masks(wrapped: Any, sparse: list[str]) -> Callable[[int], None]:

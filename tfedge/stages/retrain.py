@@ -69,7 +69,8 @@ class Retraining:
 
     @property
     def steps(self) -> int:
-        return self._batches.steps * self._settings.epochs
+        steps = self._batches.steps
+        return steps * self._samples.epochs(self._settings, steps)
 
     def train(self, wrapped: Any, before_step: Callable[[int], None] | None = None) -> None:
         """Train a wrapped copy of the part that shares its layers."""
