@@ -83,7 +83,7 @@ class _Run:
     ) -> tuple[Entry, str]:
         """A stage's outputs in its folder of the run directory, and where they are from."""
         made = {name: entry.digests for name, entry in self.entries.items()}
-        inputs = inputs_of(stage, made)
+        inputs = inputs_of(stage, made, self.selection.stages)
         material = keys.material(stage, settings, inputs, self.probe(stage))
         missing = [lib for lib, version in material["versions"].items() if version is None]
         if missing:

@@ -17,7 +17,9 @@ class Stage:
     ``inputs`` are ``"stage/file"`` of earlier stages (those of a stage that does not run in this
     pipeline are left out); ``config`` the dotted keys of the resolved pipeline that its key hashes
     (and ``trains.…``, ``measured_on``: see ``core/keys.py``); ``libs`` the distributions whose
-    versions it hashes; ``version`` rises when its code changes what it writes.
+    versions it hashes; ``version`` rises when its code changes what it writes. It always writes its
+    ``outputs``, and only in some pipelines its ``optional_outputs``: whoever reads one of these
+    asks ``ctx.has`` first.
 
     ``probe`` is a function (section, cache, hash_new, progress) that gives a digest of what the
     stage reads from outside the cache, which its key hashes, or None when that can't be known
@@ -31,6 +33,7 @@ class Stage:
     function: str
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    optional_outputs: tuple[str, ...] = ()
     config: tuple[str, ...] = ()
     libs: tuple[str, ...] = ()
     version: int = 1
@@ -72,6 +75,7 @@ STAGES: tuple[Stage, ...] = (
         "tfedge.stages.finetune:run",
         inputs=("data/index.json", "backbone/base.npz", "backbone/base.json"),
         outputs=("model.npz", "teacher.npz", "float.tflite", "history.json"),
+        optional_outputs=("head.tflite",),  # with its blocks as they were, when blocks trained
         config=(
             "seed",
             *_PIXELS,
