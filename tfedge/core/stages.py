@@ -115,7 +115,7 @@ STAGES: tuple[Stage, ...] = (
             "finetune/teacher.npz",
             "distill/teacher.npz",
         ),
-        outputs=("model.npz", "sparsity.json", "history.json"),
+        outputs=("model.npz", "float.tflite", "sparsity.json", "history.json"),
         config=(
             "seed",
             *_PIXELS,
@@ -127,7 +127,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.prune",
         ),
         libs=_TFMOT,
-        version=3,
+        version=4,
         section="prune",
     ),
     Stage(
@@ -142,7 +142,7 @@ STAGES: tuple[Stage, ...] = (
             "prune/model.npz",
             "prune/sparsity.json",
         ),
-        outputs=("model.npz", "clusters.json", "history.json"),
+        outputs=("model.npz", "float.tflite", "clusters.json", "history.json"),
         config=(
             "seed",
             *_PIXELS,
@@ -154,7 +154,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.cluster",
         ),
         libs=_TFMOT,
-        version=2,
+        version=3,
         section="cluster",
     ),
     Stage(
@@ -195,8 +195,10 @@ STAGES: tuple[Stage, ...] = (
             "backbone/base.json",
             "finetune/float.tflite",
             "prune/model.npz",
+            "prune/float.tflite",
             "prune/sparsity.json",
             "cluster/model.npz",
+            "cluster/float.tflite",
             "cluster/clusters.json",
             "quantize/graph.pb",
             "quantize/quantize.json",
