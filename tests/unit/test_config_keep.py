@@ -82,11 +82,21 @@ def test_debug_is_a_stage_of_its_own_and_no_reason_to_quantize_again() -> None:
     def names(**quantize: Any) -> list[str]:
         return [row.name for row in active(make(quantize))]
 
-    assert names(debug=True) == [*names(), "debug"] and "debug" not in names()
+    assert names(debug=True) == [*names(debug=False), "debug"]
     assert "debug" not in names(debug=True, recipe="none")
     for name in ("quantize", "convert", "package"):
-        assert key(name, {"debug": True}) == key(name, {})
+        assert key(name, {"debug": True}) == key(name, {}) == key(name, {"debug": False})
         assert key(name, {"keep": {"logits": "float"}}) != key(name, {})
+    assert key("debug", {"debug": True}) != key("debug", {})
     assert key("quantize", {"keep": {"logits": "float"}}) != key(
         "quantize", {"keep": {"logits": "int16"}}
     )
+
+
+def test_debug_is_automatic_where_something_is_evaluated_and_comes_behind_it() -> None:
+    evaluated = [row.name for row in active(make({}, evaluate={}))]
+    assert evaluated[-2:] == ["evaluate", "debug"]
+    assert "debug" not in [row.name for row in active(make({}))]
+    assert "debug" not in [row.name for row in active(make({"debug": False}, evaluate={}))]
+    assert "debug" not in [row.name for row in active(make({"recipe": "none"}, evaluate={}))]
+    assert check(make({"recipe": "none"})) == []  # auto asks for nothing

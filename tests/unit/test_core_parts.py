@@ -156,7 +156,7 @@ def test_the_table_fits_together() -> None:
         made |= {f"{row.name}/{output}" for output in (*row.outputs, *row.optional_outputs)}
         for dotted in row.config:
             section, _, name = dotted.partition(".")
-            derived = section == "measured_on" or name in settings["trains"]
+            derived = section in ("measured_on", "debug") or name in settings["trains"]
             assert section in Pipeline.model_fields or derived, dotted
             fields = Pipeline.model_fields
             for part in dotted.split(".") if section in fields else ():
@@ -201,6 +201,7 @@ def test_the_plan_shows_stages_blocks_sparsity_and_gates(tmp_path: Path) -> None
         ("quantize", "waits"),
         ("convert", "waits"),
         ("evaluate", "waits"),
+        ("debug", "waits"),
     ]
     text = "\n".join(lines(loaded, steps, tmp_path / "cache"))
     assert "no such folder" in text

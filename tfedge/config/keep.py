@@ -43,7 +43,7 @@ def keep_problems(
     """Problems as (key, text, keys read); ``known`` None: the backbone is not known either."""
     if quantize.recipe == "none":
         for key in ("keep", "debug"):
-            if getattr(quantize, key):
+            if getattr(quantize, key) not in ({}, False, "auto"):
                 what = f"quantize.{key}: nothing is quantized: choose recipe qat or ptq"
                 yield f"quantize.{key}", what, ("quantize.recipe",)
     if known is None:

@@ -166,7 +166,9 @@ class Quantize(Training):
     hints: NotNegative = 0.0
     representative: Count = 128  # training pictures that calibrate the ranges
     keep: dict[StrictStr, Literal["float", "int16"]] = {}  # layers (names, patterns) above 8 bits
-    debug: StrictBool = False  # which layers suffer from 8 bits, and which are worth keeping
+    # Which layers suffer from 8 bits, and which are worth keeping. auto: a quick look at the first,
+    # once int8 is more than a point below float.
+    debug: StrictBool | Literal["auto"] = "auto"
 
 
 class Gates(Section):

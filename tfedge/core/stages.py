@@ -16,17 +16,18 @@ class Stage:
 
     ``inputs`` are ``"stage/file"`` of earlier stages (those of a stage that does not run in this
     pipeline are left out); ``config`` the dotted keys of the resolved pipeline that its key hashes
-    (and ``trains.…``, ``measured_on``: see ``core/keys.py``); ``libs`` the distributions whose
-    versions it hashes; ``version`` rises when its code changes what it writes. It always writes its
-    ``outputs``, and only in some pipelines its ``optional_outputs``: whoever reads one of these
-    asks ``ctx.has`` first.
+    (and ``trains.…``, ``measured_on``, ``debug``: see ``core/keys.py``); ``libs`` the
+    distributions whose versions it hashes; ``version`` rises when its code changes what it writes.
+    It always writes its ``outputs``, and only in some pipelines its ``optional_outputs``: whoever
+    reads one of these asks ``ctx.has`` first.
 
     ``probe`` is a function (section, cache, hash_new, progress) that gives a digest of what the
     stage reads from outside the cache, which its key hashes, or None when that can't be known
     without work that ``hash_new`` forbids. ``needs`` is a function (section) that raises
     MissingDependency for what must be installed beside the libraries; it is asked before anything
     runs. ``root`` is a function (section, cache) that says where
-    the pictures lie. ``section`` is the config section, or the dotted key, that switches it on.
+    the pictures lie. ``section`` is the config section, or the dotted key, that switches it on;
+    where that key says "auto", ``auto`` is the section that must be there too.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Stage:
     version: int = 1
     cacheable: bool = True
     section: str = ""  # what switches it on; "" runs always
+    auto: str = ""
     unkeyed: tuple[str, ...] = ()  # inputs that are read, but whose change is no reason to run
     probe: str = ""
     needs: str = ""
@@ -209,24 +211,6 @@ STAGES: tuple[Stage, ...] = (
         version=3,
     ),
     Stage(
-        "debug",
-        "tfedge.stages.debug:run",
-        inputs=(
-            "data/index.json",
-            "backbone/base.json",
-            "finetune/model.npz",
-            "prune/model.npz",
-            "cluster/model.npz",
-            "quantize/graph.pb",
-            "quantize/quantize.json",
-            "convert/model.tflite",
-        ),
-        outputs=("debug.json",),
-        config=("seed", *_PIXELS, "quantize.recipe", "evaluate.gates.max_accuracy_drop"),
-        libs=_TFMOT,
-        section="quantize.debug",
-    ),
-    Stage(
         "evaluate",
         "tfedge.stages.evaluate:run",
         inputs=(
@@ -251,6 +235,34 @@ STAGES: tuple[Stage, ...] = (
         libs=("ai-edge-litert", "numpy", "pillow", "scikit-learn"),
         version=3,
         section="evaluate",
+    ),
+    Stage(
+        "debug",
+        "tfedge.stages.debug:run",
+        inputs=(
+            "data/index.json",
+            "backbone/base.json",
+            "finetune/model.npz",
+            "prune/model.npz",
+            "cluster/model.npz",
+            "quantize/graph.pb",
+            "quantize/quantize.json",
+            "convert/model.tflite",
+            "evaluate/metrics.json",
+        ),
+        outputs=("debug.json",),
+        config=(
+            "seed",
+            *_PIXELS,
+            "backbone",
+            "quantize.recipe",
+            "debug",
+            "evaluate.gates.max_accuracy_drop",
+        ),
+        libs=_TFMOT,
+        version=2,
+        section="quantize.debug",
+        auto="evaluate",
     ),
     Stage(
         "benchmark",
@@ -298,7 +310,7 @@ STAGES: tuple[Stage, ...] = (
             "package",
         ),
         libs=("ai-edge-litert", "numpy", "pillow"),
-        version=3,
+        version=4,
         section="package",
         probe="tfedge.drops.templates:copied_digest",
         needs="tfedge.drops.coral:needs",
@@ -313,16 +325,16 @@ def stage(name: str) -> Stage:
 
 def active(pipeline: Pipeline, stages: Sequence[Stage] = STAGES) -> tuple[Stage, ...]:
     """The stages that this pipeline runs: whose section is there, with a recipe if any."""
-    return tuple(row for row in stages if not row.section or _on(pipeline, row.section))
+    return tuple(row for row in stages if not row.section or _on(pipeline, row))
 
 
-def _on(pipeline: Pipeline, key: str) -> bool:
+def _on(pipeline: Pipeline, row: Stage) -> bool:
     found: Any = pipeline
-    for part in key.split("."):
+    for part in row.section.split("."):
         found = getattr(found, part)
         if not found or getattr(found, "recipe", "") == "none":
             return False
-    return True
+    return found != "auto" or getattr(pipeline, row.auto) is not None
 
 
 def function_of(reference: str) -> Callable[..., Any]:
