@@ -144,7 +144,7 @@ def test_stage_says_what_is_left_on_harder_pictures(tmp_path: Path) -> None:
     assert found["robustness"]["top1"]["none"] == 1.0
     assert ("evaluate with jpeg", 6, 6) in run.said.updates
     text = "\n".join(robustness_table(found))
-    assert "on 6 of the pictures" in text and "| as they are | 100.0 % |" in text
+    assert "on 6 of the images" in text and "| as they are | 100.0 % | 100.0 % |" in text
 
     off = make_run(tmp_path / "off", evaluate={"robustness": 0})
     evaluate.run(off.context("evaluate"))
