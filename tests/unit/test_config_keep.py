@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tfedge.config.load import load
 from tfedge.config.rules import check, notes
 from tfedge.config.schema import Pipeline
 from tfedge.core.keys import key_of, material, settings
+from tfedge.core.plan import lines, plan, select
 from tfedge.core.stages import active, stage
 
 
@@ -72,6 +75,23 @@ def test_an_edge_tpu_takes_no_such_layer() -> None:
     assert "an Edge TPU takes 8-bit ops only" in note and "run on the CPU" in note
     assert not any("keep" in n for n in notes(make({}, **coral)))
     assert not any("keep" in n for n in notes(make({"keep": {"logits": "float"}}, package={})))
+
+
+def test_int16_is_called_slow_before_anything_runs() -> None:
+    (note,) = [
+        n for n in notes(make({"keep": {"logits": "float", "pool": "int16"}})) if "keep" in n
+    ]
+    assert "no fast 16-bit kernels" in note and "42 ms instead of 2" in note
+    assert "in float" in note and "quantize.correct" in note
+    assert not any("keep" in n for n in notes(make({"keep": {"logits": "float"}})))
+
+
+def test_the_plan_shows_the_note(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("name: a\ndata: {path: x}\nquantize: {keep: {logits: int16}}\n")
+    loaded = load(file)
+    shown = lines(loaded, plan(loaded, select(loaded.pipeline), tmp_path), tmp_path)
+    assert any(line.startswith("note: quantize.keep: int16 is slow") for line in shown)
 
 
 def key(name: str, quantize: dict[str, Any]) -> str:
