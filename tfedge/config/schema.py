@@ -41,6 +41,10 @@ class Augment(Section):
     zoom: Fraction = 0.1  # up to this share nearer or farther
     brightness: Fraction = 0.1  # up to this share of full scale, either way
     contrast: Fraction = 0.1  # factor 1 ± this
+    # As a camera in the field harms its images; each view as much as chance says, up to this.
+    noise: Fraction = 0.0  # standard deviation, as a share of full scale
+    blur: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0  # sigma of a Gaussian, in pixels
+    jpeg: Annotated[StrictInt, Field(ge=1, le=100)] | None = None  # the lowest quality; None: off
 
 
 class Split(Section):
