@@ -16,9 +16,10 @@ from tfedge.data.pictures import Pictures
 from tfedge.errors import InvariantBroken
 from tfedge.stages import advice, metrics, phases
 from tfedge.stages.held_out import Stream, evaluation_split
-from tfedge.tflite.runtime import Pool, side_by_side
+from tfedge.tflite.runtime import Pool, cores, side_by_side
 
 LOW_AGREEMENT = 0.8  # below it quantization changed more than rounding does
+_WORKERS = 16  # each holds every phase in memory
 
 Scores = dict[str, np.ndarray]  # [N, classes] of each phase, in their order
 
@@ -39,13 +40,14 @@ def run(ctx: Context) -> None:
     labels = np.asarray(index.labels_of(rows))
     images = Pictures(index, ctx.data_root, ctx.cache, data.image_size, data.fit)
 
-    pools = {name: Pool(ctx.inputs[file]) for name, file in phases.files(ctx).items()}
+    files, workers = phases.files(ctx), max(1, min(cores(), len(rows), _WORKERS))
+    pools = {name: Pool(ctx.inputs[file], workers) for name, file in files.items()}
     scores = side_by_side(
         pools,
         Stream(images, rows),
         progress=partial(ctx.progress.update, f"evaluate {', '.join(pools)}", unit="images"),
     )
-    for name, file in phases.files(ctx).items():
+    for name, file in files.items():
         _check_scores(scores[name], len(index.classes), file)
     last = next(reversed(scores))
     shipped = last if last == phases.INT8 else phases.FLOAT
