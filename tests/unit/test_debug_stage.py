@@ -13,12 +13,19 @@ from tfedge.errors import UnsupportedModel
 from tfedge.stages import debug
 
 
-def evaluated(tmp: Path, plain: float | None, int8: float | None, **sections: Any) -> Run:
+def evaluated(
+    tmp: Path, plain: float | None, int8: float | None, pruned: float | None = None, **sections: Any
+) -> Run:
     run = make_run(tmp, **sections)
-    top1 = {"float": plain, "int8": int8}
-    metrics = {name: {"top1": share} for name, share in top1.items() if share is not None}
-    if metrics:
-        run.add("evaluate/metrics.json", metrics)
+    top1 = {"float": plain, "pruned": pruned, "int8": int8}
+    known = {name: {"top1": share} for name, share in top1.items() if share is not None}
+    names = [None, *known]
+    rows = [
+        {"phase": name, "against": before, **figures}
+        for before, (name, figures) in zip(names, known.items(), strict=False)
+    ]
+    if known:
+        run.add("evaluate/metrics.json", {**known, "phases": rows})
     return run
 
 
@@ -51,6 +58,28 @@ def test_a_point_or_less_is_no_reason_to_look(
 
 def test_more_than_a_point_is(tmp_path: Path, looks: list[bool]) -> None:
     assert written(evaluated(tmp_path, 0.9, 0.885)) == {"layers": ["conv_7"]} and looks == [True]
+
+
+def test_what_pruning_lost_is_not_laid_to_8_bits(tmp_path: Path, looks: list[bool]) -> None:
+    found = written(evaluated(tmp_path, 0.91, 0.86, pruned=0.87))
+    assert not found["needed"] and looks == []
+    assert "was lost in pruned, not by 8 bits (float 91.0%, int8 86.0%)" in found["why"]
+    for name, pruned in (("half each", 0.882), ("pruning more", 0.875), ("8 bits all", 0.93)):
+        assert "layers" in written(evaluated(tmp_path / name, 0.91, 0.86, pruned=pruned))
+    assert looks == [True] * 3
+
+
+def test_the_worst_layers_are_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = {"unit": "conv_7", "divergence": 0.02, "kept": "int8"}
+    found = {"quick": True, "n": 8, "split": "val", "now": {"agreement": 0.5}, "layers": [layer]}
+    monkeypatch.setattr(debug, "_measured", lambda ctx, quick: found)
+    run = evaluated(tmp_path, 0.9, 0.8)
+    written(run)
+    (note,) = run.said.notes
+    assert note.startswith("warning: 8 bits change the answer to 4 of 8 val images")
+    assert "conv_7 (20.0)" in note
 
 
 def test_a_stricter_gate_is_reason_enough(tmp_path: Path, looks: list[bool]) -> None:

@@ -128,7 +128,7 @@ def proposals(facts: Facts) -> list[str]:
 def warnings(facts: Facts) -> list[str]:
     """What a reader of the numbers must know, the pictures' warnings left to the report."""
     found = list(facts.metrics["warnings"]) if facts.metrics else []
-    found += _harmed(facts.debug) if facts.debug else []
+    found += harmed(facts.debug) if facts.debug else []
     found += _worse(facts.distill) if facts.distill else []
     for result in facts.benchmark:
         where = "" if facts.devices == [LOCAL] else f"{result.device}, "
@@ -146,7 +146,7 @@ def warnings(facts: Facts) -> list[str]:
     return found
 
 
-def _harmed(debug: Mapping[str, Any]) -> list[str]:
+def harmed(debug: Mapping[str, Any]) -> list[str]:
     """The layers that a quick look blames; what was asked for has a table of its own."""
     if not debug.get("quick"):
         return []

@@ -51,15 +51,15 @@ def lost_on_the_way(phases: Phases, split: str, recipe: str) -> list[str]:
                 f"{row['top1']:.1%} against {top1[row['against']]:.1%} on the same {row['n']} "
                 f"{split} images (p = {row['p']:.2g}): {_remedy(row['phase'], recipe)}"
             )
-    last, blamed = phases[-1], _blamed(phases)
-    if below_float(top1) and blamed not in warned:
+    last, most_lost = phases[-1], blamed(phases)
+    if below_float(top1) and most_lost not in warned:
         p = last.get("p_float", last["p"])
-        most = "" if blamed == last["phase"] else f"most of it was lost in {blamed}: "
+        most = "" if most_lost == last["phase"] else f"most of it was lost in {most_lost}: "
         luck = ", so it may be chance" if p >= SIGNIFICANT else ""
         found.append(
             f"int8 is {100 * (top1['float'] - top1['int8']):.1f} points below float: top-1 "
             f"{top1['int8']:.1%} against {top1['float']:.1%} on the same {last['n']} {split} "
-            f"images (p = {p:.2g}{luck}): {most}{_remedy(blamed, recipe)}"
+            f"images (p = {p:.2g}{luck}): {most}{_remedy(most_lost, recipe)}"
         )
     return found
 
@@ -71,11 +71,17 @@ def below_float(top1: Mapping[str, float], limit: float = POINT) -> bool:
     return top1["float"] - top1["int8"] > limit + _ROUNDING
 
 
+def below_before(phases: Phases, limit: float = POINT) -> bool:
+    """Whether the last phase is more than ``limit`` below the one before it."""
+    *_, before, last = phases
+    return bool(before["top1"] - last["top1"] > limit + _ROUNDING)
+
+
 def _significant(change: Mapping[str, Any]) -> bool:
     return bool(change["lost"] > change["gained"] and change["p"] < SIGNIFICANT)
 
 
-def _blamed(phases: Phases) -> str:
+def blamed(phases: Phases) -> str:
     """The phase behind float that lost most against the one before it."""
     top1 = {row["phase"]: row["top1"] for row in phases}
     later = [row for row in phases if row["against"] is not None and row["phase"] != "float"]

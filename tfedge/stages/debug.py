@@ -2,7 +2,8 @@
 
 Writes ``debug.json``: the units (ops of the device) with the harm that quantizing each alone does,
 the most harmful first, and the fewest to keep. ``quantize.debug: auto`` takes a quick look, and
-only where int8 lost more than a point; else ``needed`` is false and ``why`` says so.
+only where int8 lost more than a point, and not before it was int8; else ``needed`` is false and
+``why`` says so.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 from tfedge.core.context import Context
 from tfedge.data.files import write_text
 from tfedge.errors import UnsupportedModel
-from tfedge.stages.advice import POINT, below_float
+from tfedge.report.facts import harmed
+from tfedge.stages.advice import POINT, below_before, below_float, blamed
 
 
 def run(ctx: Context) -> None:
@@ -21,6 +23,8 @@ def run(ctx: Context) -> None:
     quantize = ctx.pipeline.quantize
     assert quantize is not None
     found = _automatic(ctx) if quantize.debug == "auto" else _measured(ctx, quick=False)
+    for text in harmed(found):
+        ctx.progress.note(f"warning: {text}")
     write_text(ctx.out / "debug.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
 
 
@@ -44,10 +48,13 @@ def _no_need(ctx: Context) -> str:
     gates = ctx.pipeline.evaluate.gates if ctx.pipeline.evaluate else None
     gate = gates.max_accuracy_drop if gates else None
     limit = POINT if gate is None else min(POINT, gate)
-    if below_float(top1, limit):
-        return ""
     figures = ", ".join(f"{name} {share:.1%}" for name, share in top1.items())
-    return f"top-1 of int8 is not more than {limit:g} below float ({figures})"
+    if not below_float(top1, limit):
+        return f"top-1 of int8 is not more than {limit:g} below float ({figures})"
+    cause = blamed(metrics["phases"])
+    if cause == "int8" or below_before(metrics["phases"], limit):
+        return ""
+    return f"most of what int8 lost against float was lost in {cause}, not by 8 bits ({figures})"
 
 
 def _measured(ctx: Context, quick: bool) -> dict[str, Any]:
