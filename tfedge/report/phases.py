@@ -29,7 +29,7 @@ def section(facts: Facts) -> list[str]:
     rows = _rows(facts)
     if len(rows) < 2:
         return []
-    head = ["phase", "top-1", "same answer as float", "images", "against"]
+    head = ["phase", "top-1", "agreement with float", "images", "against"]
     head += ["only this one right", "only that one right", "p"]
     cells = [
         [
