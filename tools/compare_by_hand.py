@@ -23,8 +23,8 @@ fetched beforehand for both (tfedge still opens and converts it, by hand the arr
 .npz). Before the first part, untimed, TensorFlow is imported once and every picture read once, so
 that the first chain does not warm the disk for the second.
 
-    same steps    the whole process without evaluate (and benchmark and package, which the pipeline
-                  written here does not have): the like-for-like figure
+    same steps    the whole process without evaluate and debug (and benchmark and package, which the
+                  pipeline written here does not have): the like-for-like figure
     whole         with the evaluation that each chain does itself
 
 ``start`` is the process without its stages; tfedge imports TensorFlow in its first stage that needs
@@ -68,7 +68,7 @@ from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import LiteRT, predict
 
 SIZE, SPARSITY, BACKBONE = 225, 0.5, "MobileNetV2"
-LATER = ("evaluate", "benchmark", "package")  # stages that are not among the same steps
+LATER = ("evaluate", "debug", "benchmark", "package")  # stages that are not among the same steps
 BUSY = 0.1  # of the machine's CPU, taken by others: above it the times are not worth much
 
 

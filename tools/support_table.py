@@ -57,7 +57,7 @@ prune:
   teacher: 0.7, hints: 1.0}}
 quantize:
   {{recipe: {recipe}, epochs: {quantize_epochs}, batch_size: {batch},
-  learning_rate: {quantize_rate}, teacher: 0.7, hints: 1.0}}
+  learning_rate: {quantize_rate}, teacher: 0.7, hints: 1.0, debug: false}}
 evaluate: {{robustness: 0}}
 """
 

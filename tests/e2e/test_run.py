@@ -18,7 +18,7 @@ from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import LiteRT
 
 STAGES = (
-    "data backbone finetune prune quantize convert evaluate benchmark package".split()  # noqa: SIM905
+    "data backbone finetune prune quantize convert evaluate debug benchmark package".split()  # noqa: SIM905
 )
 
 

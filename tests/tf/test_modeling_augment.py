@@ -130,6 +130,105 @@ def test_a_rotation_turns_about_the_middle_as_far_as_allowed(flip):
     assert 10 <= mirrored <= 30 if flip else mirrored == 0
 
 
+# ------------------------------------------------------------------ as a camera harms its images
+
+
+def before_corruptions(image, seed, settings: Augment):
+    """What ``augment`` did before it knew noise, blur and JPEG."""
+    size = tf.cast(tf.shape(image)[0], tf.float32)
+    flip, zoom, angle, crop, left, top, bright, contrast = tf.unstack(
+        tf.random.stateless_uniform([8], seed, -1.0, 1.0)
+    )
+    angle *= settings.rotate * np.pi / 180
+    cut = settings.crop * tf.abs(crop)
+    scale = (1 - cut) * (1 + settings.zoom * zoom)
+    room = cut * size / 2
+    mirror = tf.where(flip > 0, -1.0, 1.0) if settings.flip else 1.0
+    cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
+    center = (size - 1) / 2
+    a, b, c, d = mirror * cos, -sin, mirror * sin, cos
+    shift_x = center - (a + b) * center + room * left
+    shift_y = center - (c + d) * center + room * top
+    pixels = tf.raw_ops.ImageProjectiveTransformV3(
+        images=tf.cast(image, tf.float32)[None],
+        transforms=tf.stack([a, b, shift_x, c, d, shift_y, 0.0, 0.0])[None],
+        output_shape=tf.shape(image)[:2],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="REFLECT",
+    )[0]
+    mean = tf.reduce_mean(pixels, axis=[0, 1], keepdims=True)
+    pixels = (pixels - mean) * (1 + settings.contrast * contrast) + mean
+    pixels += settings.brightness * bright * 255
+    return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+
+
+@pytest.mark.parametrize("settings", [Augment(), Augment(rotate=90.0, crop=0.5, flip=False)])
+def test_views_without_corruptions_are_what_they_were_bit_for_bit(settings):
+    image = tf.constant(noise())
+    old = tf.function(lambda seed: before_corruptions(image, seed, settings))
+    for seed, found in enumerate(changed(noise(), settings, 20)):
+        np.testing.assert_array_equal(found, old(tf.constant([seed, 7], tf.int32)).numpy())
+
+
+def grey(size: int = SIZE) -> np.ndarray:
+    return np.full((size, size, 3), 128, np.uint8)
+
+
+def test_noise_is_of_every_strength_up_to_the_one_given():
+    off = np.stack([found.astype(float) - 128 for found in changed(grey(), only(noise=0.1), 60)])
+    spread = off.std((1, 2, 3)) / 255
+    assert spread.max() <= 0.105 and spread.min() < 0.02 and 0.03 < spread.mean() < 0.07
+    assert abs(off.mean()) < 0.5  # no bias
+    strong = off[spread.argmax()]
+    assert abs(np.corrcoef(strong[..., 0].ravel(), strong[..., 1].ravel())[0, 1]) < 0.1
+    assert abs(np.corrcoef(strong[:-1].ravel(), strong[1:].ravel())[0, 1]) < 0.1
+
+
+def test_blur_is_a_gaussian_of_every_width_up_to_the_one_given():
+    image = np.zeros((SIZE, SIZE, 3), np.uint8)
+    image[:, SIZE // 2 :] = 255  # an edge, whose slope is the density of the Gaussian
+    widths = []
+    for found in changed(image, only(blur=2.0), 60):
+        rows = found[..., 1].astype(float)
+        assert (rows == rows[0]).all()
+        slope = np.diff(rows[0]) / 255
+        assert slope.sum() == pytest.approx(1) and (slope >= 0).all()
+        places = np.arange(len(slope)) - (SIZE // 2 - 1)
+        assert (slope * places).sum() == pytest.approx(0, abs=0.02)
+        widths.append(np.sqrt((slope * places**2).sum()))
+    assert min(widths) < 0.4 and 1.5 < max(widths) < 2.05
+    turned = changed(np.swapaxes(image, 0, 1), only(blur=2.0), 5)
+    for one, other in zip(changed(image, only(blur=2.0), 5), turned, strict=True):
+        np.testing.assert_array_equal(one, np.swapaxes(other, 0, 1))
+    flat = changed(grey(), only(blur=2.0), 5)
+    assert all((found == 128).all() for found in flat)  # the borders do not darken
+
+
+def test_jpeg_loses_more_the_lower_its_quality_may_be():
+    plain = np.repeat(noise()[..., :1], 3, axis=2)  # grey: JPEG halves colours at any quality
+
+    def lost(quality):
+        found = changed(plain, only(jpeg=quality), 40)
+        assert all(image.shape == (SIZE, SIZE, 3) and image.dtype == np.uint8 for image in found)
+        return np.array([np.abs(image - plain.astype(float)).mean() for image in found])
+
+    coarse, fine = lost(10), lost(90)
+    assert fine.max() < coarse.max() / 1.5 and np.ptp(coarse) > 3 * np.ptp(fine)
+
+
+def test_corrupted_views_follow_from_their_seed_and_move_nothing_else():
+    settings = Augment(noise=0.05, blur=1.0, jpeg=50)
+    first, again = changed(noise(), settings, 5), changed(noise(), settings, 5)
+    np.testing.assert_array_equal(first, again)
+    assert len({image.tobytes() for image in first}) == 5
+    # Blur of nothing to speak of: the flips, turns and crops are those of the same seeds without.
+    for one, other in zip(
+        changed(noise(), Augment(blur=1e-6), 5), changed(noise(), Augment(), 5), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
 # ------------------------------------------------------------------ pipelines
 
 
@@ -164,6 +263,17 @@ def test_a_view_follows_from_its_picture_number_and_seed_alone(samples):
     assert len({image.tobytes() for image in together.values()}) == len(items)
     (other,) = Views(samples, [(4, 2)], Augment(), 2)
     assert (other != together[4, 2]).any()
+
+
+def test_corruptions_reach_the_views_that_every_phase_trains_on(samples):
+    settings = Augment(noise=0.08, blur=1.0, jpeg=25)
+    items = [(row, view) for row in range(4) for view in (0, 1)]
+    found = list(Views(samples, items, settings, 1))
+    plain = list(Views(samples, items, Augment(), 1))
+    for (row, view), image, without in zip(items, found, plain, strict=True):
+        assert image.shape == (SIZE, SIZE, 3) and image.dtype == np.uint8
+        assert (image == samples.pixel(row)).all() == (view == 0)
+        assert (image == without).all() == (view == 0)
 
 
 def stream(samples, settings, seed=1, rows=range(10)) -> Stream:

@@ -18,7 +18,7 @@ from tfedge.data.augment import augment
 from tfedge.data.index import Index
 from tfedge.modeling import network
 from tfedge.modeling.env import tf
-from tfedge.modeling.export import load_graph
+from tfedge.modeling.export import float_pixels, load_graph
 from tfedge.modeling.network import HEAD, Spec
 from tfedge.modeling.part import Samples
 from tfedge.tflite.model import Kernel
@@ -185,6 +185,14 @@ def test_pruning_leaves_what_is_frozen_and_batch_norm_alone(chain, frozen):
         assert (before[key] != after[key]).any(), key
 
 
+def test_the_pruned_network_is_a_file_that_answers_as_its_weights_do(chain):
+    model = network.load(spec(chain), chain.arrays("prune/model.npz"))
+    pixels, _ = pixels_of(chain, "val")
+    wanted = tf.nn.softmax(model(tf.cast(np.stack(pixels), tf.float32), training=False)).numpy()
+    np.testing.assert_allclose(predict(chain.read("prune/float.tflite"), pixels), wanted, atol=1e-3)
+    assert chain.read("prune/float.tflite") == float_pixels(model, tiny.SIZE, softmax=True)
+
+
 def test_training_while_pruning_brings_the_loss_down(chain):
     for history in (
         chain.json("prune/history.json"),
@@ -319,6 +327,7 @@ def test_the_shipped_file_is_measured(chain):
 
 REPEATED = (
     "prune/model.npz",
+    "prune/float.tflite",
     "prune/sparsity.json",
     "prune/history.json",
     "quantize/graph.pb",

@@ -310,9 +310,16 @@ def test_the_file_has_the_zeros_of_pruning_and_still_answers(run, chain):
 
 def test_the_same_bytes_again(run, chain, tmp_path):
     again = run.again(tmp_path, but=("cluster", *LATER))("cluster", "quantize", "convert")
-    for file in ("cluster/model.npz", "cluster/clusters.json", "quantize/graph.pb"):
+    files = ("cluster/model.npz", "cluster/float.tflite", "cluster/clusters.json")
+    for file in (*files, "quantize/graph.pb"):
         assert again.read(file) == run.read(file), file
     assert again.read("convert/model.tflite") == run.read("convert/model.tflite")
+
+
+def test_without_a_quantize_section_the_clustered_float_file_ships(run, tmp_path):
+    plain = run.again(tmp_path, but=LATER, quantize=None)("convert")
+    assert plain.read("convert/model.tflite") == run.read("cluster/float.tflite")
+    assert plain.read("convert/model.tflite") != run.read("prune/float.tflite")
 
 
 def test_calibration_alone_keeps_the_values_of_each_channel(run, tmp_path):

@@ -137,6 +137,7 @@ def test_the_float_file_is_shipped_when_nothing_is_quantized(whole, tmp_path):
     assert facts["input"]["dtype"] == "uint8" and facts["output"]["dtype"] == "float32"
     assert facts["sparsity"] >= 0.4  # pruned all the same
     assert run.read("convert/model.tflite") != run.read("convert/float.tflite")
+    assert run.read("convert/model.tflite") == run.read("prune/float.tflite")
     assert run.read("convert/float.tflite") == run.read("finetune/float.tflite")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import tiny
@@ -82,7 +84,7 @@ def test_debug_lists_every_op_by_its_harm(kept):
     assert errors.pop("pixel_offset") == 0, "whole numbers in a step of 1"
     assert all(error > 0.2 for error in errors.values())  # rounding is 0.29, but of zeros none
     assert {row["unit"]: row["kept"] for row in found["layers"]}["logits"] == "float"
-    assert (found["split"], found["n"]) == ("val", 15)
+    assert (found["split"], found["n"], found["quick"]) == ("val", 15, False)
     assert found["float"]["agreement"] == 1
     # The file itself answers as its graph says, but for a picture between two classes.
     assert abs(found["file"]["agreement"] - found["now"]["agreement"]) < 0.1
@@ -103,6 +105,20 @@ def test_ptq_keeps_layers_with_ranges_of_its_own(chain, tmp_path):
     litert = LiteRT(run.read("convert/model.tflite"))
     answers = [litert.invoke(p[None])[0].argmax() for p in pictures]
     assert np.mean(np.equal(answers, labels)) > 0.7  # three colours: a third by chance
+
+
+def test_automatic_debug_takes_a_quick_look_where_int8_lost(chain, tmp_path):
+    run = chain.again(tmp_path, evaluate={})
+    rows = [("float", None, 0.9), ("pruned", "float", 0.9), ("int8", "pruned", 0.8)]
+    phases = [{"phase": name, "against": before, "top1": top1} for name, before, top1 in rows]
+    metrics = {"float": {"top1": 0.9}, "int8": {"top1": 0.8}, "phases": phases}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    run.files["evaluate/metrics.json"] = tmp_path / "metrics.json"
+    found = run("debug").json("debug/debug.json")
+    assert found["quick"] and found["proposed"] is None
+    assert (found["n"], len(found["layers"])) == (15, 65)  # all of 15: the net is a tiny one
+    harms = [row["divergence"] for row in found["layers"]]
+    assert harms == sorted(harms, reverse=True) and harms[0] > 0
 
 
 def test_debug_of_ptq_needs_no_kept_layer(chain, tmp_path):

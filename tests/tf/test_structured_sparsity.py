@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from tfedge.modeling import network, structure
 from tfedge.modeling.allocation import allocate
 from tfedge.modeling.damage import scan
 from tfedge.modeling.env import fresh, keras
+from tfedge.modeling.export import float_pixels
+from tfedge.modeling.network import Spec
 from tfedge.modeling.sparsity import Pruner
 from tfedge.stages import convert
 from tfedge.tflite.model import Model
@@ -202,11 +205,20 @@ def test_blocks_are_in_the_file_and_are_looked_for(base, tmp_path):
     kernel = arrays["Conv_1/kernel"]
     zero, other = np.argwhere(kernel == 0)[0], np.argwhere(kernel != 0)[0]
     kernel[(*zero,)], kernel[(*other,)] = kernel[(*other,)], 0  # as many zeros, one block less
-    network.save_weights(tmp_path / "moved.npz", arrays)
     moved = run.again(tmp_path / "moved", quantize=None, but=("quantize", "convert"))
-    moved.files["prune/model.npz"] = tmp_path / "moved.npz"
+    moved.files |= pruned_files(run, tmp_path / "by hand", arrays)
     with pytest.raises(InvariantBroken, match=r"Conv_1 in the \.tflite: expected blocks of 2×4"):
         moved("convert")
+
+
+def pruned_files(run: tiny.Run, folder: Path, arrays: dict[str, np.ndarray]) -> dict[str, Path]:
+    """What prune writes of a network with these weights."""
+    folder.mkdir(exist_ok=True)
+    network.save_weights(folder / "model.npz", arrays)
+    spec = Spec.read(run.files["backbone/base.json"], len(tiny.CLASSES))
+    content = float_pixels(network.load(spec, arrays), spec.size, softmax=True)
+    (folder / "float.tflite").write_bytes(content)
+    return {f"prune/{name}": folder / name for name in ("model.npz", "float.tflite")}
 
 
 @pytest.fixture(scope="module")
@@ -221,9 +233,9 @@ def sparse(base, tmp_path_factory) -> tiny.Run:
         values.ravel()[np.argsort(np.abs(values), axis=None)[:gone]] = 0
         values *= np.sqrt(power / np.square(values).sum())  # or nothing would come through
         rows.append({"name": kernel.layer, "zeros": gone, "target": gone, "frozen": False})
-    network.save_weights(folder / "model.npz", arrays)
     (folder / "sparsity.json").write_text(json.dumps({"recipe": "xnnpack", "layers": rows}))
-    run.files |= {f"prune/{name}": folder / name for name in ("model.npz", "sparsity.json")}
+    run.files |= pruned_files(base, folder, arrays)
+    run.files["prune/sparsity.json"] = folder / "sparsity.json"
     return run("convert", "evaluate")
 
 

@@ -148,6 +148,12 @@ def evaluate(ctx: Context) -> None:
     (ctx.out / "metrics.json").write_text(json.dumps(metrics))
 
 
+def debug(ctx: Context) -> None:
+    assert ctx.has("evaluate/metrics.json")
+    _called(ctx, "debug")
+    (ctx.out / "debug.json").write_text(json.dumps({"layers": ["conv_7"]}))
+
+
 def benchmark(ctx: Context) -> None:
     _called(ctx, "benchmark")
     row = {"device": "local", "model": "int8", "sha256": "abc", "threads": 1}

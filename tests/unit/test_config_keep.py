@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tfedge.config.load import load
 from tfedge.config.rules import check, notes
 from tfedge.config.schema import Pipeline
 from tfedge.core.keys import key_of, material, settings
+from tfedge.core.plan import lines, plan, select
 from tfedge.core.stages import active, stage
 
 
@@ -74,6 +77,23 @@ def test_an_edge_tpu_takes_no_such_layer() -> None:
     assert not any("keep" in n for n in notes(make({"keep": {"logits": "float"}}, package={})))
 
 
+def test_int16_is_called_slow_before_anything_runs() -> None:
+    (note,) = [
+        n for n in notes(make({"keep": {"logits": "float", "pool": "int16"}})) if "keep" in n
+    ]
+    assert "no fast 16-bit kernels" in note and "42 ms instead of 2" in note
+    assert "in float" in note and "quantize.correct" in note
+    assert not any("keep" in n for n in notes(make({"keep": {"logits": "float"}})))
+
+
+def test_the_plan_shows_the_note(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("name: a\ndata: {path: x}\nquantize: {keep: {logits: int16}}\n")
+    loaded = load(file)
+    shown = lines(loaded, plan(loaded, select(loaded.pipeline), tmp_path), tmp_path)
+    assert any(line.startswith("note: quantize.keep: int16 is slow") for line in shown)
+
+
 def key(name: str, quantize: dict[str, Any]) -> str:
     return key_of(material(stage(name), settings(make(quantize)), {}))
 
@@ -82,11 +102,21 @@ def test_debug_is_a_stage_of_its_own_and_no_reason_to_quantize_again() -> None:
     def names(**quantize: Any) -> list[str]:
         return [row.name for row in active(make(quantize))]
 
-    assert names(debug=True) == [*names(), "debug"] and "debug" not in names()
+    assert names(debug=True) == [*names(debug=False), "debug"]
     assert "debug" not in names(debug=True, recipe="none")
     for name in ("quantize", "convert", "package"):
-        assert key(name, {"debug": True}) == key(name, {})
+        assert key(name, {"debug": True}) == key(name, {}) == key(name, {"debug": False})
         assert key(name, {"keep": {"logits": "float"}}) != key(name, {})
+    assert key("debug", {"debug": True}) != key("debug", {})
     assert key("quantize", {"keep": {"logits": "float"}}) != key(
         "quantize", {"keep": {"logits": "int16"}}
     )
+
+
+def test_debug_is_automatic_where_something_is_evaluated_and_comes_behind_it() -> None:
+    evaluated = [row.name for row in active(make({}, evaluate={}))]
+    assert evaluated[-2:] == ["evaluate", "debug"]
+    assert "debug" not in [row.name for row in active(make({}))]
+    assert "debug" not in [row.name for row in active(make({"debug": False}, evaluate={}))]
+    assert "debug" not in [row.name for row in active(make({"recipe": "none"}, evaluate={}))]
+    assert check(make({"recipe": "none"})) == []  # auto asks for nothing

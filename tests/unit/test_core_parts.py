@@ -26,10 +26,10 @@ from tfedge.core.artifact import (
     write_json,
 )
 from tfedge.core.cache import StageCache, Workspace
-from tfedge.core.plan import lines, plan, select
+from tfedge.core.plan import inputs_of, lines, plan, select
 from tfedge.core.process import output_to
 from tfedge.core.progress import Events, Reporter
-from tfedge.core.stages import STAGES, active, stage
+from tfedge.core.stages import STAGES, Stage, active, stage
 from tfedge.errors import ArtifactError, ConfigError
 
 
@@ -153,10 +153,10 @@ def test_the_table_fits_together() -> None:
     settings = keys.settings(make(prune={}, quantize={}, evaluate={}, benchmark={}, package={}))
     for row in STAGES:
         assert set(row.inputs) <= made, row.name
-        made |= {f"{row.name}/{output}" for output in row.outputs}
+        made |= {f"{row.name}/{output}" for output in (*row.outputs, *row.optional_outputs)}
         for dotted in row.config:
             section, _, name = dotted.partition(".")
-            derived = section == "measured_on" or name in settings["trains"]
+            derived = section in ("measured_on", "debug") or name in settings["trains"]
             assert section in Pipeline.model_fields or derived, dotted
             fields = Pipeline.model_fields
             for part in dotted.split(".") if section in fields else ():
@@ -164,6 +164,17 @@ def test_the_table_fits_together() -> None:
                 kind = fields[part].annotation
                 models = [m for m in (kind, *getattr(kind, "__args__", ())) if m]
                 fields = next((m.model_fields for m in models if hasattr(m, "model_fields")), {})
+
+
+def test_only_what_is_declared_optional_may_be_missing() -> None:
+    maker = Stage("a", "", outputs=("always",), optional_outputs=("sometimes",))
+    reader = Stage("b", "", inputs=("a/always", "a/sometimes", "c/of no stage that runs"))
+    both, one = {"always": "1", "sometimes": "2"}, {"always": "1"}
+    rows = (maker, reader)
+    assert inputs_of(reader, {"a": both}, rows) == {"a/always": "1", "a/sometimes": "2"}
+    assert inputs_of(reader, {"a": one}, rows) == {"a/always": "1"}
+    with pytest.raises(KeyError):
+        inputs_of(reader, {"a": {"sometimes": "2"}}, rows)
 
 
 def test_stages_that_a_pipeline_runs() -> None:
@@ -190,6 +201,7 @@ def test_the_plan_shows_stages_blocks_sparsity_and_gates(tmp_path: Path) -> None
         ("quantize", "waits"),
         ("convert", "waits"),
         ("evaluate", "waits"),
+        ("debug", "waits"),
     ]
     text = "\n".join(lines(loaded, steps, tmp_path / "cache"))
     assert "no such folder" in text

@@ -7,7 +7,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from tfedge.data.corruptions import CORRUPTIONS, Corrupted
+from tfedge.data.corruptions import CORRUPTIONS
 
 
 def pictures() -> np.ndarray:
@@ -19,7 +19,8 @@ def pictures() -> np.ndarray:
 
 
 def changed(name: str, seeds: tuple[int, ...] = (1, 2, 3, 4)) -> np.ndarray:
-    return np.stack([*Corrupted(list(pictures()), name, seeds)])
+    pairs = zip(pictures(), seeds, strict=True)
+    return np.stack([CORRUPTIONS[name](pixels, seed) for pixels, seed in pairs])
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
@@ -28,7 +29,6 @@ def test_each_changes_every_picture_and_always_alike(name: str) -> None:
     assert (found.dtype, found.shape) == (np.uint8, pictures().shape)
     assert (found != pictures()).any(axis=(1, 2, 3)).all()
     np.testing.assert_array_equal(found, changed(name))
-    assert len(Corrupted(list(pictures()), name, (1, 2, 3, 4))) == 4
 
 
 def test_noise_has_its_width_and_no_bias() -> None:
@@ -43,7 +43,7 @@ def test_brightness_is_added_to_the_v_of_hsv() -> None:
     (h, s, v), (hue, saturation, value) = colorsys.rgb_to_hsv(*before), colorsys.rgb_to_hsv(*after)
     half = 0.5 / 255 / v  # rounding to a level
     assert (hue, saturation, value) == pytest.approx((h, s, v + 0.1), abs=4 * half)
-    black = next(iter(Corrupted([np.zeros((4, 4, 3), np.uint8)], "brightness", (1,))))
+    black = CORRUPTIONS["brightness"](np.zeros((4, 4, 3), np.uint8), 1)
     assert (black == round(25.5)).all()
 
 
@@ -56,3 +56,20 @@ def test_contrast_keeps_the_mean_and_blur_the_sum() -> None:
     edge = slice(11, 15)
     assert np.abs(np.diff(blurred[:, edge, 0])).max() < np.abs(np.diff(before[:, edge, 0])).max()
     assert blurred.mean() == pytest.approx(before.mean(), abs=2)
+
+
+@pytest.mark.parametrize("name", ["noise", "brightness", "contrast"])
+def test_tables_and_shortcuts_give_the_pixels_of_the_formulas(name: str) -> None:
+    """As figures of earlier versions were measured on, for every value a pixel may have."""
+    image = np.random.default_rng(5).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    image[:2], image[2:4] = 0, 255
+    value, mean = image.max(-1, keepdims=True) / 255, image.mean((0, 1), keepdims=True)
+    factor = np.minimum(value + 0.1, 1.0) / np.maximum(value, 1e-9)
+    wanted = {
+        "noise": image + np.random.default_rng(7).normal(0.0, 0.08 * 255, image.shape),
+        "brightness": np.where(value > 0, image * factor, 25.5),
+        "contrast": (image - mean) * 0.4 + mean,
+    }[name]
+    found = CORRUPTIONS[name](image, 7)
+    assert (found.dtype, found.shape) == (np.uint8, image.shape)
+    np.testing.assert_array_equal(found, np.clip(np.rint(wanted), 0, 255))

@@ -124,7 +124,7 @@ def test_stage_on_val_says_that_it_chose_the_weights(tmp_path: Path) -> None:
     assert len(found["warnings"]) == 1
     assert "also chose the weights" in found["warnings"][0]
     assert f"warning: {found['warnings'][0]}" in run.said.notes
-    assert ("evaluate int8", 12, 12) in run.said.updates
+    assert ("evaluate float, int8", 12, 12) in run.said.updates
 
 
 def test_stage_on_test_is_honest(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_stage_says_what_is_left_on_harder_pictures(tmp_path: Path) -> None:
     assert found["robustness"]["top1"]["none"] == 1.0
     assert ("evaluate with jpeg", 6, 6) in run.said.updates
     text = "\n".join(robustness_table(found))
-    assert "on 6 of the pictures" in text and "| as they are | 100.0 % |" in text
+    assert "on 6 of the images" in text and "| as they are | 100.0 % | 100.0 % |" in text
 
     off = make_run(tmp_path / "off", evaluate={"robustness": 0})
     evaluate.run(off.context("evaluate"))
@@ -174,13 +174,13 @@ def test_stage_without_quantization_has_only_the_shipped_float_model(tmp_path: P
 
 def test_stage_warns_when_int8_and_float_disagree(tmp_path: Path, monkeypatch) -> None:
     run = make_run(tmp_path, split="test")
-    real = evaluate.predict
+    real = evaluate.side_by_side
 
-    def turned(model, pictures, **options):
-        scores = real(model, pictures, **options)
-        return scores[:, ::-1] if model == run.inputs["convert/model.tflite"] else scores
+    def turned(pools, pictures, **options):
+        scores = real(pools, pictures, **options)
+        return scores | {"int8": scores["int8"][:, ::-1]}
 
-    monkeypatch.setattr(evaluate, "predict", turned)
+    monkeypatch.setattr(evaluate, "side_by_side", turned)
     evaluate.run(run.context("evaluate"))
     found = run.json("evaluate/metrics.json")
     assert found["agreement"] == pytest.approx(1 / 3)

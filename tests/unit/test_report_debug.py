@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from tfedge.report.facts import gather
+from tfedge.report.facts import gather, warnings
 from tfedge.report.markdown import write
 from tfedge.report.table import summary
 
@@ -105,6 +106,31 @@ def test_no_good_enough_choice_is_said_aloud_and_so_is_the_gate(tmp_path: Path) 
     said = " ".join(summary(RESULT, folder).split())
     assert "No choice of layers to keep is good enough on 64 val pictures: at most 0.1 %" in said
     assert f"may change ({gate})" in said
+
+
+def test_a_quick_look_names_the_worst_layers_in_a_warning(tmp_path: Path) -> None:
+    layers = [row("kept", 0.5, 0.5, "float"), row("bad", 0.0123, 0.5), row("less", 0.004, 0.9)]
+    debug = found(quick=True, n=8, proposed=None, layers=layers, now=mixture({}, 0.75))
+    folder = left(tmp_path, debug)
+    (warning,) = [text for text in warnings(gather(folder, RESULT)) if "8 bits" in text]
+    assert "8 bits change the answer to 2 of 8 val images" in warning
+    assert "they harm bad (12.3), less (4.0) most" in warning
+    assert "quantize.keep" in warning and "quantize.debug: true" in warning
+    said = summary(RESULT, folder)
+    assert warning in " ".join(said.split()) and "SQNR" not in said  # no table on the terminal
+    text = section(folder)
+    assert "| bad | 12.300 |" in text and "A quick look at 8 val pictures" in text
+    assert "No choice" not in text and "```yaml" not in text
+
+
+@pytest.mark.parametrize("needed", [False, True])
+def test_where_no_layers_were_compared_the_report_is_as_without_debug(
+    tmp_path: Path, needed: bool
+) -> None:
+    folder = left(tmp_path, {"needed": needed, "why": "int8 is as good as float"})
+    facts = gather(folder, RESULT)
+    assert facts.debug is None and not facts.mixed and warnings(facts) == []
+    assert "## Quantization" not in write(folder, RESULT).read_text("utf-8")
 
 
 def test_without_either_there_is_no_section(tmp_path: Path) -> None:

@@ -91,7 +91,11 @@ def test_report_has_every_section_filled(whole: tuple[Run, dict]) -> None:
     assert found["Classes"].count("| red |") == 2, "float and int8"
     assert "| red | 2 | 2 | 0 |" in found["Confusion"]
     assert "15 bins: float 0." in found["Calibration"]
-    assert "| as they are |" in found["Robustness"] and "| jpeg |" in found["Robustness"]
+    assert "| images with | float | int8 | int8 − float, points |" in found["Robustness"]
+    assert "| as they are | 83.3 % | 83.3 % | +0.0 (p 1) |" in found["Robustness"]
+    assert "| jpeg |" in found["Robustness"]
+    assert "| float | 83.3 % | – | 12 | – | – | – | – |" in found["Result"]
+    assert "| int8 | 83.3 % | 100.0 % | 12 | float | 0 | 0 | 1 |" in found["Result"]
     assert "| val/red/00.png | red | green |" in found["Worst pictures"]
     assert "| point | 32 | 50.0 % |" in found["Sparsity"]
     assert "model/depth/depthwise" in found["Sparsity"]
@@ -178,6 +182,7 @@ def test_summary_is_the_table_of_the_issue(whole: tuple[Run, dict]) -> None:
     assert all(size in rows["size, deflated"] for size in shown)
     assert "± " in rows["latency, 1 thread"]
     assert "50.0 %" in rows["zeros"]
+    assert "phases   float 83.3 % → int8 83.3 % (p 1)" in lines
     assert any(line.startswith("drop (linux)") and "drops/linux" in line for line in lines)
     assert any(line.startswith("report") and line.endswith("report.md") for line in lines)
     assert any(line.startswith("warning: the val pictures also chose") for line in lines)

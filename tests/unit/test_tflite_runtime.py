@@ -11,7 +11,16 @@ import pytest
 from color_helpers import FLOAT, INT8, pixels
 
 from tfedge.errors import ArtifactError, UnsupportedModel
-from tfedge.tflite.runtime import FakeRuntime, LiteRT, Pool, Port, predict, run, runtime_version
+from tfedge.tflite.runtime import (
+    FakeRuntime,
+    LiteRT,
+    Pool,
+    Port,
+    predict,
+    run,
+    runtime_version,
+    side_by_side,
+)
 
 WIDE = Path(__file__).parent / "data" / "color_wide.tflite"
 
@@ -69,6 +78,40 @@ def test_a_pool_loads_once_and_serves_many_portions() -> None:
         assert np.array_equal(pool.run(x)[0], x + 1)
     assert pool.run(np.zeros((0, 2), np.float32))[0].shape == (0, 2)
     assert len(seen) == 2
+
+
+def test_side_by_side_every_model_sees_every_picture_made_once() -> None:
+    made: list[int] = []
+
+    def doubled(number: int, picture: np.ndarray) -> np.ndarray:
+        made.append(number)
+        return picture * (number + 1)
+
+    functions = {"more": lambda b: [b + 1], "less": lambda b: [b - 1]}
+    pools = {name: Pool(b"", workers=2, load=fake(f)) for name, f in functions.items()}
+    x = np.arange(80, dtype=np.float32).reshape(40, 2)
+    said: list[tuple[int, int]] = []
+    found = side_by_side(pools, x, change=doubled, progress=lambda *so_far: said.append(so_far))
+    shown = x * np.arange(1, 41, dtype=np.float32)[:, None]
+    assert list(found) == ["more", "less"]
+    np.testing.assert_array_equal(found["more"], shown + 1)
+    np.testing.assert_array_equal(found["less"], shown - 1)
+    assert sorted(made) == list(range(40)) and said[-1] == (40, 40)
+    plain = side_by_side(pools, x)
+    np.testing.assert_array_equal(plain["more"], x + 1)
+
+
+def test_pictures_are_changed_by_several_workers_at_once() -> None:
+    both = threading.Barrier(2, timeout=20)  # broken, were one to wait for the other
+
+    def together(number: int, picture: np.ndarray) -> np.ndarray:
+        if number in (0, 8):  # the first of each worker's portion
+            both.wait()
+        return picture
+
+    pools = {"one": Pool(b"", workers=2, load=fake(lambda b: [b]))}
+    x = np.arange(32, dtype=np.float32).reshape(16, 2)
+    np.testing.assert_array_equal(side_by_side(pools, x, change=together)["one"], x)
 
 
 def test_workers_agree_with_one() -> None:

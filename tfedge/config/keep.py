@@ -17,6 +17,11 @@ CORAL_NOTE = (
     "quantize.keep: an Edge TPU takes 8-bit ops only: the first layer that is kept, and all behind "
     "it, run on the CPU"
 )
+INT16_NOTE = (
+    "quantize.keep: int16 is slow: LiteRT with XNNPACK has no fast 16-bit kernels, neither on x86 "
+    "nor on Arm (a MobileNetV2 took 42 ms instead of 2); keep the few that need it in float, "
+    "or let quantize.correct mend them in 8 bits"
+)
 _OURS = ("pixel_offset", "pool", "logits")  # around every backbone, see modeling/network.py
 _SLIP = 0.93  # as alike as a name and the same with a letter wrong
 
@@ -26,6 +31,14 @@ class Known(NamedTuple):
 
     names: tuple[str, ...]
     beginnings: tuple[str, ...]
+
+
+def keep_notes(quantize: Quantize | None, coral: bool) -> list[str]:
+    """What should be known of ``keep`` before the run; ``coral``: a drop is for an Edge TPU."""
+    if quantize is None or not quantize.keep or quantize.recipe == "none":
+        return []
+    slow = "int16" in quantize.keep.values()
+    return [*([CORAL_NOTE] if coral else []), *([INT16_NOTE] if slow else [])]
 
 
 def known_layers(pipeline: Pipeline) -> Known:
@@ -43,7 +56,7 @@ def keep_problems(
     """Problems as (key, text, keys read); ``known`` None: the backbone is not known either."""
     if quantize.recipe == "none":
         for key in ("keep", "debug"):
-            if getattr(quantize, key):
+            if getattr(quantize, key) not in ({}, False, "auto"):
                 what = f"quantize.{key}: nothing is quantized: choose recipe qat or ptq"
                 yield f"quantize.{key}", what, ("quantize.recipe",)
     if known is None:

@@ -20,7 +20,7 @@ from tfedge.catalog.unfreeze import (
     planned_sparsity,
 )
 from tfedge.config import distillation, nets, pruning_rules
-from tfedge.config.keep import CORAL_NOTE, keep_problems, known_layers
+from tfedge.config.keep import keep_notes, keep_problems, known_layers
 from tfedge.config.problem import Problem
 from tfedge.config.schema import Cluster, DeviceOptions, Pipeline, Prune
 from tfedge.config.spelling import closest, did_you_mean
@@ -54,7 +54,7 @@ def notes(pipeline: Pipeline) -> list[str]:
         *nets.notes(pipeline.backbone, "backbone", pipeline.data.image_size, "data.image_size"),
         *distillation.notes(pipeline),
         *pruning_rules.structure_notes(pipeline),
-        *([CORAL_NOTE] if coral and pipeline.quantize and pipeline.quantize.keep else []),
+        *keep_notes(pipeline.quantize, coral),
     ]
 
 

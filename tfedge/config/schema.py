@@ -41,6 +41,10 @@ class Augment(Section):
     zoom: Fraction = 0.1  # up to this share nearer or farther
     brightness: Fraction = 0.1  # up to this share of full scale, either way
     contrast: Fraction = 0.1  # factor 1 ± this
+    # As a camera in the field harms its images; each view as much as chance says, up to this.
+    noise: Fraction = 0.0  # standard deviation, as a share of full scale
+    blur: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0  # sigma of a Gaussian, in pixels
+    jpeg: Annotated[StrictInt, Field(ge=1, le=100)] | None = None  # the lowest quality; None: off
 
 
 class Split(Section):
@@ -177,7 +181,9 @@ class Quantize(Retrain):
     # nearer to the float model's; false: ranges alone (for ptq those of TFLite's converter).
     correct: StrictBool = True
     keep: dict[StrictStr, Literal["float", "int16"]] = {}  # layers (names, patterns) above 8 bits
-    debug: StrictBool = False  # which layers suffer from 8 bits, and which are worth keeping
+    # Which layers suffer from 8 bits, and which are worth keeping. auto: a quick look at the first,
+    # once int8 is more than a point below float.
+    debug: StrictBool | Literal["auto"] = "auto"
 
 
 class Gates(Section):

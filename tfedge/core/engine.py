@@ -64,7 +64,7 @@ class _Run:
                 self.stage = stage.name
                 function_of(stage.needs)(getattr(self.loaded.pipeline, stage.name))
         settings = keys.settings(self.loaded.pipeline)
-        total = len(self.selection.stages)
+        total, names = len(self.selection.stages), [row.name for row in self.selection.stages]
         for number, stage in enumerate(self.selection.stages, start=1):
             self.stage = stage.name
             self.reporter.start(stage.name, number, total)
@@ -75,7 +75,7 @@ class _Run:
             row = {"name": stage.name, "key": entry.record["key"], "cache": how}
             self.rows.append({**row, "seconds": round(seconds, 3)})
             self.reporter.end(how, seconds)
-            gates.check(self.loaded.pipeline, stage.name, lambda: self.result("ok"))
+            gates.check(self.loaded.pipeline, stage.name, lambda: self.result("ok"), names)
         self.stage = ""
 
     def one_stage(
@@ -83,7 +83,7 @@ class _Run:
     ) -> tuple[Entry, str]:
         """A stage's outputs in its folder of the run directory, and where they are from."""
         made = {name: entry.digests for name, entry in self.entries.items()}
-        inputs = inputs_of(stage, made)
+        inputs = inputs_of(stage, made, self.selection.stages)
         material = keys.material(stage, settings, inputs, self.probe(stage))
         missing = [lib for lib, version in material["versions"].items() if version is None]
         if missing:

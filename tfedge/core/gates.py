@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfedge.config.schema import Pipeline
@@ -13,12 +13,20 @@ _ROUNDING = 1e-9  # 0.30 - 0.28 is a little more than 0.02 in binary
 Failure = tuple[str, str, str]  # gate, limit, got
 
 
-def check(pipeline: Pipeline, stage: str, result: Callable[[], Mapping[str, Any]]) -> None:
-    """Hold what ``stage`` has measured against the gates; GateFailed names all that fail.
+def check(
+    pipeline: Pipeline,
+    stage: str,
+    result: Callable[[], Mapping[str, Any]],
+    stages: Collection[str] = (),
+) -> None:
+    """Hold what was measured up to ``stage`` against the gates; GateFailed names all that fail.
 
     ``result`` gives run.json as far as it is known: ``metrics``, ``model``, ``benchmark``.
+    ``stages`` are all of this run. Where debug is one of them, accuracy waits for it: it names the
+    layers that cost the accuracy that a gate misses.
     """
-    checks = {"evaluate": _accuracy_and_size, "benchmark": _latency}
+    accuracy = "debug" if "debug" in stages else "evaluate"
+    checks = {accuracy: _accuracy_and_size, "benchmark": _latency}
     if pipeline.evaluate is None or stage not in checks:
         return
     failures = list(checks[stage](pipeline, result()))

@@ -85,10 +85,20 @@ def depends_on(stage: Stage, selection: Selection) -> tuple[str, ...]:
     return tuple(row.name for row in selection.stages if row.name in names)
 
 
-def inputs_of(stage: Stage, made: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """``"stage/file"`` to SHA-256 of what a stage reads; ``made`` holds what was made so far."""
-    split = {role: role.partition("/") for role in stage.inputs}
-    return {role: made[name][file] for role, (name, _, file) in split.items() if name in made}
+def inputs_of(
+    stage: Stage, made: Mapping[str, Mapping[str, str]], rows: Sequence[Stage]
+) -> dict[str, str]:
+    """``"stage/file"`` to SHA-256 of what a stage reads; ``made`` holds what was made so far.
+
+    ``rows`` are the stages of the run: what one of them writes only sometimes may be missing.
+    """
+    optional = {f"{row.name}/{file}" for row in rows for file in row.optional_outputs}
+    found = {}
+    for role in stage.inputs:
+        name, _, file = role.partition("/")
+        if name in made and (file in made[name] or role not in optional):
+            found[role] = made[name][file]
+    return found
 
 
 def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
@@ -109,7 +119,9 @@ def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
             source, why = _probe(stage, loaded.pipeline, cache)
             state = "miss"
             if source is not None:
-                material = keys.material(stage, settings, inputs_of(stage, made), source)
+                material = keys.material(
+                    stage, settings, inputs_of(stage, made, selection.stages), source
+                )
                 entry = store.peek(keys.key_of(material))
                 if entry is not None:
                     made[stage.name] = entry.digests

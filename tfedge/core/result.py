@@ -75,7 +75,7 @@ def _metrics(found: Mapping[str, Any] | None) -> dict[str, Any]:
         for name in ("float", "int8")
         if name in found
     }
-    keys = ("agreement", "split", "n", "chose_weights", "shipped", "top_k")
+    keys = ("agreement", "split", "n", "chose_weights", "shipped", "top_k", "phases", "robustness")
     return models | {key: found[key] for key in keys if key in found}
 
 

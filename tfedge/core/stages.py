@@ -16,26 +16,31 @@ class Stage:
 
     ``inputs`` are ``"stage/file"`` of earlier stages (those of a stage that does not run in this
     pipeline are left out); ``config`` the dotted keys of the resolved pipeline that its key hashes
-    (and ``trains.…``, ``measured_on``: see ``core/keys.py``); ``libs`` the distributions whose
-    versions it hashes; ``version`` rises when its code changes what it writes.
+    (and ``trains.…``, ``measured_on``, ``debug``: see ``core/keys.py``); ``libs`` the
+    distributions whose versions it hashes; ``version`` rises when its code changes what it writes.
+    It always writes its ``outputs``, and only in some pipelines its ``optional_outputs``: whoever
+    reads one of these asks ``ctx.has`` first.
 
     ``probe`` is a function (section, cache, hash_new, progress) that gives a digest of what the
     stage reads from outside the cache, which its key hashes, or None when that can't be known
     without work that ``hash_new`` forbids. ``needs`` is a function (section) that raises
     MissingDependency for what must be installed beside the libraries; it is asked before anything
     runs. ``root`` is a function (section, cache) that says where
-    the pictures lie. ``section`` is the config section, or the dotted key, that switches it on.
+    the pictures lie. ``section`` is the config section, or the dotted key, that switches it on;
+    where that key says "auto", ``auto`` is the section that must be there too.
     """
 
     name: str
     function: str
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    optional_outputs: tuple[str, ...] = ()
     config: tuple[str, ...] = ()
     libs: tuple[str, ...] = ()
     version: int = 1
     cacheable: bool = True
     section: str = ""  # what switches it on; "" runs always
+    auto: str = ""
     unkeyed: tuple[str, ...] = ()  # inputs that are read, but whose change is no reason to run
     probe: str = ""
     needs: str = ""
@@ -72,6 +77,7 @@ STAGES: tuple[Stage, ...] = (
         "tfedge.stages.finetune:run",
         inputs=("data/index.json", "backbone/base.npz", "backbone/base.json"),
         outputs=("model.npz", "teacher.npz", "float.tflite", "history.json"),
+        optional_outputs=("head.tflite",),  # with its blocks as they were, when blocks trained
         config=(
             "seed",
             *_PIXELS,
@@ -111,7 +117,7 @@ STAGES: tuple[Stage, ...] = (
             "finetune/teacher.npz",
             "distill/teacher.npz",
         ),
-        outputs=("model.npz", "sparsity.json", "history.json"),
+        outputs=("model.npz", "float.tflite", "sparsity.json", "history.json"),
         config=(
             "seed",
             *_PIXELS,
@@ -123,7 +129,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.prune",
         ),
         libs=_TFMOT,
-        version=3,
+        version=4,
         section="prune",
     ),
     Stage(
@@ -138,7 +144,7 @@ STAGES: tuple[Stage, ...] = (
             "prune/model.npz",
             "prune/sparsity.json",
         ),
-        outputs=("model.npz", "clusters.json", "history.json"),
+        outputs=("model.npz", "float.tflite", "clusters.json", "history.json"),
         config=(
             "seed",
             *_PIXELS,
@@ -150,7 +156,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.cluster",
         ),
         libs=_TFMOT,
-        version=2,
+        version=3,
         section="cluster",
     ),
     Stage(
@@ -191,8 +197,10 @@ STAGES: tuple[Stage, ...] = (
             "backbone/base.json",
             "finetune/float.tflite",
             "prune/model.npz",
+            "prune/float.tflite",
             "prune/sparsity.json",
             "cluster/model.npz",
+            "cluster/float.tflite",
             "cluster/clusters.json",
             "quantize/graph.pb",
             "quantize/quantize.json",
@@ -201,6 +209,32 @@ STAGES: tuple[Stage, ...] = (
         config=("seed", *_PIXELS, "backbone", "quantize", "finetune.dropout"),
         libs=_TF,
         version=3,
+    ),
+    Stage(
+        "evaluate",
+        "tfedge.stages.evaluate:run",
+        inputs=(
+            "data/index.json",
+            "finetune/history.json",
+            "finetune/head.tflite",
+            "prune/float.tflite",
+            "cluster/float.tflite",
+            "convert/model.tflite",
+            "convert/float.tflite",
+            "convert/model.json",
+        ),
+        outputs=("metrics.json",),
+        config=(
+            *_PIXELS,
+            "data.augment",
+            "finetune",
+            "evaluate.top_k",
+            "evaluate.worst",
+            "evaluate.robustness",
+        ),
+        libs=("ai-edge-litert", "numpy", "pillow", "scikit-learn"),
+        version=3,
+        section="evaluate",
     ),
     Stage(
         "debug",
@@ -214,27 +248,21 @@ STAGES: tuple[Stage, ...] = (
             "quantize/graph.pb",
             "quantize/quantize.json",
             "convert/model.tflite",
+            "evaluate/metrics.json",
         ),
         outputs=("debug.json",),
-        config=("seed", *_PIXELS, "quantize.recipe", "evaluate.gates.max_accuracy_drop"),
-        libs=_TFMOT,
-        section="quantize.debug",
-    ),
-    Stage(
-        "evaluate",
-        "tfedge.stages.evaluate:run",
-        inputs=(
-            "data/index.json",
-            "finetune/history.json",
-            "convert/model.tflite",
-            "convert/float.tflite",
-            "convert/model.json",
+        config=(
+            "seed",
+            *_PIXELS,
+            "backbone",
+            "quantize.recipe",
+            "debug",
+            "evaluate.gates.max_accuracy_drop",
         ),
-        outputs=("metrics.json",),
-        config=(*_PIXELS, "evaluate.top_k", "evaluate.worst", "evaluate.robustness"),
-        libs=("ai-edge-litert", "numpy", "pillow", "scikit-learn"),
+        libs=_TFMOT,
         version=2,
-        section="evaluate",
+        section="quantize.debug",
+        auto="evaluate",
     ),
     Stage(
         "benchmark",
@@ -282,7 +310,7 @@ STAGES: tuple[Stage, ...] = (
             "package",
         ),
         libs=("ai-edge-litert", "numpy", "pillow"),
-        version=3,
+        version=4,
         section="package",
         probe="tfedge.drops.templates:copied_digest",
         needs="tfedge.drops.coral:needs",
@@ -297,16 +325,16 @@ def stage(name: str) -> Stage:
 
 def active(pipeline: Pipeline, stages: Sequence[Stage] = STAGES) -> tuple[Stage, ...]:
     """The stages that this pipeline runs: whose section is there, with a recipe if any."""
-    return tuple(row for row in stages if not row.section or _on(pipeline, row.section))
+    return tuple(row for row in stages if not row.section or _on(pipeline, row))
 
 
-def _on(pipeline: Pipeline, key: str) -> bool:
+def _on(pipeline: Pipeline, row: Stage) -> bool:
     found: Any = pipeline
-    for part in key.split("."):
+    for part in row.section.split("."):
         found = getattr(found, part)
         if not found or getattr(found, "recipe", "") == "none":
             return False
-    return True
+    return found != "auto" or getattr(pipeline, row.auto) is not None
 
 
 def function_of(reference: str) -> Callable[..., Any]:

@@ -17,7 +17,8 @@ def augment(image: Any, seed: Any, settings: Augment) -> Any:
     """A changed picture: uint8 [S, S, 3] in and out, ``seed`` int32 [2].
 
     Flip, crop, rotation and zoom are one affine map with bilinear sampling (edges mirrored), so the
-    picture is sampled once; brightness and contrast follow. The same seed gives the same picture.
+    picture is sampled once; brightness and contrast follow, then what a camera does to it: blur,
+    noise, JPEG. The same seed gives the same picture.
     """
     size = tf.cast(tf.shape(image)[0], tf.float32)
     flip, zoom, angle, crop, left, top, bright, contrast = tf.unstack(
@@ -47,4 +48,34 @@ def augment(image: Any, seed: Any, settings: Augment) -> Any:
     mean = tf.reduce_mean(pixels, axis=[0, 1], keepdims=True)
     pixels = (pixels - mean) * (1 + settings.contrast * contrast) + mean
     pixels += settings.brightness * bright * 255
-    return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+    # Numbers of their own, so that views without these changes stay what they were.
+    blurred, noisy, coarse = tf.unstack(tf.random.stateless_uniform([3], _another(seed, 1)))
+    if settings.blur:
+        pixels = _blur(pixels, settings.blur * blurred, settings.blur)
+    if settings.noise:
+        normal = tf.random.stateless_normal(tf.shape(pixels), _another(seed, 2))
+        pixels += settings.noise * noisy * 255 * normal
+    stored = tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+    if settings.jpeg is None:
+        return stored
+    quality = tf.cast(tf.round(100 - (100 - settings.jpeg) * coarse), tf.int32)
+    return tf.ensure_shape(tf.image.adjust_jpeg_quality(stored, quality), image.shape)
+
+
+def _another(seed: Any, number: int) -> Any:
+    """A seed that follows from another one, int32 [2]."""
+    return tf.random.fold_in(seed, number)
+
+
+def _blur(pixels: Any, sigma: Any, largest: float) -> Any:
+    """A Gaussian of a standard deviation of ``sigma`` ≤ ``largest`` pixels over float32 [S, S, 3],
+    edges mirrored."""
+    reach = math.ceil(3 * largest)
+    steps = tf.range(-reach, reach + 1, dtype=tf.float32)
+    weights = tf.exp(-tf.square(steps / tf.maximum(sigma, 1e-3)) / 2)
+    weights /= tf.reduce_sum(weights)
+    found = tf.pad(pixels, [[reach, reach], [reach, reach], [0, 0]], "SYMMETRIC")[None]
+    for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):
+        kernel = tf.tile(tf.reshape(weights, shape), [1, 1, 3, 1])
+        found = tf.nn.depthwise_conv2d(found, kernel, [1, 1, 1, 1], "VALID")
+    return found[0]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence, Sized
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -18,36 +17,47 @@ _BLUR = 1.0  # standard deviation in pixels
 _QUALITY = 25  # of JPEG
 
 
-class Source(Sized, Protocol):
-    """Pictures, uint8 [S, S, 3], one after the other."""
-
-    def __iter__(self) -> Iterator[np.ndarray]: ...
+_LEVELS = np.arange(256)
 
 
 def _stored(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    """Float values, which may be overwritten, as uint8."""
+    return np.clip(np.rint(values, out=values), 0, 255, out=values).astype(np.uint8)
 
 
 def _noise(pixels: np.ndarray, number: int) -> np.ndarray:
-    noise = np.random.default_rng(number).normal(0.0, _NOISE * 255, pixels.shape)
-    return _stored(pixels + noise)
+    noise = np.random.default_rng(number).standard_normal(pixels.shape)
+    noise *= _NOISE * 255
+    noise += pixels
+    return _stored(noise)
 
 
 def _blur(pixels: np.ndarray, number: int) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(_BLUR)))
 
 
-def _bright(pixels: np.ndarray, number: int) -> np.ndarray:
-    value = pixels.max(axis=-1, keepdims=True) / 255.0
+def _brighter() -> np.ndarray:
+    """What becomes of a channel, uint8 [256, 256]: by V, the largest of the three, and its own."""
+    value = _LEVELS[:, None] / 255.0
     # Colours keep hue and saturation when all three channels grow by one factor; black has none.
     factor = np.minimum(value + _BRIGHTNESS, 1.0) / np.maximum(value, 1e-9)
-    grey = np.broadcast_to(_BRIGHTNESS * 255, pixels.shape)
-    return _stored(np.where(value > 0, pixels * factor, grey))
+    return _stored(np.where(value > 0, _LEVELS * factor, _BRIGHTNESS * 255))
+
+
+_BRIGHTER = _brighter().ravel()
+
+
+def _bright(pixels: np.ndarray, number: int) -> np.ndarray:
+    red, green, blue = np.moveaxis(pixels, -1, 0)
+    value = np.maximum(np.maximum(red, green), blue).astype(np.intp)
+    return _BRIGHTER.take((value * 256)[..., None] + pixels)
 
 
 def _contrast(pixels: np.ndarray, number: int) -> np.ndarray:
-    mean = pixels.mean(axis=(0, 1), keepdims=True)
-    return _stored((pixels - mean) * _CONTRAST + mean)
+    mean = pixels.mean(axis=(0, 1))
+    changed = _stored((_LEVELS[:, None] - mean) * _CONTRAST + mean)  # [256, 3]
+    channels = [changed[:, channel].take(pixels[..., channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1)
 
 
 def _jpeg(pixels: np.ndarray, number: int) -> np.ndarray:
@@ -57,6 +67,7 @@ def _jpeg(pixels: np.ndarray, number: int) -> np.ndarray:
         return np.asarray(picture.convert("RGB"))
 
 
+# Each is given uint8 [S, S, 3] and a number that decides what is random in it.
 CORRUPTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "noise": _noise,
     "blur": _blur,
@@ -64,17 +75,3 @@ CORRUPTIONS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "contrast": _contrast,
     "jpeg": _jpeg,
 }
-
-
-class Corrupted:
-    """The pictures of ``source``, each made harder in one way: the same every time."""
-
-    def __init__(self, source: Source, corruption: str, seeds: Sequence[int]) -> None:
-        self._source, self._change, self._seeds = source, CORRUPTIONS[corruption], seeds
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for pixels, seed in zip(self._source, self._seeds, strict=True):
-            yield self._change(pixels, seed)

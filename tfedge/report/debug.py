@@ -44,9 +44,12 @@ def quantization(facts: Facts) -> list[str]:
 
 
 def short(facts: Facts) -> list[str]:
-    """The same for the terminal: the worst layers, and the proposal."""
+    """The same for the terminal: the worst layers, and the proposal.
+
+    What a quick look found stands among the warnings.
+    """
     found = facts.debug
-    if not found:
+    if not found or found.get("quick"):
         return []
     rows = [_HEAD, *_rows(found)[:SHOWN]]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
@@ -100,6 +103,11 @@ def _proposal(found: Mapping[str, Any]) -> str:
     of = f"{found['n']} {found['split']} pictures"
     limit = f"at most {percent(found['limit'])} of the answers may change{given}"
     proposed = found["proposed"]
+    if found.get("quick"):
+        return (
+            f"A quick look at {of}, since int8 is below float; `quantize.debug: true` takes more "
+            "and proposes which layers to keep."
+        )
     if proposed is None:
         return f"No choice of layers to keep is good enough on {of}: {limit}."
     now = percent(found["now"]["agreement"])

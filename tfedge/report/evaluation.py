@@ -7,9 +7,12 @@ from typing import Any
 
 from tfedge.report.facts import Facts
 from tfedge.report.markup import NOT_RUN, percent, table
+from tfedge.report.phases import p_text
 
 _WIDE = 20  # classes; a larger confusion matrix is given as the list of its mistakes
 _MANY = 20  # mistakes
+_ROUNDING = 1e-6  # 0.87 - 0.90 is a little less than -0.03 in binary
+WIDE_GAP = -3.0  # points of top-1 below float, that are marked
 
 
 def class_table(metrics: Mapping[str, Any], title: str) -> list[str]:
@@ -25,20 +28,35 @@ def class_table(metrics: Mapping[str, Any], title: str) -> list[str]:
 
 
 def robustness_table(metrics: Mapping[str, Any]) -> list[str]:
-    """Top-1 of the shipped file on pictures that were made harder."""
+    """Top-1 of each phase, the shipped file last, on images that were made harder."""
     found = metrics.get("robustness")
     if not found:
         return ["Not measured: `evaluate.robustness` is 0."]
+    models = found["models"]
+    last, losses = next(reversed(models)), found.get("against_float", {})
     rows = [
-        [name if name != "none" else "as they are", percent(top1)]
-        for name, top1 in found["top1"].items()
+        [
+            name if name != "none" else "as they are",
+            *(percent(top1[name]) for top1 in models.values()),
+            *([_gap(losses[name])] if losses else []),
+        ]
+        for name in found["top1"]
     ]
+    head = ["images with", *models, *([f"{last} − float, points"] if losses else [])]
+    marked = f" Bold: more than {-WIDE_GAP:g} points below float." if losses else ""
     return [
-        f"The shipped file on {found['n']} of the pictures, made harder one way at a time "
-        "(severity 1 of ImageNet-C; Hendrycks and Dietterich 2019).",
+        f"Top-1 on {found['n']} of the images, made harder one way at a time, the same for each "
+        "(severity 1 of ImageNet-C; Hendrycks and Dietterich 2019); the last of them, "
+        f"{last}, is the shipped file.{marked}",
         "",
-        *table(["pictures with", "top-1"], rows),
+        *table(head, rows),
     ]
+
+
+def _gap(loss: Mapping[str, Any]) -> str:
+    points = 100 * loss["gap"]
+    text = f"{points:+.1f} (p {p_text(loss['p'])})"
+    return f"**{text}**" if points < WIDE_GAP - _ROUNDING else text
 
 
 def robustness(facts: Facts) -> list[str]:

@@ -14,6 +14,7 @@ from tfedge.errors import ArtifactError
 from tfedge.report import sparse
 from tfedge.report.markup import milliseconds, percent, size_text, threads_text
 
+BLAMED = 3  # layers that a quick look names
 LOCAL = "local"  # the device that need not be named
 
 
@@ -35,7 +36,7 @@ class Facts:
     quantize: Mapping[str, Any] | None
     model: Mapping[str, Any] | None
     float_bytes: int | None
-    debug: Mapping[str, Any] | None
+    debug: Mapping[str, Any] | None  # None, too, when there was no need to compare layers
     metrics: Mapping[str, Any] | None
     benchmark: tuple[Result, ...]
     gaps: Mapping[str, str]  # optional devices that were away, and why
@@ -89,7 +90,7 @@ def gather(run_dir: Path, result: Mapping[str, Any]) -> Facts:
         quantize=_json(run_dir / "quantize" / "quantize.json"),
         model=_json(run_dir / "convert" / "model.json"),
         float_bytes=plain.stat().st_size if plain.is_file() else None,
-        debug=_json(run_dir / "debug" / "debug.json"),
+        debug=_compared(_json(run_dir / "debug" / "debug.json")),
         metrics=_json(run_dir / "evaluate" / "metrics.json"),
         benchmark=benchmark,
         gaps=gaps,
@@ -114,9 +115,20 @@ def _json(path: Path) -> Any:
         raise ArtifactError(path, f"can't be read: {error}") from error
 
 
+def _compared(debug: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """debug.json, where layers were compared."""
+    return debug if debug and "layers" in debug else None
+
+
+def proposals(facts: Facts) -> list[str]:
+    """What to try, as far as the figures say it."""
+    return list(facts.metrics.get("proposals", [])) if facts.metrics else []
+
+
 def warnings(facts: Facts) -> list[str]:
     """What a reader of the numbers must know, the pictures' warnings left to the report."""
     found = list(facts.metrics["warnings"]) if facts.metrics else []
+    found += harmed(facts.debug) if facts.debug else []
     found += _worse(facts.distill) if facts.distill else []
     for result in facts.benchmark:
         where = "" if facts.devices == [LOCAL] else f"{result.device}, "
@@ -134,6 +146,20 @@ def warnings(facts: Facts) -> list[str]:
     return found
 
 
+def harmed(debug: Mapping[str, Any]) -> list[str]:
+    """The layers that a quick look blames; what was asked for has a table of its own."""
+    if not debug.get("quick"):
+        return []
+    worst = [row for row in debug["layers"] if row["kept"] == "int8"][:BLAMED]
+    names = ", ".join(f"{row['unit']} ({1000 * row['divergence']:.1f})" for row in worst)
+    changed = round((1 - debug["now"]["agreement"]) * debug["n"])
+    return [
+        f"8 bits change the answer to {changed} of {debug['n']} {debug['split']} images; they harm "
+        f"{names} most (in thousandths of a nat): quantize.keep keeps layers in float, "
+        "quantize.debug: true measures which are worth it"
+    ]
+
+
 def sparse_pairs(facts: Facts) -> list[tuple[Result, Result]]:
     """The dense and the sparse float model, wherever both were measured."""
     both = [
@@ -149,9 +175,10 @@ def _worse(distill: Mapping[str, Any]) -> list[str]:
     teacher, plain = distill["val_accuracy"], distill["float"]["val_accuracy"]
     if teacher >= plain:
         return []
+    split = distill["chose_weights_on"] or "val"
     return [
         f"the teacher, {distill['name']}, is worse than the float model on the "
-        f"{distill['chose_weights_on']} pictures: {percent(teacher)} against {percent(plain)} "
+        f"{split} pictures: {percent(teacher)} against {percent(plain)} "
         "(distill.teacher: float takes that one)"
     ]
 

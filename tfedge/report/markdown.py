@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tfedge.errors import ArtifactError
+from tfedge.report import phases
 from tfedge.report.debug import quantization
 from tfedge.report.evaluation import calibration, classes, confusion, robustness, worst
-from tfedge.report.facts import Facts, comparison, gather, warnings
+from tfedge.report.facts import Facts, comparison, gather, proposals, warnings
 from tfedge.report.layers import sparsity
 from tfedge.report.markup import (
     NOT_RUN,
@@ -25,6 +26,7 @@ from tfedge.report.markup import (
 from tfedge.report.pictures import pictures
 
 NAME = "report.md"
+CHOSE_NOTHING = "The validation images chose nothing: the accuracy measured on them is honest."
 
 
 def write(run_dir: Path, result: Mapping[str, Any]) -> Path:
@@ -97,13 +99,15 @@ def _result(facts: Facts) -> list[str]:
             f"`{given['dtype']}` {given['shape']} in, `{taken['dtype']}` {taken['shape']} out, "
             f"{facts.model['float_tensors']} float tensors, SHA-256 `{facts.model['sha256']}`.",
         ]
-    found = warnings(facts)
-    return [*lines, *([""] if found else []), *(f"- warning: {cell(w)}" for w in found)]
+    between = phases.section(facts)
+    told = [f"- warning: {cell(text)}" for text in warnings(facts)]
+    told += [f"- proposal: {cell(text)}" for text in proposals(facts)]
+    return [*lines, *(["", *between] if between else []), *(["", *told] if told else [])]
 
 
 def _teacher(facts: Facts) -> list[str]:
     found = facts.distill or {}
-    split = cell(found["chose_weights_on"])
+    split = found["chose_weights_on"]
     rows = [
         [who, percent(row["val_accuracy"]), f"{row['val_loss']:.4g}"]
         for who, row in ((cell(found["name"]), found), ("the float model", found["float"]))
@@ -111,9 +115,9 @@ def _teacher(facts: Facts) -> list[str]:
     rows = rows if found.get("net") else rows[1:]
     return [
         *([_net(found["net"]), ""] if found.get("net") else []),
-        *table(["", f"top-1, {split} pictures", "loss"], rows),
+        *table(["", f"top-1, {cell(split or 'val')} pictures", "loss"], rows),
         "",
-        "These pictures chose the weights of both.",
+        "These pictures chose the weights of both." if split else CHOSE_NOTHING,
     ]
 
 
@@ -148,7 +152,9 @@ def _figure(value: Any) -> str:
 def _chose(facts: Facts) -> list[str]:
     if not facts.history or not facts.history["chose_weights_on"]:
         return []
-    split, best = facts.history["chose_weights_on"], facts.history["best_epoch"]
+    split, best = facts.history["chose_weights_on"], facts.history.get("best_epoch")
+    if split is None:
+        return [CHOSE_NOTHING]
     same = facts.metrics and facts.metrics["chose_weights"]
     return [
         f"What chose the weights: the lowest loss on the {cell(split)} pictures (epoch {best:.0f})."

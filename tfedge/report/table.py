@@ -8,20 +8,27 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from tfedge.report import phases
 from tfedge.report.debug import short
-from tfedge.report.facts import Facts, comparison, gather, warnings
+from tfedge.report.facts import Facts, comparison, gather, proposals, warnings
 
 WIDTH = 100
 
 
 def summary(result: Mapping[str, Any], run_dir: Path) -> str:
-    """Float against int8, what 8 bits harm if asked for, where the drop and the report lie.
+    """Float against int8, phase by phase, what 8 bits harm, where the drop and the report lie.
 
     Lines of at most 100 columns (paths, and what is to be pasted into a file, are never cut).
     ``result`` is run.json; what was not run is left out.
     """
     facts = gather(run_dir, result)
-    blocks = [_headline(facts), _columns(facts), short(facts), _warnings(facts), _places(facts)]
+    blocks = [
+        _headline(facts),
+        [*_columns(facts), *phases.line(facts, WIDTH)],
+        short(facts),
+        _told(facts),
+        _places(facts),
+    ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
@@ -49,11 +56,13 @@ def _columns(facts: Facts) -> list[str]:
     return lines
 
 
-def _warnings(facts: Facts) -> list[str]:
+def _told(facts: Facts) -> list[str]:
+    said = [("warning: ", text) for text in warnings(facts)]
+    said += [("proposal: ", text) for text in proposals(facts)]
     return [
         line
-        for warning in warnings(facts)
-        for line in wrap(f"warning: {warning}", WIDTH, subsequent_indent=" " * 9)
+        for kind, text in said
+        for line in wrap(kind + text, WIDTH, subsequent_indent=" " * len(kind))
     ]
 
 

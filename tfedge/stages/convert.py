@@ -70,13 +70,11 @@ def run(ctx: Context) -> None:
 
 
 def _float(ctx: Context) -> bytes:
-    if not (ctx.has("prune/model.npz") or ctx.has("cluster/model.npz")):
-        return ctx.inputs["finetune/float.tflite"].read_bytes()
+    if _sparsity(ctx).get("recipe") != XNNPACK:
+        return handed_on.float_model(ctx).read_bytes()
     index = Index.load(ctx.inputs["data/index.json"])
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(index.classes))
     model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
-    if _sparsity(ctx).get("recipe") != XNNPACK:
-        return float_pixels(model, spec.size, softmax=True)
     content = xnnpack.spelled_out(float_pixels(model, spec.size, softmax=True, sparse=True))
     _sparse(read(content))
     return content

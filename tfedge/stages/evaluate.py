@@ -1,4 +1,4 @@
-"""Evaluate the exported files themselves, through LiteRT, on pictures that trained nothing."""
+"""Evaluate the exported files themselves, through LiteRT, on images that trained nothing."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from typing import Any
 import numpy as np
 
 from tfedge.core.context import Context
-from tfedge.data.corruptions import CORRUPTIONS, Corrupted
+from tfedge.data.corruptions import CORRUPTIONS
 from tfedge.data.files import write_text
 from tfedge.data.index import Index
 from tfedge.data.pictures import Pictures
 from tfedge.errors import InvariantBroken
-from tfedge.stages import metrics
+from tfedge.stages import advice, metrics, phases
 from tfedge.stages.held_out import Stream, evaluation_split
-from tfedge.tflite.runtime import predict
+from tfedge.tflite.runtime import Pool, cores, side_by_side
 
 LOW_AGREEMENT = 0.8  # below it quantization changed more than rounding does
+_WORKERS = 16  # each holds every phase in memory
+
+Scores = dict[str, np.ndarray]  # [N, classes] of each phase, in their order
 
 
 def run(ctx: Context) -> None:
     """Write metrics.json; see ``metrics.measure`` for what stands in it for each model.
 
-    ``float`` is float.tflite and ``int8`` the shipped model.tflite; when nothing was quantized the
-    shipped file is the float model and ``float`` is all there is.
+    ``float`` is float.tflite and ``int8`` the shipped model.tflite; when nothing was quantized
+    ``float`` is the shipped file and all there is. ``phases`` compares every phase on the way
+    there with the one before, see ``phases.table``.
     """
     config, data = ctx.pipeline.evaluate, ctx.pipeline.data
     if config is None:
@@ -34,64 +38,93 @@ def run(ctx: Context) -> None:
     split = evaluation_split(index)
     rows = index.rows_of(split)
     labels = np.asarray(index.labels_of(rows))
-    pictures = Pictures(index, ctx.data_root, ctx.cache, data.image_size, data.fit)
+    images = Pictures(index, ctx.data_root, ctx.cache, data.image_size, data.fit)
 
-    scores = {}
-    for name, file in _models(ctx).items():
-        scores[name] = predict(
-            ctx.inputs[file],
-            Stream(pictures, rows),
-            progress=partial(ctx.progress.update, f"evaluate {name}", unit="pictures"),
-        )
+    files, workers = phases.files(ctx), max(1, min(cores(), len(rows), _WORKERS))
+    pools = {name: Pool(ctx.inputs[file], workers) for name, file in files.items()}
+    scores = side_by_side(
+        pools,
+        Stream(images, rows),
+        progress=partial(ctx.progress.update, f"evaluate {', '.join(pools)}", unit="images"),
+    )
+    for name, file in files.items():
         _check_scores(scores[name], len(index.classes), file)
-    shipped = next(reversed(scores))
+    last = next(reversed(scores))
+    shipped = last if last == phases.INT8 else phases.FLOAT
+    measured = {shipped: scores[last]}
+    if shipped == phases.INT8:
+        measured = {phases.FLOAT: scores[phases.FLOAT], **measured}
+    history = json.loads(ctx.inputs["finetune/history.json"].read_text(encoding="utf-8"))
     top_k = min(config.top_k, len(index.classes))
     result: dict[str, Any] = {
         "split": split,
         "n": len(rows),
-        "chose_weights": _chose_weights(ctx, split),
+        "chose_weights": history["chose_weights_on"] == split,
         "shipped": shipped,
         "top_k": top_k,
     }
-    for name, found in scores.items():
+    for name, found in measured.items():
         result[name] = metrics.measure(found, labels, index.classes, top_k)
-    if len(scores) > 1:
-        result["agreement"] = metrics.agreement(*scores.values())
+    if len(measured) > 1:
+        result["agreement"] = metrics.agreement(*measured.values())
+    result["phases"] = phases.table(scores, labels)
     if config.robustness:
         step = -(-len(rows) // config.robustness)  # rows are in the order of classes
-        result["robustness"] = _robustness(ctx, pictures, rows[::step], scores[shipped][::step])
+        clean = {name: found[::step] for name, found in scores.items() if name != phases.HEAD}
+        result["robustness"] = _robustness(ctx, pools, images, rows[::step], clean)
     paths = [index.rows[row].path for row in rows]
-    result["worst"] = metrics.worst(scores[shipped], labels, paths, index.classes, config.worst)
-    result["warnings"] = _warnings(result, shipped)
-    for warning in result["warnings"]:
-        ctx.progress.note(f"warning: {warning}")
+    result["worst"] = metrics.worst(scores[last], labels, paths, index.classes, config.worst)
+    result["warnings"] = _warnings(result, phases.recipe(ctx))
+    result["proposals"] = advice.proposals(history, ctx.pipeline.finetune, data.augment)
+    for kind in ("warning", "proposal"):
+        for text in result[f"{kind}s"]:
+            ctx.progress.note(f"{kind}: {text}")
     write_text(ctx.out / "metrics.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
 
 
 def _robustness(
-    ctx: Context, pictures: Pictures, rows: list[int], clean: np.ndarray
+    ctx: Context, pools: dict[str, Pool], images: Pictures, rows: list[int], clean: Scores
 ) -> dict[str, Any]:
-    """Top-1 of the shipped file on pictures made harder; ``clean``: its scores as they are."""
-    index = pictures.index
+    """Top-1 on images made harder, each made once and shown to every phase in ``clean``.
+
+    ``clean`` are the scores on the images as they are. ``top1`` is the shipped file's;
+    ``against_float`` says for each corruption what it loses more than the float model.
+    """
+    index = images.index
     labels = np.asarray(index.labels_of(rows))
     seeds = [int(index.rows[row].sha256[:15], 16) for row in rows]
+    shown = {name: pools[name] for name in clean}
     found = {"none": clean}
-    for name in CORRUPTIONS:
-        found[name] = predict(
-            ctx.inputs["convert/model.tflite"],
-            Corrupted(Stream(pictures, rows), name, seeds),
-            progress=partial(ctx.progress.update, f"evaluate with {name}", unit="pictures"),
+    for name, corrupt in CORRUPTIONS.items():
+
+        def change(number: int, pixels: np.ndarray, corrupt: Any = corrupt) -> np.ndarray:
+            changed: np.ndarray = corrupt(pixels, seeds[number])
+            return changed
+
+        found[name] = side_by_side(
+            shown,
+            Stream(images, rows),
+            change=change,
+            progress=partial(ctx.progress.update, f"evaluate with {name}", unit="images"),
         )
-    top1 = {name: float((scores.argmax(1) == labels).mean()) for name, scores in found.items()}
-    return {"n": len(rows), "top1": top1}
-
-
-def _models(ctx: Context) -> dict[str, str]:
-    """Which file is evaluated under which name; the shipped one is the last."""
-    model = json.loads(ctx.inputs["convert/model.json"].read_text(encoding="utf-8"))
-    if model["recipe"] in ("qat", "ptq"):
-        return {"float": "convert/float.tflite", "int8": "convert/model.tflite"}
-    return {"float": "convert/model.tflite"}
+    models = {
+        model: {
+            name: float((scores[model].argmax(1) == labels).mean())
+            for name, scores in found.items()
+        }
+        for model in clean
+    }
+    last = next(reversed(clean))
+    result = {"n": len(rows), "top1": models[last], "models": models}
+    if last != phases.FLOAT:
+        result["against_float"] = {
+            name: {
+                "gap": models[last][name] - models[phases.FLOAT][name],
+                **metrics.compared(scores[phases.FLOAT], scores[last], labels),
+            }
+            for name, scores in found.items()
+        }
+    return result
 
 
 def _check_scores(scores: np.ndarray, classes: int, file: str) -> None:
@@ -100,12 +133,7 @@ def _check_scores(scores: np.ndarray, classes: int, file: str) -> None:
         raise InvariantBroken(f"scores of {file}", f"{classes} finite scores a picture", got)
 
 
-def _chose_weights(ctx: Context, split: str) -> bool:
-    history = json.loads(ctx.inputs["finetune/history.json"].read_text(encoding="utf-8"))
-    return bool(history["chose_weights_on"] == split)
-
-
-def _warnings(result: dict[str, Any], shipped: str) -> list[str]:
+def _warnings(result: dict[str, Any], recipe: str) -> list[str]:
     found = []
     if result["chose_weights"]:
         found.append(
@@ -117,7 +145,10 @@ def _warnings(result: dict[str, Any], shipped: str) -> list[str]:
             f"int8 and float agree on {result['agreement']:.1%} of the pictures only "
             f"(below {LOW_AGREEMENT:.0%}): quantization changed the model"
         )
-    empty = [row["class"] for row in result[shipped]["per_class"] if not row["support"]]
+    empty = [row["class"] for row in result[result["shipped"]]["per_class"] if not row["support"]]
     if empty:
         found.append(f"no {result['split']} pictures of: {', '.join(empty)}")
+    found += advice.lost_on_the_way(result["phases"], result["split"], recipe)
+    if "robustness" in result:
+        found += advice.lost_robustness(result["robustness"], result["phases"][-1]["phase"])
     return found

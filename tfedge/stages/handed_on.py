@@ -12,8 +12,17 @@ from tfedge.core.context import Context
 
 def weights(ctx: Context) -> Path:
     """``model.npz`` of the last stage that trained the float network."""
-    files = [f"{stage}/model.npz" for stage in ("cluster", "prune", "finetune")]
-    return next(ctx.inputs[file] for file in files if ctx.has(file))
+    return _newest(ctx, "model.npz")
+
+
+def float_model(ctx: Context) -> Path:
+    """``float.tflite`` of that stage: the same network, from uint8 pixels to scores."""
+    return _newest(ctx, "float.tflite")
+
+
+def _newest(ctx: Context, file: str) -> Path:
+    changed = (stage for stage in ("cluster", "prune") if ctx.has(f"{stage}/model.npz"))
+    return ctx.inputs[f"{next(changed, 'finetune')}/{file}"]
 
 
 def pruned(ctx: Context) -> dict[str, dict[str, Any]]:

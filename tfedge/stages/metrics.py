@@ -99,6 +99,30 @@ def agreement(a: np.ndarray, b: np.ndarray) -> float:
     return float((a.argmax(axis=1) == b.argmax(axis=1)).mean())
 
 
+def compared(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Two models' scores [N, classes] on the same images, against the truth [N].
+
+    ``gained`` are the images that only ``after`` gets right, ``lost`` those that only ``before``
+    does; ``p`` says how likely a difference as large is if both are equally good.
+    """
+    right = [scores.argmax(axis=1) == labels for scores in (before, after)]
+    gained = int((right[1] & ~right[0]).sum())
+    lost = int((right[0] & ~right[1]).sum())
+    return {"gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Exact two-sided p of a change in paired answers.
+
+    McNemar 1947, "Note on the sampling error of the difference between correlated proportions or
+    percentages", with the binomial distribution instead of its approximation: of the images on
+    which two models differ, each is a fair coin if they are equally good.
+    """
+    n, few = gained + lost, min(gained, lost)
+    tail = sum(math.comb(n, k) for k in range(few + 1))
+    return min(1.0, 2 * tail / 2**n)
+
+
 def worst(
     scores: np.ndarray,
     labels: np.ndarray,

@@ -45,8 +45,9 @@ def _content(ctx: Context) -> Content:
     pipeline, index = ctx.pipeline, Index.load(ctx.inputs["data/index.json"])
     model = ctx.inputs["convert/model.tflite"].read_bytes()
     base = _read(ctx, "backbone/base.json")
-    # With a distill section its teacher takes the place of the one that these sections name.
-    unused = {"teacher"} if pipeline.distill is not None else set()
+    # With a distill section its teacher takes the place of the one that these sections name. What
+    # was looked at in the model (debug) is no part of how it was made.
+    unused = {"debug", *(["teacher"] if pipeline.distill is not None else [])}
     recipe = {
         name: None if section is None else section.model_dump(mode="json", exclude=unused)
         for name, section in (("prune", pipeline.prune), ("quantize", pipeline.quantize))
@@ -104,8 +105,9 @@ def _source(data: Data) -> str:
 
 def _run_key(ctx: Context, index: Index, base: dict[str, Any]) -> str:
     """What the run was made from: the same for two runs of one pipeline over the same inputs."""
-    distill = ctx.pipeline.distill
-    pipeline = ctx.pipeline.model_dump(mode="json", exclude=set() if distill else {"distill"})
+    pipeline = ctx.pipeline.model_dump(mode="json", exclude={"quantize": {"debug"}})
+    if ctx.pipeline.distill is None:
+        del pipeline["distill"]
     if ctx.pipeline.benchmark is not None:  # where a device is in the net makes no other model
         names = [device.name for device in ctx.pipeline.benchmark.measured_on]
         pipeline["benchmark"]["devices"] = names

@@ -1,6 +1,7 @@
 """Stage ``prune``: magnitude pruning of the part that trains, fine-tuned on the way, stripped.
 
-Writes ``model.npz`` (all weights, zeros in place), ``sparsity.json`` and ``history.json``.
+Writes ``model.npz`` (all weights, zeros in place), ``float.tflite`` (the network as it is now, from
+uint8 pixels to scores), ``sparsity.json`` and ``history.json``.
 """
 
 from __future__ import annotations

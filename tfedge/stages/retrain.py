@@ -15,6 +15,7 @@ from tfedge.core.context import Context
 from tfedge.modeling import invariants, network, training
 from tfedge.modeling.backbone import Weights, weights_of
 from tfedge.modeling.env import fresh
+from tfedge.modeling.export import float_pixels
 from tfedge.modeling.network import HEAD, POOL, Spec
 from tfedge.modeling.part import Samples, Teacher, TopPart
 
@@ -37,6 +38,7 @@ class Retraining:
         self._before = network.load_weights(weights)
         self.before = _kernels(self._before)
         self._model = network.load(spec, self._before)
+        self._size = spec.size
         first = first_trained(ctx.pipeline, stage)
         kernels = prunable(self._settings, spec.blocks)
         self.chosen = {kernel.layer: kernel.kind for kernel in kernels}
@@ -91,8 +93,10 @@ class Retraining:
         return _kernels(self._after)
 
     def save(self, name: str, report: Any) -> None:
-        """``model.npz``, the report under its name, ``history.json``."""
+        """``model.npz``, ``float.tflite``, the report under its name, ``history.json``."""
         network.save_weights(self._ctx.out / "model.npz", self._after)
+        plain = float_pixels(self._model, self._size, softmax=True)
+        (self._ctx.out / "float.tflite").write_bytes(plain)
         for file, content in ((name, report), ("history.json", self._history)):
             text = json.dumps(content, indent=1)
             (self._ctx.out / file).write_text(text, encoding="utf-8")

@@ -7,7 +7,7 @@ A runtime is loaded by calling its class: ``LiteRT(model, threads=1)``. :func:`r
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,6 +23,8 @@ from tfedge.tflite.reader import read
 
 ModelSource = bytes | str | Path
 Report = Callable[[int, int], None]  # pictures done, pictures in all
+Portion = Sequence[tuple[int, np.ndarray]]  # pictures with their numbers
+Change = Callable[[int, np.ndarray], np.ndarray]  # a picture's number and pixels, to other pixels
 
 _CHUNK = 8  # pictures a worker takes at once: the lock is cheap beside them, the end well shared
 _POLL = 0.1  # seconds between two reports; Ctrl-C is answered as quickly
@@ -182,32 +184,81 @@ class Pool:
         progress: Report | None = None,
     ) -> list[np.ndarray]:
         """The outputs for every picture. See the function :func:`run`."""
-        total, count = len(pictures), len(self._runtimes)
         wanted = _select(self._outputs, outputs)
-        found = [_room(total, output, raw) for _, output in wanted]
-        source, lock, stop, done = enumerate(pictures), Lock(), Event(), [0] * count
+        found = [_room(len(pictures), output, raw) for _, output in wanted]
 
-        def work(worker: int) -> None:
-            while not stop.is_set():
-                with lock:
-                    chunk = list(islice(source, _CHUNK))
-                if not chunk:
-                    return
-                for index, picture in chunk:
-                    values = self._runtimes[worker].invoke(_batched(picture, self._input, index))
-                    for room, (position, output) in zip(found, wanted, strict=True):
-                        value = values[position][0]
-                        room[index] = value if raw else output.real(value)
-                    done[worker] += 1
+        def each(worker: int, portion: Portion) -> None:
+            for index, picture in portion:
+                values = self._invoke(worker, index, picture)
+                for room, (position, output) in zip(found, wanted, strict=True):
+                    value = values[position][0]
+                    room[index] = value if raw else output.real(value)
 
-        with ThreadPoolExecutor(count, thread_name_prefix="tflite") as pool:
-            try:
-                _watch([pool.submit(work, i) for i in range(count)], done, total, progress)
-            finally:
-                stop.set()  # an error or Ctrl-C: the others finish the pictures they hold
-        if sum(done) != total:
-            raise ValueError(f"{total} pictures were announced and {sum(done)} came")
+        _share_out(pictures, self.workers, each, progress)
         return found
+
+    @property
+    def workers(self) -> int:
+        return len(self._runtimes)
+
+    def _invoke(self, worker: int, index: int, picture: np.ndarray) -> list[np.ndarray]:
+        return self._runtimes[worker].invoke(_batched(picture, self._input, index))
+
+
+def side_by_side(
+    pools: Mapping[str, Pool],
+    pictures: Pictures,
+    *,
+    change: Change | None = None,
+    progress: Report | None = None,
+) -> dict[str, np.ndarray]:
+    """The first output [N, …] of several models, by their names, for every picture.
+
+    A picture is read once, and changed once, by the worker that runs it through all models.
+    """
+    outputs = {name: pool._outputs[0] for name, pool in pools.items()}
+    found = {name: _room(len(pictures), port, False) for name, port in outputs.items()}
+
+    def each(worker: int, portion: Portion) -> None:
+        shown = portion
+        if change is not None:
+            shown = [(index, change(index, picture)) for index, picture in portion]
+        # A model at a time: its weights are in the processor's cache then, which is worth 5 %.
+        for name, pool in pools.items():
+            for index, picture in shown:
+                value = pool._invoke(worker, index, picture)[0][0]
+                found[name][index] = outputs[name].real(value)
+
+    _share_out(pictures, min(pool.workers for pool in pools.values()), each, progress)
+    return found
+
+
+def _share_out(
+    pictures: Pictures,
+    workers: int,
+    each: Callable[[int, Portion], None],
+    progress: Report | None,
+) -> None:
+    """Call ``each(worker, portion)`` until all pictures are done, in as many threads as workers."""
+    total, done = len(pictures), [0] * workers
+    source, lock, stop = enumerate(pictures), Lock(), Event()
+
+    def work(worker: int) -> None:
+        while not stop.is_set():
+            with lock:
+                portion = list(islice(source, _CHUNK))
+            if not portion:
+                return
+            each(worker, portion)
+            done[worker] += len(portion)
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="tflite") as pool:
+        try:
+            _watch([pool.submit(work, i) for i in range(workers)], done, total, progress)
+        finally:
+            stop.set()  # an error or Ctrl-C: the others finish the pictures they hold
+    if sum(done) != total:
+        raise ValueError(f"{total} pictures were announced and {sum(done)} came")
 
 
 def predict(
