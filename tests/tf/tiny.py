@@ -91,7 +91,12 @@ class Run:
 
     def __init__(self, folder: Path, cache: Path, sections: dict[str, Any]) -> None:
         self.folder, self.cache, self.sections = folder, cache, sections
-        self.pipeline = Pipeline(**sections)
+        short = {  # epochs say how long it takes, not the least number of steps
+            name: {"steps": 0, **sections[name]}
+            for name in ("prune", "cluster", "quantize")
+            if sections.get(name) is not None
+        }
+        self.pipeline = Pipeline(**{**sections, **short})
         self.files: dict[str, Path] = {}
         self.progress = Notes()
 

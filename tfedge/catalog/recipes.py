@@ -6,9 +6,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from tfedge.config.schema import Augment, Pipeline, Retrain, Transfer
+from tfedge.config.schema import Augment, Pipeline, Prune, Retrain, Transfer
 
-INT8 = ("qat", "ptq")  # the recipes whose file is int8
 FEW, MANY = 150, 300  # least steps of `steps: auto`, and from so many images on:
 MANY_IMAGES = 800
 
@@ -31,23 +30,29 @@ def least_steps(settings: Retrain, images: int) -> int:
     return MANY if images >= MANY_IMAGES else FEW
 
 
-def epochs(settings: Retrain, images: int, steps: int) -> int:
-    """Epochs of ``steps`` steps each that give the least number of steps, or those asked for."""
-    return max(settings.epochs, math.ceil(least_steps(settings, images) / steps))
-
-
-def quantizes(pipeline: Pipeline) -> bool:
-    """Whether the shipped file is int8."""
-    return pipeline.quantize is not None and pipeline.quantize.recipe != "none"
+def steps(settings: Retrain, images: int, epoch: int) -> int:
+    """How many steps a stage trains: the epochs asked for, of ``epoch`` steps each, or the least
+    number of steps if that is more."""
+    return max(settings.epochs * epoch, least_steps(settings, images))
 
 
 def first_recipe(pipeline: Pipeline) -> str:
     """The recipe that quantize begins with; ``none`` without one.
 
-    ``auto`` calibrates only, unless prune or cluster left something that has to recover in 8 bits.
+    ``auto`` calibrates only, unless prune or cluster left something that has to recover in 8 bits,
+    or there is a teacher to learn from.
     """
     if pipeline.quantize is None:
         return "none"
     if pipeline.quantize.recipe != "auto":
         return pipeline.quantize.recipe
-    return "qat" if pipeline.prune or pipeline.cluster else "ptq"
+    return "qat" if pipeline.prune or pipeline.cluster or pipeline.distill else "ptq"
+
+
+def completed(pipeline: Pipeline) -> Pipeline:
+    """The pipeline with the section that ``quantize.prefer: size`` stands for."""
+    quantize = pipeline.quantize
+    small = quantize is not None and quantize.recipe == "auto" and quantize.prefer == "size"
+    if small and pipeline.prune is None and pipeline.cluster is None:
+        return pipeline.model_copy(update={"prune": Prune()})
+    return pipeline

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfedge.catalog.recipes import completed
 from tfedge.config import nets, nodes, rules
 from tfedge.config.nodes import KeyPath, Spot, Tree
 from tfedge.config.schema import BenchDevice, Pipeline, TeacherNet
@@ -73,7 +74,7 @@ def load(
         pipeline, _ = validate({"name": "unnamed", "data": {}, **data}, Pipeline)
     elsewhere: list[str] = []
     if pipeline is not None:
-        pipeline = _absolute(pipeline, tree, path.parent)
+        pipeline = _absolute(completed(pipeline), tree, path.parent)
         for problem in rules.check(pipeline):
             read = [parts(key) for key in problem.reads]
             if not any(related(wrong, at) for wrong in bad for at in read):

@@ -10,6 +10,7 @@ import fnmatch
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from tfedge.catalog.recipes import head_kind
 from tfedge.catalog.unfreeze import (
     MAX_SHARE,
     block_name,
@@ -29,8 +30,11 @@ from tfedge.errors import ConfigError
 SAMPLE = "sample:"
 SAMPLES = ("digits",)
 PRUNE_RECIPES: tuple[str, ...] = ("magnitude", "xnnpack")
-QUANTIZE_RECIPES: tuple[str, ...] = ("qat", "ptq", "none")
+QUANTIZE_RECIPES: tuple[str, ...] = ("qat", "ptq", "auto", "none")
 TARGETS = ("linux", "android", "coral")
+# Keys of finetune that a head trained by SGD reads: it alone, and blocks that train, too.
+_OF_SGD_HEAD = ("epochs", "learning_rate", "dropout")
+_OF_SGD = (*_OF_SGD_HEAD, "schedule", "warmup", "optimizer", "batch_size", "patience")
 # Words of Kotlin and of Java, which can't stand in a package name.
 _WORDS = """
     abstract as assert boolean break byte case catch char class const continue default do double
@@ -53,9 +57,24 @@ def notes(pipeline: Pipeline) -> list[str]:
     return [
         *nets.notes(pipeline.backbone, "backbone", pipeline.data.image_size, "data.image_size"),
         *distillation.notes(pipeline),
+        *_head_notes(pipeline),
         *pruning_rules.structure_notes(pipeline),
         *keep_notes(pipeline.quantize, coral),
     ]
+
+
+def _head_notes(pipeline: Pipeline) -> Iterator[str]:
+    """Keys that say how a head is trained where it is fitted instead."""
+    sections = [("finetune", pipeline.finetune), ("distill", pipeline.distill)]
+    for name, section in sections:
+        if section is None or head_kind(section, pipeline.data.augment) != "logistic":
+            continue
+        keys = _OF_SGD if section.unfreeze == "none" else _OF_SGD_HEAD
+        fields = type(section).model_fields
+        idle = [key for key in keys if getattr(section, key) != fields[key].default]
+        if idle:
+            listed = ", ".join(f"{name}.{key}" for key in idle)
+            yield f"{listed}: without effect on a head that is fitted ({name}.head: sgd trains it)"
 
 
 def _data(pipeline: Pipeline) -> Iterator[Problem]:

@@ -172,7 +172,7 @@ class Cluster(Retrain):
 
 
 class Quantize(Retrain):
-    recipe: StrictStr = "qat"  # qat | ptq | auto | none
+    recipe: StrictStr = "auto"  # auto | qat | ptq | none
     prefer: Literal["accuracy", "size", "latency"] = "accuracy"  # what `auto` decides by
     unfreeze: Unfreeze = "auto"  # the part that QAT trains
     learning_rate: Positive = 1e-4

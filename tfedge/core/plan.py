@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfedge.catalog.recipes import first_recipe, head_kind
 from tfedge.catalog.structure import is_structured, structure_name
 from tfedge.catalog.teacher import learners, size_of
 from tfedge.catalog.unfreeze import (
@@ -178,7 +179,7 @@ def _trains(pipeline: Pipeline) -> Iterator[str]:
     names = [block.name for block in blocks_of(pipeline)]
     told = [("finetune", True), ("prune", pipeline.prune is not None)]
     told += [("cluster", pipeline.cluster is not None)]
-    told += [("quantize", pipeline.quantize is not None and pipeline.quantize.recipe == "qat")]
+    told += [("quantize", first_recipe(pipeline) == "qat")]
     said = []
     for stage, on in told:
         first = first_trained(pipeline, stage) if on else None  # type: ignore[arg-type]
@@ -188,6 +189,12 @@ def _trains(pipeline: Pipeline) -> Iterator[str]:
         elif on:
             said.append(f"{stage} the head only")
     yield f"trains: {'; '.join(said)}"
+    if head_kind(pipeline.finetune, pipeline.data.augment) == "logistic":
+        yield "head: logistic regression on the base's features, fitted until it converges"
+    if pipeline.quantize is not None and pipeline.quantize.recipe == "auto":
+        first = first_recipe(pipeline)
+        then = "; qat if that costs answers" if first == "ptq" else ""
+        yield f"quantize: auto, prefers {pipeline.quantize.prefer}: {first}{then}"
 
 
 def _teacher(pipeline: Pipeline, cache: Path) -> Iterator[str]:

@@ -88,7 +88,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.lowest",
         ),
         libs=_TF,
-        version=4,
+        version=5,
     ),
     Stage(
         "distill",
@@ -103,7 +103,7 @@ STAGES: tuple[Stage, ...] = (
             *(f"distill.{key}" for key in Transfer.model_fields),
         ),
         libs=_TF,
-        version=2,
+        version=3,
         section="distill",
         probe="tfedge.core.keys:teacher_digest",
     ),
@@ -186,7 +186,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.quantize",
         ),
         libs=_TFMOT,
-        version=3,
+        version=4,
         section="quantize",
     ),
     Stage(
@@ -208,7 +208,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("model.tflite", "float.tflite", "model.json"),
         config=("seed", *_PIXELS, "backbone", "quantize", "finetune.dropout"),
         libs=_TF,
-        version=3,
+        version=4,
     ),
     Stage(
         "evaluate",

@@ -91,9 +91,9 @@ class Samples:
             rank[labels == label] = np.arange(np.count_nonzero(labels == label))
         return rows[np.argsort(rank, kind="stable")][:count].tolist()
 
-    def epochs(self, settings: Retrain, steps: int) -> int:
-        """How many epochs of ``steps`` steps a stage trains on these images."""
-        return recipes.epochs(settings, len(self.train_rows), steps)
+    def steps(self, settings: Retrain, epoch: int) -> int:
+        """How many steps a stage trains on these images, at ``epoch`` steps an epoch."""
+        return recipes.steps(settings, len(self.train_rows), epoch)
 
     def batches(
         self, settings: Training, wanted: training.Wanted, gather: Gather | None
@@ -226,7 +226,7 @@ class Teacher:
             model,
             batches,
             settings,
-            epochs=self._samples.epochs(settings, batches.steps),
+            steps=self._samples.steps(settings, batches.steps),
             learning_rate=settings.learning_rate,
             what=what,
             progress=self._samples.ctx.progress,

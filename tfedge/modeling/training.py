@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -167,7 +168,7 @@ def train(
     batches: Batches,
     training: Training,
     *,
-    epochs: int,
+    steps: int,
     learning_rate: float,
     what: str,
     progress: Progress,
@@ -181,6 +182,7 @@ def train(
     """Train a model's trainable variables.
 
     Args:
+        steps: in all; the last epoch may be cut short.
         loss: what is made small.
         before_step: called with the number of each step.
         validate: gives ``val_loss`` and more after each epoch. The weights (and batch norm's
@@ -198,7 +200,8 @@ def train(
     variables = list(model.trainable_variables)
     rule = optimizer(training)
     rule.build(variables)
-    rate = Rate(training, learning_rate, epochs * batches.steps)
+    rate = Rate(training, learning_rate, steps)
+    epochs = math.ceil(steps / batches.steps)
 
     @tf.function(autograph=False)  # there is nothing to convert, and looking takes seconds
     def step(inputs: Any, wanted: Any, weights: Any) -> Any:
@@ -215,14 +218,14 @@ def train(
         best = history[0]["val_loss"], 0, [v.numpy() for v in model.weights]
     for epoch in range(1, epochs + 1):
         sums = []
-        for inputs, wanted, weights in batches.epoch(epoch):
+        for inputs, wanted, weights in islice(batches.epoch(epoch), steps - number):
             rule.learning_rate.assign(rate.at(number))
             if before_step:
                 before_step(number)
             sums.append(step(inputs, wanted, weights))
             number += 1
             done = (number % batches.steps or batches.steps) * batches.size
-            whole = batches.steps * batches.size
+            whole = min(batches.steps, steps - number + done // batches.size) * batches.size
             progress.update(f"{what}, epoch {epoch}/{epochs}", done, whole, "pictures")
         mean = float(np.mean([float(value) for value in sums]))
         _finite(mean, what, epoch)

@@ -199,7 +199,7 @@ def _fit(
         model,
         batches,
         settings,
-        epochs=rate[0],
+        steps=rate[0] * batches.steps,
         learning_rate=rate[1],
         what=what,
         progress=samples.ctx.progress,

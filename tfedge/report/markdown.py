@@ -150,7 +150,7 @@ def _figure(value: Any) -> str:
 
 
 def _chose(facts: Facts) -> list[str]:
-    if not facts.history or not facts.history["chose_weights_on"]:
+    if not facts.history:
         return []
     split, best = facts.history["chose_weights_on"], facts.history.get("best_epoch")
     if split is None:

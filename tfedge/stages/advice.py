@@ -44,7 +44,7 @@ def lost_on_the_way(phases: Phases, split: str, recipe: str) -> list[str]:
     found, warned = [], set()
     top1 = {row["phase"]: row["top1"] for row in phases}
     for row in phases:
-        if row["against"] is not None and _significant(row):
+        if row["against"] is not None and is_worse(row):
             warned.add(row["phase"])
             found.append(
                 f"{row['phase']} is worse than {row['against']}, and not by chance: top-1 "
@@ -77,7 +77,8 @@ def below_before(phases: Phases, limit: float = POINT) -> bool:
     return bool(before["top1"] - last["top1"] > limit + _ROUNDING)
 
 
-def _significant(change: Mapping[str, Any]) -> bool:
+def is_worse(change: Mapping[str, Any]) -> bool:
+    """Whether a change, as ``metrics.compared`` gives it, is a loss that is not chance."""
     return bool(change["lost"] > change["gained"] and change["p"] < SIGNIFICANT)
 
 
@@ -101,7 +102,7 @@ def lost_robustness(robustness: Mapping[str, Any], shipped: str) -> list[str]:
         f"{robustness['models']['float'][name]:.1%} on the same {robustness['n']} images "
         f"(p = {change['p']:.2g}): data.augment.{name} trains every phase on such images"
         for name, change in robustness.get("against_float", {}).items()
-        if name != "none" and _significant(change)
+        if name != "none" and is_worse(change)
     ]
 
 
@@ -127,7 +128,7 @@ def proposals(history: Mapping[str, Any], finetune: Finetune, augment: Augment |
         )
     if train["top1"] < LEARNT - _ROUNDING:
         ways = ["finetune.unfreeze: 0.25" if frozen else "raise finetune.unfreeze_epochs"]
-        ways += ["finetune.head: logistic"] if getattr(finetune, "head", "") == "sgd" else []
+        ways += ["finetune.head: logistic"] if finetune.head == "sgd" else []
         found.append(
             f"the float model does not even learn its training images: {learnt}: "
             f"{', or '.join(ways)}"

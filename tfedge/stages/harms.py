@@ -86,14 +86,15 @@ def _few(ctx: Context, units: int) -> int:
 
 
 def _graph(ctx: Context, samples: Samples, facts: dict[str, Any]) -> Graph:
-    """The graph with ranges: the one that was converted, or what stands for ``ptq``'s, in which
-    the converter finds ranges itself."""
-    if facts["recipe"] == "qat" or facts.get("kept"):
+    """The graph with ranges: the one that was converted, or what stands for it where the converter
+    finds ranges itself."""
+    if facts["ranges"] == "graph":
         return Graph.of(load_graph(ctx.inputs["quantize/graph.pb"]))
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
     model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
     network.whole_offset(model)
-    return Graph.of(scores(spec, with_ranges(samples, model, facts["representative"])))
+    model, _ = with_ranges(samples, spec, model, facts["representative"])
+    return Graph.of(scores(spec, model))
 
 
 def _limit(ctx: Context) -> tuple[float, str]:

@@ -52,6 +52,8 @@ def _content(ctx: Context) -> Content:
         name: None if section is None else section.model_dump(mode="json", exclude=unused)
         for name, section in (("prune", pipeline.prune), ("quantize", pipeline.quantize))
     }
+    if recipe["quantize"] is not None:
+        recipe["quantize"]["recipe"] = _read(ctx, "convert/model.json")["recipe"]  # not: auto
     if pipeline.distill is not None:
         recipe["distill"] = _taught(ctx, pipeline.distill)
     if pipeline.cluster is not None:

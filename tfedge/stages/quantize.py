@@ -26,15 +26,14 @@ from tfedge.modeling.export import freeze, save_graph, to_tflite
 from tfedge.modeling.features import Activations, digest, of_pixels
 from tfedge.modeling.network import POOL, Spec
 from tfedge.modeling.part import Gather, Samples, Teacher, predictor
-from tfedge.modeling.sensitivity import agreement
 from tfedge.modeling.sparsity import keep_zeros
 from tfedge.modeling.units import Graph, Kept, Precision
 from tfedge.stages import handed_on
-from tfedge.stages.metrics import mcnemar
+from tfedge.stages.advice import is_worse
+from tfedge.stages.metrics import agreement, compared
 from tfedge.tflite.runtime import predict
 
 _TRIED = 300  # training images that judge ptq, at most
-SIGNIFICANT = 0.05  # above this chance a loss is none
 
 
 def run(ctx: Context) -> None:
@@ -143,18 +142,14 @@ def _tried(samples: Samples, concrete: Any, rows: list[int]) -> dict[str, Any]:
 def _compared(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Two models' scores of the same images, by McNemar's test; ``significant``: the latter is
     worse, and not by chance."""
-    right = before.argmax(1) == labels, after.argmax(1) == labels
-    found = mcnemar(*right)
-    lost = found.lost > found.gained and found.p < SIGNIFICANT
+    change = compared(before, after, labels)
     return {
         "n": len(labels),
-        "before": float(right[0].mean()),
-        "top1": float(right[1].mean()),
+        "before": float((before.argmax(1) == labels).mean()),
+        "top1": float((after.argmax(1) == labels).mean()),
         "agreement": agreement(before, after),
-        "gained": found.gained,
-        "lost": found.lost,
-        "p": found.p,
-        "significant": bool(lost),
+        **change,
+        "significant": is_worse(change),
     }
 
 
@@ -187,7 +182,7 @@ def _qat(samples: Samples, spec: Spec, wrapped: Any) -> dict[str, Any]:
     judge = _Judge(samples, upper, below if lower is not None else None)
     pool = quantization.PREFIX + POOL
     history = teacher.train(upper, batches, settings, pool, "qat", masks)
-    masks(samples.epochs(settings, batches.steps) * batches.steps)
+    masks(samples.steps(settings, batches.steps))
     trained = judge.verdict()
     if lower is not None:
         invariants.unchanged("frozen layers through QAT", frozen, quantization.state(lower))

@@ -71,8 +71,7 @@ class Retraining:
 
     @property
     def steps(self) -> int:
-        steps = self._batches.steps
-        return steps * self._samples.epochs(self._settings, steps)
+        return self._samples.steps(self._settings, self._batches.steps)
 
     def train(self, wrapped: Any, before_step: Callable[[int], None] | None = None) -> None:
         """Train a wrapped copy of the part that shares its layers."""
