@@ -117,6 +117,7 @@ def near_table(rows: Sequence[Row]) -> str:
     lines = [
         [name, net, *(near(cells[column]) for column in columns)]
         for (name, net), cells in by_place(rows).items()
+        if set(columns) & set(cells)
     ]
     return markdown(["same answer, KL", "net", *columns], lines, 2) if columns else ""
 
