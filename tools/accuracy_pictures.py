@@ -1,0 +1,96 @@
+"""The pictures of a run as arrays, and what a .tflite says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfedge.data.corruptions import Corrupted
+from tfedge.data.index import Index
+from tfedge.data.pictures import Pictures
+from tfedge.tflite.runtime import LiteRT, Port, predict
+
+HARDER = ("noise", "contrast")
+HARDER_MOST = 300  # pictures that are made harder, at most
+CALIBRATION = 128
+WHOLE = (0, 255)  # how far pixels reach
+
+
+class Stored:
+    """Pictures as the input of a file stores them: uint8 as they are where it takes pixels."""
+
+    def __init__(self, pictures: np.ndarray | Corrupted, port: Port) -> None:
+        self._pictures, self._port = pictures, port
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for pixels in self._pictures:
+            yield stored(pixels, self._port)
+
+
+def stored(pixels: np.ndarray, port: Port) -> np.ndarray:
+    """uint8 pixels in an input's own scale and type."""
+    if port.dtype == np.uint8 or not port.scale:  # tfedge's bytes are pixels; so are floats
+        return pixels
+    kind = np.iinfo(port.dtype)
+    steps = np.rint(pixels / np.float32(port.scale)) + port.zero_point
+    return np.clip(steps, kind.min, kind.max).astype(port.dtype)
+
+
+def scores(file: Path, pictures: np.ndarray | Corrupted) -> np.ndarray:
+    """What the file says of each picture, float32 [n, outputs]."""
+    (port,) = LiteRT(file).inputs()
+    return predict(file, Stored(pictures, port))
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The pictures of one set in one split at one size, as a run's index lists them."""
+
+    index: Index
+    pictures: Pictures
+
+    @classmethod
+    def of(cls, run: Path, root: Path, cache: Path, size: int) -> Photos:
+        index = Index.load(run / "data" / "index.json")
+        return cls(index, Pictures(index, root, cache, size, "crop"))
+
+    def pixels(self, split: str) -> np.ndarray:
+        return self.pictures.pixels(self.index.rows_of(split))
+
+    def labels(self, split: str) -> np.ndarray:
+        return np.asarray(self.index.labels_of(self.index.rows_of(split)))
+
+    def harder(self, how: str) -> tuple[Corrupted, np.ndarray]:
+        """Test pictures made harder as tfedge's evaluate stage does it, and their labels."""
+        rows = self.index.rows_of("test")
+        rows = rows[:: -(-len(rows) // HARDER_MOST)]
+        seeds = [int(self.index.rows[row].sha256[:15], 16) for row in rows]
+        labels = np.asarray(self.index.labels_of(rows))
+        return Corrupted(self.pictures.pixels(rows), how, seeds), labels
+
+    def calibration(self, seed: int) -> np.ndarray:
+        """The training pictures that tfedge calibrates with, the first one told how far pixels
+        reach, as there."""
+        rows = balanced(self.index, CALIBRATION, seed)
+        pixels = self.pictures.pixels(rows).copy()
+        pixels[0, 0, :2] = [[WHOLE[0]], [WHOLE[1]]]
+        return pixels
+
+
+def balanced(index: Index, count: int, seed: int) -> list[int]:
+    """Rows of training pictures, evenly over the classes: tfedge's choice for the same seed."""
+    rng = np.random.default_rng(seed)
+    rows = np.asarray(index.rows_of("train"))
+    rows = rows[rng.permutation(len(rows))]
+    labels = np.asarray(index.labels_of(rows.tolist()))
+    rank = np.empty(len(rows), np.int64)  # how many of its class come before it
+    for label in np.unique(labels):
+        rank[labels == label] = np.arange(np.count_nonzero(labels == label))
+    chosen: list[int] = rows[np.argsort(rank, kind="stable")][:count].tolist()
+    return chosen

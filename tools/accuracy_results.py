@@ -1,0 +1,57 @@
+"""Measured cells, one JSON object a line: what the table is made of, and what is done already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+EPOCH = "2026-11"  # change it when old cells no longer say what tfedge does
+
+
+class Key(NamedTuple):
+    set: str
+    backbone: str
+    split: int
+    column: str
+
+
+def load(file: Path) -> list[dict[str, Any]]:
+    """The cells of this epoch; the last one where a cell is there twice.
+
+    A line that a killed process left unfinished, which only the last can be, is no cell.
+    """
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    found: dict[Key, dict[str, Any]] = {}
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            if number == len(lines):
+                continue
+            raise SystemExit(f"{file}: line {number} is not JSON") from None
+        if row["epoch"] == EPOCH:
+            found[key_of(row)] = row
+    return [*found.values()]
+
+
+def key_of(row: Mapping[str, Any]) -> Key:
+    return Key(*(row[name] for name in Key._fields))
+
+
+def missing(keys: Iterable[Key], rows: Iterable[Mapping[str, Any]]) -> list[Key]:
+    """Those that are not measured yet, in their order."""
+    done = {key_of(row) for row in rows}
+    return [key for key in keys if key not in done]
+
+
+def append(file: Path, key: Key, found: Mapping[str, Any]) -> None:
+    """Add a cell. An unfinished last line is cut off first."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab+") as opened:
+        opened.seek(0)
+        content = opened.read()
+        opened.truncate(content.rfind(b"\n") + 1)
+        row = {"epoch": EPOCH, **key._asdict(), **found}
+        opened.write(json.dumps(row).encode() + b"\n")

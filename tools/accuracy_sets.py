@@ -1,0 +1,157 @@
+"""The sets of pictures that accuracy is measured on, and how each is split."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import accuracy_crops
+from PIL import Image
+
+SIZES = {"MobileNetV2": 225, "EfficientNetLite0": 224}  # pixels a side of whole photos
+SMALL = {"MobileNetV2": 97, "EfficientNetLite0": 96}  # of what has no more to show
+PAIR = ("roses", "tulips")  # the two flowers that are hardest to tell apart
+DIGITS, DIGIT = 1000, 64  # of scikit-learn's 1,797, and pixels a side
+
+
+class Picture(NamedTuple):
+    """``group``: pictures that share it stay together, in one split."""
+
+    label: str
+    file: Path
+    group: str
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """``pictures``: what it holds, of (the folder of photos, a folder for what must be made).
+
+    ``train``: training pictures of each class; without it a third is held out and a tenth is val.
+    ``by_class``: each class is split by itself; else all groups together, whatever is in them.
+    """
+
+    pictures: Callable[[Path, Path], list[Picture]]
+    sizes: dict[str, int]
+    train: int | None = None
+    by_class: bool = True
+
+
+def _flowers(*labels: str) -> Callable[[Path, Path], list[Picture]]:
+    """Photos of these classes, or of all."""
+
+    def found(photos: Path, made: Path) -> list[Picture]:
+        files = sorted((photos / "flowers").glob("*/*/*"))
+        return [
+            Picture(file.parent.name, file, file.name)
+            for file in files
+            if file.parent.name in labels or not labels
+        ]
+
+    return found
+
+
+def _cells(photos: Path, made: Path) -> list[Picture]:
+    def write(folder: Path) -> None:
+        accuracy_crops.write(photos / "bccd", folder)
+
+    files = sorted(once(made / "cells", write).glob("*/*.png"))
+    return [Picture(file.parent.name, file, accuracy_crops.image_of(file)) for file in files]
+
+
+def _digits(photos: Path, made: Path) -> list[Picture]:
+    files = sorted(once(made / "digits", write_digits).glob("*/*.png"))
+    return [Picture(file.parent.name, file, file.name) for file in files]
+
+
+def write_digits(folder: Path) -> None:
+    """Some of scikit-learn's handwritten digits, 8×8 in grey, enlarged, as ``LABEL/NUMBER.png``."""
+    from sklearn.datasets import load_digits  # slow to import
+
+    data = load_digits()
+    order = sorted(range(len(data.target)), key=lambda n: hashlib.sha256(b"%d" % n).digest())
+    for number in sorted(order[:DIGITS]):
+        target = folder / str(data.target[number])
+        target.mkdir(parents=True, exist_ok=True)
+        grey = Image.fromarray((data.images[number] * 255 / 16 + 0.5).astype("uint8"))
+        large = grey.resize((DIGIT, DIGIT), Image.Resampling.BICUBIC)
+        large.save(target / f"{number:04d}.png")
+
+
+SETS = {
+    "flowers5": PictureSet(_flowers(), SIZES),
+    "flowers2x60": PictureSet(_flowers(*PAIR), SIZES, train=60),
+    "flowers5x20": PictureSet(_flowers(), SIZES, train=20),
+    "cells": PictureSet(_cells, SMALL, by_class=False),
+    "digits": PictureSet(_digits, SMALL),
+}
+
+
+def split(
+    pictures: Sequence[Picture], seed: int, train: int | None = None, by_class: bool = True
+) -> list[tuple[str, Picture]]:
+    """The split of each picture; it follows from the seed and the names of the groups alone.
+
+    Of the groups in the order of their hash a third is ``test``, a tenth ``val``, the rest
+    ``train``; or ``train`` of each class are that, a tenth of as many more ``val``, the rest
+    ``test``.
+    """
+    strata: dict[str, dict[str, list[Picture]]] = defaultdict(lambda: defaultdict(list))
+    for picture in pictures:
+        strata[picture.label if by_class else ""][picture.group].append(picture)
+    found = []
+    for _, groups in sorted(strata.items()):
+        names = sorted(groups, key=lambda n: hashlib.sha256(f"{seed} {n}".encode()).digest())
+        for name, where in zip(names, _shares(len(names), train), strict=True):
+            found += [(where, picture) for picture in groups[name]]
+    return found
+
+
+def _shares(count: int, train: int | None) -> list[str]:
+    """The split of each of ``count`` groups in order."""
+    if train is None:
+        test, val = count // 3, count // 10
+        return ["test"] * test + ["val"] * val + ["train"] * (count - test - val)
+    val = max(1, train // 10)
+    if count <= train + val:
+        raise ValueError(f"{count} pictures leave none to test on behind {train} and {val}")
+    return ["train"] * train + ["val"] * val + ["test"] * (count - train - val)
+
+
+def once(folder: Path, write: Callable[[Path], None]) -> Path:
+    """The folder, written if it is not there: all of it or nothing."""
+    if not folder.is_dir():
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        write(unfinished)
+        unfinished.rename(folder)
+    return folder
+
+
+def copies(assigned: Iterable[tuple[str, Picture]], target: Path) -> None:
+    """Copies as ``SPLIT/LABEL/FILE``, as tfedge reads them."""
+    for where, picture in assigned:
+        folder = target / where / picture.label
+        folder.mkdir(parents=True, exist_ok=True)
+        copied = folder / picture.file.name
+        if copied.exists():
+            raise ValueError(f"two pictures called {picture.label}/{picture.file.name}")
+        shutil.copyfile(picture.file, copied)
+
+
+def folder_of(name: str, seed: int, photos: Path, made: Path) -> Path:
+    """A set in one split, in folders; written below ``made`` if it is not there."""
+    plan = SETS[name]
+
+    def write(folder: Path) -> None:
+        listed = plan.pictures(photos, made)
+        if not listed:
+            raise SystemExit(f"no pictures of {name} in {photos}")
+        copies(split(listed, seed, plan.train, plan.by_class), folder)
+
+    return once(made / f"{name}-{seed}", write)
