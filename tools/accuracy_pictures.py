@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfedge.data.corruptions import Corrupted
+from tfedge.data.corruptions import CORRUPTIONS
 from tfedge.data.index import Index
 from tfedge.data.pictures import Pictures
 from tfedge.tflite.runtime import LiteRT, Port, predict
@@ -22,7 +22,7 @@ WHOLE = (0, 255)  # how far pixels reach
 class Stored:
     """Pictures as the input of a file stores them: uint8 as they are where it takes pixels."""
 
-    def __init__(self, pictures: np.ndarray | Corrupted, port: Port) -> None:
+    def __init__(self, pictures: np.ndarray, port: Port) -> None:
         self._pictures, self._port = pictures, port
 
     def __len__(self) -> int:
@@ -42,7 +42,7 @@ def stored(pixels: np.ndarray, port: Port) -> np.ndarray:
     return np.clip(steps, kind.min, kind.max).astype(port.dtype)
 
 
-def scores(file: Path, pictures: np.ndarray | Corrupted) -> np.ndarray:
+def scores(file: Path, pictures: np.ndarray) -> np.ndarray:
     """What the file says of each picture, float32 [n, outputs]."""
     (port,) = LiteRT(file).inputs()
     return predict(file, Stored(pictures, port))
@@ -66,13 +66,14 @@ class Photos:
     def labels(self, split: str) -> np.ndarray:
         return np.asarray(self.index.labels_of(self.index.rows_of(split)))
 
-    def harder(self, how: str) -> tuple[Corrupted, np.ndarray]:
+    def harder(self, how: str) -> tuple[np.ndarray, np.ndarray]:
         """Test pictures made harder as tfedge's evaluate stage does it, and their labels."""
         rows = self.index.rows_of("test")
         rows = rows[:: -(-len(rows) // HARDER_MOST)]
         seeds = [int(self.index.rows[row].sha256[:15], 16) for row in rows]
         labels = np.asarray(self.index.labels_of(rows))
-        return Corrupted(self.pictures.pixels(rows), how, seeds), labels
+        clean, change = self.pictures.pixels(rows), CORRUPTIONS[how]
+        return np.stack([change(*one) for one in zip(clean, seeds, strict=True)]), labels
 
     def calibration(self, seed: int) -> np.ndarray:
         """The training pictures that tfedge calibrates with, the first one told how far pixels

@@ -43,7 +43,7 @@ def only(path: Path, *overrides: str) -> str:
 def test_a_left_out_section_is_off_and_an_empty_one_has_its_defaults(tmp_path: Path) -> None:
     pipeline = load_pipeline(write(tmp_path, SMALL + "quantize:\nevaluate:\n  gates:\n"))
     assert pipeline.prune is None and pipeline.data.augment is None
-    assert pipeline.quantize is not None and pipeline.quantize.recipe == "qat"
+    assert pipeline.quantize is not None and pipeline.quantize.recipe == "auto"
     assert pipeline.evaluate is not None and pipeline.evaluate.gates.max_size is None
     assert load_pipeline(write(tmp_path, SMALL + "evaluate: {}\n")).evaluate == pipeline.evaluate
 

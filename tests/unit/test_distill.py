@@ -293,5 +293,5 @@ def test_the_card_and_the_manifest_name_the_teacher(tmp_path: Path) -> None:
     # Their own shares taught nothing, so they are not told.
     assert "teacher" not in content.recipe["prune"] and "teacher" not in content.recipe["quantize"]
     plain = package._content(make_run(tmp_path / "plain").context("package"))
-    assert set(plain.recipe) == {"prune", "quantize"} and plain.recipe["prune"]["teacher"] == 0.0
+    assert set(plain.recipe) == {"prune", "quantize"} and plain.recipe["prune"]["teacher"] == 0.7
     assert "distill" not in card(plain)

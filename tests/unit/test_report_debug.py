@@ -29,6 +29,7 @@ def mixture(kept: dict[str, str], agreement: float) -> dict[str, Any]:
 def found(**changed: Any) -> dict[str, Any]:
     return {
         "recipe": "qat",
+        "ranges": "graph",
         "split": "val",
         "n": 64,
         "limit": 0.02,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from tfedge.config.schema import Augment, Pipeline, Prune, Retrain, Transfer

@@ -198,7 +198,7 @@ class Gates(Section):
 class Evaluate(Section):
     top_k: Count = 3
     worst: Annotated[StrictInt, Field(ge=0)] = 10  # worst-confused pictures in the report
-    robustness: Annotated[StrictInt, Field(ge=0)] = 300  # pictures that are made harder, at most
+    robustness: Annotated[StrictInt, Field(ge=0)] = 100  # images that are made harder, at most
     gates: Gates = Gates()
 
 

@@ -192,9 +192,9 @@ def _trains(pipeline: Pipeline) -> Iterator[str]:
     if head_kind(pipeline.finetune, pipeline.data.augment) == "logistic":
         yield "head: logistic regression on the base's features, fitted until it converges"
     if pipeline.quantize is not None and pipeline.quantize.recipe == "auto":
-        first = first_recipe(pipeline)
-        then = "; qat if that costs answers" if first == "ptq" else ""
-        yield f"quantize: auto, prefers {pipeline.quantize.prefer}: {first}{then}"
+        recipe = first_recipe(pipeline)
+        then = "; qat if that costs answers" if recipe == "ptq" else ""
+        yield f"quantize: auto, prefers {pipeline.quantize.prefer}: {recipe}{then}"
 
 
 def _teacher(pipeline: Pipeline, cache: Path) -> Iterator[str]:

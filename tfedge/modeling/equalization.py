@@ -190,8 +190,7 @@ def _factors(group: Group, results: Iterable[Any], seen: Mapping[str, Channels])
     """How much each channel [C] is scaled up, 1 at least."""
     wanted, most = [], []
     for layer in results:
-        found = seen[layer.name]
-        reach = np.maximum(found.high.max(0), -found.low.min(0))
+        reach = np.maximum(seen[layer.name].high.max(0), -seen[layer.name].low.min(0))
         top, limit = float(reach.max()), _limit(layer)
         if limit is None:
             target, room = top, np.full(len(reach), np.inf)

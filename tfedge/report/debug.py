@@ -36,7 +36,7 @@ def quantization(facts: Facts) -> list[str]:
         "",
         *(f"- {line}" for line in _outcomes(found)),
     ]
-    if found["recipe"] == "ptq" and not found["now"]["kept"]:
+    if found["ranges"] == "converter":
         said.append("- the converter found the ranges of the shipped file itself; these are ours")
     proposal = _yaml(found)
     code = ["", "```yaml", "quantize:", f"  {proposal}", "```"] if proposal else []

@@ -9,6 +9,8 @@ from typing import Any
 
 from tfedge.errors import ArtifactError
 from tfedge.report import phases
+from tfedge.report.calibration import calibration as calibrated
+from tfedge.report.calibration import has_calibration
 from tfedge.report.debug import quantization
 from tfedge.report.evaluation import calibration, classes, confusion, robustness, worst
 from tfedge.report.facts import Facts, comparison, gather, proposals, warnings
@@ -40,6 +42,7 @@ def write(run_dir: Path, result: Mapping[str, Any]) -> Path:
         ("Robustness", robustness),
         ("Worst pictures", worst),
         ("Sparsity", sparsity),
+        *([("Calibration for 8 bits", calibrated)] if has_calibration(facts) else []),
         *([("Quantization", quantization)] if facts.mixed else []),
         *([("Teacher", _teacher)] if facts.distill else []),
         ("Training", _training),

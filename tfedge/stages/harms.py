@@ -64,6 +64,7 @@ def measure(ctx: Context, quick: bool = False) -> dict[str, Any]:
 
     return {
         "recipe": facts["recipe"],
+        "ranges": facts["ranges"],
         "quick": quick,
         "split": split,
         "n": len(rows),
