@@ -48,9 +48,21 @@ def test_a_teacher_beside_groups_kept_layers_and_debug(
     shapes.pipeline(
         place.file,
         photos,
-        prune={"sparsity": 0.5, "sparsity_m_by_n": [2, 4], "also": ["head"], "epochs": 1},
+        prune={
+            "sparsity": 0.5,
+            "sparsity_m_by_n": [2, 4],
+            "also": ["head"],
+            "epochs": 1,
+            "steps": 0,
+        },
         distill={"teacher": "float", "temperature": 3, "alpha": 0.5},
-        quantize={"epochs": 1, "representative": 16, "keep": {"logits": "int16"}, "debug": True},
+        quantize={
+            "epochs": 1,
+            "steps": 0,
+            "representative": 16,
+            "keep": {"logits": "int16"},
+            "debug": True,
+        },
         benchmark=None,
     )
     ran = place.tfedge("run", place.file)

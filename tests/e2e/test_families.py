@@ -22,7 +22,8 @@ BRIEF = {
     "data.image_size": 32,
     "data.split.val": 0.45,  # and a tenth to train on
     "data.split.test": 0.45,
-    "finetune.epochs": 1,
+    "prune.steps": 0,
+    "quantize.steps": 0,
     "finetune.unfreeze_epochs": 1,
     "prune.epochs": 1,
     "quantize.epochs": 1,
@@ -60,7 +61,7 @@ def test_a_family(workplace: Workplace, name: str) -> None:
         workplace.file,
         pictures,
         backbone={"name": name, "weights": "none"},
-        finetune={"epochs": 1, "unfreeze": 2, "unfreeze_epochs": 1},
+        finetune={"unfreeze": 2, "unfreeze_epochs": 1},
         benchmark=None,
     )
     ran = workplace.tfedge("run", workplace.file)

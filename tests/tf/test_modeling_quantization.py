@@ -11,6 +11,7 @@ from tfedge.modeling import network, quantization
 from tfedge.modeling.env import fresh, keras, tf
 from tfedge.modeling.export import freeze, to_tflite
 from tfedge.modeling.network import PixelOffset
+from tfedge.modeling.observation import observe, ranges_of
 from tfedge.modeling.rewrite import rewritten
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
@@ -59,7 +60,7 @@ def quantized(preserve_zeros: bool = True):
     model, batches = net(), [pictures(12)[:6], pictures(12)[6:]]
     said = model(pictures(12), training=False).numpy()
     kernels = {name: model.get_layer(name).get_weights()[0] for name in KERNELS}
-    ranges = quantization.observe(model, batches)
+    ranges = ranges_of(model, observe(model, batches))
     between = {name: keras.Model(model.input, model.get_layer(name).output) for name in ranges}
     seen = {
         name: [part(b, training=False).numpy() for b in batches] for name, part in between.items()
@@ -260,12 +261,12 @@ def test_layers_that_can_not_be_trained_in_8_bits_are_named_all_at_once():
     )
     assert "quantize.recipe: ptq" in caught.value.hint
     with pytest.raises(UnsupportedModel, match=r"odd \(LayerNormalization\)"):
-        quantization.observe(model, [pictures(2)])
+        observe(model, [pictures(2)])
 
 
 def test_a_range_always_holds_zero_and_is_never_empty():
     model = net()
-    ranges = quantization.observe(model, [pictures(4)])
+    ranges = ranges_of(model, observe(model, [pictures(4)]))
     wrapped = quantization.wrap(model, preserve_zeros=False)
     quantization.set_ranges(wrapped, ranges | {"add": (2.0, 3.0), "pool": (0.0, 0.0)})
     add, pool = (variables(wrapped.get_layer(f"quant_{name}")) for name in ("add", "pool"))

@@ -11,6 +11,7 @@ from tfedge.errors import UnsupportedModel
 from tfedge.modeling import backbone, network, quantization
 from tfedge.modeling.env import fresh, keras, tf
 from tfedge.modeling.export import freeze, to_tflite
+from tfedge.modeling.observation import observe, ranges_of
 from tfedge.modeling.rewrite import rewritten
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
@@ -69,7 +70,7 @@ def test_in_8_bits_all_of_it(name):
     """Wrapped, ranges set, converted: no float tensor, and the file says what the net said."""
     model, given = classifier(name), pixels(24)
     said = model(given, training=False).numpy()
-    ranges = quantization.observe(model, [given[:12], given[12:]])
+    ranges = ranges_of(model, observe(model, [given[:12], given[12:]]))
     wrapped = quantization.wrap(model, preserve_zeros=False)
     quantization.set_ranges(wrapped, ranges)
     network.inference_norm(wrapped)

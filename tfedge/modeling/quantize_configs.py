@@ -82,7 +82,7 @@ def configs_of(
         raise UnsupportedModel(
             "no 8-bit training for",
             unknown,
-            "use quantize.recipe: ptq, or another backbone",
+            "use quantize.recipe: ptq with quantize.correct: false, or another backbone",
         )
     return configs
 
