@@ -212,6 +212,19 @@ def test_a_bias_takes_a_mean_and_padding_takes_none():
     assert_equal(weights_of(model), weights)
 
 
+def test_a_sum_that_is_rectified_keeps_its_mean():
+    def body(x: Any) -> Any:
+        both = [normed(x, name, conv(8, 3, 2), relu=False) for name in ("first", "more")]
+        return normed(L.ReLU(name="cut")(L.Add(name="add")(both)), "last", conv(8))
+
+    model = built(body)
+    before, weights, seen = said(model, HEAD, SEEN), weights_of(model), observed(model)
+    assert centre(model, seen) == []
+    assert_equal(weights_of(model), weights)
+    assert {"first_bn", "more_bn", "cut"} <= set(equalise(model, seen))
+    assert_unmoved(model, HEAD, before)
+
+
 def assert_equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray], but: str = "") -> None:
     assert one.keys() == other.keys()
     for key, value in one.items():

@@ -1,0 +1,187 @@
+"""Of two 8-bit states the one nearer to float stays, and it is the one that the file is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from small_nets import BODIES, SIZE, built, pictures
+
+from tfedge.modeling import calibration, correction, quantization
+from tfedge.modeling.backbone import assign, weights_of
+from tfedge.modeling.calibration import batches, calibrate
+from tfedge.modeling.env import keras, tf
+from tfedge.modeling.export import freeze, to_tflite
+from tfedge.modeling.layers import kernel_of
+from tfedge.modeling.network import OFFSET
+from tfedge.modeling.quantization import PREFIX
+from tfedge.tflite.reader import read
+from tfedge.tflite.runtime import predict
+
+L = keras.layers
+OFFSET_IN_8_BITS = f"{PREFIX}{OFFSET}"
+IMAGES, CHECKED, FRESH = pictures(24), pictures(18, 100), pictures(24, 200)
+
+
+def net() -> Any:
+    return built(BODIES["mobile"], uneven=40, even_features=True)
+
+
+def load(spec: Any, weights: dict[str, np.ndarray]) -> Any:
+    model = net()
+    assign(model, weights)
+    return model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_nets_are_loaded():
+    """In place of the backbone that a spec names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration.network, "load", load)
+        yield
+
+
+def calibrated(model: Any = None, **more: Any) -> calibration.Calibrated:
+    return calibrate(None, model or net(), IMAGES, CHECKED, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def done():
+    return calibrated()
+
+
+def scores(model: Any, images: np.ndarray) -> np.ndarray:
+    return tf.nn.softmax(model(images.astype(np.float32), training=False)).numpy()
+
+
+def kl(wanted: np.ndarray, got: np.ndarray) -> float:
+    return float((wanted * np.log(wanted / got)).sum(1).mean())
+
+
+def plainly() -> Any:
+    """8 bits with ranges alone, as without corrections."""
+    return quantization.ranged(net(), batches(IMAGES), preserve_zeros=False)
+
+
+# ------------------------------------------------------------------ the corrected state
+
+
+def test_the_corrected_state_stays_where_it_is_nearer(done):
+    facts = done.facts
+    assert (facts["state"], facts["n"]) == ("corrected", 18)
+    assert facts["corrected"]["kl"] < 0.5 * facts["plain"]["kl"]
+    assert facts["corrected"]["agreement"] >= facts["plain"]["agreement"]
+
+
+def test_the_figures_are_those_of_the_states(done):
+    facts, wanted = done.facts, scores(net(), CHECKED)
+    for name, model in (("corrected", done.wrapped), ("plain", plainly())):
+        got = scores(model, CHECKED)
+        assert facts[name]["kl"] == pytest.approx(kl(wanted, got), rel=0.02), name
+        same = (got.argmax(1) == wanted.argmax(1)).mean()
+        assert facts[name]["agreement"] == pytest.approx(same), name
+
+
+def test_images_that_nobody_has_looked_at_are_nearer_too(done):
+    wanted = scores(net(), FRESH)
+    now, was = (kl(wanted, scores(model, FRESH)) for model in (done.wrapped, plainly()))
+    assert now < 0.6 * was
+
+
+def test_ranges_are_those_of_the_equalised_net(done):
+    """Channels of about the same size have a range that is used: with the ranges from before,
+    scaled values would be cut off."""
+    names = [layer.name for layer in done.wrapped.layers if layer.name.endswith("_relu")]
+    for name in names:
+        layer = done.wrapped.get_layer(name)
+        part = keras.Model(done.wrapped.input, layer.get_output_at(0))
+        reach = part(IMAGES.astype(np.float32), training=False).numpy().max()
+        high = next(v.numpy() for v in layer.weights if v.name.split("/")[-1][:-2].endswith("_max"))
+        assert 0.9 < reach / high < 1.1, name
+    assert len(names) == 7
+
+
+def test_the_file_says_what_the_wrapped_net_says(done):
+    concrete = freeze(
+        lambda x: tf.nn.softmax(done.wrapped(x, training=False)), (SIZE, SIZE, 3), tf.float32
+    )
+    content = to_tflite(concrete, int8=True, input_type=tf.uint8, output_type=tf.uint8)
+    assert read(content).float_tensors() == []
+    found, said = predict(content, FRESH), scores(done.wrapped, FRESH)
+    assert np.abs(found - said).max() < 0.1  # a few steps of the logits, whose range is wide
+    assert np.abs(found - said).mean() < 0.015
+    assert (found.argmax(1) == said.argmax(1)).mean() > 0.9
+    wanted = scores(net(), FRESH)
+    assert np.abs(found - wanted).max() < 0.2 and np.abs(found - wanted).mean() < 0.03
+
+
+def test_ops_are_reported_and_the_same_comes_out_again(done):
+    told: list[tuple[int, int]] = []
+    again = calibrated(report=lambda *at: told.append(at))
+    assert told[0][0] == 0 and told[-1][0] == told[-1][1] == len(told) - 1
+    assert again.facts == done.facts
+    state = quantization.state(again.wrapped)
+    for key, value in quantization.state(done.wrapped).items():
+        assert value.tobytes() == state[key].tobytes(), key
+
+
+# ------------------------------------------------------------------ the plain one
+
+
+def test_corrections_that_make_it_worse_are_taken_back(monkeypatch):
+    correct = correction.correct
+
+    def wreck(model, wrapped, images, **more):
+        correct(model, wrapped, images, **more)
+        for layer in wrapped.layers:
+            inner = getattr(layer, "layer", None)
+            if isinstance(inner, L.BatchNormalization):
+                inner.beta.assign_add(tf.reverse(inner.beta, [0]))
+                inner.moving_mean.assign_add(tf.ones_like(inner.beta))
+
+    monkeypatch.setattr(correction, "correct", wreck)
+    found = calibrated()
+    assert found.facts["state"] == "plain"
+    assert found.facts["corrected"]["kl"] > 3 * found.facts["plain"]["kl"]
+    state, wanted = quantization.state(found.wrapped), quantization.state(plainly())
+    assert state.keys() == wanted.keys()
+    for key, value in wanted.items():
+        np.testing.assert_array_equal(state[key], value, err_msg=key)
+
+
+# ------------------------------------------------------------------ what must not change
+
+
+def test_zeros_and_clusters_survive():
+    model = net()
+    kernels = {name: kernel_of(model.get_layer(name)) for name in ("first", "a_expand", "b_depth")}
+    zeros = np.random.default_rng(1).random(kernels["first"].shape) < 0.5
+    kernels["first"].assign(np.where(zeros, 0, kernels["first"]))
+    width = np.abs(kernels["a_expand"]).max() / 3
+    kernels["a_expand"].assign(np.rint(kernels["a_expand"] / width) * width)
+    before = weights_of(model)
+    found = calibrated(model, preserve_zeros=True, clustered=["a_expand"])
+    after = quantization.kernels(found.wrapped)
+    assert (after["first"][zeros] == 0).all() and (after["first"] != 0).any()
+    np.testing.assert_array_equal(after["a_expand"], before["a_expand/kernel"])
+    assert found.facts["state"] == "corrected"
+
+
+def test_the_offset_of_the_pixels_is_the_given_nets():
+    """A whole number instead of a half, which is in no weight."""
+    model = net()
+    model.get_layer(OFFSET).mean = (100.0,) * 3
+    wanted = scores(model, CHECKED)
+    found = calibrated(model)
+    assert found.wrapped.get_layer(OFFSET_IN_8_BITS).mean == (100.0,) * 3
+    got = scores(found.wrapped, CHECKED)
+    assert kl(wanted, got) == pytest.approx(found.facts["corrected"]["kl"], rel=0.02)
+    assert kl(wanted, got) < 0.5 * kl(wanted, scores(net(), CHECKED))
+
+
+def test_batches_are_whole():
+    assert [b.shape for b in batches(pictures(70))] == [(32, SIZE, SIZE, 3)] * 2
+    (one,) = batches(IMAGES)
+    assert one.dtype == np.float32
+    np.testing.assert_array_equal(one, IMAGES)
