@@ -101,6 +101,14 @@ def test_zeros_stay_zeros_and_weights_within_127_and_near_their_own():
     assert (np.abs(chosen - rows / step[:, None]) <= 2.0001).all()
 
 
+def test_a_weight_at_the_end_of_its_steps_goes_no_further():
+    """Though it alone could make up for what the others have lost."""
+    rows = np.array([[127.0, 0.4, 0.4, 0.4, 0.4], [-127.0, -0.4, -0.4, -0.4, -0.4]]) / 100
+    chosen = round_rows(rows, np.array([0.01, 0.01]), np.ones((5, 5)) + 1e-3 * np.eye(5))
+    np.testing.assert_array_equal(chosen[:, 0], [127, -127])
+    assert np.abs(chosen[:, 1:].sum(1)).min() >= 1  # the others do
+
+
 def test_a_step_that_is_too_small_for_a_weight_leaves_it_at_127():
     rows = np.array([[1.0, 0.3, -0.9]])
     chosen = round_rows(rows, np.array([0.005]), correlated(3, 1))
