@@ -105,7 +105,7 @@ def learn(model: keras.Model, settings: Training) -> None:
         model,
         Noise(),
         settings,
-        epochs=1,
+        steps=Noise.steps,
         learning_rate=0.01,
         what="cluster",
         progress=Silent(),

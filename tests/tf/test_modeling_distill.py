@@ -171,8 +171,8 @@ def test_another_net_at_another_size_says_what_it_thinks_of_every_item(
     said = predict(file, spy.samples.source.pictures.pixels(rows))
     right = (said.argmax(-1) == spy.samples.index.labels_of(rows)).mean()
     assert facts["val_accuracy"] == pytest.approx(right) and right > 0.8
-    plain = min(chain.json("finetune/history.json")["head"], key=lambda row: row["val_loss"])
-    assert facts["float"] == {k: plain[k] for k in ("val_accuracy", "val_loss")}
+    plain = chain.json("finetune/history.json")["val"]
+    assert facts["float"] == {"val_accuracy": plain["top1"], "val_loss": plain["loss"]}
     assert (facts["name"], facts["net"]["image_size"]) == (NAME, SIZE)
     assert len(facts["net"]["weights"]["sha256"]) == 64
     assert any(line.startswith(f"teacher: {NAME}, ") for line in run.progress.lines)
@@ -191,7 +191,10 @@ def test_top_blocks_of_the_teacher_train_when_asked(chain, teacher, tmp_path):
     opened = {"epochs": 2, "unfreeze": 1, "unfreeze_epochs": 2, "unfreeze_learning_rate": 1e-3}
     run = chain.again(tmp_path, but=LATER, distill=teacher | opened)("distill")
     facts = run.json("distill/distill.json")
-    assert [len(facts["history"][what]) for what in ("head", "blocks")] == [2, 2]
+    assert [len(facts["history"][what]) for what in ("head", "blocks")] == [
+        2,
+        3,
+    ]  # and the state before
     last = min(facts["history"]["blocks"], key=lambda row: row["val_loss"])
     assert facts["val_accuracy"] == last["val_accuracy"]
     assert run.arrays("distill/teacher.npz")["logits"].shape == (ITEMS, 3)

@@ -230,7 +230,7 @@ def test_the_target_is_reached_in_any_number_of_steps(kind, steps):
         pruner.model,
         Noise(steps),
         prune,
-        epochs=1,
+        steps=steps,
         learning_rate=0.01,
         what="prune",
         progress=Silent(),

@@ -213,7 +213,7 @@ def train(model, batches, epochs=6, rate=0.1, settings=None, **more):
         model,
         batches,
         settings,
-        epochs=epochs,
+        steps=epochs * batches.steps,
         learning_rate=rate,
         what="line",
         progress=Silent(),

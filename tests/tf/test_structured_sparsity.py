@@ -154,7 +154,7 @@ def base(tmp_path_factory) -> tiny.Run:
     run = tiny.begin(
         tmp_path_factory.mktemp("structured"),
         data={"image_size": 33},
-        finetune={"epochs": 2, "batch_size": 8, "learning_rate": 0.01},
+        finetune={"head": "sgd", "epochs": 2, "batch_size": 8, "learning_rate": 0.01},
         prune=settings,
         quantize=settings | {"representative": 8},
         evaluate={"robustness": 0},
