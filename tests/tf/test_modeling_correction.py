@@ -109,7 +109,7 @@ def test_means_of_each_op_are_nearer_to_those_of_float(corrected, which):
     assert len(biased) >= 4 and HEAD in biased
     was = np.array([off(plain, before[which], name) for name in biased])
     now = np.array([off(plain, after, name) for name in biased])
-    assert now.mean() < (0.35 if which == "seen" else 0.7) * was.mean()
+    assert now.mean() < (0.15 if which == "seen" else 0.4) * was.mean()
     if which == "seen":  # but for the rounding of the result itself
         assert now.max() < 0.06 and (now < was + 0.01).all()
     results_of_ops = [op.name for op in ops(model) if op.name != "gate"]
@@ -117,7 +117,7 @@ def test_means_of_each_op_are_nearer_to_those_of_float(corrected, which):
         np.mean([off(plain, found, name) for name in results_of_ops])
         for found in (before[which], after)
     )
-    assert now < 0.8 * was
+    assert now < 0.6 * was
 
 
 @pytest.mark.parametrize("which", ["seen", "fresh"])
@@ -127,7 +127,8 @@ def test_answers_are_nearer_to_those_of_float(corrected, which):
     wanted = scores(said(model, HEAD, images))
     was = divergence(wanted, scores(before[which][HEAD]))
     now = divergence(wanted, scores(results(wrapped, images, PREFIX)[HEAD]))
-    assert now < 0.85 * was, (was, now)
+    # Of answers that were right already to a ten-thousandth nothing is left to gain.
+    assert now < max(0.4 * was, 5e-4), (was, now)
 
 
 def test_the_float_net_stays_as_it_was(corrected):
