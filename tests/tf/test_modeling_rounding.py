@@ -103,8 +103,8 @@ def test_zeros_stay_zeros_and_weights_within_127_and_near_their_own():
 
 def test_a_weight_at_the_end_of_its_steps_goes_no_further():
     """Though it alone could make up for what the others have lost."""
-    rows = np.array([[127.0, 0.4, 0.4, 0.4, 0.4], [-127.0, -0.4, -0.4, -0.4, -0.4]]) / 100
-    chosen = round_rows(rows, np.array([0.01, 0.01]), np.ones((5, 5)) + 1e-3 * np.eye(5))
+    rows = np.array([[127.0, 0.4, 0.4, 0.4], [-127.0, -0.4, -0.4, -0.4]]) / 100
+    chosen = round_rows(rows, np.array([0.01, 0.01]), np.ones((4, 4)) + 1e-3 * np.eye(4))
     np.testing.assert_array_equal(chosen[:, 0], [127, -127])
     assert np.abs(chosen[:, 1:].sum(1)).min() >= 1  # the others do
 
