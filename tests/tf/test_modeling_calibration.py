@@ -102,6 +102,22 @@ def test_ranges_are_those_of_the_equalised_net(done):
     assert len(names) == 7
 
 
+def given(model: Any, layer: str) -> np.ndarray:
+    part = keras.Model(model.input, model.get_layer(f"{PREFIX}{layer}").get_output_at(0))
+    values = part(IMAGES.astype(np.float32), training=False).numpy()
+    return values.reshape(-1, values.shape[-1])
+
+
+def test_it_is_the_equalised_and_centred_net(done):
+    evenness = []
+    for model in (plainly(), done.wrapped):
+        reach = given(model, "first_relu").max(0)
+        evenness.append((reach / reach.max()).mean())
+    assert evenness[0] < 0.6 and evenness[1] > 0.85
+    mean, spread = (f(given(done.wrapped, "a_add"), 0) for f in (np.mean, np.std))
+    assert np.abs(mean).max() < 0.1 * spread.max()
+
+
 def test_the_file_says_what_the_wrapped_net_says(done):
     concrete = freeze(
         lambda x: tf.nn.softmax(done.wrapped(x, training=False)), (SIZE, SIZE, 3), tf.float32
