@@ -142,6 +142,15 @@ def test_ops_are_reported_and_the_same_comes_out_again(done):
         assert value.tobytes() == state[key].tobytes(), key
 
 
+def test_corrections_are_from_the_images_that_calibrate_as_many_as_there_is_room_for(monkeypatch):
+    """The others are to judge them."""
+    taken = []
+    monkeypatch.setattr(correction, "images_for", lambda model: 7)
+    monkeypatch.setattr(correction, "correct", lambda *args, **more: taken.append(args[2]))
+    calibrated()
+    np.testing.assert_array_equal(taken, [IMAGES[:7]])
+
+
 # ------------------------------------------------------------------ the plain one
 
 
