@@ -37,8 +37,8 @@ def scores_of(found: logistic.Fitted, features: np.ndarray) -> np.ndarray:
     return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
 
-def reference(features, labels, c: float, weights=None, tol: float = 1e-3):
-    """scikit-learn's own; 1e-3 is where the head stops, too."""
+def reference(features, labels, c: float, weights=None, tol: float = 1e-8):
+    """scikit-learn's own, at its optimum."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000, tol=tol))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -62,9 +62,9 @@ def test_it_is_scikit_learn_at_the_strength_chosen(sizes, width):
     assert (found.kernel.dtype, found.kernel.shape) == (np.float32, (width, len(sizes)))
     assert (found.bias.dtype, found.bias.shape) == (np.float32, (len(sizes),))
     wanted = reference(features, labels, found.c)
-    for values in (features, fresh):
+    for values in (features, fresh):  # two optimisers' last steps, where the penalty is weak
         np.testing.assert_allclose(
-            scores_of(found, values), wanted.predict_proba(values), atol=1e-3
+            scores_of(found, values), wanted.predict_proba(values), atol=3e-3
         )
 
 
@@ -82,7 +82,7 @@ def test_it_has_converged(sizes, width):
     scale = features.std(0, dtype=np.float64)[:, None]
     own = cost(scores_of(found, features), found.kernel * scale)
     least = cost(best.predict_proba(features), best[-1].coef_)
-    assert least <= own < 1.001 * least
+    assert own == pytest.approx(least, rel=1e-5)  # the kernel is float32
     assert own < 0.8 * len(labels) * np.log(len(sizes))  # of a head that says nothing
 
 

@@ -30,7 +30,7 @@ from tfedge.modeling.quantize_configs import neighbours
 
 MARGIN = 1.1  # of the largest value seen, that stays below the end of a ReLU6
 _SHARED = 0.5  # of the scale is taken, in logarithms, where kernels with one step an output read it
-_LEAST = 1 / 64  # of the largest channel: one that says nothing is not blown up
+_LEAST = 1 / 64  # of the largest channel: one that says less is left as it is
 
 _L = keras.layers
 # What gives scaled channels on as they are, and zero as zero.
@@ -156,7 +156,8 @@ def _carries(layer: Any) -> bool:
     """Whether scaled channels come out of a layer as they went in, or, for the batch norm of a
     convolution, are scaled by it."""
     if isinstance(layer, _L.BatchNormalization):
-        return is_convolution(neighbours(layer)[0])
+        conv = neighbours(layer)[0]
+        return is_convolution(conv) and neighbours(conv)[1] is layer
     # The features before the head stay as they are: hints compare them with the teacher's.
     return isinstance(layer, _SCALED_ON) and layer.name != POOL
 
@@ -198,7 +199,9 @@ def _factors(group: Group, results: Iterable[Any], seen: Mapping[str, Channels])
             cut = reach * MARGIN >= limit
             target = limit if cut.any() else limit / MARGIN
             room = np.where(cut, 1.0, limit / MARGIN / np.maximum(reach, 1e-9))
-        wanted.append(np.log(target / np.maximum(reach, max(_LEAST * top, 1e-9))))
+        # What these images never reached, others may: it has the room that it had.
+        silent = reach < max(_LEAST * top, 1e-9)
+        wanted.append(np.where(silent, 0.0, np.log(target / np.maximum(reach, 1e-9))))
         most.append(room)
     # A depthwise kernel has a step for each channel, which takes the scale at no cost.
     share = 1.0 if all(is_depthwise(reader) for reader in group.readers) else _SHARED

@@ -66,7 +66,8 @@ def fit(  # the sums come out the same on any number of cores
     trials = _trials(features, labels, classes, each, groups, seed, report)
     chosen = min(trials, key=lambda row: row["log_loss"])["C"] if trials else _UNTRIED
     mean, spread = _moments(features)
-    model = _regression(chosen, 300).fit((features - mean) / spread, labels, each)
+    model = _regression(chosen, 1000, tolerance=1e-6)
+    model.fit((features - mean) / spread, labels, each)
     coefficients, bias = _dense(model, classes)
     kernel = coefficients / spread[:, None]
     return Fitted(
@@ -155,8 +156,10 @@ def _rotated(fitted: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return vectors * lengths, held @ (fitted.T @ (vectors / lengths))
 
 
-def _regression(strength: float, iterations: int, warm_start: bool = False) -> Any:
-    return _Quiet(C=strength, max_iter=iterations, tol=1e-3, warm_start=warm_start)
+def _regression(
+    strength: float, iterations: int, *, tolerance: float = 1e-3, warm_start: bool = False
+) -> Any:
+    return _Quiet(C=strength, max_iter=iterations, tol=tolerance, warm_start=warm_start)
 
 
 class _Quiet(LogisticRegression):  # type: ignore[misc]

@@ -215,6 +215,7 @@ def train(
     number = 0
     if validate and from_start:
         history.append({"epoch": 0, "loss": None, "learning_rate": 0.0, **validate()})
+        _finite(history[0]["val_loss"], what, 0, "validation loss")
         best = history[0]["val_loss"], 0, [v.numpy() for v in model.weights]
     for epoch in range(1, epochs + 1):
         sums = []
