@@ -323,7 +323,8 @@ def started(*words: object, path: str, **options: int) -> subprocess.Popen[bytes
         stderr=subprocess.PIPE,
         **options,
     )
-    until(lambda: Path(path, "begun").exists())
+    begun = Path(path, "begun")
+    until(lambda: begun.exists() and bool(begun.read_text()))  # opened comes before written
     return process
 
 
