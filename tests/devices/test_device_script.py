@@ -323,8 +323,7 @@ def started(*words: object, path: str, **options: int) -> subprocess.Popen[bytes
         stderr=subprocess.PIPE,
         **options,
     )
-    begun = Path(path, "begun")
-    until(lambda: begun.exists() and bool(begun.read_text()))  # opened comes before written
+    until(lambda: Path(path, "begun").exists() and bool(Path(path, "begun").read_text()))
     return process
 
 
