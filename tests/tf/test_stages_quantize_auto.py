@@ -228,3 +228,12 @@ def test_without_corrections_ptq_leaves_ranges_to_the_converter(head, tmp_path):
     assert any(c.shape == kernel.shape and (c == kernel).all() for c in constants)
     pixels, labels = pixels_of(run, "val")
     assert (predict(run.read("convert/model.tflite"), pixels).argmax(1) == labels).mean() > 0.7
+
+
+def test_auto_without_corrections_has_its_ranges_in_the_graph(head, tmp_path):
+    """What it tries, and what may train, needs them there."""
+    run = head.again(tmp_path, quantize={"recipe": "auto", "correct": False})("quantize", "convert")
+    facts = run.json("quantize/quantize.json")
+    assert (facts["recipe"], facts["ranges"]) == ("ptq", "graph")
+    assert "tried" in facts and "correction" not in facts
+    assert run.tflite().float_tensors() == []

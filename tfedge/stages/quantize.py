@@ -48,7 +48,7 @@ def run(ctx: Context) -> None:
     rows = samples.representative(settings.representative, ctx.pipeline.seed)
     recipe = first_recipe(ctx.pipeline)
     facts: dict[str, Any] = {"recipe": recipe, "representative": rows, "ranges": "graph"}
-    if recipe == "ptq" and not settings.correct and not settings.keep:
+    if settings.recipe == "ptq" and not settings.correct and not settings.keep:
         facts["ranges"] = "converter"
     else:
         model, found = with_ranges(samples, spec, model, rows)
