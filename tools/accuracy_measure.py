@@ -15,8 +15,10 @@ from accuracy_columns import COLUMNS, pipeline
 from accuracy_pictures import HARDER, Photos, scores
 from accuracy_results import Key
 from accuracy_run import Run
-from accuracy_scores import agreement, calibration_error, divergence, top1
+from accuracy_scores import calibration_error, divergence, top1
 from accuracy_sets import SETS
+
+from tfedge.stages.metrics import agreement
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,6 @@ def top1(scores: np.ndarray, labels: np.ndarray) -> float:
     return float((scores.argmax(1) == labels).mean())
 
 
-def agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """Share of the pictures that both give the same class."""
-    return float((one.argmax(1) == other.argmax(1)).mean())
-
-
 def divergence(exact: np.ndarray, given: np.ndarray, least: float = STEP / 2) -> float:
     """Mean Kullback-Leibler divergence KL(exact ‖ given) in nats.
 

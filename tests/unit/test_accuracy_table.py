@@ -27,11 +27,12 @@ from accuracy_pictures import balanced, stored  # noqa: E402
 from accuracy_report import report, top1_table  # noqa: E402
 from accuracy_results import EPOCH, Key, append, load, missing  # noqa: E402
 from accuracy_run import Failed  # noqa: E402
-from accuracy_scores import agreement, calibration_error, divergence, top1  # noqa: E402
+from accuracy_scores import calibration_error, divergence, top1  # noqa: E402
 from accuracy_sets import SETS, Picture, copies, folder_of, once, split  # noqa: E402
 
 from tfedge.config.load import load_pipeline  # noqa: E402
 from tfedge.data.index import Index, Row  # noqa: E402
+from tfedge.stages.metrics import agreement  # noqa: E402
 from tfedge.tflite.runtime import Port  # noqa: E402
 
 

@@ -72,18 +72,17 @@ def learn(
     # Activations in between are worth keeping only if a stage trains above them.
     top = TopPart(samples, model, network.boundary(spec, lowest) if lowest is not None else "")
     features = top.features([*samples.items, *samples.val_items()], POOL, f"{whose}features")
+    hard = training.one_hot(samples.labels, spec.classes, settings.label_smoothing)
     kind = head_kind(settings, samples.ctx.pipeline.data.augment)
     history: dict[str, Any] = {"head_kind": kind, "chose_weights_on": None}
     if kind == "logistic":
         history |= _fit_head(samples, top, features, settings, f"{whose}head")
     else:
         history["chose_weights_on"] = "val"
-        hard = training.one_hot(samples.labels, spec.classes, settings.label_smoothing)
         what = f"{whose}head"
         history["head"] = _train_head(samples, top, features, hard, settings, what, record("head"))
     if first is not None:
         headed(model)
-        hard = training.one_hot(samples.labels, spec.classes, settings.label_smoothing)
         part = TopPart(samples, model, network.boundary(spec, first))
         (network.learning_norm if random else network.inference_norm)(part.model)
         what = f"{whose}top blocks"
