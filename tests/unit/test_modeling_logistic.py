@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -27,7 +28,7 @@ def made(
     centres = apart * rng.normal(size=(len(sizes), width)) / np.sqrt(width) * 3
     mixing = rng.normal(size=(width, width)) / np.sqrt(width)
     values = (centres[labels] + rng.normal(size=(len(labels), width))) @ mixing
-    values = np.abs(values + 2) * np.exp(rng.normal(size=width))
+    values = np.abs(values + 2) * np.exp(0.2 * rng.normal(size=width))
     return values.astype(np.float32), labels
 
 
@@ -169,6 +170,20 @@ def test_features_that_hardly_move_are_not_blown_up():
         moved[:, column] += 0.01
         off = np.abs(scores_of(found, moved) - scores_of(found, more)).max()
         assert off < 0.05, column
+
+
+def test_a_rare_feature_takes_no_precision_from_the_others():
+    """One that a few images of one class have, and a little only: with the weight that its own
+    spread asks for, the others' weights are lost between two of the kernel's 255 steps."""
+    features, labels = made((60, 60, 60), 20, apart=0.7)
+    rare = np.zeros((180, 1), np.float32)
+    rare[np.flatnonzero(labels == 1)[:6]] = 0.004
+    found = fit(np.concatenate([features, rare], axis=1), labels, 3)
+    step = np.abs(found.kernel).max(0) / 127
+    rounded = dataclasses.replace(found, kernel=np.rint(found.kernel / step) * step)
+    inputs = np.concatenate([features, 0 * rare], axis=1)
+    off = np.abs(scores_of(rounded, inputs) - scores_of(found, inputs))
+    assert off.max() < 0.05
 
 
 # ------------------------------------------------------------------ what rows count for

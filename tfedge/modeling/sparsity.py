@@ -113,12 +113,24 @@ def _update_mask(pruning: Any, weights: Any) -> tuple[Any, Any]:
     Of equal ones the first are kept.
     """
     share = pruning._pruning_schedule(pruning._step_fn())[1]
-    size = tf.reshape(tf.abs(weights), [-1])
-    keep = tf.cast(tf.maximum(tf.round(size.shape[0] * (1 - share)), 1), tf.int32)
-    largest = tf.math.top_k(size, k=size.shape[0])  # of equal ones the first comes first
-    kept = largest.indices[:keep, None]
-    mask = tf.scatter_nd(kept, tf.ones([keep], weights.dtype), size.shape)
-    return largest.values[keep - 1], tf.reshape(mask, weights.shape)
+    keep = tf.maximum(tf.round(math.prod(weights.shape) * (1 - share)), 1)
+    kind = weights.dtype
+    found = tf.numpy_function(_largest, [tf.abs(weights), keep], [kind, kind], stateful=False)
+    threshold, mask = (tf.ensure_shape(*pair) for pair in zip(found, ((), weights.shape), strict=True))
+    return threshold, mask
+
+
+def _largest(sizes: np.ndarray, count: float) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest of the ``count`` largest sizes, and where these are: 1.0 and 0.0, as shaped.
+
+    By a partial sort: TF-MOT's full one of every kernel was a tenth of a short training.
+    """
+    flat = sizes.ravel()
+    edge = len(flat) - int(count)
+    threshold = np.partition(flat, edge)[edge]
+    mask = flat > threshold
+    mask[np.flatnonzero(flat == threshold)[: int(count) - np.count_nonzero(mask)]] = True
+    return threshold, mask.reshape(sizes.shape).astype(sizes.dtype)
 
 
 def _update_block_mask(prune: Prune, pruning: Any, weights: Any) -> tuple[Any, Any]:
