@@ -156,7 +156,7 @@ class Prune(Retrain):
     block_size: tuple[Count, Count] = (1, 1)  # inputs × outputs whose weights go together
     block_pooling_type: Literal["AVG", "MAX"] = "AVG"  # a block's size: its mean or its largest
     unfreeze: Unfreeze = "auto"  # the part that trains, and so carries the zeros
-    learning_rate: Positive = 2e-4
+    learning_rate: Positive = 3e-4
     norms: Literal["hold", "reestimate"] = "hold"  # batch norm's statistics, once all is pruned
 
 

@@ -23,8 +23,8 @@ GRID = 10.0 ** np.arange(-4, 1.01, 0.5)  # inverse strengths of the penalty that
 FOLDS = 5
 _LOOK = 4000  # images that choose the penalty, at most: its strength is per image
 _UNTRIED = 0.01  # where no class has two images to try it on
-# Of the mean spread, that a feature is taken to have at least. One that hardly moves in these images
-# would get a weight that others' steps in 8 bits are lost beside, and that noise plays on.
+# Of the mean spread, that a feature is taken to have at least. One that hardly moves in these
+# images would get a weight that others' steps in 8 bits are lost beside, and that noise plays on.
 _FLOOR = 0.3
 _TINY = 1e-12
 

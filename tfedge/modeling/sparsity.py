@@ -116,8 +116,7 @@ def _update_mask(pruning: Any, weights: Any) -> tuple[Any, Any]:
     keep = tf.maximum(tf.round(math.prod(weights.shape) * (1 - share)), 1)
     kind = weights.dtype
     found = tf.numpy_function(_largest, [tf.abs(weights), keep], [kind, kind], stateful=False)
-    threshold, mask = (tf.ensure_shape(*pair) for pair in zip(found, ((), weights.shape), strict=True))
-    return threshold, mask
+    return tf.ensure_shape(found[0], ()), tf.ensure_shape(found[1], weights.shape)
 
 
 def _largest(sizes: np.ndarray, count: float) -> tuple[np.ndarray, np.ndarray]:
