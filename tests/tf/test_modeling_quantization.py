@@ -123,6 +123,24 @@ def test_a_wrapped_net_says_what_the_float_one_says(done):
     assert (found.argmax(-1) == said.argmax(-1)).all()
 
 
+@pytest.mark.parametrize("preserve_zeros", [False, True])
+def test_a_kernel_in_training_is_the_one_of_the_file_and_learns_all_of_its_gradient(preserve_zeros):
+    wrapped, *_ = quantized(preserve_zeros)
+    found = [pair for layer in wrapped.layers for pair in getattr(layer, "_weight_vars", ())]
+    assert len(found) == len(KERNELS)
+    for weight, quantizer, variables in found:
+        weight.assign(weight * np.random.default_rng(1).uniform(0.5, 1.5, weight.shape))
+        with tf.GradientTape() as tape:
+            trained = quantizer(weight, True, variables)
+        stored = quantizer(weight, False, variables)  # TF-MOT's op, with the range taken just now
+        np.testing.assert_allclose(trained, stored, atol=1e-5 * np.abs(weight).max())
+        kept = variables.get("sparsity_mask", tf.ones(weight.shape))
+        np.testing.assert_array_equal(tape.gradient(trained, weight), kept)
+        largest = np.abs(weight.numpy()).reshape(-1, *variables["max_var"].shape).max(0)
+        np.testing.assert_array_equal(variables["max_var"], largest)
+        np.testing.assert_array_equal(variables["min_var"], -largest)
+
+
 def test_the_int8_file_says_what_the_wrapped_net_says(done, int8):
     wrapped, ranges, _, _, _ = done
     found = predict(int8, pictures(12).astype(np.uint8))

@@ -11,6 +11,7 @@ import numpy as np
 from tfedge.modeling import correction, equalization, network, quantization
 from tfedge.modeling.backbone import weights_of
 from tfedge.modeling.env import keras, tf
+from tfedge.modeling.folding import folded_norms
 from tfedge.modeling.network import OFFSET, Spec
 from tfedge.modeling.observation import observe, ranges_of
 from tfedge.modeling.sensitivity import agreement, divergence
@@ -106,7 +107,8 @@ def _twin(spec: Spec, model: Any) -> Any:
 def _scores(model: Any, images: np.ndarray) -> np.ndarray:
     """Softmax scores [N, classes], computed layer by layer: building a function takes longer."""
     portions = (images[at : at + 16].astype(np.float32) for at in range(0, len(images), 16))
-    logits = np.concatenate([model(portion, training=False).numpy() for portion in portions])
+    with folded_norms(model, training=False):
+        logits = np.concatenate([model(portion, training=False).numpy() for portion in portions])
     scores: np.ndarray = tf.nn.softmax(logits).numpy()
     return scores
 

@@ -22,6 +22,7 @@ from tfedge.modeling.equalization import is_convolution
 from tfedge.modeling.layers import kernel_of
 from tfedge.modeling.quantization import PREFIX
 from tfedge.modeling.quantize_configs import neighbours
+from tfedge.modeling.quantize_layers import LEVELS
 
 IMAGES = 48  # that biases are corrected on, at most …
 _BYTES = 2**30  # … fewer if _COPIES of the largest result would not fit
@@ -180,7 +181,7 @@ class _Walk:
         kernel = weight.numpy()
         rows = rounding.rows_of(layer, kernel)
         taken = rounding.samples(layer, inputs, self._rng)
-        step = np.broadcast_to(variables["max_var"].numpy(), len(rows)) / rounding.LEVELS
+        step = np.broadcast_to(variables["max_var"].numpy(), len(rows)) / LEVELS
         chosen = rounding.round_rows(rows, step, rounding.covariance(taken))
         kernel = rounding.kernel_from(layer, chosen * step[:, None], kernel.shape)
         weight.assign(kernel.astype(np.float32))

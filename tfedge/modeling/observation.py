@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfedge.modeling.env import keras, tf
+from tfedge.modeling.folding import folded_norms
 from tfedge.modeling.quantize_configs import configs_of, is_sigmoid, same_scale
 from tfedge.modeling.quantize_layers import SIGMOID
 
@@ -58,7 +59,8 @@ def observe(model: Any, batches: Iterable[np.ndarray]) -> Observation:
     def look(pixels: Any) -> Any:
         return [_of_channels(values) for values in tf.nest.flatten(outputs(pixels, training=False))]
 
-    found = [_batch(look, batch) for batch in batches]
+    with folded_norms(model, training=False):
+        found = [_batch(look, batch) for batch in batches]
     return {
         layer.name: Channels(
             np.stack([batch[index][0] for batch in found]),

@@ -19,6 +19,7 @@ from tfedge.modeling import training
 from tfedge.modeling.env import keras, tf
 from tfedge.modeling.export import float_part, float_pixels
 from tfedge.modeling.features import Activations, Source, compute, digest, of_pixels
+from tfedge.modeling.folding import folded_norms
 from tfedge.modeling.network import cut, output_of
 
 _EVAL_BATCH = 64
@@ -222,17 +223,18 @@ class Teacher:
                 model.input, [model.get_layer(pool).get_output_at(-1), model.output]
             )
             loss = training.hinted(settings.hints, self._scale, loss)
-        return training.train(
-            model,
-            batches,
-            settings,
-            steps=self._samples.steps(settings, batches.steps),
-            learning_rate=settings.learning_rate,
-            what=what,
-            progress=self._samples.ctx.progress,
-            loss=loss,
-            before_step=before_step,
-        )
+        with folded_norms(model):
+            return training.train(
+                model,
+                batches,
+                settings,
+                steps=self._samples.steps(settings, batches.steps),
+                learning_rate=settings.learning_rate,
+                what=what,
+                progress=self._samples.ctx.progress,
+                loss=loss,
+                before_step=before_step,
+            )
 
 
 def score(logits: np.ndarray, labels: Sequence[int]) -> dict[str, float]:

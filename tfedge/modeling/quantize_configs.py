@@ -16,7 +16,7 @@ from tfedge.errors import UnsupportedModel
 from tfedge.modeling.env import keras, tf
 from tfedge.modeling.layers import Carrier, ChannelMean, HardSwish, InverseRoot, kernel_of
 from tfedge.modeling.quantize_clusters import ClusterPreserving
-from tfedge.modeling.quantize_layers import KNOWN, DepthwiseQuantizer
+from tfedge.modeling.quantize_layers import KNOWN, DepthwiseQuantizer, StraightThrough
 from tfedge.modeling.tfmot import (
     default_8bit_quantize_configs,
     default_8bit_quantize_registry,
@@ -73,6 +73,9 @@ def configs_of(
             if layer.name in clustered:
                 kernel = kernel_of(layer).numpy()
                 config.weight_quantizer = ClusterPreserving(config.weight_quantizer, kernel)
+            elif isinstance(layer, _FOLDING):
+                axis = _channels(layer, config.weight_quantizer)
+                config.weight_quantizer = StraightThrough(config.weight_quantizer, axis)
             if isinstance(layer, _FOLDING) and (
                 isinstance(after, keras.layers.BatchNormalization) or _rectifies(after)
             ):
@@ -85,6 +88,13 @@ def configs_of(
             "use quantize.recipe: ptq with quantize.correct: false, or another backbone",
         )
     return configs
+
+
+def _channels(layer: Any, quantizer: Any) -> int | None:
+    """The axis of a kernel along which TF-MOT's quantizer has a range for each index, if any."""
+    if isinstance(quantizer, DepthwiseQuantizer):
+        return 2
+    return len(kernel_of(layer).shape) - 1 if quantizer.per_axis else None
 
 
 def is_sigmoid(layer: Any) -> bool:

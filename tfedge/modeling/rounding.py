@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfedge.modeling.equalization import is_depthwise
+from tfedge.modeling.quantize_layers import LEVELS
 
 MOST_TAPS = 64  # weights of one output; with more, rounding errors average out by themselves
 _SWEEPS = 8
@@ -22,7 +23,6 @@ _RIDGE = 1e-4  # of the mean variance of an input, against directions that were 
 _FAR = 2.0  # steps that a weight may end from its own value
 _BYTES = 2**26  # of sampled inputs in memory
 _POSITIONS = 20_000  # of a kernel on the images that are looked at
-LEVELS = 127  # of a kernel, either way
 
 
 def rows_of(layer: Any, kernel: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from tfedge.modeling import logistic, network, training
 from tfedge.modeling.backbone import Weights, assign
 from tfedge.modeling.env import keras
 from tfedge.modeling.features import Activations
+from tfedge.modeling.folding import folded_norms
 from tfedge.modeling.network import HEAD, POOL, Spec
 from tfedge.modeling.part import Gather, Samples, TopPart, predictor, score
 
@@ -194,16 +195,17 @@ def _fit(
     val_items = samples.val_items()
     logits = predictor(model, val, len(val_items))
     labels = samples.index.labels_of([row for row, _ in val_items])
-    return training.train(
-        model,
-        batches,
-        settings,
-        steps=rate[0] * batches.steps,
-        learning_rate=rate[1],
-        what=what,
-        progress=samples.ctx.progress,
-        validate=lambda: score(logits(), labels),
-        patience=settings.patience,
-        from_start=from_start,
-        record=record,
-    )
+    with folded_norms(model):
+        return training.train(
+            model,
+            batches,
+            settings,
+            steps=rate[0] * batches.steps,
+            learning_rate=rate[1],
+            what=what,
+            progress=samples.ctx.progress,
+            validate=lambda: score(logits(), labels),
+            patience=settings.patience,
+            from_start=from_start,
+            record=record,
+        )

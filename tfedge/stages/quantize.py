@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from tfedge.modeling.export import freeze, save_graph, to_tflite
 from tfedge.modeling.features import Activations, digest, of_pixels
 from tfedge.modeling.network import POOL, Spec
 from tfedge.modeling.part import Gather, Samples, Teacher, predictor
+from tfedge.modeling.quantize_layers import StraightThrough
 from tfedge.modeling.sparsity import keep_zeros
 from tfedge.modeling.units import Graph, Kept, Precision
 from tfedge.stages import handed_on
@@ -175,11 +176,11 @@ def _qat(samples: Samples, spec: Spec, wrapped: Any) -> dict[str, Any]:
     frozen = quantization.state(lower) if lower is not None else {}
     before = quantization.kernels(wrapped)
     teacher = Teacher(samples)
-    below = partial(_int8_activations, samples, spec, lower, kept, between)
-    gather = below(samples.items) if lower is not None else None
+    below = None if lower is None else _int8_activations(samples, spec, lower, kept, between)
+    gather = below(samples.items) if below else None
     batches = samples.batches(settings, teacher.wanted(settings), gather)
     masks = _masks(wrapped, sparse)
-    judge = _Judge(samples, upper, below if lower is not None else None)
+    judge = _Judge(samples, upper, below)
     pool = quantization.PREFIX + POOL
     history = teacher.train(upper, batches, settings, pool, "qat", masks)
     masks(samples.steps(settings, batches.steps))
@@ -236,18 +237,14 @@ def _keep(
 
 
 def _int8_activations(
-    samples: Samples,
-    spec: Spec,
-    lower: Any,
-    kept: Kept,
-    between: Precision,
-    items: Sequence[Item],
-) -> Activations:
+    samples: Samples, spec: Spec, lower: Any, kept: Kept, between: Precision
+) -> Callable[[Sequence[Item]], Activations]:
     """What the frozen part, as .tflite in LiteRT, gives for items: the very numbers of the device.
 
     ``between`` is the precision in which its result is read.
     """
 
+    @cache
     def convert() -> bytes:
         quantization.unmask(lower)  # it does not train
         concrete = freeze(
@@ -258,22 +255,28 @@ def _int8_activations(
         return mixed.convert(concrete, kept, output_type=rounded, output=between, signature=False)
 
     more = f" {json.dumps([kept, between], sort_keys=True)}" if kept else ""
-    return of_pixels(
-        samples.source,
-        items,
-        name=digest(lower, f"int8{more}"),
-        shape=lower.output_shape[1:],
-        convert=convert,
-        what="int8 activations",
-    )
+    name = digest(lower, f"int8{more}")
+
+    def of(items: Sequence[Item]) -> Activations:
+        return of_pixels(
+            samples.source,
+            items,
+            name=name,
+            shape=lower.output_shape[1:],
+            convert=convert,
+            what="int8 activations",
+        )
+
+    return of
 
 
 def _masks(wrapped: Any, sparse: list[str]) -> Callable[[int], None]:
-    """For depthwise kernels, which TF-MOT's prune-preserving scheme passes over."""
+    """For kernels that TF-MOT's masks don't reach: depthwise ones, which its prune-preserving
+    scheme passes over, and those that train in float."""
     return keep_zeros(
         weight
         for layer in wrapped.layers
         if layer.name.removeprefix(quantization.PREFIX) in sparse
-        for weight, quantizer, _ in layer._weight_vars
-        if "PrunePreserve" not in type(quantizer).__name__
+        for weight, quantizer, variables in layer._weight_vars
+        if not (isinstance(quantizer, StraightThrough) and "sparsity_mask" in variables)
     )
