@@ -88,7 +88,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.lowest",
         ),
         libs=_TF,
-        version=5,
+        version=6,
     ),
     Stage(
         "distill",
@@ -129,7 +129,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.prune",
         ),
         libs=_TFMOT,
-        version=4,
+        version=5,
         section="prune",
     ),
     Stage(
@@ -156,7 +156,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.cluster",
         ),
         libs=_TFMOT,
-        version=3,
+        version=4,
         section="cluster",
     ),
     Stage(
@@ -186,7 +186,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.quantize",
         ),
         libs=_TFMOT,
-        version=4,
+        version=5,
         section="quantize",
     ),
     Stage(
