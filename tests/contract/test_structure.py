@@ -16,6 +16,7 @@ NAMES = [str(file.relative_to(PACKAGE)) for file in FILES]
 # A room may import from itself, from rooms of its own rank (without a circle) and of lower ones.
 RANKS = (
     ("errors", "__init__"),
+    ("portable",),
     ("config", "catalog"),
     ("tflite", "bench"),
     ("devices",),

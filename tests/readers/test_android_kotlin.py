@@ -20,8 +20,8 @@ from android_helpers import android
 from color_helpers import FLOAT, pixels
 from PIL import Image
 
-from tfedge.data.decode import decode
 from tfedge.drops.golden import names
+from tfedge.portable.images import decode
 from tfedge.tflite.runtime import LiteRT
 
 HERE = Path(__file__).parent

@@ -19,9 +19,9 @@ from color_helpers import DATA, FLOAT, INT8, Run, make_run, pixels
 from data_helpers import noise
 from PIL import Image
 
-from tfedge.data.decode import decode
 from tfedge.drops import golden, linux, manifest
 from tfedge.errors import DropError
+from tfedge.portable.images import decode
 from tfedge.stages import benchmark, evaluate, package
 
 FILES = {"color.tflite", "labels.txt", "README.md", "CARD.md", "classify.py", "requirements.txt"}

@@ -11,29 +11,29 @@ import numpy as np
 import PIL
 
 from tfedge.core.context import Progress, Silent
-from tfedge.data import decode
-from tfedge.data.decode import BadImage, Fit
 from tfedge.data.index import Index
 from tfedge.data.parallel import in_order
 from tfedge.data.store import MissingRecords, RecordStore
 from tfedge.errors import ArtifactError
+from tfedge.portable import images
+from tfedge.portable.images import BadImage
 from tfedge.tflite.runtime import cores
 
 _BATCH_BYTES = 32 * 2**20  # of decoded pixels held before they are written
 
 
-def pixel_store(cache: Path, size: int, fit: Fit) -> RecordStore:
+def pixel_store(cache: Path, size: int, fit: str) -> RecordStore:
     """The store of uint8 [size, size, 3] pixels, by the SHA-256 of the picture's file.
 
     Its name holds what the pixels depend on: side, fit, our decoding, and Pillow's version, whose
     JPEG decoder and resampling are its own.
     """
-    name = f"pixels-{size}-{fit}-v{decode.VERSION}-pillow{PIL.__version__}"
+    name = f"pixels-{size}-{fit}-v{images.VERSION}-pillow{PIL.__version__}"
     return RecordStore(cache / "store" / name, np.uint8, (size, size, 3))
 
 
 def decode_into(
-    store: RecordStore, files: Mapping[str, Path], fit: Fit, progress: Progress
+    store: RecordStore, files: Mapping[str, Path], fit: str, progress: Progress
 ) -> dict[str, str]:
     """Decodes the pictures that the store lacks. Returns why, by digest, for those it can't.
 
@@ -49,7 +49,7 @@ def decode_into(
 
     def decoded(digest: str) -> np.ndarray | BadImage:
         try:
-            return decode.decode(_verified(files[digest], digest), size, fit)
+            return images.decode(_verified(files[digest], digest), size, fit)
         except BadImage as error:
             return error
 
@@ -68,7 +68,7 @@ def decode_into(
 
 
 def pixel_digests(
-    store: RecordStore, files: Mapping[str, Path], fit: Fit, progress: Progress
+    store: RecordStore, files: Mapping[str, Path], fit: str, progress: Progress
 ) -> tuple[dict[str, bytes], dict[str, str]]:
     """Decodes what is new. By file digest: a hash of the pixels, or why there are none."""
     bad = decode_into(store, files, fit, progress)
@@ -86,7 +86,7 @@ def pixel_digests(
 
 def _verified(path: Path, digest: str) -> bytes:
     """The file's bytes, if they still are what was hashed."""
-    data = decode.read(path)
+    data = images.read(path)
     got = hashlib.sha256(data).hexdigest()
     if got != digest:
         hint = "run again when nothing writes to the pictures any more"
@@ -97,7 +97,7 @@ def _verified(path: Path, digest: str) -> bytes:
 class Pictures:
     """The pixels of the index' pictures as the net sees them. Threads may share it."""
 
-    def __init__(self, index: Index, root: Path, cache: Path, size: int, fit: Fit) -> None:
+    def __init__(self, index: Index, root: Path, cache: Path, size: int, fit: str) -> None:
         self.index = index
         self.root = root
         self.size = size

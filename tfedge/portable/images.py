@@ -1,6 +1,6 @@
-"""One picture file to square RGB pixels. Everything that trains or runs a model sees these.
+"""An image file to square RGB pixels. Everything that trains or runs a model sees these.
 
-What happens, in this order (``classify.py`` in a drop does the same with the same Pillow calls):
+What happens, in this order:
 
 1. JPEG, PNG, BMP, WebP or GIF (first frame), told by the first bytes, never by the name;
 2. more than 100 megapixels are refused from the header, before a pixel is decoded;
@@ -21,17 +21,15 @@ import warnings
 from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
-
-from tfedge.errors import DataError
 
 VERSION = 1  # rises when a picture would give other pixels: stored pixels go by it
 
@@ -40,16 +38,17 @@ BYTE_LIMIT = 512 * 2**20  # of the file
 _TOO_BIG = f"more than {PIXEL_LIMIT // 1_000_000} megapixels, refused before decoding"
 _BIG = 24_000_000  # pixels; above it one at a time, so that many cores don't fill the RAM
 
-Fit = Literal["crop", "stretch", "pad"]
-
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_names: Any = Image  # before Pillow 9.1 the constants stand in the module itself
+_HOW = getattr(_names, "Transpose", _names)
+_BILINEAR = getattr(_names, "Resampling", _names).BILINEAR
+_TRANSPOSE = {  # by EXIF orientation
+    2: _HOW.FLIP_LEFT_RIGHT,
+    3: _HOW.ROTATE_180,
+    4: _HOW.FLIP_TOP_BOTTOM,
+    5: _HOW.TRANSPOSE,
+    6: _HOW.ROTATE_270,
+    7: _HOW.TRANSVERSE,
+    8: _HOW.ROTATE_90,
 }
 _PLAIN = {"RGB", "L", "1", "P", "CMYK", "YCbCr", "LA", "PA", "RGBA", "RGBX"}
 # What Pillow raises on damaged files, as its own `Image.open` and `verify` expect it.
@@ -59,19 +58,22 @@ warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
 _one_big = threading.Lock()
 
 
-class BadImage(DataError):
-    """A file that is no picture we can read. ``reason`` says why, without the file's name."""
+class BadImage(ValueError):
+    """A file that is no image we can read. ``reason`` says why, without the file's name."""
 
     def __init__(self, reason: str, name: str = "") -> None:
-        super().__init__([f"{name}: {reason}" if name else reason])
+        super().__init__(f"{name}: {reason}" if name else reason)
         self.reason = reason
 
 
-def decode(source: Path | bytes, size: int, fit: Fit) -> np.ndarray:
-    """The picture as uint8 [size, size, 3] RGB. Raises BadImage for whatever is no good picture."""
-    name = str(source) if isinstance(source, Path) else ""
+def decode(source: Path | bytes, size: int, fit: str) -> np.ndarray:
+    """The image as uint8 [size, size, 3] RGB; ``fit``: crop, stretch or pad.
+
+    Raises BadImage for whatever is no good image.
+    """
+    name = "" if isinstance(source, bytes) else str(source)
     try:
-        data = read(source) if isinstance(source, Path) else source
+        data = source if isinstance(source, bytes) else read(source)
         image = _open(data, size)
         big = image.width * image.height > _BIG
         with _one_big if big else nullcontext():
@@ -94,10 +96,10 @@ def read(path: Path) -> bytes:
         raise BadImage(f"can't be read: {error.strerror}") from error
 
 
-def _open(data: bytes, size: int) -> ImageFile.ImageFile:
+def _open(data: bytes, size: int) -> Any:
     """The header only. The plugins are called directly: no other format is ever tried."""
     file = BytesIO(data)
-    image: ImageFile.ImageFile
+    image: Any
     if not data:
         raise BadImage("empty file")
     if data.startswith(b"\xff\xd8\xff"):
@@ -119,25 +121,33 @@ def _open(data: bytes, size: int) -> ImageFile.ImageFile:
     return image
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Any) -> Any:
     method = _TRANSPOSE.get(image.getexif().get(0x0112, 1))
     return image if method is None else image.transpose(method)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _rgb(image: Any) -> Any:
     if image.mode == "I" or image.mode.startswith("I;16"):  # 16-bit grey PNG
         levels = np.asarray(image).clip(0, 65535)
         return Image.fromarray((levels >> 8).astype(np.uint8)).convert("RGB")
     if image.mode not in _PLAIN:
         raise BadImage(f"pixels of kind {image.mode} can't be turned into RGB")
-    if image.has_transparency_data:
+    if _is_transparent(image):
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     return image.convert("RGB")
 
 
-def _square(image: Image.Image, size: int, fit: Fit) -> Image.Image:
+def _is_transparent(image: Any) -> bool:
+    """Pillow's ``has_transparency_data``, which came with 10.1."""
+    palette = getattr(image.palette, "mode", "") if image.mode == "P" else ""
+    return (
+        image.mode in ("LA", "PA", "RGBA") or palette.endswith("A") or "transparency" in image.info
+    )
+
+
+def _square(image: Any, size: int, fit: str) -> Any:
     width, height = image.size
     if fit == "crop":
         side = min(width, height)
@@ -148,6 +158,6 @@ def _square(image: Image.Image, size: int, fit: Fit) -> Image.Image:
         inner = max(1, round(width * scale)), max(1, round(height * scale))
         canvas = Image.new("RGB", (size, size), "black")
         left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
-        canvas.paste(image.resize(inner, Image.Resampling.BILINEAR), (left, top))
+        canvas.paste(image.resize(inner, _BILINEAR), (left, top))
         return canvas
-    return image.resize((size, size), Image.Resampling.BILINEAR)
+    return image.resize((size, size), _BILINEAR)
