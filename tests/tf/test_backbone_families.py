@@ -36,7 +36,8 @@ from tf_keras.src.utils import data_utils
 from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.config.schema import Backbone, Data, Pipeline
-from tfedge.core.context import Context
+from tfedge.core.slice import context_of
+from tfedge.core.stages import stage as row
 from tfedge.modeling import backbone, network
 from tfedge.modeling.env import fresh, keras
 from tfedge.modeling.weights import imagenet
@@ -175,7 +176,8 @@ def staged(name: str, side: int, folder) -> tuple[backbone.Weights, tuple, tuple
         data=Data(path="x", image_size=side),
         backbone=Backbone(name=name, weights="imagenet"),
     )
-    stage.run(Context(pipeline, {}, out, folder / "cache", folder, tiny.Notes()))
+    rest = {}, out, folder / "cache", folder, tiny.Notes()
+    stage.run(context_of(row("backbone"), pipeline, *rest))
     facts = json.loads((out / "base.json").read_text())
     assert facts["weights"]["licence"] == KERAS_FILES[name].licence
     return network.load_weights(out / "base.npz"), facts["mean"], facts["std"]

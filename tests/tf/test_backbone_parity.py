@@ -17,7 +17,7 @@ from sklearn.datasets import load_sample_image
 
 from tfedge.catalog.weights import WHEELS
 from tfedge.config.schema import Data, Pipeline
-from tfedge.core.context import Context
+from tfedge.core.slice import context_of
 from tfedge.errors import MissingDependency
 from tfedge.modeling import backbone
 from tfedge.modeling.weights import wheel
@@ -67,7 +67,7 @@ def test_the_stage_takes_the_wheel_as_it_is(wheels, tmp_path):
     row = WHEELS["MobileNetV2", 1.0]
     pipeline = Pipeline(name="t", data=Data(path="x", image_size=97))
     try:
-        stage.run(Context(pipeline, {}, tmp_path, wheels, tmp_path))
+        stage.run(context_of(row("backbone"), pipeline, {}, tmp_path, wheels, tmp_path))
     except MissingDependency as error:
         pytest.skip(f"no package index: {error}")
     facts = json.loads((tmp_path / "base.json").read_text())

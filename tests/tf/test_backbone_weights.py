@@ -13,7 +13,8 @@ import pytest
 
 from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.config.schema import Backbone, Data, Pipeline
-from tfedge.core.context import Context
+from tfedge.core.slice import context_of
+from tfedge.core.stages import stage as row
 from tfedge.errors import ArtifactError, MissingDependency, StageError
 from tfedge.modeling import backbone
 from tfedge.modeling.env import fresh, keras
@@ -45,7 +46,8 @@ def run(tmp_path):
             backbone=Backbone(name=name, alpha=alpha, weights=str(weights)),
         )
         notes = Notes()
-        stage.run(Context(pipeline, {}, out, tmp_path / "cache", tmp_path, notes))
+        rest = {}, out, tmp_path / "cache", tmp_path, notes
+        stage.run(context_of(row("backbone"), pipeline, *rest))
         with np.load(out / "base.npz", allow_pickle=False) as file:
             arrays = dict(file)
         facts = json.loads((out / "base.json").read_text())

@@ -18,6 +18,7 @@ from PIL import Image
 
 from tfedge.config.schema import Pipeline
 from tfedge.core.context import Context
+from tfedge.core.slice import context_of
 from tfedge.core.stages import function_of, stage
 from tfedge.modeling import backbone
 from tfedge.modeling.env import fresh, keras
@@ -116,7 +117,9 @@ class Run:
         inputs = {key: path for key, path in self.files.items() if key in stage(name).inputs}
         root = Path(self.sections["data"]["path"])
         out = self.folder / name
-        return Context(self.pipeline, inputs, out, self.cache, root, self.progress, self.folder)
+        return context_of(
+            stage(name), self.pipeline, inputs, out, self.cache, root, self.progress, self.folder
+        )
 
     def again(self, folder: Path, cache: Path | None = None, *, but: tuple[str, ...] = (), **new):
         """Another run on the files of this one, ``but`` those of some stages, with other settings.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from tfedge.catalog.unfreeze import blocks_of
 from tfedge.config.schema import Pipeline
 
 
@@ -34,6 +35,8 @@ class Silent:
 class Context:
     """One stage's view of the run.
 
+    ``pipeline`` is a slice of it: what the stage's row declares can be read, anything else raises.
+    ``config`` is what the row declares and the stage's key hashes, by dotted key, ready for JSON.
     ``inputs`` maps ``"stage/file"`` to the sealed file of an earlier stage; ``out`` is an empty
     folder that the stage fills with the outputs its row declares. ``data_root`` is where the
     pictures lie (index.json holds paths relative to it). ``cache`` is the cache's own folder:
@@ -42,6 +45,7 @@ class Context:
     """
 
     pipeline: Pipeline
+    config: Mapping[str, Any]
     inputs: Mapping[str, Path]
     out: Path
     cache: Path
@@ -52,3 +56,10 @@ class Context:
     def has(self, name: str) -> bool:
         """Whether an earlier stage of this run made ``stage/file``."""
         return name in self.inputs
+
+    def first_trained(self, stage: str) -> int | None:
+        """Index of the lowest block that a stage trains (``lowest``: that any does); None: only the
+        head trains."""
+        name = self.config[f"trains.{stage}"]
+        names = [block.name for block in blocks_of(self.pipeline)]
+        return None if name is None else names.index(name)

@@ -19,11 +19,11 @@ from tfedge.config.load import Loaded
 from tfedge.core import gates, keys, result
 from tfedge.core.artifact import disk_error, no_space, out_of_space, write_json
 from tfedge.core.cache import Entry, StageCache, Workspace, record_of
-from tfedge.core.context import Context
 from tfedge.core.plan import Selection, inputs_of
 from tfedge.core.process import output_to, stoppable
 from tfedge.core.progress import Events, Reporter
 from tfedge.core.rundir import EVENTS, LOG, RESULT, RunDir
+from tfedge.core.slice import context_of
 from tfedge.core.stages import Stage, function_of
 from tfedge.errors import ConfigError, GateFailed, MissingDependency, StageError, TfedgeError
 
@@ -121,8 +121,9 @@ class _Run:
 
     def call(self, stage: Stage, inputs: Mapping[str, str], folder: Path) -> None:
         """Import the stage and run it, its output going to its log."""
-        context = Context(
-            pipeline=self.loaded.pipeline,
+        context = context_of(
+            stage,
+            self.loaded.pipeline,
             inputs={role: self.run_dir.path / role for role in inputs},
             out=folder,
             cache=self.cache.root,

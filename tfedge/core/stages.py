@@ -15,9 +15,10 @@ class Stage:
     """One row.
 
     ``inputs`` are ``"stage/file"`` of earlier stages (those of a stage that does not run in this
-    pipeline are left out); ``config`` the dotted keys of the resolved pipeline that its key hashes
-    (and ``trains.…``, ``measured_on``, ``debug``: see ``core/keys.py``); ``libs`` the
-    distributions whose versions it hashes; ``version`` rises when its code changes what it writes.
+    pipeline are left out); ``config`` the dotted keys of the resolved pipeline that it may read and
+    that its key hashes (and ``trains.…``, ``measured_on``, ``first_recipe``: see ``core/keys.py``),
+    ``without`` those below them that it may not; ``libs`` the distributions whose versions it
+    hashes; ``version`` rises when its code changes what it writes.
     It always writes its ``outputs``, and only in some pipelines its ``optional_outputs``: whoever
     reads one of these asks ``ctx.has`` first.
 
@@ -36,12 +37,14 @@ class Stage:
     outputs: tuple[str, ...] = ()
     optional_outputs: tuple[str, ...] = ()
     config: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     libs: tuple[str, ...] = ()
     version: int = 1
     cacheable: bool = True
     section: str = ""  # what switches it on; "" runs always
     auto: str = ""
-    unkeyed: tuple[str, ...] = ()  # inputs that are read, but whose change is no reason to run
+    # Inputs, and dotted keys below ``config``, that it reads, but whose change is no reason to run.
+    unkeyed: tuple[str, ...] = ()
     probe: str = ""
     needs: str = ""
     root: str = ""
@@ -58,7 +61,7 @@ STAGES: tuple[Stage, ...] = (
         "data",
         "tfedge.stages.data:run",
         outputs=("index.json", "audit.json"),
-        config=("seed", "data"),
+        config=("data",),
         libs=("pillow",),
         probe="tfedge.data.sources:source_digest",
         root="tfedge.data.sources:data_root",
@@ -87,6 +90,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.finetune",
             "trains.lowest",
         ),
+        unkeyed=("finetune.tensorboard",),  # where the run tells how training goes
         libs=_TF,
         version=5,
     ),
@@ -124,7 +128,6 @@ STAGES: tuple[Stage, ...] = (
             "data.augment",
             "backbone",
             "prune",
-            "finetune.dropout",
             *_DISTILLED,
             "trains.prune",
         ),
@@ -151,7 +154,6 @@ STAGES: tuple[Stage, ...] = (
             "data.augment",
             "backbone",
             "cluster",
-            "finetune.dropout",
             *_DISTILLED,
             "trains.cluster",
         ),
@@ -179,12 +181,12 @@ STAGES: tuple[Stage, ...] = (
             *_PIXELS,
             "data.augment",
             "backbone",
-            "prune",
             "quantize",
-            "finetune.dropout",
+            "first_recipe",
             *_DISTILLED,
             "trains.quantize",
         ),
+        without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
         version=4,
         section="quantize",
@@ -206,7 +208,7 @@ STAGES: tuple[Stage, ...] = (
             "quantize/quantize.json",
         ),
         outputs=("model.tflite", "float.tflite", "model.json"),
-        config=("seed", *_PIXELS, "backbone", "quantize", "finetune.dropout"),
+        config=("seed", *_PIXELS),
         libs=_TF,
         version=4,
     ),
@@ -227,7 +229,8 @@ STAGES: tuple[Stage, ...] = (
         config=(
             *_PIXELS,
             "data.augment",
-            "finetune",
+            "finetune.unfreeze",
+            "finetune.head",
             "evaluate.top_k",
             "evaluate.worst",
             "evaluate.robustness",
@@ -255,8 +258,8 @@ STAGES: tuple[Stage, ...] = (
             "seed",
             *_PIXELS,
             "backbone",
-            "quantize.recipe",
-            "debug",
+            "quantize.correct",
+            "quantize.debug",
             "evaluate.gates.max_accuracy_drop",
         ),
         libs=_TFMOT,
@@ -298,6 +301,7 @@ STAGES: tuple[Stage, ...] = (
             "name",
             "data",
             "backbone",
+            "finetune",
             "distill",
             "prune",
             "cluster",
@@ -309,6 +313,7 @@ STAGES: tuple[Stage, ...] = (
             "measured_on",
             "package",
         ),
+        without=("quantize.debug", "finetune.tensorboard"),
         libs=("ai-edge-litert", "numpy", "pillow"),
         version=4,
         section="package",

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.catalog.unfreeze import first_trained, lowest_trained
 from tfedge.core.context import Context
 from tfedge.errors import MissingDependency
 from tfedge.modeling import network, transfer
@@ -49,8 +48,8 @@ def run(ctx: Context) -> None:
         model,
         pipeline.finetune,
         random=random,
-        first=first_trained(pipeline, "finetune"),
-        lowest=lowest_trained(pipeline),
+        first=ctx.first_trained("finetune"),
+        lowest=ctx.first_trained("lowest"),
         record=lambda what: _board(ctx, what),
         headed=partial(ship, "head.tflite"),
     )

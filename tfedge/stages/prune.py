@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfedge.catalog.structure import XNNPACK, block_area, carries
-from tfedge.catalog.unfreeze import MAX_SHARE, block_name
+from tfedge.catalog.unfreeze import MAX_SHARE
 from tfedge.core.context import Context
 from tfedge.errors import InvariantBroken, UnsupportedModel
 from tfedge.modeling import structure
@@ -26,7 +26,7 @@ from tfedge.stages.retrain import Retraining
 
 def run(ctx: Context) -> None:
     """Prune to ``prune.sparsity`` of all prunable weights. Frozen layers are not touched."""
-    pipeline, settings = ctx.pipeline, ctx.pipeline.prune
+    settings = ctx.pipeline.prune
     assert settings is not None
     part = Retraining(ctx, "prune", ctx.inputs["finetune/model.npz"])
     kernels = {name: part.before[name] for name in part.chosen}
@@ -46,7 +46,7 @@ def run(ctx: Context) -> None:
     pruner = Pruner(model, counts, settings, part.steps)
     ctx.progress.note(
         f"pruning {zeros:,} of {total:,} weights in the part from "
-        f"{block_name(pipeline, 'prune') or 'the head'} up, "
+        f"{ctx.config['trains.prune'] or 'the head'} up, "
         f"{min(c / kernels[n].size for n, c in counts.items()):.0%} to "
         f"{max(c / kernels[n].size for n, c in counts.items()):.0%} a layer"
     )

@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.catalog.recipes import first_recipe
-from tfedge.catalog.unfreeze import first_trained
 from tfedge.core.context import Context
 from tfedge.data.pipeline import Item
 from tfedge.modeling import calibration, invariants, mixed, network, quantization, training
@@ -47,7 +45,7 @@ def run(ctx: Context) -> None:
     model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
     network.whole_offset(model)
     rows = samples.representative(settings.representative, ctx.pipeline.seed)
-    recipe = first_recipe(ctx.pipeline)
+    recipe = ctx.config["first_recipe"]
     facts: dict[str, Any] = {"recipe": recipe, "representative": rows, "ranges": "graph"}
     if settings.recipe == "ptq" and not settings.correct and not settings.keep:
         facts["ranges"] = "converter"
@@ -170,7 +168,7 @@ def _qat(samples: Samples, spec: Spec, wrapped: Any) -> dict[str, Any]:
     ctx, settings = samples.ctx, samples.ctx.pipeline.quantize
     assert settings is not None
     sparse, clustered = _open(handed_on.pruned(ctx)), _open(handed_on.clustered(ctx))
-    layer = network.boundary(spec, first_trained(ctx.pipeline, "quantize"))
+    layer = network.boundary(spec, ctx.first_trained("quantize"))
     kept, between = _keep(settings.keep, spec, wrapped, layer)
     lower, upper = network.cut(wrapped, layer, quantization.PREFIX) if layer else (None, wrapped)
     frozen = quantization.state(lower) if lower is not None else {}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tfedge.catalog.unfreeze import first_trained, prunable
+from tfedge.catalog.unfreeze import prunable
 from tfedge.core.context import Context
 from tfedge.modeling import invariants, network, training
 from tfedge.modeling.backbone import Weights, weights_of
@@ -39,7 +39,7 @@ class Retraining:
         self.before = _kernels(self._before)
         self._model = network.load(spec, self._before)
         self._size = spec.size
-        first = first_trained(ctx.pipeline, stage)
+        first = ctx.first_trained(stage)
         kernels = prunable(self._settings, spec.blocks)
         self.chosen = {kernel.layer: kernel.kind for kernel in kernels}
         if "head" in self._settings.also and not self._settings.layers:
