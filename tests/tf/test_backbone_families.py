@@ -213,7 +213,7 @@ def test_weights_of_keras_say_here_what_they_say_in_keras(
         # built no more: the very net, emptied, is what the file is put into
         keras.backend.batch_set_value([(v, np.zeros(v.shape)) for v in net.weights])
         monkeypatch.setattr(backbone, "as_keras_has_it", lambda *which: net)
-        found = imagenet.load(name, 1.0, side, tmp_path / "cache", lambda text: None)
+        found = imagenet.load(name, 1.0, side, tmp_path / "cache", tiny.Notes())
         weights, (mean, std) = found.weights, found.norm
     assert (tuple(mean), tuple(std)) == BACKBONES[name].norm
     spec = network.Spec(name, 1.0, side, mean, std, 2)

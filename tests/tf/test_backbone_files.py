@@ -29,7 +29,7 @@ def built_once():
 def load(path, name, alpha=1.0, size=32):
     notes = tiny.Notes()
     chosen = Backbone(name=name, alpha=alpha, weights=str(path))
-    return source.load(chosen, size, path.parent, notes.note), notes.lines
+    return source.load(chosen, size, path.parent, notes), notes.lines
 
 
 def same(loaded, expected):

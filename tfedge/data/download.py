@@ -23,44 +23,77 @@ _BLOCK = 1 << 18
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError)
 
 
+OFFLINE = "without a network put the data on disk and set data.path"
+CHANGED = (
+    "the server has another version, or something in between changed it: if you trust it, set the "
+    "new digest"
+)
+
+
+class NotFetched(ArtifactError):
+    """The server can't be reached, or has no such file."""
+
+
 class _Restart(Exception):
     """What lies there can't be continued."""
 
 
-def download(url: str, sha256: str, target: Path, progress: Progress) -> Path:
-    """Brings ``url`` to ``target``. Its SHA-256 is ``sha256``, or there is no ``target``.
+def download(
+    url: str,
+    digest: str,
+    target: Path,
+    progress: Progress,
+    *,
+    offline: str = OFFLINE,
+    changed: str = CHANGED,
+) -> Path:
+    """Bring ``url`` to ``target``. It has the digest, or there is no ``target``.
 
     Bytes go to ``target.part``, which a later try or run continues (HTTP Range; a server without it
     starts over). A continued file with a wrong digest is fetched once more from the start: it may
-    have changed between the two. Raises ArtifactError: wrong digest (the file is removed), an
-    answer that is none, no connection after ``TRIES`` tries (the part is kept), no space.
+    have changed between the two.
+
+    Args:
+        digest: SHA-256 in hex, or MD5 where its publisher gives no other; "" where he gives none:
+            then what lies at ``target`` is taken as it is, and no earlier run's part is continued.
+        offline, changed: the way out when it can't be fetched, and when it is another file.
+
+    Raises ArtifactError: wrong digest (the file is removed), no space; NotFetched: no such file, or
+    no connection after ``TRIES`` tries (the part is kept).
     """
     part = target.with_name(f"{target.name}.part")
     with locked(target.with_name(f"{target.name}.lock")):
-        if target.is_file() and _digest(target) == sha256:
+        if target.is_file() and is_right(target, digest):
             return target
-        if not part.is_file() or _digest(part) != sha256:
-            continued = _fetch(url, part, progress)
-            if continued and _digest(part) != sha256:
+        if not digest:
+            part.unlink(missing_ok=True)
+        if not digest or not part.is_file() or not is_right(part, digest):
+            continued = _fetch(url, part, progress, offline)
+            if continued and not is_right(part, digest):
                 part.unlink()
-                _fetch(url, part, progress)
-        got = _digest(part)
-        if got != sha256:
+                _fetch(url, part, progress, offline)
+        if not is_right(part, digest):
+            kind = _kind(digest)
+            got = digest_of(part, kind)
             part.unlink()
-            raise ArtifactError(
-                url,
-                "not the file that the pipeline pins",
-                "the server has another version, or something in between changed it: if you trust "
-                "it, set the new digest",
-                f"sha256 {sha256}",
-                f"sha256 {got}",
-            )
+            what = "not the file that is pinned"
+            raise ArtifactError(url, what, changed, f"{kind} {digest}", f"{kind} {got}")
         part.replace(target)
     return target
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
+def is_right(path: Path, digest: str) -> bool:
+    """Whether a file has an SHA-256 or MD5; any file has none."""
+    return not digest or digest_of(path, _kind(digest)) == digest
+
+
+def _kind(digest: str) -> str:
+    return "md5" if len(digest) == 32 else "sha256"
+
+
+def digest_of(path: Path, kind: str = "sha256") -> str:
+    """In hex, without reading the file as a whole."""
+    digest = hashlib.new(kind, usedforsecurity=False)
     try:
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
@@ -70,7 +103,7 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _fetch(url: str, part: Path, progress: Progress) -> bool:
+def _fetch(url: str, part: Path, progress: Progress, offline: str) -> bool:
     """Fills ``part`` to its end. True when it was pieced together from several answers."""
     continued = False
     for attempt in range(1, TRIES + 1):
@@ -81,15 +114,14 @@ def _fetch(url: str, part: Path, progress: Progress) -> bool:
             part.unlink(missing_ok=True)
         except _BROKEN as error:
             if attempt == TRIES:
-                raise ArtifactError(
+                raise NotFetched(
                     url,
                     f"not reached, or cut off, {TRIES} times: {_reason(error)}",
-                    "run again, it goes on where it stopped; without a network put the data on "
-                    "disk and set data.path",
+                    f"run again, it goes on where it stopped; {offline}",
                 ) from error
             progress.note(f"{url}: {_reason(error)}; trying again")
             time.sleep(BACKOFF * 2 ** (attempt - 1))
-    raise ArtifactError(url, "the server answers each range with another one", "try again later")
+    raise NotFetched(url, "the server answers each range with another one", "try again later")
 
 
 def _reason(error: BaseException) -> str:
@@ -110,9 +142,8 @@ def _continue(url: str, part: Path, progress: Progress) -> bool:
         if answer.status_code in (429, 500, 502, 503, 504):
             raise requests.HTTPError(f"HTTP {answer.status_code} {answer.reason}")
         if answer.status_code not in (200, 206):
-            raise ArtifactError(
-                url, f"HTTP {answer.status_code} {answer.reason}", "check data.download.url"
-            )
+            what = f"HTTP {answer.status_code} {answer.reason}"
+            raise NotFetched(url, what, "check the address")
         if answer.status_code == 206:
             if not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 raise _Restart

@@ -18,7 +18,7 @@ def run(ctx: Context) -> None:
     """Get the weights that the pipeline asks for. Errors are those of ``source.load``."""
     fresh(ctx.pipeline.seed)
     chosen, size = ctx.pipeline.backbone, ctx.pipeline.data.image_size
-    loaded = source.load(chosen, size, ctx.cache, ctx.progress.note)
+    loaded = source.load(chosen, size, ctx.cache, ctx.progress)
     save_weights(ctx.out / "base.npz", loaded.weights)
     facts = {
         **source.described(chosen, size, loaded),

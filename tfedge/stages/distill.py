@@ -60,7 +60,7 @@ def _backbone(
     fresh(ctx.pipeline.seed)
     size = size_of(teacher)
     try:
-        loaded = source.load(teacher, size, ctx.cache, ctx.progress.note)
+        loaded = source.load(teacher, size, ctx.cache, ctx.progress)
     except TfedgeError as error:  # the way out is the teacher's key, not the student's
         error.hint = error.hint.replace("backbone.weights", "distill.teacher.weights")
         raise

