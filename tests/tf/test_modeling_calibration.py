@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from small_nets import BODIES, SIZE, built, pictures
 
-from tfedge.modeling import calibration, correction, quantization
+from tfedge.modeling import calibration, correction, network, quantization
 from tfedge.modeling.backbone import assign, weights_of
-from tfedge.modeling.calibration import batches, calibrate
+from tfedge.modeling.calibration import batches, calibrate, with_noise
 from tfedge.modeling.env import keras, tf
 from tfedge.modeling.export import freeze, to_tflite
 from tfedge.modeling.layers import kernel_of
 from tfedge.modeling.network import OFFSET
+from tfedge.modeling.observation import observe, ranges_of
 from tfedge.modeling.quantization import PREFIX
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
@@ -61,7 +62,12 @@ def kl(wanted: np.ndarray, got: np.ndarray) -> float:
 
 def plainly() -> Any:
     """8 bits with ranges alone, as without corrections."""
-    return quantization.ranged(net(), batches(IMAGES), preserve_zeros=False)
+    model, noisy = net(), batches(with_noise(IMAGES))
+    ranges = ranges_of(model, observe(model, [*batches(IMAGES), *noisy]), len(noisy))
+    wrapped = quantization.wrap(model, preserve_zeros=False)
+    quantization.set_ranges(wrapped, ranges)
+    network.inference_norm(wrapped)
+    return wrapped
 
 
 # ------------------------------------------------------------------ the corrected state
@@ -100,6 +106,16 @@ def test_ranges_are_those_of_the_equalised_net(done):
         high = next(v.numpy() for v in layer.weights if v.name.split("/")[-1][:-2].endswith("_max"))
         assert 0.9 < reach / high < 1.1, name
     assert len(names) == 7
+
+
+def test_noise_is_within_the_ranges_too():
+    """What a camera adds to a calm scene must not be cut off: half of the range it would be."""
+    calm = np.stack([np.full((SIZE, SIZE, 3), 40 + 5 * n, np.uint8) for n in range(32)])
+    wrapped = calibrate(None, net(), calm, calm[:8]).wrapped  # type: ignore[arg-type]
+    alone = quantization.ranged(net(), batches(calm), preserve_zeros=False)
+    float_net, noisy = net(), with_noise(calm)
+    wanted = scores(float_net, noisy)
+    assert kl(wanted, scores(wrapped, noisy)) < 0.5 * kl(wanted, scores(alone, noisy))
 
 
 def given(model: Any, layer: str) -> np.ndarray:

@@ -96,6 +96,18 @@ def test_ranges_are_the_mean_of_the_extremes_of_each_batch(done):
         np.testing.assert_allclose(ranges[name], (low, high), rtol=1e-4, atol=1e-5)
 
 
+def test_images_of_another_kind_widen_the_ranges_by_themselves():
+    """The mean is taken within each kind: a few of one are not lost among many of the other."""
+    calm, loud = pictures(12) * 0.5, pictures(12)
+    model = net()
+    wanted = [ranges_of(model, observe(model, [part])) for part in (calm[:6], calm[6:], loud)]
+    found = ranges_of(model, observe(model, [calm[:6], calm[6:], loud]), more=1)
+    for name, (low, high) in found.items():
+        (low_a, high_a), (low_b, high_b), (low_c, high_c) = (ranges[name] for ranges in wanted)
+        assert low == pytest.approx(min((low_a + low_b) / 2, low_c), rel=1e-4, abs=1e-5)
+        assert high == pytest.approx(max((high_a + high_b) / 2, high_c), rel=1e-4, abs=1e-5)
+
+
 def test_every_quantizer_has_its_range(done):
     wrapped, ranges, _, _, kernels = done
     for layer in wrapped.layers:

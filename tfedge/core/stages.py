@@ -92,7 +92,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         unkeyed=("finetune.tensorboard",),  # where the run tells how training goes
         libs=_TF,
-        version=5,
+        version=6,
     ),
     Stage(
         "distill",
@@ -132,7 +132,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.prune",
         ),
         libs=_TFMOT,
-        version=4,
+        version=5,
         section="prune",
     ),
     Stage(
@@ -158,7 +158,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.cluster",
         ),
         libs=_TFMOT,
-        version=3,
+        version=4,
         section="cluster",
     ),
     Stage(
@@ -188,7 +188,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
-        version=4,
+        version=5,
         section="quantize",
     ),
     Stage(

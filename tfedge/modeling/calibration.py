@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfedge.data.corruptions import CORRUPTIONS
 from tfedge.modeling import correction, equalization, network, quantization
 from tfedge.modeling.backbone import weights_of
 from tfedge.modeling.env import keras, tf
@@ -16,6 +17,7 @@ from tfedge.modeling.network import OFFSET, Spec
 from tfedge.modeling.observation import observe, ranges_of
 from tfedge.modeling.sensitivity import agreement, divergence
 
+NOISY = 64  # of the images, once more with noise: what a camera in the field gives has some
 CHECKED = 32  # training images that say which state is nearer to float
 _BATCH = 32  # images whose extremes are taken together
 
@@ -51,6 +53,10 @@ def calibrate(
 ) -> Calibrated:
     """Wrap a network for 8 bits with ranges and corrections from training images.
 
+    Ranges take in some of the images with noise as well. Without these, noise drives many values
+    beyond the ranges of the first layers, and an 8-bit network is harmed by it where the float one
+    is not.
+
     Two states are compared with the float network on other training images: ranges alone, and
     equalised, centred, rounded and corrected. The nearer one, by divergence, stays.
 
@@ -66,8 +72,9 @@ def calibrate(
     twin = _twin(spec, model)
     variables = list(twin.weights)
     wanted = _scores(model, checked)
-    seen = observe(model, batches(images))
-    plain = ranges_of(model, seen)
+    noisy = batches(with_noise(images[:NOISY]))
+    seen = observe(model, [*batches(images), *noisy])
+    plain = ranges_of(model, seen, len(noisy))
     equalization.equalise(model, seen, clustered)
     equalization.centre(model, seen)
     wrapped = quantization.wrap(twin, preserve_zeros=preserve_zeros, clustered=clustered)
@@ -78,7 +85,7 @@ def calibrate(
 
     values = [variable.numpy() for variable in model.weights]
     keras.backend.batch_set_value(list(zip(variables, values, strict=True)))
-    quantization.set_ranges(wrapped, ranges_of(model, seen))
+    quantization.set_ranges(wrapped, ranges_of(model, seen, len(noisy)))
     room = correction.images_for(model)
     correction.correct(model, wrapped, images[:room], clustered=clustered, seed=seed, report=report)
     after = _distance(wanted, _scores(wrapped, checked))
@@ -95,6 +102,11 @@ def batches(images: np.ndarray) -> list[np.ndarray]:
     size = min(_BATCH, len(images))
     starts = range(0, len(images) - size + 1, size)
     return [images[at : at + size].astype(np.float32) for at in starts]
+
+
+def with_noise(images: np.ndarray) -> np.ndarray:
+    """Each image uint8 [S, S, 3] with noise of its own, the same every time."""
+    return np.stack([CORRUPTIONS["noise"](image, number) for number, image in enumerate(images)])
 
 
 def _twin(spec: Spec, model: Any) -> Any:

@@ -97,21 +97,29 @@ def _batch(look: Any, batch: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, n
     ]
 
 
-def ranges_of(model: Any, seen: Mapping[str, Channels]) -> Ranges:
+def ranges_of(model: Any, seen: Mapping[str, Channels], more: int = 0) -> Ranges:
     """The range of each quantized result.
 
     Mean over the batches of each batch's extremes, which is what a moving average would settle on,
-    and which a single odd image can't stretch.
+    and which a single odd image can't stretch. The last ``more`` batches are of images of another
+    kind: the range is as wide as either kind needs.
     """
-    ranges = {
-        name: (float(found.low.min(1).mean()), float(found.high.max(1).mean()))
-        for name, found in seen.items()
-    }
+    ranges = {name: _range(found, more) for name, found in seen.items()}
     ranges |= dict.fromkeys(sigmoids(model), SIGMOID)
     for group in same_scale(model):
         lows, highs = zip(*(ranges[name] for name in group), strict=True)
         ranges |= dict.fromkeys(group, (min(lows), max(highs)))
     return ranges
+
+
+def _range(found: Channels, more: int) -> tuple[float, float]:
+    lows, highs = found.low.min(1), found.high.max(1)
+    first = len(lows) - more
+    parts = [slice(first)] + [slice(first, None)] * bool(more)
+    return (
+        float(min(lows[part].mean() for part in parts)),
+        float(max(highs[part].mean() for part in parts)),
+    )
 
 
 def sigmoids(model: Any) -> set[str]:
