@@ -20,7 +20,7 @@ from arm64 import MODEL, PAIRS, arm64_root, write_golden
 from boards import eventually
 from from_debian import Unavailable
 
-from tfedge.bench import script
+from tfedge.bench import call
 from tfedge.bench.result import merge
 from tfedge.devices.adb import WORKSPACE, AdbDevice
 from tfedge.devices.address import open_device
@@ -185,7 +185,7 @@ def bench(there: AdbDevice, golden: Path, **options: object) -> script.Result:
     """The device script's answer from there."""
     words = script.command(
         there.python,
-        there.push(script.SCRIPT),
+        there.push(call.script_file()),
         there.push(MODEL),
         threads=1,
         runs=3,

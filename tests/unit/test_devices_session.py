@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bench_fakes import Board, Lab
 
-from tfedge.bench import script
+from tfedge.bench import call
 from tfedge.bench.result import Result
 from tfedge.config.schema import BenchDevice
 from tfedge.devices.device import Busy, Done
@@ -107,7 +107,7 @@ def test_each_file_is_brought_once_and_extras_are_done_once(
     board = lab.boards["pi"]
     sent = [path.name for path in board.device.pushed]
     assert len(sent) == len(set(sent)), "nothing twice"
-    assert {script.SCRIPT.name, "golden", "labels.txt"} <= set(sent)
+    assert {call.SCRIPT_NAME, "golden", "labels.txt"} <= set(sent)
     once = {"golden", "accuracy", "labels", "profile"}
     assert [once <= set(turn) for turn in board.turns] == [True, True, *[False] * 4]
     assert not [turn for turn in board.turns[2:] if once & set(turn)]
