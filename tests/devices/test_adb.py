@@ -213,6 +213,8 @@ def test_python_measures_there(phone: Phone, tmp_path: Path) -> None:
         "identical": PAIRS,
         "max_difference": 0,
         "top1_agree": PAIRS,
+        "failed": 0,
+        "failure": None,
     }
     assert (result.device, result.runtime) == ("phone", "LiteRT")
     assert phone.commands() == []
