@@ -10,6 +10,9 @@ Exit codes: 0 measured; 1 a bug; 2 wrong usage; 3 numpy, an interpreter or Pillo
 runtime can't load or run the model; 5 golden pairs differ; 6 images, labels or golden files can't
 be used; 7 the delegate can't be used; 130 Ctrl-C; 143 stdin ended (--attached); ended by SIGALRM,
 in a shell 142: --timeout.
+
+Its sources are tfedge/bench/script/ and tfedge/portable/, which tools/build_device_script.py puts
+together; nothing is packed, and it writes no file but that of --json.
 """
 
 from __future__ import annotations
