@@ -631,7 +631,7 @@ class Model:
         self.interpreter.invoke()
         return self.interpreter.get_tensor(self.outputs[0]["index"]).ravel()
 
-    def scores(self, stored: Any) -> Any:
+    def real(self, stored: Any) -> Any:
         """What the only output means: with its scale where it is quantized, else as it is."""
         scale, zero_point = self.outputs[0].get("quantization", (0.0, 0))
         if not scale:
@@ -665,7 +665,7 @@ def replay_pairs(model: Model, folder: str) -> dict:
         identical += got.tobytes() == want.tobytes()
         agree += bool(want[got.argmax()] == want.max() or got[want.argmax()] == got.max())
         differences.append(float(np.abs(got.astype(float) - want.astype(float)).max()))
-        told = difference(model.scores(want), model.scores(got))
+        told = difference(*as_scores(model.real(want), model.real(got)))
         if told:
             failures.append(f"{output.name}: {told}")
     return {
@@ -676,6 +676,20 @@ def replay_pairs(model: Model, folder: str) -> dict:
         "top1_agree": agree,
         "max_difference": max(differences) if np.isfinite(differences).all() else None,
     }
+
+
+def as_scores(want: Any, got: Any) -> tuple[Any, Any]:
+    """Both as the rule takes them, from 0 to 1: logits, which go beyond, through a softmax."""
+    if want.min() >= -0.01 and want.max() <= 1.01:
+        return want, got
+    return softmax(want), softmax(got)
+
+
+def softmax(values: Any) -> Any:
+    """Scores that add up to 1."""
+    with np.errstate(invalid="ignore"):  # what is no number stays none
+        powers = np.exp(values.astype(np.float64) - values.max())
+        return powers / powers.sum()
 
 
 # ---- tfedge/bench/script/accuracy.py ----

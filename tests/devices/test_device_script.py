@@ -175,7 +175,7 @@ def test_a_hostile_file_name(tmp_path: Path) -> None:
     assert "\x1b" not in refused.stderr
 
 
-# One input, uint8 [1, 4]; the output is always the same, in steps of 1/256.
+# One input, uint8 [1, 4]; the output is always the same.
 SCORES = """
 import numpy as np
 
@@ -185,9 +185,9 @@ class Interpreter:
     def get_input_details(self):
         return [dict(index=0, shape=np.array([1, 4]), dtype=np.uint8)]
     def get_output_details(self):
-        return [dict(index=1, shape=np.array([1, 3]), quantization=(1 / 256, 0))]
+        return [dict(index=1, shape=np.array([1, 3]), quantization=(SCALE, 0))]
     def set_tensor(self, index, value): pass
-    def get_tensor(self, index): return np.array([EXPECTED], np.uint8)
+    def get_tensor(self, index): return np.array([ANSWER], np.uint8)
     def invoke(self): pass
 """
 
@@ -259,7 +259,7 @@ def test_golden_pairs_are_judged_by_the_rule_of_verify(
     expected: list[int], failed: str | None, tmp_path: Path
 ) -> None:
     """The runtime gives [0, 135, 120] in steps of 1/256."""
-    text = SCORES.replace("EXPECTED", "[0, 135, 120]")
+    text = SCORES.replace("ANSWER", "[0, 135, 120]").replace("SCALE", "1 / 256")
     path = fake_runtime(tmp_path / "runtime", text=text)
     golden = tmp_path / "golden"
     golden.mkdir()
@@ -272,6 +272,31 @@ def test_golden_pairs_are_judged_by_the_rule_of_verify(
     assert found["failed"] == (1 if failed else 0)
     assert found["failure"] == (f"000.output.bin: {failed}" if failed else None)
     assert run(*words, "--exact", PYTHONPATH=path).returncode == 5
+
+
+@pytest.mark.parametrize(
+    ("expected", "failed"),
+    [
+        ([11, 21, 20], None),  # a step of 0.17, which is 0.04 as a score
+        ([0, 20, 31], "scores differ by"),
+        ([10, 18, 25], "scores differ by"),
+    ],
+)
+def test_a_model_without_softmax_is_judged_by_the_scores_it_means(
+    expected: list[int], failed: str | None, tmp_path: Path
+) -> None:
+    """The runtime gives the logits [1.7, 3.74, 3.4]: one step more is no other answer."""
+    text = SCORES.replace("ANSWER", "[10, 22, 20]").replace("SCALE", "0.17")
+    path = fake_runtime(tmp_path / "runtime", text=text)
+    golden = tmp_path / "golden"
+    golden.mkdir()
+    np.zeros(4, np.uint8).tofile(golden / "000.input.bin")
+    np.array(expected, np.uint8).tofile(golden / "000.output.bin")
+    words = (INT8, *QUICK, "--runtime=tflite-runtime", "--golden", golden, "--json=-")
+    done = run(*words, PYTHONPATH=path)
+    assert done.returncode == (5 if failed else 0), done.stderr
+    found = json.loads(done.stdout)["results"][0]["golden"]
+    assert (failed or "None") in str(found["failure"])
 
 
 def newer_op(data: bytes) -> bytes:

@@ -158,7 +158,7 @@ class Model:
         self.interpreter.invoke()
         return self.interpreter.get_tensor(self.outputs[0]["index"]).ravel()
 
-    def scores(self, stored: Any) -> Any:
+    def real(self, stored: Any) -> Any:
         """What the only output means: with its scale where it is quantized, else as it is."""
         scale, zero_point = self.outputs[0].get("quantization", (0.0, 0))
         if not scale:
