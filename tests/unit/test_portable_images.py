@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from awkward_images import sixteen_bit_rgb
 from data_helpers import encoded, noise
 from PIL import Image, ImageFile
 
@@ -90,20 +91,6 @@ def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
     assert Image.open(BytesIO(data)).mode.startswith("I")
     pixels = decode(data, 256, "crop")
     np.testing.assert_array_equal(pixels[0, :, 0], np.arange(256))
-
-
-def sixteen_bit_rgb(pixels: np.ndarray) -> bytes:
-    """A 16-bit RGB PNG, which Pillow can't write."""
-    height, width, _ = pixels.shape
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        crc = struct.pack(">I", zlib.crc32(kind + content))
-        return struct.pack(">I", len(content)) + kind + content + crc
-
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + parts
 
 
 def test_sixteen_bit_rgb() -> None:

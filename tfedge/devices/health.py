@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tfedge.bench.script import SCRIPT
+from tfedge.bench.call import script_file
 from tfedge.config.schema import BenchDevice
 from tfedge.devices import android
 from tfedge.devices.address import parse
@@ -100,7 +100,7 @@ def _look(device: BenchDevice, tool: Path | None, found: Device, health: Health)
     health = replace(health, python=".".join(map(str, told["version"])), machine=told["machine"])
     if version < OLDEST:
         return replace(health, missing=(too_old(where, OLDEST, version),))
-    words = [*found.python, found.push(SCRIPT), "--facts", "--json=-"]
+    words = [*found.python, found.push(script_file()), "--facts", "--json=-"]
     report = _json(found, found.run(words, timeout=_FACTS))
     works = [row for row in report["runtimes"] if not row["error"]]
     return replace(

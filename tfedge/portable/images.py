@@ -5,12 +5,16 @@ What happens, in this order:
 1. JPEG, PNG, BMP, WebP or GIF (first frame), told by the first bytes, never by the name;
 2. more than 100 megapixels are refused from the header, before a pixel is decoded;
 3. a JPEG whose shorter side is 4 × ``size`` or more is decoded at 1/2, 1/4 or 1/8, never below
-   2 × ``size``: ``image.draft(None, (2 * size, 2 * size))``, which leaves all others as they are;
+   2 × ``size``: ``image.draft(None, (2 * size, 2 * size))``, which leaves all others alone;
 4. the EXIF orientation is obeyed;
-5. grey, palette, CMYK (Adobe's inverted kind, as Pillow reads it) become RGB, 16 bits become their
-   upper 8, transparency is laid on **white**; ICC profiles are not applied;
+5. grey, palette, CMYK (Adobe's inverted kind, as Pillow reads it) become RGB, 16 bits become
+   their upper 8, transparency is laid on **white**; ICC profiles are not applied;
 6. ``crop``: the largest centred square, resized; ``stretch``: resized, the aspect lost; ``pad``:
-   resized to fit, centred on black. Resizing is Pillow's BILINEAR, which averages when it shrinks.
+   resized to fit, centred on black. Resizing is Pillow's BILINEAR, which averages when it
+   shrinks.
+
+Pillow is imported when an image is decoded: the device script also runs where there is none, and
+what it measures of memory must not hold a library that it did not need.
 """
 
 from __future__ import annotations
@@ -24,31 +28,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
-VERSION = 1  # rises when a picture would give other pixels: stored pixels go by it
+VERSION = 1  # rises when an image would give other pixels: stored pixels go by it
 
 PIXEL_LIMIT = 100_000_000
 BYTE_LIMIT = 512 * 2**20  # of the file
 _TOO_BIG = f"more than {PIXEL_LIMIT // 1_000_000} megapixels, refused before decoding"
 _BIG = 24_000_000  # pixels; above it one at a time, so that many cores don't fill the RAM
 
-_names: Any = Image  # before Pillow 9.1 the constants stand in the module itself
-_HOW = getattr(_names, "Transpose", _names)
-_BILINEAR = getattr(_names, "Resampling", _names).BILINEAR
 _TRANSPOSE = {  # by EXIF orientation
-    2: _HOW.FLIP_LEFT_RIGHT,
-    3: _HOW.ROTATE_180,
-    4: _HOW.FLIP_TOP_BOTTOM,
-    5: _HOW.TRANSPOSE,
-    6: _HOW.ROTATE_270,
-    7: _HOW.TRANSVERSE,
-    8: _HOW.ROTATE_90,
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
 }
 _PLAIN = {"RGB", "L", "1", "P", "CMYK", "YCbCr", "LA", "PA", "RGBA", "RGBX"}
 # What Pillow raises on damaged files, as its own `Image.open` and `verify` expect it.
@@ -71,6 +66,8 @@ def decode(source: Path | bytes, size: int, fit: str) -> np.ndarray:
 
     Raises BadImage for whatever is no good image.
     """
+    from PIL import Image
+
     name = "" if isinstance(source, bytes) else str(source)
     try:
         data = source if isinstance(source, bytes) else read(source)
@@ -87,7 +84,7 @@ def decode(source: Path | bytes, size: int, fit: str) -> np.ndarray:
 
 
 def read(path: Path) -> bytes:
-    """The file's bytes. Raises BadImage when it is too big for a picture, or can't be read."""
+    """The file's bytes. Raises BadImage when it is too big for an image, or can't be read."""
     try:
         if path.stat().st_size > BYTE_LIMIT:
             raise BadImage(f"bigger than {BYTE_LIMIT // 2**20} MB")
@@ -98,6 +95,12 @@ def read(path: Path) -> bytes:
 
 def _open(data: bytes, size: int) -> Any:
     """The header only. The plugins are called directly: no other format is ever tried."""
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.GifImagePlugin import GifImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.WebPImagePlugin import WebPImageFile
+
     file = BytesIO(data)
     image: Any
     if not data:
@@ -122,11 +125,21 @@ def _open(data: bytes, size: int) -> Any:
 
 
 def _upright(image: Any) -> Any:
-    method = _TRANSPOSE.get(image.getexif().get(0x0112, 1))
-    return image if method is None else image.transpose(method)
+    name = _TRANSPOSE.get(image.getexif().get(0x0112, 1))
+    return image if name is None else image.transpose(_constant("Transpose", name))
+
+
+def _constant(kind: str, name: str) -> Any:
+    """``Image.Transpose.ROTATE_90``; before Pillow 9.1 the constants stand in the module itself."""
+    from PIL import Image
+
+    module: Any = Image
+    return getattr(getattr(module, kind, module), name)
 
 
 def _rgb(image: Any) -> Any:
+    from PIL import Image
+
     if image.mode == "I" or image.mode.startswith("I;16"):  # 16-bit grey PNG
         levels = np.asarray(image).clip(0, 65535)
         return Image.fromarray((levels >> 8).astype(np.uint8)).convert("RGB")
@@ -148,6 +161,9 @@ def _is_transparent(image: Any) -> bool:
 
 
 def _square(image: Any, size: int, fit: str) -> Any:
+    from PIL import Image
+
+    bilinear = _constant("Resampling", "BILINEAR")
     width, height = image.size
     if fit == "crop":
         side = min(width, height)
@@ -158,6 +174,6 @@ def _square(image: Any, size: int, fit: str) -> Any:
         inner = max(1, round(width * scale)), max(1, round(height * scale))
         canvas = Image.new("RGB", (size, size), "black")
         left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
-        canvas.paste(image.resize(inner, _BILINEAR), (left, top))
+        canvas.paste(image.resize(inner, bilinear), (left, top))
         return canvas
-    return image.resize((size, size), _BILINEAR)
+    return image.resize((size, size), bilinear)

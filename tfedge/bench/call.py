@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tfedge.bench import bench_tflite
 from tfedge.bench.result import Result
+from tfedge.bench.script import run
+from tfedge.portable.assemble import assembled, source
 from tfedge.tflite.versions import minimum_runtime
 
-SCRIPT = Path(bench_tflite.__file__)
+SCRIPT_NAME = "bench_tflite.py"
+_PARTS = (
+    "tfedge.portable.golden",
+    "tfedge.portable.images",
+    "tfedge.bench.script.problem",
+    "tfedge.bench.script.facts",
+    "tfedge.bench.script.statistics",
+    "tfedge.bench.script.runtime",
+    "tfedge.bench.script.golden_pairs",
+    "tfedge.bench.script.accuracy",
+    "tfedge.bench.script.litert_profiler",
+    "tfedge.bench.script.profile",
+)
 
 _FAILED = {
     1: "the script broke there: this is a bug",
     2: "the script was called wrongly: this is a bug in tfedge",
     3: "something is missing there",
     4: "the runtime there can't run the model",
-    6: "the pictures, labels or golden pairs can't be used",
+    6: "the images, labels or golden pairs can't be used",
     7: "the delegate can't be loaded",
     130: "it was interrupted there",
     143: "the connection to it ended",
@@ -37,9 +52,30 @@ _KILLED |= dict.fromkeys((6, 7, 8), _KILLED[11])
 _OP = re.compile(r"(?:(\S+ [\d.]+): )?Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
 
 
+@cache
+def script_text() -> str:
+    """The device script: one plain file, made of the modules that stand here."""
+    parts = [source(name) for name in _PARTS]
+    return assembled(source(run.__name__), parts, optional=["numpy"])  # --facts needs none
+
+
+@cache
+def script_file() -> Path:
+    """The device script as a file, for as long as this process runs."""
+    path = Path(_folder().name) / SCRIPT_NAME
+    path.write_text(script_text(), encoding="utf-8")
+    return path
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Kept, since the folder goes with the object."""
+    return tempfile.TemporaryDirectory(prefix="tfedge-")
+
+
 def command(python: Sequence[str], script: str, model: str, **options: Any) -> list[str]:
     """The arguments that measure one model in one process; see the script's ``--help``."""
-    return bench_tflite.command(python, script, model, **options)
+    return run.command(python, script, model, **options)
 
 
 def parse(stdout: str, device: str) -> list[Result]:
@@ -51,9 +87,9 @@ def parse(stdout: str, device: str) -> list[Result]:
         schema = document["schema"]
     except (ValueError, KeyError, TypeError) as error:
         tail = stdout.strip()[-200:]
-        raise ValueError(f"no {bench_tflite.SCHEMA} document: {tail!r}") from error
-    if schema != bench_tflite.SCHEMA:
-        raise ValueError(f"schema {schema!r}, not {bench_tflite.SCHEMA!r}")
+        raise ValueError(f"no {run.SCHEMA} document: {tail!r}") from error
+    if schema != run.SCHEMA:
+        raise ValueError(f"schema {schema!r}, not {run.SCHEMA!r}")
     return results
 
 

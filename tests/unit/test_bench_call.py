@@ -9,14 +9,14 @@ import pytest
 from script_helpers import run
 from test_bench_results import INT8, result, steady
 
-from tfedge.bench import script
+from tfedge.bench import call
 from tfedge.bench.compare import compare
 from tfedge.bench.result import merge
 
 
 def test_what_the_script_prints_is_read_back() -> None:
     done = run(INT8, "--runs=12", "--processes=2", "--json=-")
-    (found,) = script.parse(done.stdout, "pi4")
+    (found,) = call.parse(done.stdout, "pi4")
     document = json.loads(done.stdout)
     (row,) = document["results"]
     assert (found.device, found.model, found.sha256) == ("pi4", "color_int8", row["sha256"])
@@ -43,13 +43,13 @@ def test_what_the_script_prints_is_read_back() -> None:
 )
 def test_anything_else_is_refused(stdout: str) -> None:
     with pytest.raises(ValueError, match=r"no tfedge\.bench/1 document"):
-        script.parse(stdout, "pi4")
+        call.parse(stdout, "pi4")
 
 
 def test_another_schema_is_refused() -> None:
     text = '{"schema": "tfedge.bench/2", "device": {}, "results": []}'
     with pytest.raises(ValueError, match=r"schema 'tfedge\.bench/2'"):
-        script.parse(text, "pi4")
+        call.parse(text, "pi4")
 
 
 OP = "error: m.tflite: {}: Didn't find op for builtin opcode '{}' version '{}'. An older version"
@@ -95,7 +95,7 @@ OP = "error: m.tflite: {}: Didn't find op for builtin opcode '{}' version '{}'. 
 def test_a_failure_says_what_and_the_way_out(
     code: int, stderr: str, message: str, hint: str
 ) -> None:
-    told, way = script.failure(code, stderr)
+    told, way = call.failure(code, stderr)
     assert message in told
     assert hint in way
     assert "\n" not in told + way
