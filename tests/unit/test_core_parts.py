@@ -156,7 +156,9 @@ def test_the_table_fits_together() -> None:
         made |= {f"{row.name}/{output}" for output in (*row.outputs, *row.optional_outputs)}
         for dotted in (*row.config, *row.without, *(k for k in row.unkeyed if "/" not in k)):
             section, _, name = dotted.partition(".")
-            derived = section in ("measured_on", "first_recipe") or name in settings["trains"]
+            derived = (
+                section in ("measured_on", "first_recipe", "device") or name in settings["trains"]
+            )
             assert section in Pipeline.model_fields or derived, dotted
             fields = Pipeline.model_fields
             for part in dotted.split(".") if section in fields else ():

@@ -282,11 +282,20 @@ class Package(Section):
     coral: Coral = Coral()
 
 
+class Runtime(Section):
+    """What training computes on."""
+
+    # cpu: the same bytes on every run of one machine; gpu: NVIDIA's, faster, without that promise;
+    # auto: the GPU where this machine has one
+    device: Literal["cpu", "gpu", "auto"] = "cpu"
+
+
 class Pipeline(Section):
     """The whole file. A section that is left out is a stage that is not run."""
 
     name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = 1
+    runtime: Runtime = Runtime()
     data: Data
     backbone: Backbone = Backbone()
     finetune: Finetune = Finetune()

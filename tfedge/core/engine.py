@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tfedge.config.load import Loaded
-from tfedge.core import gates, keys, result
+from tfedge.core import accelerator, gates, keys, result
 from tfedge.core.artifact import disk_error, no_space, out_of_space, write_json
 from tfedge.core.cache import Entry, StageCache, Workspace, record_of
 from tfedge.core.plan import Selection, inputs_of
@@ -63,6 +63,7 @@ class _Run:
             if stage.needs:
                 self.stage = stage.name
                 function_of(stage.needs)(getattr(self.loaded.pipeline, stage.name))
+        accelerator.prepare(self.loaded.pipeline, self.selection.stages)
         settings = keys.settings(self.loaded.pipeline)
         total, names = len(self.selection.stages), [row.name for row in self.selection.stages]
         for number, stage in enumerate(self.selection.stages, start=1):

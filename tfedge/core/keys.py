@@ -13,6 +13,7 @@ from tfedge.catalog.unfreeze import block_name, blocks_of, lowest_trained
 from tfedge.catalog.weights import WHEELS
 from tfedge.config.load import resolve
 from tfedge.config.schema import Backbone, Distill, Pipeline, TeacherNet
+from tfedge.core.accelerator import device_of
 from tfedge.core.artifact import sha256_file, sha256_json
 from tfedge.core.context import Progress
 from tfedge.core.stages import Stage
@@ -26,7 +27,8 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
 
     Under ``trains`` the lowest block that each stage trains, and the lowest of all; under
     ``first_recipe`` what quantize begins with; under ``measured_on`` the names of the devices,
-    which a drop tells, without their addresses and interpreters, which it does not.
+    which a drop tells, without their addresses and interpreters, which it does not; under
+    ``device`` what training computes on here.
     """
     lowest = lowest_trained(pipeline)
     names = [block.name for block in blocks_of(pipeline)]
@@ -44,6 +46,7 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
         "trains": trains,
         "first_recipe": first_recipe(pipeline),
         "measured_on": devices,
+        "device": device_of(pipeline),
     }
 
 

@@ -22,6 +22,7 @@ from tfedge.config.load import Loaded
 from tfedge.config.schema import Pipeline, TeacherNet
 from tfedge.config.spelling import did_you_mean
 from tfedge.core import keys
+from tfedge.core.accelerator import device_of
 from tfedge.core.cache import StageCache
 from tfedge.core.stages import STAGES, Stage, active, function_of
 from tfedge.errors import ConfigError, DataError
@@ -145,7 +146,7 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
     widths = [max(len(row[i]) for row in table) for i in range(2)]
     rows = [f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}".rstrip() for a, b, c in table]
     sections: list[Callable[[Pipeline], Iterator[str]]] = [
-        *(_trains, _sparsity, _clusters, _gates, _devices)
+        *(_computes, _trains, _sparsity, _clusters, _gates, _devices)
     ]
     said = [line for section in sections for line in section(pipeline)]
     said += _teacher(pipeline, cache)
@@ -173,6 +174,14 @@ def _source(stage: Stage, pipeline: Pipeline) -> str:
     if stage.name == "backbone":
         return f"{backbone.name} {backbone.alpha:g}, weights: {backbone.weights}"
     return ""
+
+
+def _computes(pipeline: Pipeline) -> Iterator[str]:
+    device = device_of(pipeline)
+    if pipeline.runtime.device != "cpu":
+        promise = "the same bytes" if device == "cpu" else "perhaps not the same bytes"
+        asked = f"runtime.device: {pipeline.runtime.device}"
+        yield f"computes on: {device} ({asked}), {promise} every time"
 
 
 def _trains(pipeline: Pipeline) -> Iterator[str]:

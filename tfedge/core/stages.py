@@ -16,9 +16,9 @@ class Stage:
 
     ``inputs`` are ``"stage/file"`` of earlier stages (those of a stage that does not run in this
     pipeline are left out); ``config`` the dotted keys of the resolved pipeline that it may read and
-    that its key hashes (and ``trains.…``, ``measured_on``, ``first_recipe``: see ``core/keys.py``),
-    ``without`` those below them that it may not; ``libs`` the distributions whose versions it
-    hashes; ``version`` rises when its code changes what it writes.
+    that its key hashes (and what follows from them, as ``trains.…`` or ``device``: see
+    ``core/keys.py``), ``without`` those below them that it may not; ``libs`` the distributions
+    whose versions it hashes; ``version`` rises when its code changes what it writes.
     It always writes its ``outputs``, and only in some pipelines its ``optional_outputs``: whoever
     reads one of these asks ``ctx.has`` first.
 
@@ -70,7 +70,7 @@ STAGES: tuple[Stage, ...] = (
         "backbone",
         "tfedge.stages.backbone:run",
         outputs=("base.npz", "base.json"),
-        config=("seed", "backbone", "data.image_size"),
+        config=("seed", "device", "backbone", "data.image_size"),
         libs=_TF,
         version=2,
         probe="tfedge.core.keys:weights_digest",
@@ -83,6 +83,7 @@ STAGES: tuple[Stage, ...] = (
         optional_outputs=("head.tflite",),  # with its blocks as they were, when blocks trained
         config=(
             "seed",
+            "device",
             *_PIXELS,
             "data.augment",
             "backbone",
@@ -101,6 +102,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("teacher.npz", "distill.json"),
         config=(
             "seed",
+            "device",
             "data.fit",
             "data.augment",
             "distill.teacher",
@@ -124,6 +126,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("model.npz", "float.tflite", "sparsity.json", "history.json"),
         config=(
             "seed",
+            "device",
             *_PIXELS,
             "data.augment",
             "backbone",
@@ -150,6 +153,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("model.npz", "float.tflite", "clusters.json", "history.json"),
         config=(
             "seed",
+            "device",
             *_PIXELS,
             "data.augment",
             "backbone",
@@ -178,6 +182,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("graph.pb", "quantize.json"),
         config=(
             "seed",
+            "device",
             *_PIXELS,
             "data.augment",
             "backbone",
@@ -256,6 +261,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("debug.json",),
         config=(
             "seed",
+            "device",
             *_PIXELS,
             "backbone",
             "quantize.correct",

@@ -15,6 +15,9 @@ import random
 import warnings
 from typing import Any
 
+from tfedge.core.accelerator import VARIABLE
+from tfedge.errors import MissingDependency
+
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # TensorFlow turns oneDNN on by itself only where it finds AVX512-VNNI or AMX. Without it gradients
@@ -22,7 +25,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # several times as long.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 ONEDNN = os.environ["TF_ENABLE_ONEDNN_OPTS"] != "0" and platform.machine() in ("x86_64", "AMD64")
-os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # one device, so that one machine gives one result
+DEVICE = os.environ.get(VARIABLE, "cpu")
+if DEVICE != "gpu":  # one device, so that one machine gives one result
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 warnings.filterwarnings(
     "ignore", module=r"(tensorflow|tf_keras|keras|tensorflow_model_optimization)"
@@ -32,7 +37,15 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import tf_keras as keras  # noqa: E402
 
-tf.config.experimental.enable_op_determinism()
+if DEVICE == "gpu":  # not all of its kernels have a deterministic form: nothing is promised there
+    if not tf.config.list_physical_devices("GPU"):
+        raise MissingDependency(
+            "runtime.device: gpu: TensorFlow finds no GPU on this machine",
+            "install NVIDIA's driver and pip install 'tensorflow[and-cuda]', or set "
+            "runtime.device: cpu",
+        )
+else:
+    tf.config.experimental.enable_op_determinism()
 if not ONEDNN:  # fusing gives a grouped convolution a bias, which only oneDNN's kernels can compute
     tf.config.optimizer.set_experimental_options({"remapping": False})
 
