@@ -60,9 +60,9 @@ from compare_process import Facts, machine, measured, versions
 from compare_table import BY_HAND, TFEDGE, summary, table
 
 from tfedge.catalog.weights import WHEELS
-from tfedge.core.artifact import read_json, sha256_file, write_json
 from tfedge.errors import TfedgeError
-from tfedge.modeling.weights import wheel
+from tfedge.files.artifact import read_json, sha256_file, write_json
+from tfedge.modeling.nets.weights import wheel
 from tfedge.portable.images import decode
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import LiteRT, predict

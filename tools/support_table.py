@@ -35,10 +35,10 @@ from latency_table import ROOT, with_tflite_runtime
 from tfedge.catalog.backbones import BACKBONES, net
 from tfedge.catalog.support import FILE, SMALLEST, load
 from tfedge.data.index import Index
-from tfedge.data.pictures import Pictures
 from tfedge.data.samples import sample_root
-from tfedge.modeling.env import tf
-from tfedge.modeling.export import load_graph
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.export import load_graph
 from tfedge.report.support import HEAD, cells_of, origin
 from tfedge.tflite.runtime import predict
 

@@ -35,12 +35,13 @@ from tf_keras.src.utils import data_utils
 
 from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.keras_files import KERAS_FILES
-from tfedge.config.schema import Backbone, Data, Pipeline
 from tfedge.core.slice import context_of
 from tfedge.core.stages import stage as row
-from tfedge.modeling import backbone, network
-from tfedge.modeling.env import fresh, keras
-from tfedge.modeling.weights import imagenet
+from tfedge.data.schema import Data
+from tfedge.modeling.nets import backbone, network
+from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.weights import imagenet
+from tfedge.pipeline.schema import Backbone, Pipeline
 from tfedge.stages import backbone as stage
 
 # The smallest member of each family; together they use every rule of ``rewrite``.

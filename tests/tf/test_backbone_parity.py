@@ -16,11 +16,12 @@ import pytest
 from sklearn.datasets import load_sample_image
 
 from tfedge.catalog.weights import WHEELS
-from tfedge.config.schema import Data, Pipeline
 from tfedge.core.slice import context_of
+from tfedge.data.schema import Data
 from tfedge.errors import MissingDependency
-from tfedge.modeling import backbone
-from tfedge.modeling.weights import wheel
+from tfedge.modeling.nets import backbone
+from tfedge.modeling.nets.weights import wheel
+from tfedge.pipeline.schema import Pipeline
 from tfedge.stages import backbone as stage
 
 DATA = Path(__file__).with_name("data")

@@ -14,14 +14,15 @@ import pytest
 import tiny
 
 from tfedge.catalog.keras_files import KERAS_FILES
-from tfedge.config.schema import Backbone, Data, Pipeline
 from tfedge.core.slice import context_of
 from tfedge.core.stages import stage as row
-from tfedge.data import download
+from tfedge.data.schema import Data
 from tfedge.errors import ArtifactError, MissingDependency, StageError
-from tfedge.modeling import backbone
-from tfedge.modeling.env import fresh, keras
-from tfedge.modeling.weights import imagenet
+from tfedge.files import download
+from tfedge.modeling.nets import backbone
+from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.weights import imagenet
+from tfedge.pipeline.schema import Backbone, Pipeline
 from tfedge.stages import backbone as stage
 
 NAME, ALPHA, SIZE = "MobileNetV2", 0.35, 32

@@ -13,14 +13,14 @@ import pytest
 import tiny
 
 from tfedge.catalog.backbones import layers
-from tfedge.catalog.unfreeze import first_trained, prunable
-from tfedge.data.augment import augment
 from tfedge.data.index import Index
-from tfedge.modeling import network
-from tfedge.modeling.env import tf
-from tfedge.modeling.export import float_pixels, load_graph
-from tfedge.modeling.network import HEAD, Spec
-from tfedge.modeling.part import Samples
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.export import float_pixels, load_graph
+from tfedge.modeling.nets.network import HEAD, Spec
+from tfedge.modeling.training.augment import augment
+from tfedge.modeling.training.part import Samples
+from tfedge.pipeline.unfreeze import first_trained, prunable
 from tfedge.tflite.model import Kernel
 from tfedge.tflite.runtime import predict
 

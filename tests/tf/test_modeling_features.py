@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import tiny
 from PIL import Image
+from tfedge.modeling.training.loop.training import Memory, Wanted
 
-from tfedge.config.schema import Augment
-from tfedge.data import augment
-from tfedge.modeling import backbone, features, network
-from tfedge.modeling.env import fresh, keras
-from tfedge.modeling.export import float_pixels
-from tfedge.modeling.network import HEAD, POOL, Spec
-from tfedge.modeling.part import Samples, TopPart, predictor, score
-from tfedge.modeling.training import Memory, Wanted
+from tfedge.data.schema import Augment
+from tfedge.modeling.nets import backbone, network
+from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.export import float_pixels
+from tfedge.modeling.nets.network import HEAD, POOL, Spec
+from tfedge.modeling.training import augment, features
+from tfedge.modeling.training.part import Samples, TopPart, predictor, score
 
 SPEC = Spec("MobileNet", 0.25, tiny.SIZE, (120.0, 90.0, 60.0), (50.0, 60.0, 70.0), 3)
 LAYER = "conv_pw_11_relu"

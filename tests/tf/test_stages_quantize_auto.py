@@ -9,9 +9,9 @@ import pytest
 import tiny
 
 from tfedge.data.index import Index
-from tfedge.modeling.env import tf
-from tfedge.modeling.network import HEAD
-from tfedge.modeling.part import Samples
+from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.network import HEAD
+from tfedge.modeling.training.part import Samples
 from tfedge.stages import quantize
 from tfedge.tflite.runtime import predict
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tfedge.config.schema import Pipeline
 from tfedge.core.context import Context
 from tfedge.core.slice import context_of
 from tfedge.core.stages import function_of, stage
-from tfedge.modeling import backbone
-from tfedge.modeling.env import fresh, keras
+from tfedge.modeling.nets import backbone
+from tfedge.modeling.nets.env import fresh, keras
+from tfedge.pipeline.schema import Pipeline
 from tfedge.tflite.model import Model
 from tfedge.tflite.reader import read
 

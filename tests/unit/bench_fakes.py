@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfedge.config.schema import BenchDevice
 from tfedge.devices.device import Done
 from tfedge.devices.fake import FakeDevice
+from tfedge.devices.schema import BenchDevice
 from tfedge.errors import DeviceError
 
 HOST = {

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfedge.config.schema import Pipeline
 from tfedge.core.context import Context
 from tfedge.core.slice import context_of
 from tfedge.core.stages import stage
 from tfedge.data.index import Index, Row
+from tfedge.pipeline.schema import Pipeline
 from tfedge.tflite.distinct import distinct
 from tfedge.tflite.reader import read
 

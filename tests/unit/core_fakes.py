@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from tfedge.config.load import load
 from tfedge.core import engine, plan, rundir
 from tfedge.core.context import Context
 from tfedge.core.progress import Reporter
 from tfedge.core.stages import Stage
 from tfedge.errors import UnsupportedModel
+from tfedge.pipeline.load import load
 
 TABLE = (
     Stage(

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfedge.config.schema import Data, Pipeline
 from tfedge.core.slice import context_of
 from tfedge.core.stages import stage as row
 from tfedge.data.audit import Findings
 from tfedge.data.index import Index
+from tfedge.data.schema import Data
 from tfedge.data.sources import data_root
+from tfedge.pipeline.schema import Pipeline
 from tfedge.stages import data as stage
 
 

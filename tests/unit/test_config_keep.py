@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tfedge.config.load import load
-from tfedge.config.rules import check, notes
-from tfedge.config.schema import Pipeline
 from tfedge.core.keys import key_of, material, settings
 from tfedge.core.plan import lines, plan, select
 from tfedge.core.stages import active, stage
+from tfedge.pipeline.load import load
+from tfedge.pipeline.rules import check, notes
+from tfedge.pipeline.schema import Pipeline
 
 
 def make(quantize: dict[str, Any], **sections: Any) -> Pipeline:

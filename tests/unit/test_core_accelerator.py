@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tfedge.config.load import load
-from tfedge.config.schema import Pipeline
 from tfedge.core import accelerator, keys
 from tfedge.core.plan import lines, plan, select
 from tfedge.core.stages import STAGES, stage
 from tfedge.errors import StageError
+from tfedge.pipeline.load import load
+from tfedge.pipeline.schema import Pipeline
 
 TRAINED = {"backbone", "finetune", "distill", "prune", "cluster", "quantize", "debug"}
 

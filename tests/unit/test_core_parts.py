@@ -13,10 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.config.load import load
-from tfedge.config.schema import Backbone, Pipeline
 from tfedge.core import keys
-from tfedge.core.artifact import (
+from tfedge.core.cache import StageCache, Workspace
+from tfedge.core.plan import inputs_of, lines, plan, select
+from tfedge.core.process import output_to
+from tfedge.core.progress import Events, Reporter
+from tfedge.core.stages import STAGES, Stage, active, stage
+from tfedge.errors import ArtifactError, ConfigError
+from tfedge.files.artifact import (
     canonical_json,
     disk_errors,
     read_json,
@@ -25,12 +29,8 @@ from tfedge.core.artifact import (
     write_atomic,
     write_json,
 )
-from tfedge.core.cache import StageCache, Workspace
-from tfedge.core.plan import inputs_of, lines, plan, select
-from tfedge.core.process import output_to
-from tfedge.core.progress import Events, Reporter
-from tfedge.core.stages import STAGES, Stage, active, stage
-from tfedge.errors import ArtifactError, ConfigError
+from tfedge.pipeline.load import load
+from tfedge.pipeline.schema import Backbone, Pipeline
 
 
 def make(**sections: object) -> Pipeline:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from color_helpers import make_run
 
-from tfedge.catalog.unfreeze import blocks_of
-from tfedge.config.schema import Pipeline
 from tfedge.core import keys
 from tfedge.core.slice import UndeclaredRead, context_of, sliced
 from tfedge.core.stages import STAGES, Stage, stage
+from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.unfreeze import blocks_of
 from tfedge.stages import package
 
 

@@ -10,9 +10,9 @@ from bench_fakes import Board, Lab
 
 from tfedge.bench import call
 from tfedge.bench.result import Result
-from tfedge.config.schema import BenchDevice
 from tfedge.devices.device import Busy, Done
 from tfedge.devices.fake import FakeDevice
+from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Gaps, Plan, Subject, measure, opened, subjects
 from tfedge.errors import DeviceError, MissingDependency
 

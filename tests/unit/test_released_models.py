@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tfedge.bench.call import SCRIPT_NAME, script_text
-from tfedge.config.load import load
-from tfedge.core.artifact import sha256_file
 from tfedge.drops.verify import verify
+from tfedge.files.artifact import sha256_file
+from tfedge.pipeline.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))

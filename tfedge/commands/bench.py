@@ -16,7 +16,7 @@ from tfedge.commands.options import CACHE, DEBUG, DEVICES, cache_folder
 
 if TYPE_CHECKING:
     from tfedge.bench.result import Result
-    from tfedge.config.schema import BenchDevice
+    from tfedge.devices.schema import BenchDevice
     from tfedge.devices.session import Plan
     from tfedge.report.versus import Asked
 
@@ -166,7 +166,7 @@ def command(
 
 
 def _named(name: str) -> BenchDevice:
-    from tfedge.config.schema import BenchDevice
+    from tfedge.devices.schema import BenchDevice
 
     return BenchDevice(name=name)
 
@@ -260,8 +260,8 @@ def _measure(
 
     from tfedge.core.process import stoppable
     from tfedge.core.progress import Reporter
-    from tfedge.data.tools import tools
     from tfedge.devices.session import Subject, measure, opened
+    from tfedge.devices.tools import tools
     from tfedge.tflite.reader import read
 
     for path in models.values():  # a broken file crashes an interpreter
@@ -296,9 +296,9 @@ def _tell(
     measured: Mapping[Asked, Result], compared: Sequence[BenchDevice], json_file: Path | None
 ) -> None:
     """The table, the JSON, and DeviceError when golden pairs differ; ``compared``: none, or all."""
-    from tfedge.data.files import write_text
     from tfedge.devices.inventory import place
     from tfedge.errors import DeviceError
+    from tfedge.files.files import write_text
     from tfedge.report.bench import differing, document, table
     from tfedge.report.versus import side_by_side
 

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tfedge.config.schema import Pipeline
 from tfedge.core.stages import Stage
 from tfedge.errors import StageError
+from tfedge.pipeline.schema import Pipeline
 
-VARIABLE = "TFEDGE_DEVICE"  # how modeling/env.py is told, before it imports TensorFlow
+VARIABLE = "TFEDGE_DEVICE"  # how modeling/nets/env.py is told, before it imports TensorFlow
 SETTING = "device"  # the key of a row whose results depend on it
 NVIDIA = Path("/dev/nvidiactl")  # there when NVIDIA's driver has found a GPU
 

@@ -1,34 +1,15 @@
-"""What the engine hands to a stage function ``run(ctx)``, and the progress it reports on."""
+"""What the engine hands to a stage function ``run(ctx)``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from tfedge.catalog.unfreeze import blocks_of
-from tfedge.config.schema import Pipeline
-
-
-class Progress(Protocol):
-    """Where long work says how far it is. Drawn by ``core/progress.py``; silent in unit tests."""
-
-    def update(self, what: str, done: int, total: int, unit: str = "") -> None:
-        """``done`` of ``total`` (pictures, steps …); rate and time left are worked out from it."""
-
-    def note(self, text: str) -> None:
-        """One line the user should read: a decision, a warning, a measured number."""
-
-
-class Silent:
-    """Progress that says nothing."""
-
-    def update(self, what: str, done: int, total: int, unit: str = "") -> None:
-        return
-
-    def note(self, text: str) -> None:
-        return
+from tfedge.files.progress import Progress, Silent
+from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.unfreeze import blocks_of
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfedge.config.load import Loaded
 from tfedge.core import accelerator, gates, keys, result
-from tfedge.core.artifact import disk_error, no_space, out_of_space, write_json
 from tfedge.core.cache import Entry, StageCache, Workspace, record_of
 from tfedge.core.plan import Selection, inputs_of
 from tfedge.core.process import output_to, stoppable
@@ -26,6 +24,8 @@ from tfedge.core.rundir import EVENTS, LOG, RESULT, RunDir
 from tfedge.core.slice import context_of
 from tfedge.core.stages import Stage, function_of
 from tfedge.errors import ConfigError, GateFailed, MissingDependency, StageError, TfedgeError
+from tfedge.files.artifact import disk_error, no_space, out_of_space, write_json
+from tfedge.pipeline.load import Loaded
 
 REPORT = "tfedge.report.markdown:write"
 

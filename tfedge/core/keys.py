@@ -8,16 +8,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tfedge.catalog.recipes import first_recipe
-from tfedge.catalog.unfreeze import block_name, blocks_of, lowest_trained
 from tfedge.catalog.weights import WHEELS
-from tfedge.config.load import resolve
-from tfedge.config.schema import Backbone, Distill, Pipeline, TeacherNet
 from tfedge.core.accelerator import device_of
-from tfedge.core.artifact import sha256_file, sha256_json
-from tfedge.core.context import Progress
 from tfedge.core.stages import Stage
 from tfedge.errors import ConfigError
+from tfedge.files.artifact import sha256_file, sha256_json
+from tfedge.files.progress import Progress
+from tfedge.pipeline.load import resolve
+from tfedge.pipeline.recipes import first_recipe
+from tfedge.pipeline.schema import Backbone, Distill, Pipeline, TeacherNet
+from tfedge.pipeline.unfreeze import block_name, blocks_of, lowest_trained
 
 Material = dict[str, Any]
 

@@ -6,10 +6,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfedge.catalog.recipes import first_recipe, head_kind
-from tfedge.catalog.structure import is_structured, structure_name
-from tfedge.catalog.teacher import learners, size_of
-from tfedge.catalog.unfreeze import (
+from tfedge.catalog.weights import WHEELS
+from tfedge.config.spelling import did_you_mean
+from tfedge.core import keys
+from tfedge.core.accelerator import device_of
+from tfedge.core.cache import StageCache
+from tfedge.core.stages import STAGES, Stage, active, function_of
+from tfedge.errors import ConfigError, DataError
+from tfedge.pipeline.load import Loaded
+from tfedge.pipeline.recipes import first_recipe, head_kind
+from tfedge.pipeline.schema import Pipeline, TeacherNet
+from tfedge.pipeline.structure import is_structured, structure_name
+from tfedge.pipeline.teacher import learners, size_of
+from tfedge.pipeline.unfreeze import (
     blocks_of,
     first_trained,
     part,
@@ -17,15 +26,6 @@ from tfedge.catalog.unfreeze import (
     planned_sparsity,
     prunable,
 )
-from tfedge.catalog.weights import WHEELS
-from tfedge.config.load import Loaded
-from tfedge.config.schema import Pipeline, TeacherNet
-from tfedge.config.spelling import did_you_mean
-from tfedge.core import keys
-from tfedge.core.accelerator import device_of
-from tfedge.core.cache import StageCache
-from tfedge.core.stages import STAGES, Stage, active, function_of
-from tfedge.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)

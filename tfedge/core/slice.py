@@ -12,10 +12,11 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from tfedge.config.schema import Pipeline
 from tfedge.core import keys
-from tfedge.core.context import Context, Progress, Silent
+from tfedge.core.context import Context
 from tfedge.core.stages import Stage
+from tfedge.files.progress import Progress, Silent
+from tfedge.pipeline.schema import Pipeline
 
 
 class UndeclaredRead(RuntimeError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from tfedge.config.schema import Pipeline, Transfer
+from tfedge.pipeline.schema import Pipeline, Transfer
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tfedge.bench.call import script_file
-from tfedge.config.schema import BenchDevice
 from tfedge.devices import android
 from tfedge.devices.address import parse
 from tfedge.devices.device import Device, Done
 from tfedge.devices.remedies import Found, Missing, Version, missing, no_python, too_old
+from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Connect, connect
 from tfedge.devices.shell import tail
 from tfedge.errors import DeviceError, MissingDependency

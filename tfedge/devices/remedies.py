@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfedge.bench.script.runtime import RUNTIMES
-from tfedge.config.schema import BenchDevice
 from tfedge.devices.address import Address
+from tfedge.devices.schema import BenchDevice
 
 Version = tuple[int, int]
 

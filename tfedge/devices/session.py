@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tfedge.bench import call
 from tfedge.bench.result import Result, merge
-from tfedge.config.schema import BenchDevice
 from tfedge.devices import android
 from tfedge.devices.adb import AdbDevice
 from tfedge.devices.address import open_device
 from tfedge.devices.device import Busy, Device, Done, patiently
+from tfedge.devices.schema import BenchDevice
 from tfedge.devices.shell import tail
 from tfedge.errors import ArtifactError, DeviceError, MissingDependency
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tfedge.config.schema import BenchDevice
 from tfedge.devices.inventory import finder
+from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Plan, measure, opened, subjects
 from tfedge.drops.golden import FOLDER
 from tfedge.drops.verify import Check, Replay

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 
 from tfedge.core.context import Context
-from tfedge.modeling.env import fresh
-from tfedge.modeling.network import save_weights
-from tfedge.modeling.weights import source
+from tfedge.modeling.nets.env import fresh
+from tfedge.modeling.nets.network import save_weights
+from tfedge.modeling.nets.weights import source
 
 
 def run(ctx: Context) -> None:

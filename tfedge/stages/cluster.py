@@ -11,9 +11,9 @@ import numpy as np
 from tfedge.core.context import Context
 from tfedge.errors import UnsupportedModel
 from tfedge.modeling import invariants
-from tfedge.modeling.clustering import Clusterer
-from tfedge.modeling.layers import kernel_of
-from tfedge.modeling.sparsity import keep_zeros
+from tfedge.modeling.compression.clustering import Clusterer
+from tfedge.modeling.compression.sparsity import keep_zeros
+from tfedge.modeling.nets.layers import kernel_of
 from tfedge.stages import handed_on
 from tfedge.stages.retrain import Retraining
 

@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 
 from tfedge.catalog.backbones import layers
-from tfedge.catalog.teacher import size_of
-from tfedge.catalog.unfreeze import resolve
-from tfedge.config.schema import Distill, TeacherNet
 from tfedge.core.context import Context
 from tfedge.errors import TfedgeError
-from tfedge.modeling import network, transfer
-from tfedge.modeling.env import fresh
-from tfedge.modeling.network import Spec
-from tfedge.modeling.part import Samples
-from tfedge.modeling.weights import source
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import fresh
+from tfedge.modeling.nets.network import Spec
+from tfedge.modeling.nets.weights import source
+from tfedge.modeling.training import transfer
+from tfedge.modeling.training.part import Samples
+from tfedge.pipeline.schema import Distill, TeacherNet
+from tfedge.pipeline.teacher import size_of
+from tfedge.pipeline.unfreeze import resolve
 
 
 def run(ctx: Context) -> None:

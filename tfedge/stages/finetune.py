@@ -16,12 +16,13 @@ import numpy as np
 
 from tfedge.core.context import Context
 from tfedge.errors import MissingDependency
-from tfedge.modeling import network, transfer
-from tfedge.modeling.backbone import weights_of
-from tfedge.modeling.env import fresh, tf
-from tfedge.modeling.export import float_pixels
-from tfedge.modeling.network import Spec
-from tfedge.modeling.part import Samples
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.backbone import weights_of
+from tfedge.modeling.nets.env import fresh, tf
+from tfedge.modeling.nets.export import float_pixels
+from tfedge.modeling.nets.network import Spec
+from tfedge.modeling.training import transfer
+from tfedge.modeling.training.part import Samples
 
 
 def run(ctx: Context) -> None:

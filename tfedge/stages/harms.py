@@ -1,4 +1,4 @@
-"""What the stage ``debug`` measures, in TensorFlow: ``modeling/sensitivity.py`` has the method."""
+"""What the stage ``debug`` measures, in TensorFlow; ``sensitivity.py`` has the method."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 from tfedge.catalog.backbones import BACKBONES, net
 from tfedge.core.context import Context
-from tfedge.modeling import network
-from tfedge.modeling.env import fresh
-from tfedge.modeling.export import load_graph
-from tfedge.modeling.network import Spec
-from tfedge.modeling.part import Samples
-from tfedge.modeling.sensitivity import Mixtures, Outcome, agreement
-from tfedge.modeling.units import Graph
+from tfedge.modeling.compression.sensitivity import Mixtures, Outcome, agreement
+from tfedge.modeling.compression.units import Graph
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import fresh
+from tfedge.modeling.nets.export import load_graph
+from tfedge.modeling.nets.network import Spec
+from tfedge.modeling.training.part import Samples
 from tfedge.stages import handed_on
 from tfedge.stages.held_out import evaluation_split
 from tfedge.stages.quantize import scores, with_ranges

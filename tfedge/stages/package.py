@@ -8,16 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tfedge.config.schema import Data, Distill, Package
 from tfedge.core.context import Context
-from tfedge.data.files import write_text
 from tfedge.data.index import Index
-from tfedge.data.pictures import Pictures
+from tfedge.data.schema import Data
 from tfedge.drops import golden
 from tfedge.drops.content import Content
 from tfedge.drops.make import make
 from tfedge.drops.targets import TARGETS
 from tfedge.errors import DropError
+from tfedge.files.files import write_text
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.pipeline.schema import Distill, Package
 from tfedge.report.facts import measurements
 from tfedge.stages.held_out import evaluation_split
 

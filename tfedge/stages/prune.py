@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.catalog.structure import XNNPACK, block_area, carries
-from tfedge.catalog.unfreeze import MAX_SHARE
 from tfedge.core.context import Context
 from tfedge.errors import InvariantBroken, UnsupportedModel
-from tfedge.modeling import structure
-from tfedge.modeling.allocation import allocate
-from tfedge.modeling.backbone import Weights
-from tfedge.modeling.damage import PICTURES, scan
-from tfedge.modeling.network import POOL
-from tfedge.modeling.sparsity import Pruner
+from tfedge.modeling.compression import structure
+from tfedge.modeling.compression.allocation import allocate
+from tfedge.modeling.compression.damage import PICTURES, scan
+from tfedge.modeling.compression.sparsity import Pruner
+from tfedge.modeling.nets.backbone import Weights
+from tfedge.modeling.nets.network import POOL
+from tfedge.pipeline.structure import XNNPACK, block_area, carries
+from tfedge.pipeline.unfreeze import MAX_SHARE
 from tfedge.stages.retrain import Retraining
 
 

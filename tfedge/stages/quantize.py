@@ -17,16 +17,19 @@ from typing import Any
 import numpy as np
 
 from tfedge.core.context import Context
-from tfedge.data.pipeline import Item
-from tfedge.modeling import calibration, invariants, mixed, network, quantization, training
-from tfedge.modeling.env import fresh, keras, tf
-from tfedge.modeling.export import freeze, save_graph, to_tflite
-from tfedge.modeling.features import Activations, digest, of_pixels
-from tfedge.modeling.network import POOL, Spec
-from tfedge.modeling.part import Gather, Samples, Teacher, predictor
-from tfedge.modeling.quantize_layers import StraightThrough
-from tfedge.modeling.sparsity import keep_zeros
-from tfedge.modeling.units import Graph, Kept, Precision
+from tfedge.modeling import invariants
+from tfedge.modeling.compression import calibration, mixed, quantization
+from tfedge.modeling.compression.quantize_layers import StraightThrough
+from tfedge.modeling.compression.sparsity import keep_zeros
+from tfedge.modeling.compression.units import Graph, Kept, Precision
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import fresh, keras, tf
+from tfedge.modeling.nets.export import freeze, save_graph, to_tflite
+from tfedge.modeling.nets.network import POOL, Spec
+from tfedge.modeling.training import loop
+from tfedge.modeling.training.features import Activations, digest, of_pixels
+from tfedge.modeling.training.part import Gather, Samples, Teacher, predictor
+from tfedge.modeling.training.stream import Item
 from tfedge.stages import handed_on
 from tfedge.stages.advice import is_worse
 from tfedge.stages.metrics import agreement, compared
@@ -133,7 +136,7 @@ def _tried(samples: Samples, concrete: Any, rows: list[int]) -> dict[str, Any]:
     got = predict(to_tflite(concrete, **asked), pictures, progress=report)
     place = {row: at for at, row in enumerate(samples.train_rows)}
     logits = network.load_weights(samples.ctx.inputs["finetune/teacher.npz"])["logits"]
-    plain = training.softened(logits[[place[row] for row in others]], 1.0)
+    plain = loop.softened(logits[[place[row] for row in others]], 1.0)
     labels = np.asarray(samples.index.labels_of(others))
     return {"recipe": "ptq", "split": "train", **_compared(plain, got, labels)}
 

@@ -10,14 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tfedge.catalog.unfreeze import prunable
 from tfedge.core.context import Context
-from tfedge.modeling import invariants, network, training
-from tfedge.modeling.backbone import Weights, weights_of
-from tfedge.modeling.env import fresh
-from tfedge.modeling.export import float_pixels
-from tfedge.modeling.network import HEAD, POOL, Spec
-from tfedge.modeling.part import Samples, Teacher, TopPart
+from tfedge.modeling import invariants
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.backbone import Weights, weights_of
+from tfedge.modeling.nets.env import fresh
+from tfedge.modeling.nets.export import float_pixels
+from tfedge.modeling.nets.network import HEAD, POOL, Spec
+from tfedge.modeling.training import loop
+from tfedge.modeling.training.part import Samples, Teacher, TopPart
+from tfedge.pipeline.unfreeze import prunable
 
 _ESTIMATE, _BATCH = 256, 32  # pictures that batch norms are told of again, and of each batch
 
@@ -75,7 +77,7 @@ class Retraining:
 
     def train(self, wrapped: Any, before_step: Callable[[int], None] | None = None) -> None:
         """Train a wrapped copy of the part that shares its layers."""
-        self._history: training.History = self._teacher.train(
+        self._history: loop.History = self._teacher.train(
             wrapped, self._batches, self._settings, POOL, self._stage, before_step
         )
 
