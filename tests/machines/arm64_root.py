@@ -1,4 +1,4 @@
-"""Build a small arm64 Linux that runs on an x86-64 PC: ``python tools/arm64_root.py [FOLDER]``.
+"""Build a small arm64 Linux that runs on an x86-64 PC: ``arm64_root.py [FOLDER]``.
 
 An arm64 board for tests: Debian 12's arm64 Python 3.11 in a folder (no installation, no root, no
 binfmt_misc), run by qemu's user mode. FOLDER is a cache (default: ``$TFEDGE_ARM64_CACHE``, else a

@@ -1,4 +1,4 @@
-"""Build a 32-bit ARM Linux that runs on an x86-64 PC: ``python tools/armhf_root.py [FOLDER]``.
+"""Build a 32-bit ARM Linux that runs on an x86-64 PC: ``armhf_root.py [FOLDER]``.
 
 What a Raspberry Pi with a 32-bit system has once the README of a Linux drop was followed: Debian
 12's armhf Python 3.11 with Debian's own numpy and Pillow, and an environment that sees them, still

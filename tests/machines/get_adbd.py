@@ -1,4 +1,4 @@
-"""Fetch a phone's adb daemon for tests: ``python tools/get_adbd.py [FOLDER]``.
+"""Fetch a phone's adb daemon for tests: ``python tests/machines/get_adbd.py [FOLDER]``.
 
 Debian packages the real ``adbd``, which makes an "Android device" of any Linux that it runs on,
 and the ``adb`` client of the same version. This machine's apt downloads both with the libraries

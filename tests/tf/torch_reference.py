@@ -2,7 +2,7 @@
 
 Run with an environment that has torch, numpy and pillow (not tfedge's own):
 
-    python tools/torch_reference.py FOLDER-WITH-THE-WHEELS CHINA.JPG tests/tf/data
+    python tests/tf/torch_reference.py FOLDER-WITH-THE-WHEELS CHINA.JPG tests/tf/data
 
 where CHINA.JPG is scikit-learn's sample picture (sklearn/datasets/images/china.jpg). It shows a
 pavilion of the Summer Palace: the Lite nets, which come with a classifier, must say 698, palace.

@@ -1,4 +1,4 @@
-"""Make the tiny .tflite files that tests/unit reads: ``python tools/make_test_models.py [FOLDER]``.
+"""Make the tiny .tflite files that tests/unit reads: ``make_test_models.py [FOLDER]``.
 
 The only test helper that needs TensorFlow, run by hand and its output committed. A net of some
 300 weights learns which colour (red, green, blue) a 32×32 picture is, so that accuracy, agreement
