@@ -69,7 +69,7 @@ def main() -> None:
             "TFEDGE_CACHE": str(work / "cache"),
         }
         place = {"cwd": work / "tfedge", "environment": environment}
-        install, _ = timed(bin_folder / "pip", "install", "-q", ".", **place)
+        install, _ = timed(bin_folder / "pip", "install", "-q", ".[train]", **place)
         run, shown = timed(bin_folder / "tfedge", "run", PIPELINE, **place)
         again, _ = timed(bin_folder / "tfedge", "run", PIPELINE, **place)
         latest = work / "tfedge" / "runs" / "latest" / "run.json"

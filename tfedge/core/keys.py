@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from tfedge.config.load import resolve
 from tfedge.config.schema import Backbone, Distill, Pipeline, TeacherNet
 from tfedge.core.artifact import sha256_file, sha256_json
 from tfedge.core.context import Progress
+from tfedge.core.installation import installed
 from tfedge.core.stages import Stage
 from tfedge.errors import ConfigError
 
@@ -71,15 +70,6 @@ def config_of(stage: Stage, settings: Mapping[str, Any]) -> dict[str, Any]:
 def key_of(material: Material) -> str:
     """The cache key, SHA-256 in hex."""
     return sha256_json(material)
-
-
-@cache
-def installed(distribution: str) -> str | None:
-    """The version of an installed distribution, without importing it."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def weights_digest(

@@ -23,7 +23,8 @@ from tfedge.config.schema import Pipeline, TeacherNet
 from tfedge.config.spelling import did_you_mean
 from tfedge.core import keys
 from tfedge.core.cache import StageCache
-from tfedge.core.stages import STAGES, Stage, active, function_of
+from tfedge.core.installation import lacking
+from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
 from tfedge.errors import ConfigError, DataError
 
 
@@ -150,6 +151,9 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
     said = [line for section in sections for line in section(pipeline)]
     said += _teacher(pipeline, cache)
     notes = [f"note: {note}" for note in loaded.notes]
+    missing = lacking(libraries(step.stage for step in steps))
+    if missing is not None:
+        notes.append(f"note: {missing.message}: {missing.hint}")
     return [f"{loaded.path}: {pipeline.name} (cache {cache})", *rows, *said, *notes]
 
 
