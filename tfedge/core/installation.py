@@ -6,9 +6,11 @@ Imports no library at module level: any of them may be what is missing.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
+from traceback import walk_tb
 
 from tfedge.catalog.libraries import INSTALL_LIGHT, INSTALL_TRAIN, LIGHT, MODULES, TRAIN
 from tfedge.errors import MissingDependency
@@ -71,16 +73,11 @@ def _supported(distribution: str, found: str) -> bool:
 
 def _at_fault(error: ImportError) -> str | None:
     """The library that could not be imported, or whose own import failed."""
-    names = [_root(error.name), *map(_root, _importers(error))]
-    return next((MODULES[name] for name in names if name in MODULES), None)
-
-
-def _importers(error: BaseException) -> Iterator[str]:
-    """The modules whose code was running, ours first."""
-    trace = error.__traceback__
-    while trace is not None:
-        yield trace.tb_frame.f_globals.get("__name__", "")
-        trace = trace.tb_next
+    running = [_root(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
+    behind_us = takewhile(lambda name: name != "tfedge", reversed(running))
+    return next(
+        (MODULES[name] for name in (_root(error.name), *behind_us) if name in MODULES), None
+    )
 
 
 def _root(name: str | None) -> str:
