@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Iterable
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from owners import owners
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from test_structure import FILES, imports, imports_of, module_of, tree_of
@@ -47,16 +46,10 @@ def declared(rows: Iterable[str]) -> dict[str, Requirement]:
 EXTRAS = {name: declared(rows) for name, rows in PROJECT["optional-dependencies"].items()}
 
 
-@functools.cache
-def distribution_of() -> dict[str, str]:
-    """Names that can be imported here, and whose they are."""
-    return {name: canonicalize_name(of[0]) for name, of in packages_distributions().items()}
-
-
 def imported(names: Iterable[str]) -> set[str]:
     """The distributions of imported modules; an unknown module stands for itself."""
     roots = {name.split(".")[0] for name in names} - {"tfedge", *sys.stdlib_module_names}
-    return {distribution_of().get(root, root) for root in roots}
+    return {min(owners().get(root, {root})) for root in roots}
 
 
 def reached(*starts: str) -> set[str]:
@@ -104,7 +97,9 @@ def test_messages_name_the_versions_that_are_declared(
 
 
 def test_modules_are_told_apart_as_they_are_installed() -> None:
-    assert {name: distribution_of()[name] for name in MODULES} == MODULES
+    assert {name: owners()[name] for name in MODULES} == {
+        name: {owner} for name, owner in MODULES.items()
+    }
 
 
 @pytest.mark.parametrize("file", FILES, ids=MODULE)

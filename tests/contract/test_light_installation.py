@@ -13,10 +13,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
+from owners import owners
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
@@ -88,10 +89,7 @@ def only_to_train() -> frozenset[str]:
 
 def modules_of(distributions: Iterable[str]) -> set[str]:
     hidden = set(distributions)
-    owners = {
-        name: set(map(canonicalize_name, of)) for name, of in packages_distributions().items()
-    }
-    return {name for name, of in owners.items() if of <= hidden}
+    return {name for name, of in owners().items() if of <= hidden}
 
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
