@@ -17,8 +17,9 @@ def owners() -> dict[str, set[str]]:
     """
     found: dict[str, set[str]] = {}
     for distribution in distributions():
+        name = canonicalize_name(distribution.metadata["Name"])
         for file in distribution.files or ():
             root = file.parts[0] if len(file.parts) > 1 else file.name.partition(".")[0]
             if root.isidentifier() and (len(file.parts) > 1 or file.suffix in (".py", ".so")):
-                found.setdefault(root, set()).add(canonicalize_name(distribution.metadata["Name"]))
+                found.setdefault(root, set()).add(name)
     return found

@@ -228,10 +228,12 @@ def test_looking_at_the_images_needs_nothing_to_train_with(light: Run, tmp_path:
     assert (tmp_path / "runs" / "latest" / "data" / "index.json").is_file()
 
 
-def test_the_built_in_sample_is_a_library_s(light: Run) -> None:
+def test_the_built_in_sample_is_a_library_s(light: Run, tmp_path: Path) -> None:
     ran = light("run", PIPELINE, "--to", "data")
     assert ran.returncode == 3
     assert ran.stderr.endswith(f"scikit-learn is not installed\nhint: {TO_TRAIN}\n")
+    result = json.loads((tmp_path / "runs" / "latest" / "run.json").read_text())
+    assert (result["error"]["type"], result["error"]["exit_code"]) == ("MissingDependency", 3)
     assert "Traceback" not in ran.stderr
 
 
