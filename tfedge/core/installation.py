@@ -33,9 +33,9 @@ def lacking(distributions: Iterable[str]) -> MissingDependency | None:
     unsupported = [name for name, found in others.items() if not _supported(name, found)]
     if not absent and not unsupported:
         return None
-    said = [f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed"]
-    said = said if absent else []
-    said += [f"{name} is {others[name]}, not {_versions(name)}" for name in unsupported]
+    said = [f"{name} is {others[name]}, not {_versions(name)}" for name in unsupported]
+    if absent:
+        said.insert(0, f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed")
     trains = any(name not in LIGHT for name in (*absent, *unsupported))
     what = f"this installation can't {'train' if trains else 'run this'} yet: {'; '.join(said)}"
     return MissingDependency(what, _command((*absent, *unsupported)))
