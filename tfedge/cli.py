@@ -202,8 +202,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(error.lines(), debug)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 (the one place where everything ends)
-        _say(_internal(error), debug)
-        return 1
+        from tfedge.core.installation import explained
+
+        missing = explained(error)
+        _say(missing.lines() if missing else _internal(error), debug)
+        return missing.exit_code if missing else 1
     return 0
 
 

@@ -220,7 +220,17 @@ def _swallow(ctx: Context) -> None:
         raise ValueError("UnknownError: KeyboardInterrupt in a callback") from None
 
 
+def _import(ctx: Context) -> None:
+    raise ImportError("no libhdf5.so", name="h5py._hl")
+
+
+def _own_import(ctx: Context) -> None:
+    raise ModuleNotFoundError("No module named 'tfedge.nowhere'", name="tfedge.nowhere")
+
+
 _MISBEHAVE = {
+    "import": _import,
+    "own import": _own_import,
     "refuse": _refuse,
     "bug": _bug,
     "full": _full,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from tfedge.catalog.weights import WHEELS
 from tfedge.core.accelerator import device_of
+from tfedge.core.installation import installed
 from tfedge.core.stages import Stage
 from tfedge.errors import ConfigError
 from tfedge.files.artifact import sha256_file, sha256_json
@@ -74,15 +73,6 @@ def config_of(stage: Stage, settings: Mapping[str, Any]) -> dict[str, Any]:
 def key_of(material: Material) -> str:
     """The cache key, SHA-256 in hex."""
     return sha256_json(material)
-
-
-@cache
-def installed(distribution: str) -> str | None:
-    """The version of an installed distribution, without importing it."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def weights_digest(

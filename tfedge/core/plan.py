@@ -11,7 +11,8 @@ from tfedge.config.spelling import did_you_mean
 from tfedge.core import keys
 from tfedge.core.accelerator import device_of
 from tfedge.core.cache import StageCache
-from tfedge.core.stages import STAGES, Stage, active, function_of
+from tfedge.core.installation import lacking
+from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
 from tfedge.errors import ConfigError, DataError
 from tfedge.pipeline.load import Loaded
 from tfedge.pipeline.recipes import first_recipe, head_kind
@@ -151,6 +152,9 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
     said = [line for section in sections for line in section(pipeline)]
     said += _teacher(pipeline, cache)
     notes = [f"note: {note}" for note in loaded.notes]
+    missing = lacking(libraries(step.stage for step in steps))
+    if missing is not None:
+        notes.append(f"note: {missing.message}: {missing.hint}")
     return [f"{loaded.path}: {pipeline.name} (cache {cache})", *rows, *said, *notes]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -18,7 +18,8 @@ class Stage:
     pipeline are left out); ``config`` the dotted keys of the resolved pipeline that it may read and
     that its key hashes (and what follows from them, as ``trains.…`` or ``device``: see
     ``core/keys.py``), ``without`` those below them that it may not; ``libs`` the distributions
-    whose versions it hashes; ``version`` rises when its code changes what it writes.
+    whose versions it hashes, ``also`` others that it imports; ``version`` rises when its code
+    changes what it writes.
     It always writes its ``outputs``, and only in some pipelines its ``optional_outputs``: whoever
     reads one of these asks ``ctx.has`` first.
 
@@ -39,6 +40,7 @@ class Stage:
     config: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     libs: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     version: int = 1
     cacheable: bool = True
     section: str = ""  # what switches it on; "" runs always
@@ -72,6 +74,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("base.npz", "base.json"),
         config=("seed", "device", "backbone", "data.image_size"),
         libs=_TF,
+        also=("h5py",),
         version=2,
         probe="tfedge.core.keys:weights_digest",
     ),
@@ -93,6 +96,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         unkeyed=("finetune.tensorboard",),  # where the run tells how training goes
         libs=_TF,
+        also=("scikit-learn", "threadpoolctl"),
         version=6,
     ),
     Stage(
@@ -109,6 +113,7 @@ STAGES: tuple[Stage, ...] = (
             *(f"distill.{key}" for key in Transfer.model_fields),
         ),
         libs=_TF,
+        also=("h5py", "scikit-learn", "threadpoolctl"),
         version=3,
         section="distill",
         probe="tfedge.core.keys:teacher_digest",
@@ -193,6 +198,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
+        also=("scikit-learn",),
         version=5,
         section="quantize",
     ),
@@ -215,6 +221,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("model.tflite", "float.tflite", "model.json"),
         config=("seed", *_PIXELS),
         libs=_TF,
+        also=("tensorflow-model-optimization",),
         version=4,
     ),
     Stage(
@@ -269,6 +276,7 @@ STAGES: tuple[Stage, ...] = (
             "evaluate.gates.max_accuracy_drop",
         ),
         libs=_TFMOT,
+        also=("scikit-learn",),
         version=2,
         section="quantize.debug",
         auto="evaluate",
@@ -346,6 +354,11 @@ def _on(pipeline: Pipeline, row: Stage) -> bool:
         if not found or getattr(found, "recipe", "") == "none":
             return False
     return found != "auto" or getattr(pipeline, row.auto) is not None
+
+
+def libraries(stages: Iterable[Stage]) -> set[str]:
+    """The distributions without which these stages can't run."""
+    return {name for row in stages for name in (*row.libs, *row.also)}
 
 
 def function_of(reference: str) -> Callable[..., Any]:
