@@ -74,6 +74,9 @@ def lively(net: Any, inputs: np.ndarray, seed: int = 1) -> backbone.Weights:
     return backbone.weights_of(net)
 
 
+KEY_BYTES = 36  # of a record in a store's list
+
+
 class Notes:
     """Progress that remembers what the user was told."""
 
@@ -99,6 +102,7 @@ class Run:
         }
         self.pipeline = Pipeline(**{**sections, **short})
         self.files: dict[str, Path] = {}
+        self.computed: list[int] = []  # records in each store of features
         self.progress = Notes()
 
     def __call__(self, *stages: str) -> Run:
@@ -185,7 +189,11 @@ def chain(folder: Path) -> Run:
         quantize={**settings, "representative": 12, "correct": False},
         evaluate={},
     )
-    return run("finetune", "prune", "quantize", "convert", "evaluate")
+    run("finetune", "prune", "quantize", "convert", "evaluate")
+    # Others go on from here in the same cache, and leave stores of their own there.
+    stores = (run.cache / "store").glob("features-*/keys.bin")
+    run.computed = [file.stat().st_size // KEY_BYTES for file in stores]
+    return run
 
 
 def main(run: str, out: str, *stages: str) -> None:
