@@ -19,8 +19,8 @@ from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import float_pixels, load_graph
 from tfedge.modeling.nets.network import HEAD, Spec
 from tfedge.modeling.training.augment import augment
-from tfedge.modeling.training.part import Samples
 from tfedge.pipeline.unfreeze import first_trained, prunable
+from tfedge.stages.samples import samples_of
 from tfedge.tflite.model import Kernel
 from tfedge.tflite.runtime import predict
 
@@ -76,7 +76,7 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> Non
 def pixels_of(run: tiny.Run, split: str) -> tuple[np.ndarray, list[int]]:
     index = Index.load(run.files["data/index.json"])
     rows = index.rows_of(split)
-    pictures = Samples.of(run.context("finetune")).source.pictures
+    pictures = samples_of(run.context("finetune")).source.pictures
     return pictures.pixels(rows), index.labels_of(rows)
 
 
@@ -115,7 +115,7 @@ def test_the_float_file_is_the_best_epoch_on_the_validation_pictures(chain):
 
 
 def test_the_teacher_says_what_the_float_file_says_of_every_item(chain):
-    samples = Samples.of(chain.context("finetune"))
+    samples = samples_of(chain.context("finetune"))
     scores = predict(chain.read("finetune/float.tflite"), samples.source.pixels(samples.items))
     teacher = chain.arrays("finetune/teacher.npz")
     np.testing.assert_allclose(tf.nn.softmax(teacher["logits"]), scores, atol=1e-4)
@@ -125,7 +125,7 @@ def test_the_teacher_says_what_the_float_file_says_of_every_item(chain):
 
 def test_views_are_what_augmentation_gives(chain):
     """Two views of a picture differ, and its first is the picture."""
-    samples = Samples.of(chain.context("finetune"))
+    samples = samples_of(chain.context("finetune"))
     row, count = samples.train_rows[0], sum(tiny.TRAIN)
     plain, view = samples.source.pixels([samples.items[0], samples.items[count]])
     np.testing.assert_array_equal(plain, samples.source.pictures.pixel(row))

@@ -19,9 +19,9 @@ from tfedge.modeling.compression.quantize_layers import DepthwiseQuantizer
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.network import HEAD
 from tfedge.modeling.training import loop, schedules
-from tfedge.modeling.training.part import Samples
 from tfedge.pipeline.schema import Cluster, Training
 from tfedge.pipeline.unfreeze import first_trained, prunable
+from tfedge.stages.samples import samples_of
 from tfedge.tflite.model import Model
 from tfedge.tflite.runtime import predict
 
@@ -303,7 +303,7 @@ def test_the_file_has_the_zeros_of_pruning_and_still_answers(run, chain):
     assert facts["deflated"] < 0.85 * chain.json("convert/model.json")["deflated"]
     index = Index.load(run.files["data/index.json"])
     val = index.rows_of("val")
-    pixels = Samples.of(run.context("cluster")).source.pictures.pixels(val)
+    pixels = samples_of(run.context("cluster")).source.pictures.pixels(val)
     said = predict(run.read("convert/model.tflite"), pixels)
     assert (said.argmax(-1) == index.labels_of(val)).mean() >= 0.8
 

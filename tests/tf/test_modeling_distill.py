@@ -13,7 +13,7 @@ from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.nets.weights import source
 from tfedge.modeling.training import features, loop, transfer
-from tfedge.modeling.training.part import Samples
+from tfedge.stages.samples import samples_of
 from tfedge.tflite.runtime import predict
 
 NAME, ALPHA, SIZE = "MobileNet", 0.25, 48  # another net than the student's, larger pictures
@@ -165,7 +165,7 @@ def test_another_net_at_another_size_says_what_it_thinks_of_every_item(
     (first,) = spy.samples.source.pixels(spy.samples.items[:1])
     assert first.shape == (SIZE, SIZE, 3)
     # The items are those of the student's stages: it is they who look its answers up.
-    assert spy.samples.items == Samples.of(run.context("prune")).items
+    assert spy.samples.items == samples_of(run.context("prune")).items
     assert (logits.argmax(-1) == spy.samples.labels).mean() > 0.8
 
     rows = spy.samples.index.rows_of("val")
@@ -245,7 +245,7 @@ def test_students_believe_a_teacher_that_is_wrong(chain, tmp_path):
     Pruning learns it anew. Quantization starts from there and has little left to learn, which its
     loss says: against labels, or the float model, it would be several times as large.
     """
-    labels = np.asarray(Samples.of(chain.context("finetune")).labels)
+    labels = np.asarray(samples_of(chain.context("finetune")).labels)
     logits = 6.0 * np.eye(3)[(labels + 1) % 3]
     settings = {"alpha": 1.0, "temperature": 2.0}
     prune = HEAD | SPARSE | {"epochs": 25, "hints": 0}
@@ -254,7 +254,7 @@ def test_students_believe_a_teacher_that_is_wrong(chain, tmp_path):
     run("prune", "quantize", "convert")
     index = Index.load(run.files["data/index.json"])
     rows = index.rows_of("val")
-    pictures = Samples.of(run.context("finetune")).source.pictures
+    pictures = samples_of(run.context("finetune")).source.pictures
     answers = predict(run.read("convert/model.tflite"), pictures.pixels(rows)).argmax(-1)
     assert run.json("convert/model.json")["recipe"] == "qat"
     wrong = (np.asarray(index.labels_of(rows)) + 1) % 3

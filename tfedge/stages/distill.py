@@ -22,10 +22,10 @@ from tfedge.modeling.nets.env import fresh
 from tfedge.modeling.nets.network import Spec
 from tfedge.modeling.nets.weights import source
 from tfedge.modeling.training import transfer
-from tfedge.modeling.training.part import Samples
 from tfedge.pipeline.schema import Distill, TeacherNet
 from tfedge.pipeline.teacher import size_of
 from tfedge.pipeline.unfreeze import resolve
+from tfedge.stages.samples import samples_of
 
 
 def run(ctx: Context) -> None:
@@ -65,7 +65,7 @@ def _backbone(
     except TfedgeError as error:  # the way out is the teacher's key, not the student's
         error.hint = error.hint.replace("backbone.weights", "distill.teacher.weights")
         raise
-    samples = Samples.of(ctx, size)
+    samples = samples_of(ctx, size)
     # Decoded on all cores, before anybody asks for one after the other.
     rows = [*samples.train_rows, *samples.index.rows_of("val")]
     samples.source.pictures.memmap_rows(rows, ctx.progress)

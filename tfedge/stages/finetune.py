@@ -22,7 +22,7 @@ from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.nets.network import Spec
 from tfedge.modeling.training import transfer
-from tfedge.modeling.training.part import Samples
+from tfedge.stages.samples import samples_of
 
 
 def run(ctx: Context) -> None:
@@ -34,7 +34,7 @@ def run(ctx: Context) -> None:
         remedy = "pip install tensorboard, or leave out finetune.tensorboard"
         raise MissingDependency(missing, remedy)
     fresh(pipeline.seed)
-    samples = Samples.of(ctx)
+    samples = samples_of(ctx)
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
     base = network.load_weights(ctx.inputs["backbone/base.npz"])
     random = pipeline.backbone.weights == "none"

@@ -18,8 +18,9 @@ from tfedge.modeling.nets.env import fresh
 from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.nets.network import HEAD, POOL, Spec
 from tfedge.modeling.training import loop
-from tfedge.modeling.training.part import Samples, Teacher, TopPart
+from tfedge.modeling.training.part import TopPart
 from tfedge.pipeline.unfreeze import prunable
+from tfedge.stages.samples import samples_of, teacher_of
 
 _ESTIMATE, _BATCH = 256, 32  # pictures that batch norms are told of again, and of each batch
 
@@ -35,7 +36,7 @@ class Retraining:
         fresh(ctx.pipeline.seed)
         self._ctx, self._stage = ctx, stage
         self._settings = getattr(ctx.pipeline, stage)
-        self._samples = Samples.of(ctx)
+        self._samples = samples_of(ctx)
         spec = Spec.read(ctx.inputs["backbone/base.json"], len(self._samples.index.classes))
         self._before = network.load_weights(weights)
         self.before = _kernels(self._before)
@@ -54,7 +55,7 @@ class Retraining:
         """The part that trains, batch norm on its stored statistics; ``steps`` are known now."""
         self._top = TopPart(self._samples, self._model, self._boundary)
         network.inference_norm(self._model)
-        self._teacher = Teacher(self._samples)
+        self._teacher = teacher_of(self._ctx, self._samples)
         gather = self._top.training_inputs("activations")
         wanted = self._teacher.wanted(self._settings)
         self._batches = self._samples.batches(self._settings, wanted, gather)

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.core.context import Context
+from tfedge.data.schema import Augment
+from tfedge.files.progress import Progress
 from tfedge.files.store import MissingRecords, RecordStore
 from tfedge.inputs.images.pictures import Pictures
 from tfedge.modeling.nets.backbone import weights_of
@@ -32,10 +33,16 @@ _CHUNK = 256  # pictures computed before they are written
 
 @dataclass(frozen=True)
 class Source:
-    """The pictures a stage works on, and where what is computed of them is kept."""
+    """Images, and where what is computed of them is kept.
 
-    ctx: Context
+    ``augment`` and ``seed`` say what their views are; ``cache`` is the folder of record stores.
+    """
+
     pictures: Pictures
+    augment: Augment | None
+    seed: int
+    cache: Path
+    progress: Progress
 
     def key(self, item: Item) -> str:
         """The digest an item's record goes by."""
@@ -45,13 +52,12 @@ class Source:
         # and the code that does it.
         parts: list[Any] = [digest, self.pictures.size, self.pictures.fit, view]
         if view:
-            settings = self.ctx.pipeline.data.augment
-            parts += [self.ctx.pipeline.seed, settings.model_dump() if settings else None]
+            parts += [self.seed, self.augment.model_dump() if self.augment else None]
             parts.append(augment.VERSION)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def pixels(self, items: Sequence[Item]) -> Views:
-        return Views(self.pictures, items, self.ctx.pipeline.data.augment, self.ctx.pipeline.seed)
+        return Views(self.pictures, items, self.augment, self.seed)
 
 
 def digest(model: Any, *more: str) -> str:
@@ -102,7 +108,7 @@ def compute(
         inputs: the pictures (or activations) at positions of ``items``, for the LiteRT runner.
         what: for the progress line.
     """
-    folder: Path = source.ctx.cache / "store" / f"features-{name[:32]}"
+    folder: Path = source.cache / "store" / f"features-{name[:32]}"
     store = RecordStore(folder, np.float32, tuple(shape))
     keys = [source.key(item) for item in items]
     try:
@@ -111,7 +117,7 @@ def compute(
         absent = set(missing.keys)
     todo = [position for position, key in enumerate(keys) if key in absent]
     pool = Pool(convert())
-    progress = source.ctx.progress
+    progress = source.progress
     for first in range(0, len(todo), _CHUNK):
         chunk = todo[first : first + _CHUNK]
 

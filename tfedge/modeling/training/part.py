@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from tfedge.core.context import Context
 from tfedge.data.index import Index
-from tfedge.inputs.images.pictures import Pictures
+from tfedge.files.progress import Progress
 from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.export import float_part, float_pixels
 from tfedge.modeling.nets.network import cut, output_of
@@ -26,7 +25,7 @@ from tfedge.modeling.training.features import (
 from tfedge.modeling.training.folding import folded_norms
 from tfedge.modeling.training.stream import Item, Stream
 from tfedge.pipeline import recipes
-from tfedge.pipeline.schema import Retrain, Training
+from tfedge.pipeline.schema import Distill, Retrain, Training
 
 _EVAL_BATCH = 64
 
@@ -35,27 +34,25 @@ Gather = Callable[[np.ndarray], np.ndarray]  # positions [n] → what stands the
 
 @dataclass(frozen=True)
 class Samples:
-    """The pictures a stage learns from and looks at.
+    """The images that something is learnt from and looked at.
 
-    *Items* are training pictures and their augmented views: item ``view * n + i`` is that view of
-    training picture ``i``; view 0 is the picture itself. ``size`` is what the net wants, pixels a
-    side.
+    *Items* are training images and their augmented views: item ``view * n + i`` is that view of
+    training image ``i``; view 0 is the image itself.
     """
 
-    ctx: Context
-    index: Index
-    size: int
+    source: Source
 
-    @classmethod
-    def of(cls, ctx: Context, size: int | None = None) -> Samples:
-        """At the pipeline's own size, or another."""
-        index = Index.load(ctx.inputs["data/index.json"])
-        return cls(ctx, index, size or ctx.pipeline.data.image_size)
+    @property
+    def index(self) -> Index:
+        return self.source.pictures.index
 
-    @cached_property
-    def source(self) -> Source:
-        ctx, fit = self.ctx, self.ctx.pipeline.data.fit
-        return Source(ctx, Pictures(self.index, ctx.data_root, ctx.cache, self.size, fit))
+    @property
+    def seed(self) -> int:
+        return self.source.seed
+
+    @property
+    def progress(self) -> Progress:
+        return self.source.progress
 
     @cached_property
     def train_rows(self) -> list[int]:
@@ -63,8 +60,7 @@ class Samples:
 
     @property
     def views(self) -> int:
-        augment = self.ctx.pipeline.data.augment
-        return augment.views if augment else 0
+        return self.source.augment.views if self.source.augment else 0
 
     @cached_property
     def items(self) -> list[Item]:
@@ -107,10 +103,10 @@ class Samples:
     ) -> loop.Batches:
         """Training batches of what ``gather`` gives for items; None: of pixels, changed anew."""
         weights = loop.class_weights(settings, self.labels, len(self.index.classes))
-        size, seed = settings.batch_size, self.ctx.pipeline.seed
+        size, seed = settings.batch_size, self.seed
         if gather is not None:
             return loop.Memory(gather, self.choose, wanted, weights, size, seed)
-        pictures, augment = self.source.pictures, self.ctx.pipeline.data.augment
+        pictures, augment = self.source.pictures, self.source.augment
         return Stream(pictures, self.train_rows, augment, wanted, weights, size, seed)
 
 
@@ -187,15 +183,19 @@ class Teacher:
     give features: another backbone's are of another width.
     """
 
-    def __init__(self, samples: Samples) -> None:
-        inputs = samples.ctx.inputs
-        with np.load(inputs["finetune/teacher.npz"], allow_pickle=False) as said:
-            self._logits, self._features = said["logits"], said["features"]
-            self._scale = float(said["power"]) ** -0.5
-        self._samples, self._distill = samples, samples.ctx.pipeline.distill
-        if self._distill is not None:
-            with np.load(inputs["distill/teacher.npz"], allow_pickle=False) as said:
-                self._logits = said["logits"]
+    def __init__(
+        self,
+        samples: Samples,
+        said: Mapping[str, np.ndarray],
+        distill: Distill | None = None,
+        logits: np.ndarray | None = None,
+    ) -> None:
+        """``said`` is what the float model says of each item: ``logits``, ``features`` at a mean
+        square of 1, and their own mean square, ``power``; ``distill`` the section, if there is one,
+        and ``logits`` [items, classes] those of its teacher."""
+        self._samples, self._distill = samples, distill
+        self._features, self._scale = said["features"], float(said["power"]) ** -0.5
+        self._logits = said["logits"] if logits is None else logits
 
     def wanted(self, settings: Retrain) -> loop.Wanted:
         """The labels and the teacher's scores (mixed, or each on its own with ``distill``), and the
@@ -235,7 +235,7 @@ class Teacher:
                 steps=self._samples.steps(settings, batches.steps),
                 learning_rate=settings.learning_rate,
                 what=what,
-                progress=self._samples.ctx.progress,
+                progress=self._samples.progress,
                 loss=loss,
                 before_step=before_step,
             )

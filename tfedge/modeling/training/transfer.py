@@ -44,7 +44,7 @@ def headless(samples: Samples, spec: Spec, base: Weights, random: bool) -> Any:
     model = network.build(spec)
     assign(model, network.fold(spec, base), skip=(HEAD,))
     if random:
-        rows = samples.representative(_ESTIMATE, samples.ctx.pipeline.seed)
+        rows = samples.representative(_ESTIMATE, samples.seed)
         network.estimate_norms(model, [samples.source.pictures.pixels(rows).astype(np.float32)])
     return model
 
@@ -75,7 +75,7 @@ def learn(
     top = TopPart(samples, model, network.boundary(spec, lowest) if lowest is not None else "")
     features = top.features([*samples.items, *samples.val_items()], POOL, f"{whose}features")
     hard = loop.one_hot(samples.labels, spec.classes, settings.label_smoothing)
-    kind = head_kind(settings, samples.ctx.pipeline.data.augment)
+    kind = head_kind(settings, samples.source.augment)
     history: dict[str, Any] = {"head_kind": kind, "chose_weights_on": None}
     if kind == "logistic":
         history |= _fit_head(samples, top, features, settings, f"{whose}head")
@@ -124,7 +124,7 @@ def _fit_head(
 ) -> dict[str, Any]:
     """The converged head, in the model's last layer; what history says of it: the strengths of the
     penalty that were tried, and the one chosen."""
-    count, progress = len(samples.items), samples.ctx.progress
+    count, progress = len(samples.items), samples.progress
     classes = len(samples.index.classes)
     fitted = logistic.fit(
         features(np.arange(count)),
@@ -132,7 +132,7 @@ def _fit_head(
         classes,
         weights=loop.class_weights(settings, samples.labels, classes),
         groups=np.tile(np.arange(len(samples.train_rows)), samples.views + 1),
-        seed=samples.ctx.pipeline.seed,
+        seed=samples.seed,
         report=lambda done, total: progress.update(what, done, total, "folds"),
     )
     layer = top.model.get_layer(HEAD)
@@ -204,7 +204,7 @@ def _fit(
             steps=rate[0] * batches.steps,
             learning_rate=rate[1],
             what=what,
-            progress=samples.ctx.progress,
+            progress=samples.progress,
             validate=lambda: score(logits(), labels),
             patience=settings.patience,
             from_start=from_start,
