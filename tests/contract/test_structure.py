@@ -90,6 +90,13 @@ def test_rooms_import_downwards_only(file: Path) -> None:
                 assert lower, f"{room} must not import {name}"
 
 
+def test_modeling_knows_no_run() -> None:
+    """It gets arrays, seeds, a store and a progress object: what a stage reads, the stage opens."""
+    for file in (PACKAGE / "modeling").rglob("*.py"):
+        found = {name for name in imports_of(file) if name.startswith("tfedge.core")}
+        assert found <= {"tfedge.core.accelerator", "tfedge.core.accelerator.VARIABLE"}, file
+
+
 def test_no_module_imports_itself_through_others() -> None:
     modules = {module_of(file): file for file in FILES}
     graph = {

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tiny
 from PIL import Image
-from tfedge.modeling.training.loop.training import Memory, Wanted
 
 from tfedge.data.schema import Augment
 from tfedge.modeling.nets import backbone, network
@@ -19,6 +18,7 @@ from tfedge.modeling.nets.env import fresh, keras
 from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.nets.network import HEAD, POOL, Spec
 from tfedge.modeling.training import augment, features
+from tfedge.modeling.training.loop import Memory, Wanted
 from tfedge.modeling.training.part import Samples, TopPart, predictor, score
 from tfedge.pipeline.schema import Finetune
 from tfedge.stages.samples import samples_of

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from tfedge.modeling.training.loop.training import Memory, Wanted
 
 from tfedge.errors import StageError
 from tfedge.files.progress import Silent
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.training import loop
+from tfedge.modeling.training.loop import Memory, Wanted
 from tfedge.modeling.training.schedules import Rate, optimizer
 from tfedge.pipeline.schema import Training
 
