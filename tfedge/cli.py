@@ -23,8 +23,8 @@ from tfedge.commands.options import CACHE, DEBUG, DEVICES, cache_folder
 from tfedge.errors import INTERRUPTED, GateFailed, TfedgeError
 
 if TYPE_CHECKING:
-    from tfedge.config.load import Loaded
     from tfedge.core.plan import Selection
+    from tfedge.pipeline.load import Loaded
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 _SET = click.option(
@@ -77,9 +77,9 @@ def check(
     All problems are shown at once, with line and column. Nothing is downloaded or trained, and no
     device is connected to.
     """
-    from tfedge.config.load import load
     from tfedge.core.plan import select
     from tfedge.devices.inventory import finder
+    from tfedge.pipeline.load import load
 
     loaded = load(file, overrides, finder(devices))
     _show_plan(loaded, select(loaded.pipeline), cache)
@@ -125,9 +125,9 @@ def run(
     Stages that were done before with the same inputs come from the cache, so a run that was
     stopped goes on when the same command is given again.
     """
-    from tfedge.config.load import load
     from tfedge.core.plan import select
     from tfedge.devices.inventory import finder
+    from tfedge.pipeline.load import load
 
     loaded = load(file, overrides, finder(devices))
     selection = select(loaded.pipeline, start, stop, force)
@@ -149,9 +149,9 @@ def _run(
     loaded: Loaded, selection: Selection, runs: Path, run_dir: Path | None, cache: Path
 ) -> None:
     from tfedge.core import engine, rundir
-    from tfedge.core.artifact import disk_errors, read_json
     from tfedge.core.progress import Reporter
     from tfedge.core.stages import STAGES
+    from tfedge.files.artifact import disk_errors, read_json
 
     with disk_errors(run_dir or runs):
         if run_dir is not None:
@@ -202,8 +202,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(error.lines(), debug)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 (the one place where everything ends)
-        _say(_internal(error), debug)
-        return 1
+        from tfedge.core.installation import explained
+
+        missing = explained(error)
+        _say(missing.lines() if missing else _internal(error), debug)
+        return missing.exit_code if missing else 1
     return 0
 
 

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 from tfedge.data.index import Index
-from tfedge.modeling import network
-from tfedge.modeling.env import fresh, tf
-from tfedge.modeling.export import float_pixels, freeze, to_tflite
-from tfedge.modeling.network import POOL, Spec
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import fresh, tf
+from tfedge.modeling.nets.export import float_pixels, freeze, to_tflite
+from tfedge.modeling.nets.network import POOL, Spec
 
 
 def main() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfedge.data.corruptions import CORRUPTIONS
 from tfedge.data.index import Index
-from tfedge.data.pictures import Pictures
+from tfedge.inputs.images.corruptions import CORRUPTIONS
+from tfedge.inputs.images.pictures import Pictures
 from tfedge.tflite.runtime import LiteRT, Port, predict
 
 HARDER = ("noise", "contrast")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from accuracy_sets import once
-from front_door import ROOT
+from page import ROOT
 
 STAGES = ("finetune", "prune", "quantize", "convert")
 WRONG = 2  # tfedge's exit code for a pipeline that it does not understand

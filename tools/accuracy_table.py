@@ -37,7 +37,7 @@ from accuracy_report import report
 from accuracy_results import EPOCH, Key, append, load, missing
 from accuracy_run import Failed
 from accuracy_sets import SETS, SIZES, folder_of
-from front_door import ROOT, cpu, put_into
+from page import ROOT, cpu, put_into
 
 PHOTOS = ROOT.parent / "shared" / "photos"
 RESULTS = ROOT / "docs" / "accuracy.jsonl"

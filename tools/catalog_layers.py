@@ -16,8 +16,8 @@ import re
 import sys
 
 from tfedge.catalog.backbones import BACKBONES, NETS, Backbone
-from tfedge.modeling.backbone import bare
-from tfedge.modeling.env import keras
+from tfedge.modeling.nets.backbone import bare
+from tfedge.modeling.nets.env import keras
 
 
 def block_of(row: Backbone, layers: list) -> str | None:

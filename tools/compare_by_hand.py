@@ -30,8 +30,8 @@ that the first chain does not warm the disk for the second.
 ``start`` is the process without its stages; tfedge imports TensorFlow in its first stage that needs
 it, ``backbone``. Each chain's stages go by the names of tfedge's.
 
-**What is read.** From both .tflite files, by the same code: top-1 on val/ through LiteRT (pixels by
-``tfedge.data.decode``, normalised for the file that wants it, quantized as its input says), zeros
+**What is read.** From both .tflite files, by the same code: top-1 on val/ through LiteRT (pixels
+by ``tfedge.portable.images``, normalised for the file that wants it, in its input's steps), zeros
 over all kernels of 1×1 convolutions, float tensors, bytes, input. ``own top-1`` is what each chain
 said of itself; by hand that is on TensorFlow's pixels, which differ a little from Pillow's. Neither
 chain has seen the validation pictures but to watch the head: tfedge keeps the head's best epoch
@@ -60,10 +60,10 @@ from compare_process import Facts, machine, measured, versions
 from compare_table import BY_HAND, TFEDGE, summary, table
 
 from tfedge.catalog.weights import WHEELS
-from tfedge.core.artifact import read_json, sha256_file, write_json
-from tfedge.data.decode import decode
 from tfedge.errors import TfedgeError
-from tfedge.modeling.weights import wheel
+from tfedge.files.artifact import read_json, sha256_file, write_json
+from tfedge.modeling.nets.weights import wheel
+from tfedge.portable.images import decode
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import LiteRT, predict
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import tfedge
-from tfedge.tflite.runtime import cores
+from tfedge.files.parallel import cores
 
 LIBRARIES = (
     "tensorflow",

@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from front_door import ROOT, cpu, put_into
 from latency_table import tfedge
+from page import ROOT, cpu, put_into
 
 PAGE = "docs/training.md"
 PIPELINE = """\

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfedge.tflite import edgetpu
-from tfedge.tflite.edgetpu_rules import SUBGRAPH
+from tfedge.edgetpu import edgetpu
+from tfedge.edgetpu.edgetpu_rules import SUBGRAPH
 from tfedge.tflite.model import Model
 from tfedge.tflite.reader import read
 

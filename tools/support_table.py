@@ -29,16 +29,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from front_door import cpu, put_into_readme
 from latency_table import ROOT, with_tflite_runtime
+from page import cpu, put_into_readme
 
 from tfedge.catalog.backbones import BACKBONES, net
 from tfedge.catalog.support import FILE, SMALLEST, load
 from tfedge.data.index import Index
-from tfedge.data.pictures import Pictures
 from tfedge.data.samples import sample_root
-from tfedge.modeling.env import tf
-from tfedge.modeling.export import load_graph
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.export import load_graph
 from tfedge.report.support import HEAD, cells_of, origin
 from tfedge.tflite.runtime import predict
 

@@ -1,85 +1,436 @@
 #!/usr/bin/env python3
-"""Measure .tflite models on the device this runs on. ONE file: copy it there and run it.
+"""Measure .tflite models on the device this runs on. One file: copy it there and run it.
 
     python3 bench_tflite.py model.tflite [more.tflite ...] --threads 1,2,4 --json result.json
 
---runs N, --warmup N, --processes N (fresh ones of each model, in turns); --seconds S: run so long
-instead, and show the drift; --runtime litert|tflite-runtime|pycoral|tensorflow; --delegate
-xnnpack|none|edgetpu|PATH[,key=value]; --golden DIR of NNN.input.bin and NNN.output.bin: does it
-still compute that (--exact: to the bit); --profile: time per op; --pictures DIR as input;
---accuracy DIR/class/picture, classes in the order of --labels FILE; --json FILE, or - for stdout;
---timeout S; --attached: end when stdin ends; --facts: no model, only what the device is and has.
-Needs Python 3.7, numpy, an interpreter, and Pillow for pictures.
-Exit codes: 0 measured. 1 a bug. 2 wrong usage. 3 numpy, an interpreter or Pillow is missing. 4 the
-runtime can't load or run the model. 5 golden pairs differ. 6 pictures, labels or golden files can't
-be used. 7 nor the delegate. 130 Ctrl-C. 143 stdin ended (--attached). -14, in a shell 142: timeout.
+It needs Python 3.7 or newer, numpy, a TFLite interpreter (ai-edge-litert, tflite-runtime, pycoral
+or tensorflow), and Pillow where images are fed.
+
+Exit codes: 0 measured; 1 a bug; 2 wrong usage; 3 numpy, an interpreter or Pillow is missing; 4 the
+runtime can't load or run the model; 5 golden pairs differ; 6 images, labels or golden files can't
+be used; 7 the delegate can't be used; 130 Ctrl-C; 143 stdin ended (--attached); ended by SIGALRM,
+in a shell 142: --timeout.
+
+Its sources are tfedge/bench/script/ and tfedge/portable/, which tools/build_device_script.py puts
+together; nothing is packed, and it writes no file but that of --json.
 """
+
 from __future__ import annotations
 
-import argparse, base64, contextlib, gc, hashlib, importlib, json, os, platform, re, shutil
-import signal, subprocess, sys, tempfile, threading, time, zlib
-from collections import namedtuple
+import argparse
+import contextlib
+import ctypes
+import gc
+import hashlib
+import importlib
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from contextlib import nullcontext
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from statistics import median
+from typing import Any, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 try:
     import numpy as np
-except ImportError:  # as every interpreter will say, too
-    np = None  # type: ignore[assignment]
+except ImportError:
+    np = None
 
-SCHEMA = "tfedge.bench/1"
-RUNTIMES = {  # --runtime: the name in results, the package to look for, the Interpreter's module
-    "litert": ("LiteRT", "ai_edge_litert", "ai_edge_litert.interpreter"),
-    "tflite-runtime": ("tflite-runtime", "tflite_runtime", "tflite_runtime.interpreter"),
-    "pycoral": ("pycoral", "pycoral", "tflite_runtime.interpreter"),
-    "tensorflow": ("TensorFlow", "tensorflow", "tensorflow.lite.python.interpreter"),
+
+# ---- tfedge/portable/golden.py ----
+# Golden pairs: when a machine that replays them answers as the one that made them.
+
+# Runtimes and processors round differently: up to 36 steps of 1/256 were measured between them.
+TOLERANCE = 40 / 256
+
+
+def difference(expected: Any, got: Any) -> str:
+    """How scores [classes] differ from the expected ones by more than machines may; "" if not.
+
+    Each score is at most ``TOLERANCE`` off, and the answer is the same one, unless the two best
+    expected scores are closer to each other than that: these may change places.
+    """
+    expected = np.asarray(expected, np.float64).ravel()
+    got = np.asarray(got, np.float64).ravel()
+    if expected.shape != got.shape:
+        return f"{expected.size} scores to compare {got.size} with"
+    if not np.isfinite(got).all():
+        return "scores are no numbers"
+    off = float(np.abs(got - expected).max())
+    if off > TOLERANCE:
+        return f"scores differ by {off:.3f}"
+    order = np.argsort(-expected, kind="stable")
+    margin = expected[order[0]] - expected[order[1]] if len(order) > 1 else np.inf
+    if got.argmax() != order[0] and margin > TOLERANCE:
+        return f"another answer: class {got.argmax()}, not {order[0]}"
+    return ""
+
+
+# ---- tfedge/portable/images.py ----
+# An image file to square RGB pixels. Everything that trains or runs a model sees these.
+#
+# What happens, in this order:
+#
+# 1. JPEG, PNG, BMP, WebP or GIF (first frame), told by the first bytes, never by the name;
+# 2. more than 100 megapixels are refused from the header, before a pixel is decoded;
+# 3. a JPEG whose shorter side is 4 × ``size`` or more is decoded at 1/2, 1/4 or 1/8, never below
+#    2 × ``size``: ``image.draft(None, (2 * size, 2 * size))``, which leaves all others alone;
+# 4. the EXIF orientation is obeyed;
+# 5. grey, palette, CMYK (Adobe's inverted kind, as Pillow reads it) become RGB, 16 bits become
+#    their upper 8, transparency is laid on **white**; ICC profiles are not applied;
+# 6. ``crop``: the largest centred square, resized; ``stretch``: resized, the aspect lost; ``pad``:
+#    resized to fit, centred on black. Resizing is Pillow's BILINEAR, which averages when it
+#    shrinks.
+#
+# Pillow is imported when an image is decoded: the device script also runs where there is none, and
+# what it measures of memory must not hold a library that it did not need.
+
+VERSION = 1  # rises when an image would give other pixels: stored pixels go by it
+
+PIXEL_LIMIT = 100_000_000
+BYTE_LIMIT = 512 * 2**20  # of the file
+_TOO_BIG = f"more than {PIXEL_LIMIT // 1_000_000} megapixels, refused before decoding"
+_BIG = 24_000_000  # pixels; above it one at a time, so that many cores don't fill the RAM
+
+_TRANSPOSE = {  # by EXIF orientation
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
 }
-DEFAULTS = {
-    "threads": "1", "runs": 50, "warmup": 10, "processes": 1, "seconds": 0.0, "runtime": "auto",
-    "delegate": "xnnpack", "golden": "", "exact": False, "json": "", "timeout": 0.0, "facts": False,
-    "attached": False, "profile": False, "pictures": "", "accuracy": "", "labels": ""}
-ONCE = ("profile", "accuracy", "golden")  # done by one process of a model and number of threads
-PIP = "python3 -m pip install "
-ARM = "c07=A7 d03=A53 d04=A35 d05=A55 d07=A57 d08=A72 d09=A73 d0a=A75 d0b=A76 d0d=A77 d41=A78"
-CORES = dict(pair.split("=") for pair in ARM.split())  # "CPU part" of ARM's own Cortex-…
-EMPTY = bytes.fromhex(  # a model without ops: the wrong numpy shows only when one is loaded
-    "1800000054464c3300000e0010000c0000000800000004000e00000034000000080000000300000001000000"
-    "100000000c00140010000c00080004000c000000100000000c000000080000000400000000000000")
-UNSTABLE, BUCKETS = 0.10, 12  # of the median, as pyperf warns; of --seconds, to see a drift
-ROOT = Path("/")  # of proc and sys; tests put their own there
-Summary = namedtuple("Summary", "n median mad mean low high p90 p99")
+_PLAIN = {"RGB", "L", "1", "P", "CMYK", "YCbCr", "LA", "PA", "RGBA", "RGBX"}
+# What Pillow raises on damaged files, as its own `Image.open` and `verify` expect it.
+_DAMAGE = (OSError, SyntaxError, ValueError, struct.error, EOFError, IndexError, TypeError)
+# It warns of junk in EXIF blocks, of which only the orientation matters here.
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
+_one_big = threading.Lock()
+
+
+class BadImage(ValueError):
+    """A file that is no image we can read. ``reason`` says why, without the file's name."""
+
+    def __init__(self, reason: str, name: str = "") -> None:
+        super().__init__(f"{name}: {reason}" if name else reason)
+        self.reason = reason
+
+
+def decode(source: Path | bytes, size: int, fit: str) -> np.ndarray:
+    """The image as uint8 [size, size, 3] RGB; ``fit``: crop, stretch or pad.
+
+    Raises BadImage for whatever is no good image.
+    """
+    from PIL import Image
+
+    name = "" if isinstance(source, bytes) else str(source)
+    try:
+        data = source if isinstance(source, bytes) else read(source)
+        image = _open(data, size)
+        big = image.width * image.height > _BIG
+        with _one_big if big else nullcontext():
+            return np.array(_square(_rgb(_upright(image)), size, fit))
+    except BadImage as error:
+        raise BadImage(error.reason, name) from error
+    except Image.DecompressionBombError as error:  # a frame bigger than the header said
+        raise BadImage(_TOO_BIG, name) from error
+    except _DAMAGE as error:
+        raise BadImage(f"damaged: {str(error) or type(error).__name__}", name) from error
+
+
+def read(path: Path) -> bytes:
+    """The file's bytes. Raises BadImage when it is too big for an image, or can't be read."""
+    try:
+        if path.stat().st_size > BYTE_LIMIT:
+            raise BadImage(f"bigger than {BYTE_LIMIT // 2**20} MB")
+        return path.read_bytes()
+    except OSError as error:
+        raise BadImage(f"can't be read: {error.strerror}") from error
+
+
+def _open(data: bytes, size: int) -> Any:
+    """The header only. The plugins are called directly: no other format is ever tried."""
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.GifImagePlugin import GifImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    file = BytesIO(data)
+    image: Any
+    if not data:
+        raise BadImage("empty file")
+    if data.startswith(b"\xff\xd8\xff"):
+        image = JpegImageFile(file)
+    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+        image = PngImageFile(file)
+    elif data.startswith((b"GIF87a", b"GIF89a")):
+        image = GifImageFile(file)
+    elif data.startswith(b"BM"):
+        image = BmpImageFile(file)
+    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        image = WebPImageFile(file)
+    else:
+        raise BadImage("not an image (JPEG, PNG, BMP, WebP and GIF are read)")
+    width, height = image.size
+    if width * height > PIXEL_LIMIT:
+        raise BadImage(f"{width}×{height} pixels: {_TOO_BIG}")
+    image.draft(None, (2 * size, 2 * size))  # JPEG: the smallest scale that leaves that much
+    return image
+
+
+def _upright(image: Any) -> Any:
+    name = _TRANSPOSE.get(image.getexif().get(0x0112, 1))
+    return image if name is None else image.transpose(_constant("Transpose", name))
+
+
+def _constant(kind: str, name: str) -> Any:
+    """``Image.Transpose.ROTATE_90``; before Pillow 9.1 the constants stand in the module itself."""
+    from PIL import Image
+
+    module: Any = Image
+    return getattr(getattr(module, kind, module), name)
+
+
+def _rgb(image: Any) -> Any:
+    from PIL import Image
+
+    if image.mode == "I" or image.mode.startswith("I;16"):  # 16-bit grey PNG
+        levels = np.asarray(image).clip(0, 65535)
+        return Image.fromarray((levels >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode not in _PLAIN:
+        raise BadImage(f"pixels of kind {image.mode} can't be turned into RGB")
+    if _is_transparent(image):
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _is_transparent(image: Any) -> bool:
+    """Pillow's ``has_transparency_data``, which came with 10.1."""
+    palette = getattr(image.palette, "mode", "") if image.mode == "P" else ""
+    return (
+        image.mode in ("LA", "PA", "RGBA") or palette.endswith("A") or "transparency" in image.info
+    )
+
+
+def _square(image: Any, size: int, fit: str) -> Any:
+    from PIL import Image
+
+    bilinear = _constant("Resampling", "BILINEAR")
+    width, height = image.size
+    if fit == "crop":
+        side = min(width, height)
+        left, top = (width - side) // 2, (height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    elif fit == "pad":
+        scale = size / max(width, height)
+        inner = max(1, round(width * scale)), max(1, round(height * scale))
+        canvas = Image.new("RGB", (size, size), "black")
+        left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
+        canvas.paste(image.resize(inner, bilinear), (left, top))
+        return canvas
+    return image.resize((size, size), bilinear)
+
+
+# ---- tfedge/bench/script/problem.py ----
+# How the script ends when something is wrong: an exit code, what is wrong, and the way out.
+
 
 class Problem(Exception):
-    """Ends the program: ``Problem(exit code, what a person must know, the way out)``."""
+    """Ends the script with ``code``, a line that says what is wrong, and perhaps a hint."""
+
+    def __init__(self, code: int, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [f"error: {' '.join(self.message.split())}"]
+        if self.hint:
+            lines.append(f"hint: {self.hint}")
+        return printable("\n".join(lines))
+
+
 @contextlib.contextmanager
 def ending(code: int, kinds: tuple, what: str = "", hint: str = "") -> Iterator[None]:
-    """Turns errors of these kinds into the end of the program."""
+    """Turn exceptions of these kinds into a Problem; ``what`` stands before their message."""
     try:
         yield
     except kinds as error:
-        told = isinstance(error, SystemError) and error.__cause__ or error
+        told: BaseException = error
+        if isinstance(error, SystemError) and error.__cause__:
+            told = error.__cause__  # a C extension that failed; the cause says at what
         raise Problem(code, f"{what}{told}", hint) from error
 
-def clean(text: str) -> str:
-    """Without what could control a terminal: file names are anyone's."""
+
+def printable(text: str) -> str:
+    """The text without what could control a terminal: anyone may have named a file."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
+
+# ---- tfedge/bench/script/facts.py ----
+# What a device is, and how it feels: all that can be read of it without installing anything.
+
+ROOT = Path("/")  # of proc and sys; tests put their own there
+CORTEX = {  # "CPU part" of ARM's own cores: the Cortex-…
+    "c07": "A7",
+    "d03": "A53",
+    "d04": "A35",
+    "d05": "A55",
+    "d07": "A57",
+    "d08": "A72",
+    "d09": "A73",
+    "d0a": "A75",
+    "d0b": "A76",
+    "d0d": "A77",
+    "d41": "A78",
+}
+
+
+def read_text(name: str | Path, pattern: str = r"(.*\S)") -> str | None:
+    """What the pattern's group finds in a file of proc or sys; None: not known here."""
+    try:
+        text = (ROOT / name).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    found = re.search(pattern, text.replace("\0", ""), re.M)
+    return found.group(1) if found and found.group(1) else None
+
+
+def read_number(name: str | Path, pattern: str, unit: float = 1) -> float | None:
+    """The number that the pattern finds, times the unit: an int if that is one."""
+    text = read_text(name, pattern)
+    return None if text is None else type(unit)(round(float(text) * unit, 3))
+
+
+def state() -> dict:
+    """How the device feels now: temperature, clock, throttling, load. None: not known here."""
+    return {
+        "temperature_c": temperature(),
+        "frequency_hz": frequency(),
+        "throttled": throttled(),
+        "load": read_number("proc/loadavg", r"([\d.]+)", 1.0),  # of the last minute
+    }
+
+
+def temperature() -> float | None:
+    """Degrees Celsius of the hottest sensor of the CPU; where none is known, of the hottest."""
+    every = []
+    cpu = []
+    for zone in ROOT.glob("sys/class/thermal/thermal_zone*"):
+        degrees = read_number(zone / "temp", r"^(\d{4,6})$", 1e-3)
+        if degrees:
+            every.append(degrees)
+            if re.search("cpu|soc|pkg|core|bcm", read_text(zone / "type") or "", re.I):
+                cpu.append(degrees)
+    return max(cpu or every, default=None)
+
+
+def frequency() -> float | None:
+    """Hertz of the fastest core, at this moment."""
+    kilohertz = ROOT.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")
+    return max((read_number(file, r"(\d+)", 1000) or 0 for file in kilohertz), default=0) or None
+
+
+def throttled() -> bool | None:
+    """Whether heat or power holds the CPU back."""
+    if shutil.which("vcgencmd"):  # Raspberry Pi
+        with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
+            said = subprocess.check_output(["vcgencmd", "get_throttled"], timeout=5)
+            return bool(int(said.split(b"=")[1], 16) & 15)  # the bits above: since the boot
+    devices = ROOT.glob("sys/class/thermal/cooling_device*")
+    cpu = [one for one in devices if re.search("cpu|proc", read_text(one / "type") or "", re.I)]
+    if not cpu:
+        return None
+    return any(read_number(one / "cur_state", r"(\d+)") for one in cpu)
+
+
+def device() -> dict:
+    """What the device is. None: not known here."""
+    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+    return {
+        "board": read_text("proc/device-tree/model") or read_text("sys/class/dmi/id/product_name"),
+        "cpu": cpu_name() or platform.processor() or None,
+        "machine": platform.machine() or None,
+        "cores": len(usable(0)),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "numpy": None if np is None else np.__version__,
+        "governor": read_text("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "memory_bytes": read_number("proc/meminfo", r"^MemTotal:\s*(\d+)", 1024),
+    }
+
+
+def cpu_name() -> str | None:
+    """The processor, by its cores where they are ARM's own."""
+    info = read_text("proc/cpuinfo", r"(?s)(.*)") or ""
+    parts = dict.fromkeys(re.findall(r"^CPU part\s*: 0x(\w+)", info, re.M))
+    cores = [f"Cortex-{CORTEX[part]}" for part in parts if part in CORTEX]
+    if cores:
+        return " + ".join(cores)
+    said = dict(re.findall(r"^(model name|Hardware|Model)\s*: (.*\S)", info, re.M))
+    return said.get("model name") or said.get("Hardware") or said.get("Model")
+
+
+# ---- tfedge/bench/script/statistics.py ----
+# What follows from samples: their summary, and why they should perhaps not be trusted.
+
+UNSTABLE = 0.10  # of the median, where pyperf warns, too
+ONCE = ("profile", "accuracy", "golden")  # found by one process of a model and number of threads
+
+
+class Summary(NamedTuple):
+    """Of samples in nanoseconds. MAD is not scaled to sigma."""
+
+    n: int
+    median: float
+    mad: float
+    mean: float
+    low: float
+    high: float
+    p90: float | None  # None where fewer than five samples lie beyond it
+    p99: float | None  # None where fewer than ten do
+
+
 def summarise(samples: Sequence[int]) -> Summary:
-    """Nanoseconds. MAD is not scaled to sigma; p90 and p99 are None where less than five and ten
-    samples lie beyond them. ValueError when there are no samples."""
+    """The summary of samples in nanoseconds. ValueError when there are none."""
     if not samples:
         raise ValueError("no samples")
     values = np.asarray(samples, np.float64)
-    n, median = len(values), np.median(values)
-    mad = np.median(np.abs(values - median))
-    plain = map(float, (median, mad, values.mean(), values.min(), values.max()))
-    p90 = float(np.percentile(values, 90)) if n >= 50 else None
-    return Summary(*[n, *plain, p90, float(np.percentile(values, 99)) if n >= 1000 else None])
+    median = np.median(values)
+    return Summary(
+        n=len(values),
+        median=float(median),
+        mad=float(np.median(np.abs(values - median))),
+        mean=float(values.mean()),
+        low=float(values.min()),
+        high=float(values.max()),
+        p90=float(np.percentile(values, 90)) if len(values) >= 50 else None,
+        p99=float(np.percentile(values, 99)) if len(values) >= 1000 else None,
+    )
+
 
 def unstable(processes: Sequence[Sequence[int]]) -> list[str]:
-    """Why samples should not be trusted; empty when they are steady. After pyperf: do they scatter
-    within processes (1.4826 MAD, which one slow sample does not move), do processes differ?"""
+    """Why the samples of these processes should not be trusted; empty when they are steady.
+
+    After pyperf: do they scatter within processes (1.4826 MAD, which one slow sample does not
+    move), and do processes differ?
+    """
     each = [summarise(samples) for samples in processes if samples]
     if not each:
         return ["no samples"]
@@ -87,111 +438,125 @@ def unstable(processes: Sequence[Sequence[int]]) -> list[str]:
     within = max(1.4826 * one.mad / one.median for one in each)
     medians = [one.median for one in each]
     between = (max(medians) - min(medians)) / pooled.median
-    return [reason for reason, true in (
-        (f"only {pooled.n} sample{'s' * (pooled.n > 1)}", pooled.n < 10),
-        (f"samples scatter by {within:.0%} of the median within a process", within > UNSTABLE),
-        (f"medians of {len(each)} processes differ by {between:.0%}", between > UNSTABLE)) if true]
+    reasons = []
+    if pooled.n < 10:
+        reasons.append(f"only {pooled.n} sample{'s' if pooled.n > 1 else ''}")
+    if within > UNSTABLE:
+        reasons.append(f"samples scatter by {within:.0%} of the median within a process")
+    if between > UNSTABLE:
+        reasons.append(f"medians of {len(each)} processes differ by {between:.0%}")
+    return reasons
+
 
 def disturbed(processes: Sequence[dict], drift: dict | None) -> list[str]:
     """What the device did meanwhile, told by its states before and after each process."""
     found = []
-    for two in [(p["before"] or {}, p["after"] or {}) for p in processes]:
+    for process in processes:
+        states = [process["before"] or {}, process["after"] or {}]
         for key, share in (("temperature_c", 0.2), ("frequency_hz", 0.05)):
-            low, high = sorted(s.get(key) or 0 for s in two)
+            low, high = sorted(one.get(key) or 0 for one in states)
             if 0 < low < high / (1 + share):
                 found.append(f"{key} moved between {low:,.0f} and {high:,.0f}")
-        if any(s.get("throttled") for s in two):
+        if any(one.get("throttled") for one in states):
             found.append("the CPU was throttled (heat or power)")
     if drift and abs(drift["ratio"] - 1) > UNSTABLE:
         found.append(f"the last samples took {drift['ratio']:.2f} times as long as the first")
     return list(dict.fromkeys(found))
+
 
 def joined(results: Sequence[dict]) -> dict:
     """Turns of one model with the same settings as one result, with all that follows from it."""
     processes = [process for result in results for process in result["processes"]]
     samples = [process["samples_ns"] for process in processes]
     summary = summarise([sample for process in samples for sample in process])
-    drift = max((r["drift"] for r in results if r["drift"]), key=lambda d: d["ratio"], default=None)
-    peaks = sorted(p["peak_bytes"] for p in processes if p["peak_bytes"] is not None)
+    drifts = [result["drift"] for result in results if result["drift"]]
+    drift = max(drifts, key=lambda one: one["ratio"], default=None)
+    peaks = sorted(one["peak_bytes"] for one in processes if one["peak_bytes"] is not None)
+    found = {key: next((one[key] for one in results if one[key]), None) for key in ONCE}
     return {
-        **results[0], "processes": processes, "summary": summary._asdict(), "drift": drift,
+        **results[0],
+        **found,
+        "processes": processes,
+        "summary": summary._asdict(),
+        "drift": drift,
         "unstable": unstable(samples) + disturbed(processes, drift),
-        "per_second": 1e9 / summary.mean, "peak_bytes": peaks[len(peaks) // 2] if peaks else None,
-        **{key: next((r[key] for r in results if r[key]), None) for key in ONCE},
+        "per_second": 1e9 / summary.mean,
+        "peak_bytes": peaks[len(peaks) // 2] if peaks else None,
     }
 
-def read(name: str | Path, pattern: str = r"(.*\S)", unit: float = 0) -> Any:
-    """What the pattern finds in a file of proc or sys, as a number if in units; None: not known."""
-    try:
-        text = (ROOT / name).read_text(encoding="utf-8", errors="replace").replace("\0", "")
-    except OSError:
-        return None
-    found = re.search(pattern, text, re.M)
-    value = found.group(1) if found else None
-    return type(unit)(round(float(value) * unit, 3)) if value and unit else value
 
-def state() -> dict:
-    """How the device feels now; None: not known here."""
-    zones = ROOT.glob("sys/class/thermal/thermal_zone*")
-    heat = [(read(z / "type") or "", read(z / "temp", r"^(\d{4,6})$", 1e-3)) for z in zones]
-    hot = [t for kind, t in heat if t and re.search("cpu|soc|pkg|core|bcm", kind, re.I)]
-    clocks = ROOT.glob("sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq")  # kHz
-    fans = ROOT.glob("sys/class/thermal/cooling_device*")
-    cpus = [fan for fan in fans if re.search("cpu|proc", read(fan / "type") or "", re.I)]
-    throttled = any(read(fan / "cur_state", r"(\d+)", 1) for fan in cpus) if cpus else None
-    if shutil.which("vcgencmd"):  # Raspberry Pi; the bits above the lowest four: since the boot
-        with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError, IndexError):
-            said = subprocess.check_output(["vcgencmd", "get_throttled"], timeout=5)
-            throttled = bool(int(said.split(b"=")[1], 16) & 15)
-    return {
-        "temperature_c": max(hot or [t for _, t in heat if t], default=None),
-        "frequency_hz": max((read(c, r"(\d+)", 1000) or 0 for c in clocks), default=0) or None,
-        "throttled": throttled, "load": read("proc/loadavg", r"([\d.]+)", 1.0),  # of a minute
-    }
+# ---- tfedge/bench/script/runtime.py ----
+# Interpreters and delegates, and a model that runs on them.
 
-def device() -> dict:
-    """What the device is; None: not known here."""
-    info = read("proc/cpuinfo", r"(?s)(.*)") or ""
-    said = dict(re.findall(r"^(model name|Hardware|Model)\s*: (.*\S)", info, re.M))
-    parts = dict.fromkeys(re.findall(r"^CPU part\s*: 0x(\w+)", info, re.M))
-    arm = " + ".join(f"Cortex-{CORES[part]}" for part in parts if part in CORES)
-    cpu = arm or said.get("model name") or said.get("Hardware") or said.get("Model")
-    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
-    return {
-        "board": read("proc/device-tree/model") or read("sys/class/dmi/id/product_name"),
-        "cpu": cpu or platform.processor() or None, "machine": platform.machine() or None,
-        "cores": len(usable(0)), "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(), "numpy": np and np.__version__,
-        "governor": read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "memory_bytes": read("proc/meminfo", r"^MemTotal:\s*(\d+)", 1024),
-    }
 
-def open_runtime(wanted: str) -> tuple:
-    """Name, version and module of an interpreter; ``auto``: the first that is installed."""
-    rows = [row for key, row in RUNTIMES.items() if wanted in (key, "auto") and find_spec(row[1])]
+class RuntimePackage(NamedTuple):
+    """A package that has a TFLite interpreter."""
+
+    name: str  # as results call it
+    package: str  # what must be installed
+    module: str  # where its Interpreter is
+
+
+RUNTIMES = {  # by --runtime, in the order in which they are looked for
+    "litert": RuntimePackage("LiteRT", "ai_edge_litert", "ai_edge_litert.interpreter"),
+    "tflite-runtime": RuntimePackage(
+        "tflite-runtime", "tflite_runtime", "tflite_runtime.interpreter"
+    ),
+    "pycoral": RuntimePackage("pycoral", "pycoral", "tflite_runtime.interpreter"),
+    "tensorflow": RuntimePackage("TensorFlow", "tensorflow", "tensorflow.lite.python.interpreter"),
+}
+PIP = "python3 -m pip install "
+EDGETPU_LIBRARY = {"Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}  # elsewhere Linux's
+BUCKETS = 12  # parts of --seconds, to see a drift
+EMPTY_MODEL = bytes.fromhex(  # without ops: the wrong numpy shows only when a model is loaded
+    "1800000054464c3300000e0010000c0000000800000004000e00000034000000080000000300000001000000"
+    "100000000c00140010000c00080004000c000000100000000c000000080000000400000000000000"
+)
+
+
+class Runtime(NamedTuple):
+    """An interpreter that works here."""
+
+    name: str
+    version: str | None
+    module: Any
+
+
+def open_runtime(wanted: str) -> Runtime:
+    """The interpreter of that ``--runtime``; ``auto``: the first that is installed."""
+    rows = [
+        row for key, row in RUNTIMES.items() if wanted in (key, "auto") and find_spec(row.package)
+    ]
     if not rows:
         hint = f"{PIP}ai-edge-litert (from Python 3.10 on) or {PIP}tflite-runtime 'numpy<2'"
         raise Problem(3, f"no TFLite interpreter ({wanted}) for {sys.executable}", hint)
-    name, package, place = rows[0]
-    told = f"{name} does not work with numpy {np and np.__version__}: "
+    row = rows[0]
+    numpy_version = None if np is None else np.__version__
+    told = f"{row.name} does not work with numpy {numpy_version}: "
     with ending(3, (ImportError, AttributeError, SystemError), told, f"{PIP}'numpy<2'"):
-        version = getattr(importlib.import_module(package), "__version__", None)
-        module = importlib.import_module(place)
-        module.Interpreter(model_content=EMPTY)
-    return name, version, module
+        version = getattr(importlib.import_module(row.package), "__version__", None)
+        module: Any = importlib.import_module(row.module)
+        module.Interpreter(model_content=EMPTY_MODEL)
+    return Runtime(row.name, version, module)
 
-def delegate_words(module: Any, name: str) -> dict:
-    """What an interpreter takes for ``xnnpack`` (its default), ``none``, ``edgetpu`` or a PATH."""
-    path, *words = name.split(",")
+
+def interpreter_arguments(module: Any, threads: int, delegate: str) -> dict:
+    """What an Interpreter takes for so many threads and ``--delegate``: ``xnnpack``, which is its
+    own default, ``none``, ``edgetpu``, or ``PATH[,key=value]``."""
+    path, *options = delegate.split(",")
+    words: dict = {"num_threads": threads}
     hint = "is the library installed, the device plugged in, and may this user open it?"
     with ending(7, (OSError, ValueError, AttributeError), f"delegate {path}: ", hint):
-        if path in ("xnnpack", "none"):
-            kind = path == "none" and module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-            return {"experimental_op_resolver_type": kind} if kind else {}
-        tpu = {"Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}.get(platform.system())
-        file = tpu or "libedgetpu.so.1" if path == "edgetpu" else path
-        made = module.load_delegate(file, dict(word.partition("=")[::2] for word in words))
-        return {"experimental_delegates": [made]}
+        if path == "xnnpack":
+            return words
+        if path == "none":
+            resolver = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            return {**words, "experimental_op_resolver_type": resolver}
+        if path == "edgetpu":
+            path = EDGETPU_LIBRARY.get(platform.system(), "libedgetpu.so.1")
+        given = dict(option.partition("=")[::2] for option in options)
+        return {**words, "experimental_delegates": [module.load_delegate(path, given)]}
+
 
 class Model:
     """A model on an interpreter, run once on noise."""
@@ -203,198 +568,917 @@ class Model:
         self.load_ns = time.perf_counter_ns() - start
         self.inputs = self.interpreter.get_input_details()
         self.outputs = self.interpreter.get_output_details()
+        self._fill_with_noise()
+        self.first_ns = self.run(1)[0]
+
+    def _fill_with_noise(self) -> None:
+        """Pixels of every value; in floats from 0 to 1; in other integers 0 and 1, which are good
+        as indices and as masks."""
         random = np.random.RandomState(1)
-        for port in self.inputs:  # pixels of every value; [0, 1) in floats
-            kind, noise = port["dtype"], random.randint(0, 256, port["shape"], np.uint8)
+        for port in self.inputs:
+            kind = port["dtype"]
+            noise = random.randint(0, 256, port["shape"], np.uint8)
             if np.dtype(kind).kind == "f":
                 noise = noise.astype(kind) / kind(256)
-            elif kind not in (np.uint8, np.int8):  # indices, masks: 0 and 1 are always good
+            elif kind not in (np.uint8, np.int8):
                 noise = (noise & 1).astype(kind)
             self.interpreter.set_tensor(port["index"], noise.view(kind))
-        self.first_ns = self.run(1)[0][0]
 
-    def run(self, count: int, seconds: float = 0, pictures: Sequence = ()) -> tuple:
-        """Nanoseconds of so many inferences, each with the next of the pictures; or for so many
-        seconds, and then how the medians drifted meanwhile."""
+    def run(self, count: int, images: Sequence = ()) -> list[int]:
+        """Nanoseconds of so many inferences, each with the next of the images, if there are any."""
+        return [self._timed(number, images) for number in range(count)]
+
+    def run_for(self, seconds: float, images: Sequence = ()) -> tuple[list[int], dict]:
+        """Nanoseconds of each inference for so long, and how their medians drifted meanwhile."""
         found: list[int] = []
         buckets: list[dict] = []
-        invoke, clock, done = self.interpreter.invoke, time.perf_counter_ns, 0
-        begin = clock()
-        while not buckets or clock() - begin < seconds * 1e9 if seconds else len(found) < count:
-            if pictures:
-                given = pictures[len(found) % len(pictures)]
-                self.interpreter.set_tensor(self.inputs[0]["index"], given)
-            start = clock()
-            invoke()
-            end = clock()
-            found.append(end - start)
-            if seconds and end - begin >= seconds * 1e9 * (len(buckets) + 1) / BUCKETS:
-                part, done, now = summarise(found[done:]), len(found), state()
-                bucket = {"at_s": (end - begin) / 1e9, "n": part.n, "median_ns": part.median}
-                buckets.append({**bucket, **{k: now[k] for k in ("temperature_c", "frequency_hz")}})
-        ratio = buckets[-1]["median_ns"] / buckets[0]["median_ns"] if buckets else 1
-        return found, {"seconds": seconds, "ratio": ratio, "buckets": buckets} if buckets else None
+        done = 0
+        begin = time.perf_counter_ns()
+        passed = 0.0
+        while not buckets or passed < seconds:
+            found.append(self._timed(len(found), images))
+            passed = (time.perf_counter_ns() - begin) / 1e9
+            if passed >= seconds * (len(buckets) + 1) / BUCKETS:
+                part = summarise(found[done:])
+                done = len(found)
+                now = state()
+                buckets.append(
+                    {
+                        "at_s": passed,
+                        "n": part.n,
+                        "median_ns": part.median,
+                        "temperature_c": now["temperature_c"],
+                        "frequency_hz": now["frequency_hz"],
+                    }
+                )
+                passed = (time.perf_counter_ns() - begin) / 1e9
+        ratio = buckets[-1]["median_ns"] / buckets[0]["median_ns"]
+        return found, {"seconds": seconds, "ratio": ratio, "buckets": buckets}
+
+    def _timed(self, number: int, images: Sequence) -> int:
+        if images:
+            self.interpreter.set_tensor(self.inputs[0]["index"], images[number % len(images)])
+        invoke = self.interpreter.invoke
+        start = time.perf_counter_ns()
+        invoke()
+        return time.perf_counter_ns() - start
 
     def answer(self, given: Any) -> Any:
-        """The only output, flat, for the only input."""
+        """The only output, flat and as it is stored, for the only input."""
         if len(self.inputs) != 1 or len(self.outputs) != 1:
             raise ValueError("answers are checked only of a model with one input and one output")
         self.interpreter.set_tensor(self.inputs[0]["index"], given)
         self.interpreter.invoke()
         return self.interpreter.get_tensor(self.outputs[0]["index"]).ravel()
 
-    def golden(self, folder: str) -> dict:
-        """How the answers differ from those in a folder; equal highest scores are all top-1."""
-        same, agree, far = [], [], []
-        for path in sorted(Path(folder).glob("*.input.bin")):
-            given = np.fromfile(str(path), self.inputs[0]["dtype"])
-            got = self.answer(given.reshape(self.inputs[0]["shape"]))
-            want = np.fromfile(str(path)[:-9] + "output.bin", got.dtype)
-            if got.shape != want.shape:
-                raise ValueError(f"{path}: {want.size} values to compare {got.size} with")
-            same.append(got.tobytes() == want.tobytes())
-            agree.append(want[got.argmax()] == want.max() or got[want.argmax()] == got.max())
-            far.append(float(np.abs(got.astype(float) - want.astype(float)).max()))
-        if not same:
-            raise ValueError(f"{folder}: no golden pairs (NNN.input.bin, NNN.output.bin)")
-        told = {"pairs": len(same), "identical": sum(same), "top1_agree": int(sum(agree))}
-        return {**told, "max_difference": max(far) if np.isfinite(far).all() else None}
+    def real(self, stored: Any) -> Any:
+        """What the only output means: with its scale where it is quantized, else as it is."""
+        scale, zero_point = self.outputs[0].get("quantization", (0.0, 0))
+        if not scale:
+            return stored
+        return (stored.astype(np.float32) - zero_point) * np.float32(scale)
+
+
+# ---- tfedge/bench/script/golden_pairs.py ----
+# Golden pairs: does this device still compute what was shipped?
+
+
+def replay_pairs(model: Model, folder: str) -> dict:
+    """How the answers differ from those of ``NNN.input.bin`` and ``NNN.output.bin`` in a folder.
+
+    ``failed`` counts the pairs that differ by more than machines may. ``max_difference`` is in the
+    output's own numbers, and equal highest scores are all top-1.
+    """
+    identical = agree = 0
+    failures = []
+    differences = []
+    inputs = sorted(Path(folder).glob("*.input.bin"))
+    if not inputs:
+        raise ValueError(f"{folder}: no golden pairs (NNN.input.bin, NNN.output.bin)")
+    for path in inputs:
+        given = np.fromfile(str(path), model.inputs[0]["dtype"])
+        got = model.answer(given.reshape(model.inputs[0]["shape"]))
+        output = path.with_name(path.name.replace(".input.bin", ".output.bin"))
+        want = np.fromfile(str(output), got.dtype)
+        if got.shape != want.shape:
+            raise ValueError(f"{output}: {want.size} values to compare {got.size} with")
+        identical += got.tobytes() == want.tobytes()
+        agree += bool(want[got.argmax()] == want.max() or got[want.argmax()] == got.max())
+        differences.append(float(np.abs(got.astype(float) - want.astype(float)).max()))
+        told = difference(*as_scores(model.real(want), model.real(got)))
+        if told:
+            failures.append(f"{output.name}: {told}")
+    return {
+        "pairs": len(inputs),
+        "identical": identical,
+        "failed": len(failures),
+        "failure": failures[0] if failures else None,  # the first
+        "top1_agree": agree,
+        "max_difference": max(differences) if np.isfinite(differences).all() else None,
+    }
+
+
+def as_scores(want: Any, got: Any) -> tuple[Any, Any]:
+    """Both as the rule takes them, from 0 to 1: logits, which go beyond, through a softmax."""
+    if want.min() >= -0.01 and want.max() <= 1.01:
+        return want, got
+    return softmax(want), softmax(got)
+
+
+def softmax(values: Any) -> Any:
+    """Scores that add up to 1."""
+    with np.errstate(invalid="ignore"):  # what is no number stays none
+        powers = np.exp(values.astype(np.float64) - values.max())
+        return powers / powers.sum()
+
+
+# ---- tfedge/bench/script/accuracy.py ----
+# Images as input, and how many of them a model names rightly.
+
+FITS = ("crop", "stretch", "pad")
+MOST_IMAGES = 100  # kept in memory for --pictures
+
+
+def manifest_fit(model: str) -> str | None:
+    """How an image becomes square for this model, by the MANIFEST.json beside it that names it.
+
+    None without one; ValueError when there is such a file and it doesn't say.
+    """
+    path = Path(model).absolute()
+    for folder in (path.parent, path.parent.parent):  # the latter: of a drop with assets/
+        file = folder / "MANIFEST.json"
+        if not file.is_file():
+            continue
+        try:
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{file}: no JSON ({error}): give --fit") from error
+        if path.relative_to(folder).as_posix() in models_of(manifest):
+            given = manifest.get("input")
+            fit = given.get("fit") if isinstance(given, dict) else None
+            if fit not in FITS:
+                raise ValueError(f"{file}: input.fit is {fit!r}, not {', '.join(FITS)}: give --fit")
+            return str(fit)
+    return None
+
+
+def models_of(manifest: Any) -> set:
+    """The files that a manifest names, and what is compiled after a drop was made."""
+    if not isinstance(manifest, dict):
+        return set()
+    coral = manifest.get("coral")
+    names = {manifest.get("model"), *(manifest.get("files") or ())}
+    return names | {coral.get("file")} if isinstance(coral, dict) else names
+
+
+def image_input(model: Model, path: Path, fit: str) -> Any:
+    """An image as the model takes it, decoded as in training. ValueError names the file."""
+    shape = [int(side) for side in model.inputs[0]["shape"]]
+    kind = model.inputs[0]["dtype"]
+    if len(model.inputs) != 1 or len(shape) != 4 or shape != [1, shape[1], shape[1], 3]:
+        raise ValueError(
+            f"images are fed to one square RGB input, [1, size, size, 3]; this model takes {shape}"
+        )
+    if kind not in (np.uint8, np.int8):
+        raise ValueError(f"images are 8 bits a value, the model takes {np.dtype(kind).name}")
+    pixels = decode(path, shape[1], fit)[None]
+    return pixels if kind == np.uint8 else (pixels ^ 128).view(np.int8)  # int8: 128 less
+
+
+def image_inputs(model: Model, folder: str, fit: str) -> list:
+    """The first images of a folder, decoded. OSError or ValueError, with the file's name."""
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    if not files:
+        raise ValueError(f"{folder}: no images")
+    return [image_input(model, path, fit) for path in files[:MOST_IMAGES]]
+
+
+def top1_accuracy(model: Model, folder: str, labels: str, fit: str) -> dict:
+    """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic."""
+    files = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
+    found = {path.parent.name for path in files}
+    classes = sorted(found)
+    if labels:
+        classes = Path(labels).read_text(encoding="utf-8").strip().splitlines()
+    unknown = sorted(found - set(classes))
+    scores = int(np.prod(model.outputs[0]["shape"]))
+    if not files or unknown or len(classes) != scores:
+        raise ValueError(
+            f"{folder}: {len(files)} images of {len(classes)} classes, the model has {scores}; "
+            f"folders that are no class: {', '.join(unknown) or '-'}"
+        )
+    right = 0
+    for path in files:
+        answer = model.answer(image_input(model, path, fit))
+        right += int(answer.argmax() == classes.index(path.parent.name))
+    return {"top1": right / len(files), "n": len(files), "classes": len(classes)}
+
+
+# ---- tfedge/bench/script/litert_profiler.py ----
+# Time per op from LiteRT's own profiler.
+#
+# The Python API has none, but the wheel's ``libLiteRt.so`` exports the C API, whose compiled model
+# can be built with profiling. It runs the interpreter's XNNPACK and reports every op inside the
+# delegate. This reads C structures and needs 65 MB for a buffer, so it runs in a process of its
+# own: the script itself, with ``--litert-profile``.
+
+# An op's index in the file or None, its type, a name, nanoseconds.
+Row = Tuple[Optional[int], str, Optional[str], float]
+# A kind, an op, a subgraph, a tag and microseconds, as the profiler reports them.
+Event = Tuple[int, int, int, str, int]
+
+# The wheels whose C structures are those below. Read with another layout they would be a
+# segmentation fault, so another version is refused.
+LITERT_VERSIONS = ("2.2.", "2.3.")
+# LiteRtProfilerEventType
+DEFAULT_EVENT = 1
+OPERATOR_EVENT = 2
+DELEGATE_OPERATOR_EVENT = 8
+EVENT_FIELDS = [  # ProfiledEventData of litert_profiler_event.h: 104 bytes on x86-64 and aarch64
+    ("tag", "u8"),  # char *
+    ("kind", "i4"),
+    ("padding", "i4"),
+    ("start_us", "u8"),
+    ("elapsed_us", "u8"),
+    ("memory", "6u8"),
+    ("op", "u8"),
+    ("subgraph", "u8"),
+    ("source", "i8"),  # and padding
+]
+XNNPACK_NAMES = {  # what it does not name as TensorFlow Lite does
+    "Convolution": ("DEPTHWISE_CONV_2D",),
+    "Fully Connected": ("CONV_2D",),  # of 1x1
+    "Dynamic Fully Connected": ("FULLY_CONNECTED",),
+    "Batch Matrix Multiply": ("BATCH_MATMUL",),
+    "Deconvolution": ("TRANSPOSE_CONV",),
+    "Global Average Pooling": ("MEAN",),
+    "Sigmoid": ("LOGISTIC",),
+    "Clamp": ("RELU", "RELU6"),
+    "Convert": ("QUANTIZE", "DEQUANTIZE", "CAST"),
+    "Copy": ("CONCATENATION", "SPLIT", "RESHAPE"),
+    "Static Reshape": ("RESHAPE", "SQUEEZE", "EXPAND_DIMS"),
+    "Constant Pad": ("PAD", "PADV2"),
+    "Square Root": ("SQRT",),
+}
+WARMUP_RUNS = 5
+
+
+class ProfileError(Exception):
+    """No profile of this model with this runtime; the message says why."""
+
+
+def profile_in_process(script: str, path: str, threads: int, runs: int, xnnpack: bool) -> list[Row]:
+    """``profile_events`` in a process of its own, which ends when this one does, since then its
+    stdin ends. ``script``: the device script, which is this file where it runs on a device."""
+    words = [sys.executable, script, "--litert-profile", "--attached"]
+    words += [f"--threads={threads}", f"--runs={runs}"]
+    words += [f"--delegate={'xnnpack' if xnnpack else 'none'}", "--", path]
+    reading, writing = os.pipe()
+    try:
+        done = subprocess.run(words, stdin=reading, capture_output=True)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        told = said[-1] if said and done.returncode > 0 else f"ended {done.returncode}"
+        raise ProfileError(told)
+    return [tuple(row) for row in json.loads(done.stdout.decode().splitlines()[-1])]
+
+
+def print_profile(path: str, threads: int, runs: int, xnnpack: bool) -> int:
+    """What that process does: the rows as JSON, in the last line on stdout."""
+    try:
+        rows = profile_events(path, threads, runs, xnnpack)
+    except ProfileError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write("\n" + json.dumps(rows) + "\n")
+    return 0
+
+
+def profile_events(path: str, threads: int, runs: int, xnnpack: bool) -> list[Row]:
+    """The ops in the order in which they run, with zeros as input; ProfileError says why not.
+
+    The time is the mean of the middle half of the runs: robust like a median, but finer than the
+    profiler's whole microseconds. XNNPACK splits, fuses and adds ops: an index that can't be told
+    is None, the type then XNNPACK's own name.
+    """
+    lib, names = open_library(path)
+    if {"WHILE", "IF"} & set(names):  # and with zeros as input a loop may never end
+        raise ProfileError("control flow: the ops of its branches would count twice")
+    events = run_profiled(CompiledModel(lib), path, threads, runs, xnnpack)
+    invokes = sum(kind == DEFAULT_EVENT and tag == "Invoke" for kind, _, _, tag, _ in events)
+    ops = [event for event in events if event[0] in (OPERATOR_EVENT, DELEGATE_OPERATOR_EVENT)]
+    once = ops[: len(ops) // runs]
+    # A full buffer (512 Ki events) drops what comes without a word.
+    same = [event[:4] for event in ops] == [event[:4] for event in once * runs]
+    if not ops or invokes != runs or not same:
+        raise ProfileError("the runs did not report the same ops: too many runs?")
+    times = np.array([event[4] for event in ops], float).reshape(runs, -1) * 1000
+    middle = np.sort(times, axis=0)[runs // 4 : runs - runs // 4].mean(axis=0)
+    rows: list[Row] = []
+    for event, index, ns in zip(once, op_indices(once, names), middle):
+        # XNNPACK cuts each time down to whole microseconds: half of one is lost on average.
+        lost = 500 if event[0] == DELEGATE_OPERATOR_EVENT else 0
+        op = event[3].split(" (")[0] if index is None else names[index]
+        rows.append((index, op, event[3], float(ns) + lost))
+    return rows
+
+
+def open_library(path: str) -> tuple[Any, list[str]]:
+    """LiteRT's C API, and the types of the model's ops in the file's order."""
+    try:
+        import ai_edge_litert
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        version = ai_edge_litert.__version__
+        if not version.startswith(LITERT_VERSIONS) or ctypes.sizeof(ctypes.c_void_p) != 8:
+            raise ProfileError(f"known of LiteRT 2.2 and 2.3 on 64 bits; this is {version}")
+        # _get_ops_details is private as well; without a delegate the ops are the file's.
+        plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        reader = Interpreter(path, experimental_op_resolver_type=plain)
+        names = [op["op_name"] for op in reader._get_ops_details()]
+        lib = ctypes.CDLL(str(Path(ai_edge_litert.__file__).with_name("libLiteRt.so")))
+    except (ImportError, AttributeError, ValueError, OSError) as error:
+        raise ProfileError(str(error)) from error
+    return lib, names
+
+
+class CompiledModel:
+    """Calls of LiteRT's C API. As a context manager it destroys what was created through it."""
+
+    def __init__(self, lib: Any) -> None:
+        self.lib = lib
+        self.undo = contextlib.ExitStack()
+
+    def __enter__(self) -> CompiledModel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.undo.close()
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Every LiteRtStatus but 0 is an error."""
+        status = getattr(self.lib, "LiteRt" + name)(*arguments)
+        if status:
+            raise ProfileError(f"LiteRt{name} gave status {status} for this model")
+
+    def make(self, name: str, *arguments: Any, destroy: str = "") -> Any:
+        """The new handle, which the function writes where its last parameter points to."""
+        handle = ctypes.c_void_p()
+        self.call(name, *arguments, ctypes.byref(handle))
+        if destroy:
+            self.undo.callback(getattr(self.lib, "LiteRtDestroy" + destroy), handle)
+        return handle
+
+
+def run_profiled(
+    api: CompiledModel, path: str, threads: int, runs: int, xnnpack: bool
+) -> list[Event]:
+    """What the profiler reports of so many runs."""
+    kernels = "" if xnnpack else 'kernel_mode = "builtin"\n'
+    xnnpack_text = f"num_threads = {threads}\n{kernels}".encode()
+    texts = [  # options travel as TOML
+        (b"runtime_options_string", ctypes.create_string_buffer(b"enable_profiling = true\n")),
+        (b"xnnpack", ctypes.create_string_buffer(xnnpack_text)),
+    ]
+    keep = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)  # the texts are Python's
+    # Two LiteRtEnvOption {tag, 2: an integer, value}: 24, register the CPU only (else it looks for
+    # GPU and NPU libraries); 25, log errors only.
+    quiet = (ctypes.c_int64 * 6)(24, 2, 1, 25, 2, 3)
+    with api:
+        environment = api.make("CreateEnvironment", 2, quiet, destroy="Environment")
+        model = api.make("CreateModelFromFile", environment, os.fsencode(path), destroy="Model")
+        options = api.make("CreateOptions", destroy="Options")
+        api.call("SetOptionsHardwareAccelerators", options, 1)  # kLiteRtHwAcceleratorCpu
+        for kind, text in texts:
+            opaque = api.make("CreateOpaqueOptions", kind, text, keep)
+            api.call("AddOpaqueOptions", options, opaque)
+        compiled = api.make(
+            "CreateCompiledModel", environment, model, options, destroy="CompiledModel"
+        )
+        profiler = api.make("CompiledModelGetProfiler", compiled)  # owned by the compiled model
+        buffers = tensor_buffers(api, environment, model, compiled)
+        for run in range(-WARMUP_RUNS, runs):
+            if run == 0:
+                api.call("StartProfiler", profiler)
+            api.call("RunCompiledModel", compiled, ctypes.c_size_t(0), *buffers)
+        api.call("StopProfiler", profiler)
+        count = ctypes.c_int()
+        api.call("GetNumProfilerEvents", profiler, ctypes.byref(count))
+        found = np.zeros(count.value, np.dtype(EVENT_FIELDS))
+        api.call("GetProfilerEvents", profiler, count, ctypes.c_void_p(found.ctypes.data))
+        return [  # before the profiler goes, and the tags with it
+            (
+                int(event["kind"]),
+                int(event["op"]),
+                int(event["subgraph"]),
+                ctypes.string_at(int(event["tag"])).decode(),
+                int(event["elapsed_us"]),
+            )
+            for event in found
+        ]
+
+
+def tensor_buffers(api: CompiledModel, environment: Any, model: Any, compiled: Any) -> list[Any]:
+    """Inputs and outputs as RunCompiledModel takes them: how many, and zeroed buffers for them."""
+    first = ctypes.c_size_t(0)  # signature
+    signature = api.make("GetModelSignature", model, first)
+    buffers: list[Any] = []
+    for side in ("Input", "Output"):
+        ports = ctypes.c_size_t()
+        api.call(f"GetNumSignature{side}s", signature, ctypes.byref(ports))
+        handles = (ctypes.c_void_p * ports.value)()
+        for i in range(ports.value):
+            at = ctypes.c_size_t(i)
+            tensor = api.make(f"GetSignature{side}TensorByIndex", signature, at)
+            shape = ctypes.create_string_buffer(72)  # LiteRtRankedTensorType
+            api.call("GetRankedTensorType", tensor, shape)
+            needs = api.make(f"GetCompiledModel{side}BufferRequirements", compiled, first, at)
+            buffer = api.make(
+                "CreateManagedTensorBufferFromRequirements",
+                environment,
+                shape,
+                needs,
+                destroy="TensorBuffer",
+            )
+            api.call("ClearTensorBuffer", buffer)
+            handles[i] = buffer.value
+        buffers += [ports, handles]
+    return buffers
+
+
+def op_indices(events: Sequence[Event], names: Sequence[str]) -> list[int | None]:
+    """The op's index in the file, or None, for each event of one run.
+
+    LiteRT says it for its own kernels only. What XNNPACK runs between two of those is matched in
+    order: an op whose type fits, past no more than three that don't.
+    """
+    stops: list[int | None] = [event[1] if event[0] == OPERATOR_EVENT else None for event in events]
+    stops.append(len(names))
+    found: list[int | None] = []
+    at = 0
+    for i, (kind, index, _, tag, _) in enumerate(events):
+        match: int | None = index
+        if kind != OPERATOR_EVENT:
+            stop = next(stop for stop in stops[i:] if stop is not None)
+            head = tag.split(" (")[0]
+            match = next((k for k in range(at, stop) if fits_op(head, names[k])), None)
+            # The DEQUANTIZE of float16 weights is folded away: those don't count.
+            if match is not None and sum(n != "DEQUANTIZE" for n in names[at:match]) > 3:
+                match = None
+        found.append(match)
+        at = at if match is None else match + 1
+    return found
+
+
+def fits_op(head: str, name: str) -> bool:
+    """'Resize Bilinear' is RESIZE_BILINEAR, 'Subtract' SUB, 'Max Pooling' MAX_POOL_2D."""
+    short = name.replace("_2D", "").replace("_", "")
+    return head.replace(" ", "").upper().startswith(short) or name in XNNPACK_NAMES.get(head, ())
+
+
+# ---- tfedge/bench/script/profile.py ----
+# Time per op: by LiteRT's own profiler where it can be had, else by cutting the model.
+#
+# A model is cut after each op in turn and timed; the differences are the ops' times.
+
+PASSES = 3  # over all cuts, so that a busy moment does not hit one of them alone
+CUT_RUNS = 20  # inferences of a cut in each pass
+
+
+def profile(path: str, module: Any, words: dict, runs: int, script: str) -> dict:
+    """Time per op of a model with an interpreter's module and its arguments; says how it was found
+    and how far it can be trusted. ``method`` none: it can't be told, ``error`` says why."""
+    reasons = []
+    if module.__name__.startswith("ai_edge_litert") and "experimental_delegates" not in words:
+        xnnpack = "experimental_op_resolver_type" not in words
+        try:
+            rows = profile_in_process(script, path, words["num_threads"], runs, xnnpack)
+            error = "whole microseconds an op, XNNPACK's rounded down and half of one added"
+            return grouped("litert-profiler", error, rows)
+        except ProfileError as refused:
+            reasons.append(f"LiteRT's profiler: {refused}")
+    try:
+        rows, far = time_cuts(path, module, words)
+    except (ValueError, RuntimeError, OverflowError, AttributeError) as refused:
+        return grouped("none", "; ".join([*reasons, f"cutting: {refused}"]), [])
+    told = (
+        f"an op +- {far / 1000:.1f} us, types better: differences of the cuts' shortest times; "
+        "what is fused beyond a cut counts in full"
+    )
+    return grouped("graph-cut", "; ".join([told, *reasons]), rows)
+
+
+def grouped(method: str, error: str, rows: Sequence[Row]) -> dict:
+    """The JSON of a profile; types in the order of their time."""
+    total = sum(row[3] for row in rows)
+    types: dict = {}
+    for _, op, _, ns in rows:
+        one = types.setdefault(op, {"op": op, "count": 0, "ns": 0.0})
+        one["count"] += 1
+        one["ns"] += ns
+    listed = sorted(types.values(), key=lambda one: -one["ns"])
+    return {
+        "method": method,
+        "error": error,
+        "types": [{**one, "share": one["ns"] / total} for one in listed],
+        "ops": [dict(zip(("index", "op", "name", "ns"), row)) for row in rows],
+    }
+
+
+class Cut:
+    """A model's file whose main subgraph can be cut after any of its ops.
+
+    The flatbuffer is changed in place: the main subgraph's operators become fewer, and its outputs
+    those of the last of them. What stands nowhere in a model raises ValueError or OverflowError.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = bytearray(data)
+        graphs = self.follow(self.number(0), 2) + 4  # Model.subgraphs
+        graph = graphs + self.number(graphs)
+        self.operators = self.follow(graph, 3)
+        self.outputs = graph + self.number(self.vtable(graph) + 8, 2)  # SubGraph.outputs: the field
+        self.ends = []
+        first = self.operators + 4
+        for at in range(first, first + 4 * self.number(self.operators), 4):
+            self.ends.append(self.follow(at + self.number(at), 2))  # Operator.outputs
+
+    def after(self, op: int) -> bytes:
+        """The model up to that op, whose outputs are the model's."""
+        self.put(self.operators, op + 1)
+        self.put(self.outputs, self.ends[op] - self.outputs)
+        return bytes(self.data)
+
+    def output(self, op: int) -> int:
+        """The index of the op's first output."""
+        return self.number(self.ends[op] + 4)
+
+    def number(self, at: int, size: int = 4) -> int:
+        return int.from_bytes(self.data[at : at + size], "little")
+
+    def put(self, at: int, value: int) -> None:
+        self.data[at : at + 4] = value.to_bytes(4, "little")
+
+    def vtable(self, table: int) -> int:
+        """A table begins with how far before it its vtable lies."""
+        return table - int.from_bytes(self.data[table : table + 4], "little", signed=True)
+
+    def follow(self, table: int, slot: int) -> int:
+        """Where the field of a table leads."""
+        vtable = self.vtable(table)
+        place = 4 + 2 * slot
+        offset = self.number(vtable + place, 2) if place < self.number(vtable, 2) else 0
+        if not offset:
+            raise ValueError("an op without outputs")
+        return table + offset + self.number(table + offset)
+
+
+def time_cuts(path: str, module: Any, words: dict) -> tuple[list[Row], float]:
+    """A row for each op, and by how many nanoseconds a cut's time moves from pass to pass.
+
+    The shortest time of each cut: what else the machine does only ever adds, and a difference of
+    two medians would carry the noise of both. Still an op may come out below zero.
+    """
+    cut = Cut(Path(path).read_bytes())
+    whole = zeroed_interpreter(module, words, model_path=path)
+    named = {tensor["index"]: tensor["name"] for tensor in whole.get_tensor_details()}
+    ops = whole._get_ops_details()
+    del whole
+    times: list[list[int]] = [[] for _ in cut.ends]
+    for _ in range(PASSES):
+        for op, found in enumerate(times):
+            part = zeroed_interpreter(module, words, model_content=cut.after(op))
+            found.append(min(timed(part.invoke) for _ in range(CUT_RUNS)))
+    best = [min(found) for found in times]
+    rows: list[Row] = []
+    for op, ns in enumerate(best):
+        before = best[op - 1] if op else 0
+        rows.append((op, ops[op]["op_name"], named.get(cut.output(op)), ns - before))
+    return rows, median(max(found) - min(found) for found in times)
+
+
+def zeroed_interpreter(module: Any, words: dict, **source: Any) -> Any:
+    """An interpreter whose inputs are zeros."""
+    interpreter = module.Interpreter(**source, **words)
+    interpreter.allocate_tensors()
+    for port in interpreter.get_input_details():
+        interpreter.set_tensor(port["index"], np.zeros(port["shape"], port["dtype"]))
+    return interpreter
+
+
+def timed(invoke: Any) -> int:
+    """Nanoseconds of one call."""
+    start = time.perf_counter_ns()
+    invoke()
+    return time.perf_counter_ns() - start
+
+
+# ---- tfedge/bench/script/run.py ----
+
+SCHEMA = "tfedge.bench/1"
+SCRIPT_FILE = Path(__file__).absolute()
+
 
 def measure(args: argparse.Namespace) -> dict:
-    """A model, timed in this process: one entry of ``results``."""
-    path, (name, version, module) = args.models[0], open_runtime(args.runtime)
-    words = {"num_threads": args.threads[0], **delegate_words(module, args.delegate)}
-    more: Any = None
-    if args.pictures or args.accuracy or args.profile:
-        with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "bench_more.py").write_bytes(zlib.decompress(base64.b85decode(MORE)))
-            sys.path.insert(0, folder)
-            more = importlib.import_module("bench_more")
-    with ending(4, (OSError,)):
-        digest, size = hashlib.sha256(Path(path).read_bytes()).hexdigest(), os.path.getsize(path)
+    """One model, timed in this process: an entry of ``results``."""
+    path = args.models[0]
+    name, version, module = open_runtime(args.runtime)
+    words = interpreter_arguments(module, args.threads[0], args.delegate)
     entry = {
-        "model": Path(path).stem, "sha256": digest, "bytes": size, "runtime": name,
-        "runtime_version": version, "delegate": args.delegate, "threads": args.threads[0],
-        "input": "pictures" if args.pictures else "random", **dict.fromkeys(ONCE),
+        **identity(path),
+        "runtime": name,
+        "runtime_version": version,
+        "delegate": args.delegate,
+        "threads": args.threads[0],
+        "input": "pictures" if args.pictures else "random",
+        **dict.fromkeys(ONCE),
     }
+    fit = ""
+    if args.pictures or args.accuracy:
+        with ending(6, (OSError, ValueError)):
+            fit = args.fit or manifest_fit(path) or "crop"
+        entry["fit"] = fit
     gc.disable()
-    peak = False
-    with contextlib.suppress(OSError):  # the peak from here on, without the imports
-        peak = bool((ROOT / "proc/self/clear_refs").write_text("5"))
-    told: dict = {"base_bytes": read("proc/self/status", r"^VmRSS:\s*(\d+)", 1024)}
+    peak_is_known = forget_peak()
+    told: dict = {"base_bytes": read_number("proc/self/status", r"^VmRSS:\s*(\d+)", 1024)}
     with ending(4, (ValueError, RuntimeError), f"{path}: {name} {version}: "):
         model = Model(path, module, words)
-    told.update(load_ns=model.load_ns, first_ns=model.first_ns, warmup_ns=model.run(args.warmup)[0])
-    told["peak_bytes"] = read("proc/self/status", r"^VmHWM:\s*(\d+)", 1024) if peak else None
-    with ending(3, (ImportError,), "", PIP + "pillow"), ending(6, (OSError, ValueError)):
-        pictures = more.pictures(model, args.pictures) if args.pictures else []
+    told["load_ns"] = model.load_ns
+    told["first_ns"] = model.first_ns
+    told["warmup_ns"] = model.run(args.warmup)
+    peak = read_number("proc/self/status", r"^VmHWM:\s*(\d+)", 1024)
+    told["peak_bytes"] = peak if peak_is_known else None
+    with ending(3, (ImportError,), "", f"{PIP}pillow"), ending(6, (OSError, ValueError)):
+        images = image_inputs(model, args.pictures, fit) if args.pictures else []
         told["before"] = state()
-        told["samples_ns"], entry["drift"] = model.run(args.runs, args.seconds, pictures)
+        entry["drift"] = None
+        if args.seconds:
+            told["samples_ns"], entry["drift"] = model.run_for(args.seconds, images)
+        else:
+            told["samples_ns"] = model.run(args.runs, images)
         told["after"] = state()
-        entry["golden"] = args.golden and model.golden(args.golden)
-        entry["accuracy"] = args.accuracy and more.accuracy(model, args.accuracy, args.labels)
-    entry["profile"] = args.profile and more.profile(path, module, words, args.runs)
+        if args.golden:
+            entry["golden"] = replay_pairs(model, args.golden)
+        if args.accuracy:
+            entry["accuracy"] = top1_accuracy(model, args.accuracy, args.labels, fit)
+    if args.profile:
+        entry["profile"] = profile(path, module, words, args.runs, str(SCRIPT_FILE))
     return joined([{**entry, "processes": [told]}])
+
+
+def identity(path: str) -> dict:
+    """Which file a result is of."""
+    with ending(4, (OSError,)):
+        data = Path(path).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    return {"model": Path(path).stem, "sha256": digest, "bytes": len(data)}
+
+
+def forget_peak() -> bool:
+    """Let the peak of memory count from here on, without the imports; whether that worked."""
+    with contextlib.suppress(OSError):
+        return bool((ROOT / "proc/self/clear_refs").write_text("5"))
+    return False
+
 
 def command(python: Sequence[str], script: str, model: str, **options: Any) -> list[str]:
     """The arguments that run the script for one model. Options of None or False stay away."""
-    given = [(key, value) for key, value in options.items() if value is not None]
-    words = [f"--{k}" if v is True else f"--{k}={v}" for k, v in given if v is not False]
+    words = []
+    for key, value in options.items():
+        if value is True:
+            words.append(f"--{key}")
+        elif value is not None and value is not False:
+            words.append(f"--{key}={value}")
     return [*python, script, "--json=-", "--attached", *words, "--", model]
+
 
 def turns(args: argparse.Namespace) -> list[dict]:
     """Every model with every number of threads in fresh processes, which take turns."""
-    found: dict = {(model, n): [] for n in args.threads for model in args.models}
+    found: dict = {(model, count): [] for count in args.threads for model in args.models}
+    left_out = ["models", "threads", "processes", "json", "facts", "attached", "litert_profile"]
     stdin, _ = os.pipe()  # --attached: closed by the end of this process, however it ends
-    for process in range(args.processes):
-        own = ("models", "threads", "processes", "json", "facts", "attached") + ONCE * bool(process)
-        given = {key: value for key, value in vars(args).items() if key not in own}
-        for model, n in found:
-            words = command([sys.executable], __file__, model, threads=n, **given)
+    for _ in range(args.processes):
+        given = {key: value for key, value in vars(args).items() if key not in left_out}
+        for (model, count), results in found.items():
+            words = command([sys.executable], str(SCRIPT_FILE), model, threads=count, **given)
             done = subprocess.run(words, stdin=stdin, stdout=subprocess.PIPE)
             if done.returncode not in (0, 5):
-                raise Problem(max(done.returncode, 0) or 4, f"{model}: exit {done.returncode}")
-            found[model, n] += json.loads(done.stdout)["results"]
+                code = max(done.returncode, 0) or 4
+                raise Problem(code, f"{model}: exit {done.returncode}")
+            results += json.loads(done.stdout)["results"]
+        left_out += ONCE
     return [joined(results) for results in found.values()]
 
-def facts() -> dict:
+
+def describe_host() -> dict:
     """What --facts tells beside the device: interpreters that are installed, Pillow, space here."""
-    found: list[dict] = []
-    for key in [key for key, row in RUNTIMES.items() if find_spec(row[1])]:
-        found.append({"name": RUNTIMES[key][0], "version": None, "error": None})
-        try:
-            found[-1]["version"] = open_runtime(key)[1]
-        except Problem as problem:
-            found[-1]["error"] = problem.args[1]
-    free = shutil.disk_usage(os.path.dirname(os.path.abspath(__file__))).free
+    found = []
+    for key, row in RUNTIMES.items():
+        if find_spec(row.package):
+            entry: dict = {"name": row.name, "version": None, "error": None}
+            try:
+                entry["version"] = open_runtime(key).version
+            except Problem as problem:
+                entry["error"] = problem.message
+            found.append(entry)
+    free = shutil.disk_usage(str(SCRIPT_FILE.parent)).free
     return {"runtimes": found, "pillow": bool(find_spec("PIL")), "free_bytes": free}
+
 
 def table(report: dict) -> str:
     """For people: what the device is, a line for each result, then what must be said about it."""
     told = {key: value for key, value in report.items() if key not in ("device", "results")}
-    lines = [", ".join(f"{key} {value}" for key, value in {**told, **report["device"]}.items())]
-    for r in report["results"]:
-        s, p, peak = r["summary"], r["processes"][0], (r["peak_bytes"] or 0) / 1e6
-        who = "{model}, {runtime} {runtime_version}, {delegate}, {threads} threads".format(**r)
-        tail = "".join(f", {key} {s[key] / 1e6:.3f}" for key in ("p90", "p99") if s[key])
-        took = f"{s['median'] / 1e6:9.3f} ± {s['mad'] / 1e6:.3f} ms{tail}, {r['per_second']:.1f}/s"
-        load = f"load {p['load_ns'] / 1e6:.1f} ms, first {p['first_ns'] / 1e6:.1f} ms"
-        lines.append(f"{who:50} {took}, {load}, peak {peak:.1f} MB")
-        lines += [f"  unstable: {reason}" for reason in r["unstable"]]
-        lines += [f"  {key}: {json.dumps(r[key])[:999]}" for key in (*ONCE, "drift") if r[key]]
-    return clean("\n".join(lines))
+    facts = {**told, **report["device"]}
+    lines = [", ".join(f"{key} {value}" for key, value in facts.items())]
+    for result in report["results"]:
+        lines.append(result_line(result))
+        lines += [f"  unstable: {reason}" for reason in result["unstable"]]
+        for key in (*ONCE, "drift"):
+            if result[key]:
+                fit = f" ({result['fit']})" if key == "accuracy" else ""
+                lines.append(f"  {key}{fit}: {json.dumps(result[key])[:999]}")
+    return printable("\n".join(lines))
 
-def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("models", nargs="*", metavar="MODEL")
-    for name, default in DEFAULTS.items():
-        kind: dict = {"action": "store_true"} if default is False else {"type": type(default)}
-        parser.add_argument(f"--{name}", default=default, help=argparse.SUPPRESS, **kind)
+
+def result_line(result: dict) -> str:
+    """A result in one line."""
+    summary = result["summary"]
+    process = result["processes"][0]
+    subject = "{model}, {runtime} {runtime_version}, {delegate}, {threads} threads".format(**result)
+    told = [
+        f"{summary['median'] / 1e6:9.3f} ± {summary['mad'] / 1e6:.3f} ms",
+        *(f"{key} {summary[key] / 1e6:.3f}" for key in ("p90", "p99") if summary[key]),
+        f"{result['per_second']:.1f}/s",
+        f"load {process['load_ns'] / 1e6:.1f} ms",
+        f"first {process['first_ns'] / 1e6:.1f} ms",
+        f"peak {(result['peak_bytes'] or 0) / 1e6:.1f} MB",
+    ]
+    if result["input"] == "pictures":
+        told.append(f"images by {result['fit']}")
+    return f"{subject:50} {', '.join(told)}"
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line. Wrong usage ends the program with 2."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("models", nargs="*", metavar="MODEL", help="a .tflite file")
+    add("--threads", type=thread_counts, default="1", metavar="N,N", help="such as 1,2,4")
+    add("--runs", type=positive, default=50, metavar="N", help="timed inferences a process")
+    add("--warmup", type=not_negative, default=10, metavar="N", help="untimed ones before them")
+    add(
+        "--processes",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="fresh processes for each model and number of threads; they take turns",
+    )
+    add(
+        "--seconds",
+        type=not_negative_seconds,
+        default=0.0,
+        metavar="S",
+        help="run so long instead of --runs, and show how the times drift",
+    )
+    add(
+        "--runtime",
+        choices=("auto", *RUNTIMES),
+        default="auto",
+        help="the interpreter; auto takes the first of these that is installed",
+    )
+    add(
+        "--delegate",
+        default="xnnpack",
+        metavar="DELEGATE",
+        help="xnnpack, none, edgetpu, or PATH[,key=value] of a library",
+    )
+    add(
+        "--golden",
+        default="",
+        metavar="FOLDER",
+        help="replay its pairs NNN.input.bin and NNN.output.bin: 5 when an answer differs",
+    )
+    add("--exact", action="store_true", help="golden pairs must be the same to the bit")
+    add("--profile", action="store_true", help="time for each op, and each kind of op")
+    add("--pictures", default="", metavar="FOLDER", help="infer these images instead of noise")
+    add(
+        "--accuracy",
+        default="",
+        metavar="FOLDER",
+        help="top-1 on a folder with a folder of images for each class",
+    )
+    add(
+        "--labels",
+        default="",
+        metavar="FILE",
+        help="the classes for --accuracy, one a line, in the model's order; else alphabetic",
+    )
+    add(
+        "--fit",
+        choices=FITS,
+        help="how an image becomes square; else as the MANIFEST.json beside the model says, or "
+        "crop",
+    )
+    add("--json", default="", metavar="FILE", help="write everything there; - for stdout")
+    add(
+        "--timeout",
+        type=not_negative_seconds,
+        default=0.0,
+        metavar="S",
+        help="end by SIGALRM after so many seconds",
+    )
+    add("--attached", action="store_true", help="end when stdin ends")
+    add("--facts", action="store_true", help="no model: only what the device is and has")
+    add("--litert-profile", action="store_true", help=argparse.SUPPRESS)  # see litert_profiler.py
     args = parser.parse_args()
-    if bool(args.models) == args.facts or args.runtime not in ("auto", *RUNTIMES):
-        parser.error(f"name a model, or --facts alone; runtimes: auto, {', '.join(RUNTIMES)}")
-    bad = min(args.runs, args.processes) < 1 or min(args.warmup, args.seconds, args.timeout) < 0
-    if bad or not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", args.threads):
-        parser.error("--threads (1,2,4), --runs, --processes start at 1, nothing is below 0")
-    args.threads = [int(n) for n in args.threads.split(",")]
+    if bool(args.models) == args.facts:
+        parser.error("name a model, or --facts alone")
     return args
 
+
+def thread_counts(text: str) -> list[int]:
+    """1,2,4 as numbers."""
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: numbers that start at 1, such as 1,2,4")
+    return [int(count) for count in text.split(",")]
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    if not re.fullmatch(r"0*[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: whole numbers that start at 1")
+    return int(text)
+
+
+def not_negative(text: str) -> int:
+    """A whole number from 0 on."""
+    if not re.fullmatch(r"\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: whole numbers, nothing is below 0")
+    return int(text)
+
+
+def not_negative_seconds(text: str) -> float:
+    """Seconds from 0 on."""
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: seconds, nothing is below 0")
+    return seconds
+
+
+def end_with_stdin() -> None:
+    """For a thread: the process ends when stdin does."""
+    sys.stdin.buffer.raw.read()  # type: ignore[union-attr]  # the buffer's lock would hang the end
+    os._exit(143)
+
+
+def check_golden(results: Sequence[dict], exact: bool) -> None:
+    """Problem 5 when golden pairs differ: by the rule, or with ``exact`` by a bit."""
+    for result in results:
+        found = result["golden"]
+        if found and (found["failed"] or (exact and found["identical"] < found["pairs"])):
+            raise Problem(5, f"{result['model']}: golden pairs differ: {json.dumps(found)}")
+
+
 def main() -> int:
-    args = options()
-    out: int | str = args.json or os.devnull
+    """Run by the command line; the exit code."""
+    args = parse_arguments()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.unraisablehook = lambda _: None  # of what a delegate that can't be loaded leaves behind
     if args.timeout:  # no handler: the signal kills, while C code runs, too
         signal.setitimer(signal.ITIMER_REAL, args.timeout)
-    if args.attached:  # raw: the lock of stdin would be in the way at the end
-        gone = lambda: (sys.stdin.buffer.raw.read(), os._exit(143))  # type: ignore[union-attr]
-        threading.Thread(target=gone, daemon=True).start()
+    if args.attached:
+        threading.Thread(target=end_with_stdin, daemon=True).start()
+    if args.litert_profile:
+        xnnpack = args.delegate == "xnnpack"
+        return print_profile(args.models[0], args.threads[0], args.runs, xnnpack)
+    out: int | str = args.json or os.devnull
     if args.json == "-":
         out = os.dup(1)
         os.dup2(2, 1)  # whatever else prints
-    report: dict = {"schema": SCHEMA, "device": device(), "results": []}
     try:
+        report: dict = {"schema": SCHEMA, "device": device(), "results": []}
         if args.facts:
-            report.update(facts())
+            report.update(describe_host())
+        elif len(args.models) * len(args.threads) * args.processes == 1:
+            report["results"] = [measure(args)]
         else:
-            single = len(args.models) * len(args.threads) * args.processes == 1
-            report["results"] = [measure(args)] if single else turns(args)
+            report["results"] = turns(args)
         print(table(report), flush=True)
-        with ending(1, (OSError,)), open(out, "w") as file:
+        with ending(1, (OSError,)), open(out, "w") as file:  # noqa: PTH123 (or a descriptor)
             file.write(json.dumps(report) + "\n")
-        for model, found in [(r["model"], r["golden"]) for r in report["results"] if r["golden"]]:
-            if found["identical" if args.exact else "top1_agree"] < found["pairs"]:
-                raise Problem(5, f"{model}: golden pairs differ: {json.dumps(found)}")
+        check_golden(report["results"], args.exact)
     except Problem as problem:
-        code, message, hint = (*problem.args, "")[:3]
-        lines = [f"error: {' '.join(message.split())}", *([f"hint: {hint}"] if hint else [])]
-        print(clean("\n".join(lines)), file=sys.stderr)
-        return code
+        print(problem, file=sys.stderr)
+        return problem.code
     except KeyboardInterrupt:
         return 130
     return 0
 
-# tools/bench_more.py as tools/pack_bench.py has packed it, so that this is ONE file:
-MORE = "c-oy@eOuc|lK<bIqEGWYheU(|gvn;jdG8_MB<vDkF`3ytuTKcOjkU;<N0I?A$9KP9RdwsdCfVDYXJ#U|x~r<|y{k)c9Ou_rRH|E@j%Q&xP2y4qi<O#Wy1?KnODC#~=W%-1Rf~9BE^~}Wg^JU~vh-Cn9xwA~yuy=A)M}w~l`Vo!=Q0}K>j`F-nTmm7rOGTzinj}lhl~%1WMLBDYnqd4Jt@@Xs+?u1dKdgoWjV$kb?&QlIR{xZIZ8W#sq;my@&7|L#iW|Fq{!4|oFv&JNVu*EQsZon_tQL^t21o!>UyhC*<-2}c{Ys`Lh(4$Ig>GtQtVyLqDfbkGi?bvx;({Lq0%hXzPeqO^s<9hIsvSkn<Tzv$YoGuH#bT@Ewa2U7{W0vCJb4jiIN2{PSiY`=)_{XUB*eN9^-OmNCM9Tby{}vWhy`#y9U0$oS$DF9sh}0l50VwA9TK=&BkdFPc*Lr3Vjzrs_GLMm0>7X07<f9upOZyF4P!1il%_BbTpm`7zMVbK1+6DgiJ8w=@h(5$Hehm@MMc(i{}+V$8nrahgltl(<MnJ3{^ZQA^{`K%BYO9wCHrq*f_)1o=PyV8Yx!`UD#iLFS67=XVqvyV2Uyx*CWeY@D5bfBdhAMoaH*2fUDI2h!rXqQ8@#0OX4Md$_r3|1$O)>g}x5-Z%f*FMZD2W=*6Pb`AJ=a7pxP75%)0&&6id`nOih`t4T-I6=)KvN2v%WiB_5D)=E8Q%Va{@5dm_c@8&uc-l=J{OkjY}cDoL;FX#;<nd|AY(37C^OaE$cdT~BbJ>@$4!G7TQ3V*%}91j35MfE5B2Y@|^%1C8XMIIn8-;UqPLul<I)HExY`D$<X0M=Y$H^BBD&oNZbefscz=lub6B+AFL_Xl1V2+HVAx#L-st8LF$_i+jxT0|2Pf=}WD_m+jPbP_E<E<expJj=o6Y~hnQ@A7Cdqirtpu~sfApaI}@`oHwgud%aq5ll#3Txa>gj}PcyJmBB=@&}E6z=luypN_trUHj_dvVV1SeR1Whlm1!%^U-xbv_k;5=c|2ReNgHraTKLtQ_gI<1|sZ?ou)NGc9xKWN+b9iXu`Eli!A>H0W%1h;5wg{NwQMMS(@r`sV5GJiXB#@_MZ0C@x}Qs;r@vibk2{y_E}~fg?}8Zc*v3^$-Q^dzr6nP>*=5$n(2pYP<wX#WCe2Kv08us>D$@aUupGu|M<Fpa_9(>k5LJu{~DEf{G`4@x#C5#>U})AKK>GZJ-Yt-?d<SGj~kR+UmcwfE-wrvho6(|HcHeH)G)e(&xEgslzLzLN9PvBAikSt@uYWl@%eOceR_O&oJ8|Q@2Y?Ht?~H&koF7J>;3uL(fRf1fAy<@lm5og@zLPg!avRyE86}sBzk^y4aGm?p~2<Z>9ssw^#@;$F8hZAGNUo9ub4#({k`GApTG6{KxXN0zwQ6!^62~|JURV3AabD3Dfx~`@ABwmW8jzl!@+M$GXJYAD*^e6$o4vyM}t9s;H%?r*WuMSw$yh}z+F<m3_FB^B;=V3w)K+KE<&s*R)`+t4Ql0^A#x!yVFCVs2;Xg8bm#K)`1;!wYt-H@L%!FGlDxZEn*z{zR+P}|BWNV~tppK{0&Ap<LnYThc8-vF$o`&8f)sd}E+o*?bb7&A0A_Q@GCn&^RzYWQ@$Krk4<g9Fx`+&b5QbhrZaF0X?}FTnY`f<y%jphmR>f20*qIJde8*~5xE{O)yeI{ltL(7=RO^_B<#Lhe5pC0j$I(xg7!%Me?I8D@BROr0{0Dp&TQHIh_|$@weNuRxPG_7%V1RK0{XEZdxBoN-3t<NEbF3SVbDr5;LJ)#C5?a~2^KTP(g@K5a1zAcFtteEi0*;!UiJn&JjLQJJ5_qOrGSPXLqKT(={s2c^loj%8-c??dbt(iRBD1K<*or{GU}*=m{a>PFDf{s)k-{6K7sLprh!D^iu^3Jb9>k?^DQOoyfTt`_LFEM$HYRcIvhZj|5Em>#*Yg+}hDl!;sBD1#$)gzZtVwdG&a;4g>0*AhFGqkN4MJw3hGtke<ug97MH{0TcC8JJMr|IqSWIiWyc^~)#wrFM*#*Q)79Y#DjPAjixa_K{&mVoYT;%cHtQ4I}qWn%nB4e0ot|@TkcymjcosROFxs+&Jo}O7_Ih{i*eEH*Ifh370mHDb>Rp_gk7Cevfq(poSA)I-%fWBjlDGNm2!`;!)VRz+>yb1sdn-K)rLZ>cNiiPTVv^(Nhjm*kFnB+(fT`?JVUu|35^eE(DIgIX)m;KLOq@6HjY`U1kfl+qNDu{hVaY{K@6MRgRU<Y=~fqsgoA*QCq0(R&UdM_A@$9ElY+9-i$D^#x0X}_h>gB5b6C-Xx#O95<-47#91>0>s(<+r?PO;118M&eLQ7mdrahTc`r4CMuWi-pR+7^D?CHhHHJMZj+(W(Uy(k&j}fW61P^kEds+=l!EAVkfydIhovQ;M3-GqkbRkG3a6(CB!_O(OhO^z;aP<t$buqB!p2Ts*dQv1SHHb004QmOed}^-WIS(+GNzMw!^$Q(Nic}39pJorHOfm;d<)rTS}zd7XBT^Chs~;*~_ePo-JIrg6uOA^~MlNxZVf=Az=|eQJ&2yU{pkT9<2;I$T<Foc3r~*v+3IUJa0&vJYq1Em=Xuq?S`{TXJnlgPb1F-J$8X{32Xb{6K;C&eyBY40TmMbASrXC9%zcc;ZB~bjFwP(0r}#Ww%;>5w^a3*1x%2{Mb}LDZ?(7o!3!Q@{peakNvr6gOYgv8oR-8T+SB~^!Vbg{;n-5tF=&Eq)iEer?CjB*;M2v~N&o6Cht0QU=MwX>oT8D5$NZkWXCZlw1gw}+56V1}#SGYxaQ*+n5G4w(v;B74`EDSx1XK{&!~^(gI_YpSzY$4Zsu*T?QAxdq#&pQ*A7(cJ*cdNd{0aLnNimVvh*6XCW4rhlD1&hox^xX4W{<@<%b6%hoHPI_%0%QF;FP%$A~qv5$-<I@#{}WRVo?9qGw^FJlwd!w!Clf!hTy%ll9J~ph!@MYrWH_;<yio~IN!Ibc8F?Z3(rKv%b`(Sqg`ZpaNUd!Q?`7y75qJmIr!1$JlfsX&Q=4Xu{d^IJ+&)3xX$*5+4ICV!fIhLBG{uwY<(q3@dBg=^XLhA60Fy7A>f47T^F|3vi)ZVj&RTE8ia3E&1uAw6far>2DBNj7;n=cNm*S<eb~rB<q{cynExY87W^VZ_bGqHGq(4N@i$6sY{-q=H%ixPSAv1dN$d#oyCt1vibF|;X9#aN%sf&qLg9yT&}4csMHH=TbY;FQU>||HxtZ&7mQ8MMxIWi4bGAyJ1x4^Ng#$8Xv{G*2Y*gUD1}P6KcP~T+VMr1P!+`4*1#QT6qBzu(I~_`m1RjQ{bMzA!5Oa+t32oi2aBR#FR#xirl=8_5INJ-eMF_>u5+pkz2cXva+R&OAA@4zsL2(*Jp*gg%RE-RWPP&|jQUoiUkqFbbRCp~=%qJp@Pl8A-5SPt)h=fUj+0;HDOwJIH=}oAb%2JAwDd_+oMkjdXwCNNrzQei&Jewmt+_7~gWI<YTHrh~4m&x^-r!dOfOsQ*)6(Y_cS|GcfApBMpUyB7Ez^t@^wZ%_D?X#-&`0#BQDJo$Y+D<{6ndg-p^USXc2y%*y&HOw<@)zGOOI_!l8+%x15ot74?hchBK5Mvbwg@5}5Lj}7zTVOZhCeh3f8~)`a_Y^FdZvxNrCPvlH`trLaN&&$t}vFeB<?gTyf$2e4_m63Q9vrBdJ2PeY8-D^Vc=>J(3uW<fe>+Nc?>-%`4BK&CW+H|ZKGW7+rjMiZpD7>o=2Y54RK+1wKxFd#3Y}WXPS%y8ZFuMTiDqj2N&n!w2XQj8g7_!K{IQKbKZI7Im!$+OL2NRcY$a4Zp0xXCl{7BRG0yZAI0qFmnxWqQtQMYX<?Vtnm{(xlf?moJGM)8Uzb)qJJ|wGogN+LEq?4$03cVt8|=P#O(;V%XGCJ!Yrnw?9!|x(P+>t&>fA%HbFPZ~#8>xv)k~uJ?Icp{X?H3h?J!j#aYQm8OCJ3C4T}jc#N_L7#)<La^Y%8MI4MKPHSM>e_^mMih1p1q0{4XWQ3F!8U^v8h_aDf%T!&*UDH!-i{DOOTgm0o)p0_SS1JB0H$|L-ffXUj%)u`c>IFuxd%2A`HKsX4Oxp0vimfIBvx_OkYnw2OqBls{bu+6gvd!4nQ>QtHWpMjJMNUK|xO4`dv0HUkdO8K0?Nf*YEdrBpdN_BjXM6SCKf}(~y03gxl#|+Y(#K>^WEyWn;uN4DKGs@I}@is#qqXs2TtP(eXYsEKlimo{L3Pk-w=UId7X%dyUOG3wYQZvfU=oV2el4z{EhGP7-w*z#KhwvGdSx)|op-<(~&?Xor(-p$`_Qm)#BtxZno(EFYr>gCQDyrr>Fs*VKPC$!B21*%Y%ex0wvi#?SZd7`FRU$`IJ{NHEC#M3wM4`ioOowJ6MBgG`j7rY3d_{*?egvEYRwq1f#0iWAqzMKf;T>WpU8?K8VHgPa6lcpsI}L2$NsWr_yH4)tbX+4^19>n4J-i?&GlTWuRTN0U!5p`YZWC?ylw@U%r?nr4ZlkriP@KjZTE%Xemm_^e=5ojal~O0^pj<>Dp{uTM3-uuL<D&A?^p6?s8E8ANvQ6G~%^ccky)6>QU8*O&>wKvj&UHG4XQm>A2=Ad<i~p!NMjQ6kJ|9DyW9mQJOLz`j<!%MsoWumjT9UJV9x?%*GE}lIqx6oqt}d27L--p@MSI)`Q8K`ug6HCMW1at)LSsk@-D9oh1>{aCcs!SU2{ttDb_AZ90d}|&CS{0|Tf!6E=`xft<j-XkQ=wl%CEPfG%B+y4VW6I4^evGI{EK}9tuZQSHo5CDn@KwAC-s$2Y1Wez^+GDt34n?{^4l}iScg-=H#e2<WJ0BE0_}BWlXqP+=btK@5oiVU&4$K(;JsmAgXQgKnq$xS-P)q4j7Dc7YCx!Ji;~Kc->XhQeEY-a4n7{c^_D@XuUbF(zimrS^$M&$Xq3eWewC67)1rp@MJ0=d>Ax@_f|lo|jI+xje#rj=Pe<g5hC|V&kf<dr^$x;%19H>WpoiYy`?NsT;S36-+9e2H+t$caR@*`b1giJE%^5<hfZVb2TAN3g-aj%Y?uAIpUacoy8v?Uoct5hNq{1)vXSf7Ah|`DcUVH1ixA%*lfp$xo0a!<?;p)9+62%yVhvrZ@tSE5rN%n+)i2NxOTlU53$$YJy5fd?qG{d91E6~x;9p%a+p7usuzcendu}c<AO*)k=SSB)K)J!tvpjLN+1d@}uR9N9{?WphW(4HR}vUsiNvAr$b2mEgHUZ_>uFfAWaL*|kbWjA#kYEJFh3d3nV=vriiwsFdAtP3Jo&KP=X9HsSsT$rN!qqs#8yHuv9_LjA7HzyXA?{x`I<+!=R&D${JrdH@H`Dv=;?HW}Bu;H?(sAy-+$}0RzH%LzoSFp5c$mbQEhpFA6taV#>UY|~tP=aSrZ<It#-foH^CNHUqTUAk{iv%`Hn9i%}R0dJr+;A^UadRW-;pP>2x9(<p|Fin~k)=cLB(t@dsbc)C4xzv#!tjh1Ec<1+=~V8TGLx!PgrJ1Hq&Eb+C@04MRr<y%MD|;(=vGZ5`<G0^*%>3m$c?-dBu9+}Z)in{j6fLVk%i?hF~~eph0|7!JZq4V^z}UEF_j~L6^g%z7gl1e0t=1vso6Gc1(&Cn{W{;2b8q7{kh{iD@;-YNKKz8I?GZ%&fukh<FlG^_Fqj5r5H(KdR?z_PHs6>XRJCxTCJ=?AOU)Wq5yh11@O!}=$i1h_=h>p?<eHByKdSZDxm>HmfM5@I#78n7QkgYM)F0HYxX-Dhxd`{XHe>DDNO~ivP|-T$Qh!}QZV&;->;){fduh{5G<o(CUF^WE6TyGUvY;zbK3^{E3FqfcQ@fVV!geKw)5Ul^lO8!hH|-1Tq^e$r!*;FE)_f_SZX7rHa2%T}eN7p(oDApjWRmErmPtdhjXb+uB6M=gYGjVU(hUk#({vvkF|BezY08aTh1x8o22}$Y^Ox!aOFCfkksF6^+IUxr=hVf*w-~LGw&-VJ+E}>v2Ci5fLS3JwvMhIVv<{~&YqYJIt*Uk%j;YAdeit+YneAJshkPV(SEh!|4RiG&%rq(X)&Yj0c@>81hadBzS%9~FjeKb{Hsvv#bF-;yevQM2ES`i5zNGr_+R3S9ZByqyB}PHiQY%*b!9Gi3KX}*Zb37CujDMdESuc$P)=z5vXhJg=dHjHQO^W%blY~lk?fRl=xnbq@>5|Ic9Vn!DNlcBLmETOL^wC@6Z}9Qk>Dl$^dHCz;^_L4|dZyJewEc~P#u+f0aPra2I%@m%)er9?dW^r`FzFS?mu%5U2PM<uZYx3e%86}M!Jx+5o)zNp$=MmVqj0TcLq}}O7%2fGqw9mZ>)Nr|t*y$RvTD9sd2ct1m=2Qfw}P~NGYI5a-bSYfboSZ#^~>p5pK6MypPU!<?|d!Gtn#{~B&1faI4ro6Br`R#luK~h+<kqA42RANd6rOJ@v&>Wux%Q0i|lzk(^Ywn@*`C~#^Y9jW{l{_v>DI6U0uf2NgCIJxEF={%Z1(447n`W@$GUWYuey~$>?Z8-SGlRfhDrqp>rSIY`Qf<uW9(Q`u||J0`Hl7B-CB>pe^EO`SWG1OQ*T{d4zoO`<wUGGM!}njxNKTcJfdEz}HXsn7`(ATt3BC6-FG)fTWa?=3`aiO7)|KaEFAh?j*1>X;S1{9Ji}nPhDB(wRpzVwm1eBjPC=2cZ&!2HA$S{IF@HC5(uqFf@eUlmyKk&W3sB8kB`;1$@zw*yUY8g%0)!ktaR6Cy=WNtr*G%S*MGh2n@+NIckP;+g|N$NSMiZLDC9&XUt??)26&!I3y|Xw3+$yTCq-NGHYB;z4F1F-PMyD{TM`2qCcGCn+j2W+K^<xjI^izvi?3((x%bvF-J7AA8B#{aU0Ze!aCSJB$#5u{K9=c}Qtq(&sDlnU`BMKag}3sX@D1(%1mLuJkIQv7d3^a>`fRxI;so4lLX9p4g}B?F)b(R#?6;pjT<}H!Awn9x-?jJjcNB%Vy8F^q`v=J1^c`KRNPF+`<u|z`aGA$A#K39Y(@lMDaD2uLa&hPQ6PlJsc?{2YsP=#MG51c~L}8kOX~}QPm<y<N>;@U{siO4WbBTa`pS$vZ=BIbIcMT4-{%|DdKgHyepylkuS@WB<r-wMtQtp`UiQPNL%-(+e#$otOjhKGVX}+y3Lhb|FaJZEC3Blk~%;mcVMxTxr)56H44z`}f^3^z|>Lg-xv5i5*RXBE){q40KhcnQndG#gACrGjN(RhrELaJAeZ^479Y+m=G5MLe}(~cL*b~%Q>-5_3b(n5yQ_B4X}XfnB2M87Q?v{uO4TWL?K!Tanl8h)+%TB^;AV>2wQTVuEBv#C%EzuHS`3^qxxF*GNB*3}0fWSQm_GY$!(=Ic7X9&dfsRYyVV3oGaV$bbj-jZ+cKZnY*%EZ&qn>&mQ^34h{6y@<{!r4N*ETyV+JS+8F5$6=e^+S`=il*l_@&MV@c3Cl}i>d`#37Ks@8T8+|B&V>Yi@2mC19M;Wm<YL)tW`uTwaa{v!PHk_FdxKt!MX|Rr&s;YcN$_6RHY#84d|aKHJL1NsqjD1<m%<vjUvt>Mlajm`*;SO@>xp3DlhHavu_F++KGX3H`MzM?Bu45@&CRtGSvL5QiMrD8a=GTjqM_AB17F{(Y>winad=T0-B}6+EV;iH=nWv|X4eoYAlHnScjwD)tm!t9INo=dcAV%aZ_V@#KJPnp6jaO@#&m}u1EOIqD?`+;)o@1&7E;n!Q$%DRG`H7NyWQ_lIG_`3!<$&o^NJxlSIczW$8Csd+iYVa0+iX}hiK$5(6AXQ=&eH$Ptf}Mt!O}7a{~;rRm5L%S9Mi9<_UpmdFF5TUP1UHY_xtOVRRW!U`E%jOMX(WM3(l~gq-g*D>0sQCu6)oCSHFFW041)wI;ivtA~3dDDLn*|NnQRiZEmRQOQM8J=`66UR6n>xd$Vuy|M3R>PL<8cG2i1+8vQLnX|ln=qnvY7=_QL>CWrjMwU$5U(%SsdMdyvcKqO5NaK++Dl+$Y?NEA184tDalNH#^@`&5Itbw~f@9nEU#il^$sYy;JQ|>#F53%hnb;Kp-pxJiJRPwE`Fy!BQjEIJ4L&NUDMvv8qCcXBOiQg7Ne|V&KY=uuvV(IdikE&S@3Tn9KYFwFR(wIY2|I@Y(#!>}=s#D7pwOLEU2UGM4wWbq@+CbRbxzdZdvj+u<p5mg1bJRBX=b7Sdu}m5XfT>OP%vB&$4QU*xuIyk(RYRkIikhwgT3r-@3SY{Kw(X2sqlj5N9FKKjeo5KFH#i$E@29GIN$pV5T*Spx?gK5eR|=lpR%<AZ!bwK$H>rx`qtV*T_(f0syt~^_SGI-q?{(MuCHQL;u@b3TyAJXrkF|Yj3aO@IDoc5PLw+%8oOp@h_JY+lj3Or@ppE=o!~h(diP-k-m#nXDpM;-v7oy>6xBg@iPGeMk)JON)>VKHV(OMyVtFU{hD~EplC1ce}#%5<34P`I|Z&TXjQaBE7_EL%jW)ISQDr<k<%*u4D%STODP&hzxJ)G}33m8K=o^gYgIE$P=7BQVDJc(=4Q?73>s2GyMf-<gvaG^ZcT1wj!9O}z<k-8|Q?SnYN9&vBvwH2bR2Q1bN*YHLS$!m!w+tvWM-R=grYZHsw9sjX!BZ<+4&_t2YYxfSYYiwK)$>&iieg47EoVS-!8|B>%<E~us@SuFj%Y~2nu*n~08zAoe`t5i`DH9emV~EWz2wT&Aqj1Cf5#7bN!OP!RP=8rX(q--5d#@h(vneiO^S2Ze6+K3)u8}?qOu}-|EJF#wjlFQ_qM(+Nn|5kk61_OT5(1;L%c~*gKd5)@G|KXUAZ{>+6of_NHNS~!YX{G5=O<MU1-+_y!qTVam&Rslmmx!MOc$*&dHGO5ES{w>(~<2(t}2Xd;&k&>nf2Bcf2gKDn(xxK2-Q`80Oo}DD?ndu4VJfM9*xT_HTd=szrRLL_6z$h_4Vj4;pN4}S-5{vUHo$MCn*hG{FqBf*TD=rB|2VXNCui)A<F9s%B)y|Q#suQ*0(T>gs)(x&NHog=}8^-kU!Ptzs0~_6sD7qi}rkZ>#nsJKF;{7>4MuL-CbWD?Ee0J!;Gl2wPUVmL;VEJ-aB|_+c&5g^wnE^>HX$QJASP09<3y*<^ynz{&JL?n`WoL&5e}QIUR`#(<Ppo`{ud<-2Sy9!8Jd@{PH_p_S!r4)g;n$`dbsIolBVLe&@pjh|S!q%8d-^c6}4iu262`t1n1kRD11DV%I;DSi94pb^vo>O_$wtTr}UVQdx4n@@qacl{K_?S>s?X%z!VCC(HSwFp1$C<y24%gk8uA#$>;xVT!|$Bo~HGw*t?iWqEGXPcZUfxYwoDlK%y11|y6"
+
 if __name__ == "__main__":
     sys.exit(main())

@@ -151,6 +151,18 @@ def test_the_readme_and_ci_run_the_same_test_command() -> None:
     assert line in run.splitlines()
 
 
+def test_the_readme_begins_with_the_command_that_the_front_door_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import front_door
+
+    readme = (ROOT / "README.md").read_text("utf-8")
+    first = readme.partition("```sh\n")[2].partition("```")[0]
+    what = shlex.quote(front_door.WHAT)
+    assert first == f"pip install {what} && tfedge run {front_door.PIPELINE}\n"
+
+
 def test_the_readme_tells_every_exit_code() -> None:
     from tfedge import errors
 

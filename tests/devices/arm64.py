@@ -21,7 +21,7 @@ from tfedge.tflite.runtime import predict
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "tools/bench_tflite.py"
 MODEL = ROOT / "tests/unit/data/digits_int8.tflite"
-TRAINED_ON = 1200  # digits, the first ones: tools/make_test_models.py
+TRAINED_ON = 1200  # digits, the first ones: tests/unit/make_test_models.py
 PAIRS = 120
 # Read before a test is given a cache of its own: the root is built once, not once for each test.
 _CACHE = Path(os.environ["TFEDGE_CACHE"]) / "arm64" if "TFEDGE_CACHE" in os.environ else None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(1, str(Path(__file__).parents[2] / "tools"))  # arm64_root and get_adbd
+sys.path.insert(1, str(Path(__file__).parents[1] / "machines"))  # arm64_root and get_adbd
 sys.path.insert(2, str(Path(__file__).parents[1] / "unit"))  # color_helpers, script_helpers
 
 import adbd

@@ -20,8 +20,8 @@ from arm64 import MODEL, PAIRS, arm64_root, write_golden
 from boards import eventually
 from from_debian import Unavailable
 
-from tfedge.bench import script
-from tfedge.bench.result import merge
+from tfedge.bench import call
+from tfedge.bench.result import Result, merge
 from tfedge.devices.adb import WORKSPACE, AdbDevice
 from tfedge.devices.address import open_device
 from tfedge.devices.android import Work, measure, measures_by_python
@@ -181,11 +181,11 @@ def test_which_device(phone: Phone) -> None:
         open_device(f"adb:{SERIAL}").__enter__()
 
 
-def bench(there: AdbDevice, golden: Path, **options: object) -> script.Result:
+def bench(there: AdbDevice, golden: Path, **options: object) -> Result:
     """The device script's answer from there."""
-    words = script.command(
+    words = call.command(
         there.python,
-        there.push(script.SCRIPT),
+        there.push(call.script_file()),
         there.push(MODEL),
         threads=1,
         runs=3,
@@ -196,7 +196,7 @@ def bench(there: AdbDevice, golden: Path, **options: object) -> script.Result:
     )
     done = there.run(words, timeout=330)
     assert done.returncode == 0, done.stderr
-    (result,) = script.parse(done.stdout, there.name)
+    (result,) = call.parse(done.stdout, there.name)
     return result
 
 
@@ -213,6 +213,8 @@ def test_python_measures_there(phone: Phone, tmp_path: Path) -> None:
         "identical": PAIRS,
         "max_difference": 0,
         "top1_agree": PAIRS,
+        "failed": 0,
+        "failure": None,
     }
     assert (result.device, result.runtime) == ("phone", "LiteRT")
     assert phone.commands() == []

@@ -16,6 +16,7 @@ import yaml
 
 from tests.e2e import shapes
 from tests.e2e.conftest import Workplace
+from tfedge.core.accelerator import NVIDIA
 
 Spoil = Callable[[Workplace, Path], None]
 
@@ -25,7 +26,7 @@ def change(workplace: Workplace, key: str, value: object) -> None:
     *sections, last = key.split(".")
     place = raw
     for section in sections:
-        place = place[section]
+        place = place.setdefault(section, {})
     place[last] = value
     workplace.file.write_text(yaml.safe_dump(raw), encoding="utf-8")
 
@@ -87,6 +88,12 @@ def pickle_with_code(workplace: Workplace, photos: Path) -> None:
     change(workplace, "backbone.weights", str(file))
 
 
+def no_gpu(workplace: Workplace, photos: Path) -> None:
+    if NVIDIA.exists():
+        pytest.skip("this machine has a GPU")
+    change(workplace, "runtime.device", "gpu")
+
+
 CASES = [
     (wrong_key, 2, ["tiny.yaml:", "data.image_sise", "did you mean image_size"]),
     (wrong_type, 2, ["tiny.yaml:", "finetune.epochs", "'ten'"]),
@@ -97,6 +104,7 @@ CASES = [
     (bomb, 4, ["square/bomb.png", "50000"]),
     (climbing_label, 4, ["table.csv:3", "../x"]),
     (pickle_with_code, 7, ["weights.npz"]),
+    (no_gpu, 3, ["runtime.device: gpu", "no GPU", "runtime.device: cpu"]),
 ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(1, str(Path(__file__).parents[2] / "tools"))  # from_debian
+sys.path.insert(1, str(Path(__file__).parents[1] / "machines"))  # from_debian
 sys.path.insert(2, str(Path(__file__).parents[1] / "unit"))  # color_helpers
 
 from environments import compiler, environment

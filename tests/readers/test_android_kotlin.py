@@ -17,16 +17,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from android_helpers import android
+from awkward_images import FITS, SIZES, awkward_images
 from color_helpers import FLOAT, pixels
+from golden_cases import CASES
 from PIL import Image
 
-from tfedge.data.decode import decode
 from tfedge.drops.golden import names
+from tfedge.portable.images import decode
 from tfedge.tflite.runtime import LiteRT
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-FITS = ("crop", "stretch", "pad")
 SHAPES = ((61, 90), (90, 61), (32, 32), (33, 31), (7, 200), (300, 4), (1, 1), (640, 480))
 SECONDS = 600
 
@@ -43,9 +44,11 @@ class App:
     def ask(self, *jobs: Sequence[object]) -> list[str]:
         """The harness' answer to each job, from one Java."""
         serve = f"{sys.executable}|{HERE / 'serve.py'}"
+        decoder = f"{sys.executable}|{HERE / 'decode_image.py'}"
         java = [
             *("java", "-cp", self.classes, f"-Dapp={self.drop / 'assets'}"),
-            *(f"-Dtest={self.drop}", f"-Dpython={serve}", "harness.HarnessKt"),
+            *(f"-Dtest={self.drop}", f"-Dpython={serve}", f"-Ddecoder={decoder}"),
+            "harness.HarnessKt",
         ]
         done = subprocess.run(
             java,
@@ -134,6 +137,34 @@ def test_pixels_are_those_of_training(squared) -> None:
                 expected.append(decode(png(array), size, fit))
     for job, want, got in zip(jobs, expected, squared(*jobs), strict=True):
         assert same(got, want, job[3]), (job[0].shape, *job[2:4])
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_awkward_images_are_those_of_training(app: App, tmp_path: Path, fit: str) -> None:
+    """From a file's bytes to the model's pixels, of the set that all our decoders are held to."""
+    jobs, expected = [], []
+    paths = awkward_images(tmp_path)
+    for path in paths:
+        for size in SIZES:
+            copy = path.with_name(f"{size}-{path.name}")
+            copy.write_bytes(path.read_bytes())
+            with Image.open(path) as image:
+                orientation = image.getexif().get(0x0112, 0)
+            jobs.append(("file", copy, orientation, size, fit.upper()))
+            expected.append(decode(path, size, fit))
+    assert app.ask(*jobs) == [""] * len(jobs)
+    for job, want in zip(jobs, expected, strict=True):
+        data = job[1].with_name(f"{job[1].name}.out").read_bytes()
+        got = np.frombuffer(data, np.uint8).reshape(want.shape)
+        assert same(got, want, fit), job[1].name
+
+
+def test_the_golden_rule_is_ours(app: App) -> None:
+    def words(scores: Sequence[float]) -> str:
+        return ",".join(str(np.float32(score)).replace("nan", "NaN") for score in scores)
+
+    told = app.ask(*(("rule", words(expected), words(got)) for expected, got, _ in CASES))
+    assert told == [said for _, _, said in CASES]
 
 
 def test_every_orientation_of_exif_is_turned_upright(squared) -> None:

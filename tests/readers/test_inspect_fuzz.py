@@ -15,9 +15,9 @@ from ai_edge_litert import schema_py_generated as schema
 from test_tflite_darwinn import WHOLE, compiled_model
 from tflite_helpers import DATA, packed
 
+from tfedge.edgetpu.inspect import describe
 from tfedge.errors import ArtifactError
 from tfedge.report.inspect import WIDTH, text
-from tfedge.tflite.inspect import describe
 
 FILES = 10_000
 NAMES = ("color_int8", "color_half", "color_wide", "digits_int8")

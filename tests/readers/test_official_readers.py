@@ -13,7 +13,7 @@ from android_helpers import ABOUT, android
 from color_helpers import CLASSES, FLOAT, INT8, SIZE, pixels
 from PIL import Image
 
-from tfedge.data.decode import decode
+from tfedge.portable.images import decode
 from tfedge.tflite.runtime import LiteRT
 
 HERE = Path(__file__).parent

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import tiny
 
-from tfedge.modeling import network
-from tfedge.modeling.env import fresh, keras
-from tfedge.modeling.network import HEAD, OFFSET, POOL, PixelOffset
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.network import HEAD, OFFSET, POOL, PixelOffset
 
 SIZE = 16
 _L = keras.layers

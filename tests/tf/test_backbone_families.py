@@ -35,11 +35,13 @@ from tf_keras.src.utils import data_utils
 
 from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.keras_files import KERAS_FILES
-from tfedge.config.schema import Backbone, Data, Pipeline
-from tfedge.core.context import Context
-from tfedge.modeling import backbone, network
-from tfedge.modeling.env import fresh, keras
-from tfedge.modeling.weights import imagenet
+from tfedge.core.slice import context_of
+from tfedge.core.stages import stage as row
+from tfedge.data.schema import Data
+from tfedge.modeling.nets import backbone, network
+from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.weights import imagenet
+from tfedge.pipeline.schema import Backbone, Pipeline
 from tfedge.stages import backbone as stage
 
 # The smallest member of each family; together they use every rule of ``rewrite``.
@@ -175,7 +177,8 @@ def staged(name: str, side: int, folder) -> tuple[backbone.Weights, tuple, tuple
         data=Data(path="x", image_size=side),
         backbone=Backbone(name=name, weights="imagenet"),
     )
-    stage.run(Context(pipeline, {}, out, folder / "cache", folder, tiny.Notes()))
+    rest = {}, out, folder / "cache", folder, tiny.Notes()
+    stage.run(context_of(row("backbone"), pipeline, *rest))
     facts = json.loads((out / "base.json").read_text())
     assert facts["weights"]["licence"] == KERAS_FILES[name].licence
     return network.load_weights(out / "base.npz"), facts["mean"], facts["std"]
@@ -211,7 +214,7 @@ def test_weights_of_keras_say_here_what_they_say_in_keras(
         # built no more: the very net, emptied, is what the file is put into
         keras.backend.batch_set_value([(v, np.zeros(v.shape)) for v in net.weights])
         monkeypatch.setattr(backbone, "as_keras_has_it", lambda *which: net)
-        found = imagenet.load(name, 1.0, side, tmp_path / "cache", lambda text: None)
+        found = imagenet.load(name, 1.0, side, tmp_path / "cache", tiny.Notes())
         weights, (mean, std) = found.weights, found.norm
     assert (tuple(mean), tuple(std)) == BACKBONES[name].norm
     spec = network.Spec(name, 1.0, side, mean, std, 2)

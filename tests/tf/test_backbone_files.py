@@ -10,12 +10,12 @@ import pytest
 import tiny
 from tf_keras.src.applications import inception_resnet_v2
 
-from tfedge.config.schema import Backbone
 from tfedge.errors import ArtifactError
-from tfedge.modeling import backbone
-from tfedge.modeling.env import fresh, keras
-from tfedge.modeling.rewrite import carried
-from tfedge.modeling.weights import original, source
+from tfedge.modeling.nets import backbone
+from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.rewrite import carried
+from tfedge.modeling.nets.weights import original, source
+from tfedge.pipeline.schema import Backbone
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,7 +29,7 @@ def built_once():
 def load(path, name, alpha=1.0, size=32):
     notes = tiny.Notes()
     chosen = Backbone(name=name, alpha=alpha, weights=str(path))
-    return source.load(chosen, size, path.parent, notes.note), notes.lines
+    return source.load(chosen, size, path.parent, notes), notes.lines
 
 
 def same(loaded, expected):

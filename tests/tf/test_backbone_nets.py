@@ -12,8 +12,8 @@ import tensorflow_model_optimization as tfmot
 
 from tfedge.catalog import backbones as catalog
 from tfedge.errors import UnsupportedModel
-from tfedge.modeling import backbone
-from tfedge.modeling.env import fresh, keras
+from tfedge.modeling.nets import backbone
+from tfedge.modeling.nets.env import fresh, keras
 
 TOOL = Path(__file__).parents[2] / "tools" / "catalog_layers.py"
 

@@ -1,7 +1,7 @@
 """Imported weights against torch's own numbers, on a real picture.
 
-The reference (``tests/tf/data``) was written by ``tools/torch_reference.py``, in torch. The wheels
-come from the package index as a user's would: where it can't be reached the test is skipped.
+The reference (``tests/tf/data``) was written by ``torch_reference.py``, in torch. The wheels come
+from the package index as a user's would: where it can't be reached the test is skipped.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import pytest
 from sklearn.datasets import load_sample_image
 
 from tfedge.catalog.weights import WHEELS
-from tfedge.config.schema import Data, Pipeline
-from tfedge.core.context import Context
+from tfedge.core.slice import context_of
+from tfedge.data.schema import Data
 from tfedge.errors import MissingDependency
-from tfedge.modeling import backbone
-from tfedge.modeling.weights import wheel
+from tfedge.modeling.nets import backbone
+from tfedge.modeling.nets.weights import wheel
+from tfedge.pipeline.schema import Pipeline
 from tfedge.stages import backbone as stage
 
 DATA = Path(__file__).with_name("data")
@@ -67,7 +68,7 @@ def test_the_stage_takes_the_wheel_as_it_is(wheels, tmp_path):
     row = WHEELS["MobileNetV2", 1.0]
     pipeline = Pipeline(name="t", data=Data(path="x", image_size=97))
     try:
-        stage.run(Context(pipeline, {}, tmp_path, wheels, tmp_path))
+        stage.run(context_of(row("backbone"), pipeline, {}, tmp_path, wheels, tmp_path))
     except MissingDependency as error:
         pytest.skip(f"no package index: {error}")
     facts = json.loads((tmp_path / "base.json").read_text())

@@ -7,28 +7,25 @@ import http.server
 import json
 import threading
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import tiny
 
 from tfedge.catalog.keras_files import KERAS_FILES
-from tfedge.config.schema import Backbone, Data, Pipeline
-from tfedge.core.context import Context
+from tfedge.core.slice import context_of
+from tfedge.core.stages import stage as row
+from tfedge.data.schema import Data
 from tfedge.errors import ArtifactError, MissingDependency, StageError
-from tfedge.modeling import backbone
-from tfedge.modeling.env import fresh, keras
-from tfedge.modeling.weights import imagenet
+from tfedge.files import download
+from tfedge.modeling.nets import backbone
+from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.weights import imagenet
+from tfedge.pipeline.schema import Backbone, Pipeline
 from tfedge.stages import backbone as stage
 
 NAME, ALPHA, SIZE = "MobileNetV2", 0.35, 32
-
-
-class Notes:
-    def __init__(self):
-        self.lines = []
-
-    def note(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture
@@ -44,8 +41,9 @@ def run(tmp_path):
             data=Data(path="x", image_size=size),
             backbone=Backbone(name=name, alpha=alpha, weights=str(weights)),
         )
-        notes = Notes()
-        stage.run(Context(pipeline, {}, out, tmp_path / "cache", tmp_path, notes))
+        notes = tiny.Notes()
+        rest = {}, out, tmp_path / "cache", tmp_path, notes
+        stage.run(context_of(row("backbone"), pipeline, *rest))
         with np.load(out / "base.npz", allow_pickle=False) as file:
             arrays = dict(file)
         facts = json.loads((out / "base.json").read_text())
@@ -142,6 +140,7 @@ def server(saved, monkeypatch, tmp_path):
     change(monkeypatch, url=f"http://127.0.0.1:{fake.server_port}/{file}")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(download, "BACKOFF", 0.001)
     threading.Thread(target=fake.serve_forever, args=(0.02,), daemon=True).start()
     yield fake
     fake.shutdown()
@@ -156,7 +155,7 @@ def change(monkeypatch, **facts):
 @pytest.fixture
 def load(tmp_path):
     """What stands behind ``imagenet``, without the stage around it."""
-    return lambda: imagenet.load(NAME, ALPHA, SIZE, tmp_path / "cache", lambda text: None)
+    return lambda: imagenet.load(NAME, ALPHA, SIZE, tmp_path / "cache", tiny.Notes())
 
 
 def nothing_cached(tmp_path):
@@ -185,7 +184,7 @@ def test_imagenet_takes_what_keras_has_fetched(load, server, tmp_path):
 
 def test_imagenet_offline_names_the_file_and_the_way_out(load, server, tmp_path, monkeypatch):
     server.files.clear()
-    with pytest.raises(MissingDependency, match=r"can't be fetched: .*HTTP Error 404") as caught:
+    with pytest.raises(MissingDependency, match=r"can't be fetched: .*HTTP 404") as caught:
         load()
     assert server.name in caught.value.message and str(tmp_path / "cache") in caught.value.hint
     change(monkeypatch, url="http://127.0.0.1:9/x.h5")
@@ -194,17 +193,35 @@ def test_imagenet_offline_names_the_file_and_the_way_out(load, server, tmp_path,
     nothing_cached(tmp_path)
 
 
-def test_imagenet_cut_off_leaves_nothing(load, server, tmp_path):
-    server.missing = 100
-    with pytest.raises(MissingDependency, match="IncompleteRead"):
+def test_imagenet_cut_off_leaves_its_part_to_the_next_run(load, server, tmp_path, monkeypatch):
+    whole = server.files[server.name]
+    change(monkeypatch, digests=(hashlib.sha256(whole).hexdigest(),))
+    server.missing, server.files[server.name] = 100, whole[:-100]
+    with pytest.raises(MissingDependency, match="cut off"):
         load()
-    nothing_cached(tmp_path)
+    path = tmp_path / "cache" / "imagenet" / server.name
+    assert not path.exists() and path.with_name(f"{path.name}.part").stat().st_size > 1000
+    server.missing, server.files[server.name] = 0, whole
+    load()
+    assert path.read_bytes() == whole
+
+
+def test_fetching_imagenet_shows_how_far_it_is(server, tmp_path):
+    class Bar(tiny.Notes):
+        seen: ClassVar[list[tuple[int, int]]] = []
+
+        def update(self, what, done, total, unit=""):
+            self.seen.append((done, total))
+
+    imagenet.load(NAME, ALPHA, SIZE, tmp_path / "cache", Bar())
+    size = len(server.files[server.name])
+    assert Bar.seen[-1] == (size, size)
 
 
 def test_a_server_that_says_nothing_is_given_up(load, server, monkeypatch):
     silent = http.server.HTTPServer(("127.0.0.1", 0), Handler)  # accepts, never answers
     change(monkeypatch, url=f"http://127.0.0.1:{silent.server_port}/x.h5")
-    monkeypatch.setattr(imagenet, "TIMEOUT", 0.3)
+    monkeypatch.setattr(download, "TIMEOUT", (0.3, 0.3))
     with pytest.raises(MissingDependency, match="timed out"):
         load()
     silent.server_close()

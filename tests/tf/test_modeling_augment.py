@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import tiny
 
-from tfedge.config.schema import Augment
-from tfedge.data.augment import augment
 from tfedge.data.index import Index, Row
-from tfedge.data.pictures import Pictures
-from tfedge.data.pipeline import Stream, Views, pixels
-from tfedge.modeling.env import tf
-from tfedge.modeling.training import Wanted
+from tfedge.data.schema import Augment
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.modeling.nets.env import tf
+from tfedge.modeling.training.augment import augment
+from tfedge.modeling.training.loop import Wanted
+from tfedge.modeling.training.stream import Stream, Views, pixels
 
 OFF = Augment(flip=False, crop=0.0, rotate=0.0, zoom=0.0, brightness=0.0, contrast=0.0)
 SIZE = tiny.SIZE

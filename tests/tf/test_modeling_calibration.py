@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from small_nets import BODIES, SIZE, built, pictures
 
-from tfedge.modeling import calibration, correction, network, quantization
-from tfedge.modeling.backbone import assign, weights_of
-from tfedge.modeling.calibration import batches, calibrate, with_noise
-from tfedge.modeling.env import keras, tf
-from tfedge.modeling.export import freeze, to_tflite
-from tfedge.modeling.layers import kernel_of
-from tfedge.modeling.network import OFFSET
-from tfedge.modeling.observation import observe, ranges_of
-from tfedge.modeling.quantization import PREFIX
+from tfedge.modeling.compression import calibration, correction, quantization
+from tfedge.modeling.compression.calibration import batches, calibrate, with_noise
+from tfedge.modeling.compression.observation import observe, ranges_of
+from tfedge.modeling.compression.quantization import PREFIX
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.backbone import assign, weights_of
+from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.nets.export import freeze, to_tflite
+from tfedge.modeling.nets.layers import kernel_of
+from tfedge.modeling.nets.network import OFFSET
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 

@@ -13,14 +13,14 @@ import pytest
 import tiny
 
 from tfedge.catalog.backbones import layers
-from tfedge.catalog.unfreeze import first_trained, prunable
-from tfedge.data.augment import augment
 from tfedge.data.index import Index
-from tfedge.modeling import network
-from tfedge.modeling.env import tf
-from tfedge.modeling.export import float_pixels, load_graph
-from tfedge.modeling.network import HEAD, Spec
-from tfedge.modeling.part import Samples
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.export import float_pixels, load_graph
+from tfedge.modeling.nets.network import HEAD, Spec
+from tfedge.modeling.training.augment import augment
+from tfedge.pipeline.unfreeze import first_trained, prunable
+from tfedge.stages.samples import samples_of
 from tfedge.tflite.model import Kernel
 from tfedge.tflite.runtime import predict
 
@@ -76,7 +76,7 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> Non
 def pixels_of(run: tiny.Run, split: str) -> tuple[np.ndarray, list[int]]:
     index = Index.load(run.files["data/index.json"])
     rows = index.rows_of(split)
-    pictures = Samples.of(run.context("finetune")).source.pictures
+    pictures = samples_of(run.context("finetune")).source.pictures
     return pictures.pixels(rows), index.labels_of(rows)
 
 
@@ -115,7 +115,7 @@ def test_the_float_file_is_the_best_epoch_on_the_validation_pictures(chain):
 
 
 def test_the_teacher_says_what_the_float_file_says_of_every_item(chain):
-    samples = Samples.of(chain.context("finetune"))
+    samples = samples_of(chain.context("finetune"))
     scores = predict(chain.read("finetune/float.tflite"), samples.source.pixels(samples.items))
     teacher = chain.arrays("finetune/teacher.npz")
     np.testing.assert_allclose(tf.nn.softmax(teacher["logits"]), scores, atol=1e-4)
@@ -125,7 +125,7 @@ def test_the_teacher_says_what_the_float_file_says_of_every_item(chain):
 
 def test_views_are_what_augmentation_gives(chain):
     """Two views of a picture differ, and its first is the picture."""
-    samples = Samples.of(chain.context("finetune"))
+    samples = samples_of(chain.context("finetune"))
     row, count = samples.train_rows[0], sum(tiny.TRAIN)
     plain, view = samples.source.pixels([samples.items[0], samples.items[count]])
     np.testing.assert_array_equal(plain, samples.source.pictures.pixel(row))
@@ -137,9 +137,8 @@ def test_views_are_what_augmentation_gives(chain):
 def test_each_part_was_computed_once_for_each_picture(chain):
     """The float part below, the features above it, and the int8 part below: three stores, the
     validation images, which judge training, in each."""
-    stores = [p for p in (chain.cache / "store").iterdir() if p.name.startswith("features-")]
     with_val = 2 * sum(tiny.TRAIN) + 3 * tiny.VAL
-    assert [(p / "keys.bin").stat().st_size // 36 for p in stores] == [with_val] * 3
+    assert chain.computed == [with_val] * 3
 
 
 # ------------------------------------------------------------------ prune

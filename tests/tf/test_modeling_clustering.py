@@ -9,19 +9,19 @@ import pytest
 import tiny
 
 from tfedge.catalog.backbones import layers
-from tfedge.catalog.unfreeze import first_trained, prunable
-from tfedge.config.schema import Cluster, Training
-from tfedge.core.context import Silent
 from tfedge.data.index import Index
 from tfedge.errors import InvariantBroken, UnsupportedModel
-from tfedge.modeling import schedules, training
-from tfedge.modeling.clustering import Clusterer, kmeans
-from tfedge.modeling.env import fresh, keras, tf
-from tfedge.modeling.mixed import _NotInTraining
-from tfedge.modeling.network import HEAD
-from tfedge.modeling.part import Samples
-from tfedge.modeling.quantize_clusters import ClusterPreserving
-from tfedge.modeling.quantize_layers import DepthwiseQuantizer
+from tfedge.files.progress import Silent
+from tfedge.modeling.compression.clustering import Clusterer, kmeans
+from tfedge.modeling.compression.mixed import _NotInTraining
+from tfedge.modeling.compression.quantize_clusters import ClusterPreserving
+from tfedge.modeling.compression.quantize_layers import DepthwiseQuantizer
+from tfedge.modeling.nets.env import fresh, keras, tf
+from tfedge.modeling.nets.network import HEAD
+from tfedge.modeling.training import loop, schedules
+from tfedge.pipeline.schema import Cluster, Training
+from tfedge.pipeline.unfreeze import first_trained, prunable
+from tfedge.stages.samples import samples_of
 from tfedge.tflite.model import Model
 from tfedge.tflite.runtime import predict
 
@@ -95,13 +95,13 @@ class Noise:
     def epoch(self, number: int):
         rng = np.random.default_rng(number)
         for _ in range(self.steps):
-            labels = training.one_hot(rng.integers(0, 3, 4), 3)
+            labels = loop.one_hot(rng.integers(0, 3, 4), 3)
             pictures = rng.normal(size=(4, 8, 8, 3)).astype(np.float32)
             yield pictures, (labels,), np.ones(4, np.float32)
 
 
 def learn(model: keras.Model, settings: Training) -> None:
-    training.train(
+    loop.train(
         model,
         Noise(),
         settings,
@@ -303,7 +303,7 @@ def test_the_file_has_the_zeros_of_pruning_and_still_answers(run, chain):
     assert facts["deflated"] < 0.85 * chain.json("convert/model.json")["deflated"]
     index = Index.load(run.files["data/index.json"])
     val = index.rows_of("val")
-    pixels = Samples.of(run.context("cluster")).source.pictures.pixels(val)
+    pixels = samples_of(run.context("cluster")).source.pictures.pixels(val)
     said = predict(run.read("convert/model.tflite"), pixels)
     assert (said.argmax(-1) == index.labels_of(val)).mean() >= 0.8
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from small_nets import BODIES, built, conv, depthwise, normed, pictures, said
 
-from tfedge.modeling import correction, quantization
-from tfedge.modeling.calibration import batches
-from tfedge.modeling.correction import correct, images_for, ops
-from tfedge.modeling.env import keras, tf
-from tfedge.modeling.layers import kernel_of
-from tfedge.modeling.network import HEAD
-from tfedge.modeling.observation import observe, ranges_of
-from tfedge.modeling.quantization import PREFIX
-from tfedge.modeling.sensitivity import divergence
+from tfedge.modeling.compression import correction, quantization
+from tfedge.modeling.compression.calibration import batches
+from tfedge.modeling.compression.correction import correct, images_for, ops
+from tfedge.modeling.compression.observation import observe, ranges_of
+from tfedge.modeling.compression.quantization import PREFIX
+from tfedge.modeling.compression.sensitivity import divergence
+from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.nets.layers import kernel_of
+from tfedge.modeling.nets.network import HEAD
 
 L = keras.layers
 IMAGES, FRESH = pictures(24), pictures(24, 100)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from small_nets import BODIES, built, conv, depthwise, normed, pictures, said
 
-from tfedge.modeling.backbone import weights_of
-from tfedge.modeling.calibration import batches
-from tfedge.modeling.env import keras
-from tfedge.modeling.equalization import MARGIN, centre, equalise
-from tfedge.modeling.layers import HardSwish
-from tfedge.modeling.network import HEAD, POOL
-from tfedge.modeling.observation import Channels, observe
+from tfedge.modeling.compression.calibration import batches
+from tfedge.modeling.compression.equalization import MARGIN, centre, equalise
+from tfedge.modeling.compression.observation import Channels, observe
+from tfedge.modeling.nets.backbone import weights_of
+from tfedge.modeling.nets.env import keras
+from tfedge.modeling.nets.layers import HardSwish
+from tfedge.modeling.nets.network import HEAD, POOL
 
 L = keras.layers
 SEEN = pictures(24)

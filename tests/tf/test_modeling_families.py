@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from tfedge.catalog.backbones import BACKBONES
-from tfedge.catalog.unfreeze import MAX_SHARE, prunable
-from tfedge.config.schema import Prune
-from tfedge.modeling import network
-from tfedge.modeling.allocation import allocate
-from tfedge.modeling.backbone import weights_of
-from tfedge.modeling.env import fresh, keras
-from tfedge.modeling.network import Spec
-from tfedge.modeling.sparsity import Pruner
+from tfedge.modeling.compression.allocation import allocate
+from tfedge.modeling.compression.sparsity import Pruner
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.backbone import weights_of
+from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.network import Spec
+from tfedge.pipeline.schema import Prune
+from tfedge.pipeline.unfreeze import MAX_SHARE, prunable
 
 SIZE = 32
 NETS = ("MobileNetV3Small", "RegNetX002")  # others have no other layers, and take far longer

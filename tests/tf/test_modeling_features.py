@@ -12,14 +12,16 @@ import pytest
 import tiny
 from PIL import Image
 
-from tfedge.config.schema import Augment
-from tfedge.data import augment
-from tfedge.modeling import backbone, features, network
-from tfedge.modeling.env import fresh, keras
-from tfedge.modeling.export import float_pixels
-from tfedge.modeling.network import HEAD, POOL, Spec
-from tfedge.modeling.part import Samples, TopPart, predictor, score
-from tfedge.modeling.training import Memory, Wanted
+from tfedge.data.schema import Augment
+from tfedge.modeling.nets import backbone, network
+from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.export import float_pixels
+from tfedge.modeling.nets.network import HEAD, POOL, Spec
+from tfedge.modeling.training import augment, features
+from tfedge.modeling.training.loop import Memory, Wanted
+from tfedge.modeling.training.part import Samples, TopPart, predictor, score
+from tfedge.pipeline.schema import Finetune
+from tfedge.stages.samples import samples_of
 
 SPEC = Spec("MobileNet", 0.25, tiny.SIZE, (120.0, 90.0, 60.0), (50.0, 60.0, 70.0), 3)
 LAYER = "conv_pw_11_relu"
@@ -31,7 +33,7 @@ def begun(folder: Path, cache: Path | None = None, seed: int = 1, **data) -> Sam
     root = tiny.pictures(folder / "pictures")
     sections = {"name": "t", "seed": seed, "data": {**DATA, "path": str(root), **data}}
     run = tiny.Run(folder / "run", cache or folder / "cache", sections)("data")
-    return Samples.of(run.context("finetune"))
+    return samples_of(run.context("finetune"))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +110,7 @@ def test_the_features_of_a_net_in_two_parts_are_those_of_the_whole(samples, mode
 def test_the_part_above_trains_on_what_the_part_below_says(samples, model):
     top = TopPart(samples, model, LAYER)
     wanted = Wanted(np.arange(len(samples.items), dtype=np.float32)[:, None])
-    settings = samples.ctx.pipeline.finetune.model_copy(update={"batch_size": 8})
+    settings = Finetune(batch_size=8)
     batches = samples.batches(settings, wanted, top.activations(samples.items, "activations"))
     assert isinstance(batches, Memory) and (batches.steps, batches.size) == (4, 8)
     inputs, (numbers,), weights = next(iter(batches.epoch(1)))
@@ -218,7 +220,7 @@ def test_validation_pictures_are_never_changed(samples):
     assert len(items) == 3 * tiny.VAL
     for (row, _), found in zip(items, samples.source.pixels(items), strict=True):
         assert samples.index.rows[row].split == "val"
-        image = Image.open(samples.ctx.data_root / samples.index.rows[row].path)
+        image = Image.open(samples.source.pictures.root / samples.index.rows[row].path)
         np.testing.assert_array_equal(found, np.asarray(image))
 
 
@@ -255,7 +257,7 @@ def test_the_key_of_a_picture_is_stable(samples):
     sha = samples.index.rows[row].sha256
     wanted = hashlib.sha256(json.dumps([sha, tiny.SIZE, "crop", 0]).encode()).hexdigest()
     assert samples.source.key((row, 0)) == wanted
-    assert samples.ctx.pipeline.data.augment == Augment(views=1)
+    assert samples.source.augment == Augment(views=1)
 
 
 # ------------------------------------------------------------------ small things

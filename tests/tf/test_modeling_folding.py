@@ -9,11 +9,11 @@ import pytest
 import small_nets
 from small_nets import conv, depthwise, normed, pictures
 
-from tfedge.config.schema import Prune
-from tfedge.modeling import calibration, quantization
-from tfedge.modeling.env import keras, tf
-from tfedge.modeling.folding import folded_norms
-from tfedge.modeling.sparsity import Pruner
+from tfedge.modeling.compression import calibration, quantization
+from tfedge.modeling.compression.sparsity import Pruner
+from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.training.folding import folded_norms
+from tfedge.pipeline.schema import Prune
 
 _L = keras.layers
 PAIRS = 6

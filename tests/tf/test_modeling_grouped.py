@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfedge.modeling import env
-from tfedge.modeling.env import fresh, keras, tf
-from tfedge.modeling.export import freeze, load_graph, save_graph
+from tfedge.modeling.nets import env
+from tfedge.modeling.nets.env import fresh, keras, tf
+from tfedge.modeling.nets.export import freeze, load_graph, save_graph
 
 GROUPS, CHANNELS, FILTERS, SIZE = 3, 6, 12, 9
 

@@ -9,11 +9,13 @@ import pytest
 from test_modeling_quantization import SIZE, net, pictures
 
 from tfedge.errors import InvariantBroken, StageError, UnsupportedModel
-from tfedge.modeling import invariants, mixed, network, quantization
-from tfedge.modeling.env import keras, tf
-from tfedge.modeling.export import freeze
-from tfedge.modeling.sensitivity import Mixtures
-from tfedge.modeling.units import Graph
+from tfedge.modeling import invariants
+from tfedge.modeling.compression import mixed, quantization
+from tfedge.modeling.compression.sensitivity import Mixtures
+from tfedge.modeling.compression.units import Graph
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.nets.export import freeze
 from tfedge.tflite import barriers
 from tfedge.tflite.model import Model
 from tfedge.tflite.reader import read

@@ -9,12 +9,12 @@ import pytest
 import tiny
 
 from tfedge.errors import StageError
-from tfedge.modeling import backbone, network
-from tfedge.modeling.env import fresh, keras, tf
-from tfedge.modeling.export import float_part, float_pixels, freeze, load_graph, save_graph
-from tfedge.modeling.export import to_tflite as convert
-from tfedge.modeling.network import HEAD, Spec
-from tfedge.modeling.quantize_layers import QuantizedOffset
+from tfedge.modeling.compression.quantize_layers import QuantizedOffset
+from tfedge.modeling.nets import backbone, network
+from tfedge.modeling.nets.env import fresh, keras, tf
+from tfedge.modeling.nets.export import float_part, float_pixels, freeze, load_graph, save_graph
+from tfedge.modeling.nets.export import to_tflite as convert
+from tfedge.modeling.nets.network import HEAD, Spec
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 

@@ -7,12 +7,13 @@ import pytest
 import tiny
 
 from tfedge.errors import UnsupportedModel
-from tfedge.modeling import network, quantization
-from tfedge.modeling.env import fresh, keras, tf
-from tfedge.modeling.export import freeze, to_tflite
-from tfedge.modeling.network import PixelOffset
-from tfedge.modeling.observation import observe, ranges_of
-from tfedge.modeling.rewrite import rewritten
+from tfedge.modeling.compression import quantization
+from tfedge.modeling.compression.observation import observe, ranges_of
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import fresh, keras, tf
+from tfedge.modeling.nets.export import freeze, to_tflite
+from tfedge.modeling.nets.network import PixelOffset
+from tfedge.modeling.nets.rewrite import rewritten
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 

@@ -8,11 +8,12 @@ import tiny
 
 from tfedge.catalog.backbones import BACKBONES
 from tfedge.errors import UnsupportedModel
-from tfedge.modeling import backbone, network, quantization
-from tfedge.modeling.env import fresh, keras, tf
-from tfedge.modeling.export import freeze, to_tflite
-from tfedge.modeling.observation import observe, ranges_of
-from tfedge.modeling.rewrite import rewritten
+from tfedge.modeling.compression import quantization
+from tfedge.modeling.compression.observation import observe, ranges_of
+from tfedge.modeling.nets import backbone, network
+from tfedge.modeling.nets.env import fresh, keras, tf
+from tfedge.modeling.nets.export import freeze, to_tflite
+from tfedge.modeling.nets.rewrite import rewritten
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 

@@ -7,9 +7,15 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tfedge.modeling import rounding
-from tfedge.modeling.env import keras, tf
-from tfedge.modeling.rounding import covariance, kernel_from, round_rows, rows_of, samples
+from tfedge.modeling.compression import rounding
+from tfedge.modeling.compression.rounding import (
+    covariance,
+    kernel_from,
+    round_rows,
+    rows_of,
+    samples,
+)
+from tfedge.modeling.nets.env import keras, tf
 
 L = keras.layers
 

@@ -8,12 +8,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from tfedge.catalog.unfreeze import MAX_SHARE
-from tfedge.config.schema import Prune
-from tfedge.core.context import Silent
 from tfedge.errors import InvariantBroken, StageError
-from tfedge.modeling import sparsity, training
-from tfedge.modeling.allocation import (
+from tfedge.files.progress import Silent
+from tfedge.modeling.compression import sparsity
+from tfedge.modeling.compression.allocation import (
     allocate,
     by_score,
     by_sensitivity,
@@ -21,9 +19,12 @@ from tfedge.modeling.allocation import (
     magnitudes,
     uniform,
 )
-from tfedge.modeling.damage import scan
-from tfedge.modeling.env import fresh, keras, tf
-from tfedge.modeling.sparsity import Pruner
+from tfedge.modeling.compression.damage import scan
+from tfedge.modeling.compression.sparsity import Pruner
+from tfedge.modeling.nets.env import fresh, keras, tf
+from tfedge.modeling.training import loop
+from tfedge.pipeline.schema import Prune
+from tfedge.pipeline.unfreeze import MAX_SHARE
 
 lamp = partial(by_score, score=lamp_scores)
 
@@ -206,7 +207,7 @@ class Noise:
     def epoch(self, number: int):
         rng = np.random.default_rng(number)
         for _ in range(self.steps):
-            labels = training.one_hot(rng.integers(0, 3, 4), 3)
+            labels = loop.one_hot(rng.integers(0, 3, 4), 3)
             pictures = rng.normal(size=(4, 8, 8, 3)).astype(np.float32)
             yield pictures, (labels,), np.ones(4, np.float32)
 
@@ -226,7 +227,7 @@ def test_the_target_is_reached_in_any_number_of_steps(kind, steps):
     fixed.trainable = False
     before = fixed.get_weights()
     pruner = Pruner(model, COUNTS, prune, steps)
-    training.train(
+    loop.train(
         pruner.model,
         Noise(steps),
         prune,

@@ -11,12 +11,12 @@ import tiny
 
 from tfedge.catalog.backbones import layers
 from tfedge.data.index import Index
-from tfedge.data.pictures import Pictures
 from tfedge.errors import InvariantBroken, MissingDependency, StageError, UnsupportedModel
-from tfedge.modeling import network
-from tfedge.modeling.env import tf
-from tfedge.modeling.export import freeze, load_graph, save_graph
-from tfedge.modeling.network import HEAD, Spec
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.export import freeze, load_graph, save_graph
+from tfedge.modeling.nets.network import HEAD, Spec
 from tfedge.stages import convert, finetune
 from tfedge.tflite.model import Quantization
 from tfedge.tflite.reader import read

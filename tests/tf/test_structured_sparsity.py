@@ -11,16 +11,17 @@ import pytest
 import tiny
 
 from tfedge.catalog.backbones import layers
-from tfedge.catalog.unfreeze import MAX_SHARE, prunable
-from tfedge.config.schema import Prune
 from tfedge.errors import InvariantBroken
-from tfedge.modeling import network, structure
-from tfedge.modeling.allocation import allocate
-from tfedge.modeling.damage import scan
-from tfedge.modeling.env import fresh, keras
-from tfedge.modeling.export import float_pixels
-from tfedge.modeling.network import Spec
-from tfedge.modeling.sparsity import Pruner
+from tfedge.modeling.compression import structure
+from tfedge.modeling.compression.allocation import allocate
+from tfedge.modeling.compression.damage import scan
+from tfedge.modeling.compression.sparsity import Pruner
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.export import float_pixels
+from tfedge.modeling.nets.network import Spec
+from tfedge.pipeline.schema import Prune
+from tfedge.pipeline.unfreeze import MAX_SHARE, prunable
 from tfedge.stages import convert
 from tfedge.tflite.model import Model
 from tfedge.tflite.runtime import predict

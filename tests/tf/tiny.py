@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tfedge.config.schema import Pipeline
 from tfedge.core.context import Context
+from tfedge.core.slice import context_of
 from tfedge.core.stages import function_of, stage
-from tfedge.modeling import backbone
-from tfedge.modeling.env import fresh, keras
+from tfedge.modeling.nets import backbone
+from tfedge.modeling.nets.env import fresh, keras
+from tfedge.pipeline.schema import Pipeline
 from tfedge.tflite.model import Model
 from tfedge.tflite.reader import read
 
@@ -73,6 +74,9 @@ def lively(net: Any, inputs: np.ndarray, seed: int = 1) -> backbone.Weights:
     return backbone.weights_of(net)
 
 
+KEY_BYTES = 36  # of a record in a store's list
+
+
 class Notes:
     """Progress that remembers what the user was told."""
 
@@ -98,6 +102,7 @@ class Run:
         }
         self.pipeline = Pipeline(**{**sections, **short})
         self.files: dict[str, Path] = {}
+        self.computed: list[int] = []  # records in each store of features
         self.progress = Notes()
 
     def __call__(self, *stages: str) -> Run:
@@ -116,7 +121,9 @@ class Run:
         inputs = {key: path for key, path in self.files.items() if key in stage(name).inputs}
         root = Path(self.sections["data"]["path"])
         out = self.folder / name
-        return Context(self.pipeline, inputs, out, self.cache, root, self.progress, self.folder)
+        return context_of(
+            stage(name), self.pipeline, inputs, out, self.cache, root, self.progress, self.folder
+        )
 
     def again(self, folder: Path, cache: Path | None = None, *, but: tuple[str, ...] = (), **new):
         """Another run on the files of this one, ``but`` those of some stages, with other settings.
@@ -182,7 +189,11 @@ def chain(folder: Path) -> Run:
         quantize={**settings, "representative": 12, "correct": False},
         evaluate={},
     )
-    return run("finetune", "prune", "quantize", "convert", "evaluate")
+    run("finetune", "prune", "quantize", "convert", "evaluate")
+    # Others go on from here in the same cache, and leave stores of their own there.
+    stores = (run.cache / "store").glob("features-*/keys.bin")
+    run.computed = [file.stat().st_size // KEY_BYTES for file in stores]
+    return run
 
 
 def main(run: str, out: str, *stages: str) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfedge.config.schema import Pipeline
 from tfedge.core.context import Context
+from tfedge.core.slice import context_of
+from tfedge.core.stages import stage
 from tfedge.data.index import Index, Row
+from tfedge.pipeline.schema import Pipeline
 from tfedge.tflite.distinct import distinct
 from tfedge.tflite.reader import read
 
@@ -55,11 +57,13 @@ class Run:
     inputs: dict[str, Path]
     pipeline: Pipeline
 
-    def context(self, stage: str) -> Context:
-        out = self.folder / stage
+    def context(self, name: str) -> Context:
+        out = self.folder / name
         out.mkdir(exist_ok=True)
         cache = self.root.parent / "cache"
-        return Context(self.pipeline, self.inputs, out, cache, self.root, self.said, self.folder)
+        row = stage(name)
+        rest = out, cache, self.root, self.said, self.folder
+        return context_of(row, self.pipeline, self.inputs, *rest)
 
     def add(self, name: str, content: object) -> Path:
         path = self.folder / name

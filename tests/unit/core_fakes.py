@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from tfedge.config.load import load
 from tfedge.core import engine, plan, rundir
 from tfedge.core.context import Context
 from tfedge.core.progress import Reporter
 from tfedge.core.stages import Stage
 from tfedge.errors import UnsupportedModel
+from tfedge.pipeline.load import load
 
 TABLE = (
     Stage(
@@ -220,7 +220,17 @@ def _swallow(ctx: Context) -> None:
         raise ValueError("UnknownError: KeyboardInterrupt in a callback") from None
 
 
+def _import(ctx: Context) -> None:
+    raise ImportError("no libhdf5.so", name="h5py._hl")
+
+
+def _own_import(ctx: Context) -> None:
+    raise ModuleNotFoundError("No module named 'tfedge.nowhere'", name="tfedge.nowhere")
+
+
 _MISBEHAVE = {
+    "import": _import,
+    "own import": _own_import,
     "refuse": _refuse,
     "bug": _bug,
     "full": _full,

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tfedge.config.schema import Data, Pipeline
-from tfedge.core.context import Context
+from tfedge.core.slice import context_of
+from tfedge.core.stages import stage as row
 from tfedge.data.audit import Findings
 from tfedge.data.index import Index
+from tfedge.data.schema import Data
 from tfedge.data.sources import data_root
+from tfedge.pipeline.schema import Pipeline
 from tfedge.stages import data as stage
 
 
@@ -75,7 +77,7 @@ class Stage:
         pipeline = Pipeline(name="test", data=settings)
         self.said = Said()
         root = data_root(settings, cache)
-        stage.run(Context(pipeline, {}, out, cache, root, self.said))
+        stage.run(context_of(row("data"), pipeline, {}, out, cache, root, self.said))
         self.index = Index.load(out / "index.json")
         self.index_bytes = (out / "index.json").read_bytes()
         self.audit = Findings(**json.loads((out / "audit.json").read_text()))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT, MORE = ROOT / "tools" / "bench_tflite.py", ROOT / "tools" / "bench_more.py"
+SCRIPT = ROOT / "tools" / "bench_tflite.py"
 
 # One input, uint8 [1, 4], which is the output as well. {body} is what an inference does.
 RUNTIME = """

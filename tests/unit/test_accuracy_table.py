@@ -30,8 +30,8 @@ from accuracy_run import Failed  # noqa: E402
 from accuracy_scores import calibration_error, divergence, top1  # noqa: E402
 from accuracy_sets import SETS, Picture, copies, folder_of, once, split  # noqa: E402
 
-from tfedge.config.load import load_pipeline  # noqa: E402
 from tfedge.data.index import Index, Row  # noqa: E402
+from tfedge.pipeline.load import load_pipeline  # noqa: E402
 from tfedge.stages.metrics import agreement  # noqa: E402
 from tfedge.tflite.runtime import Port  # noqa: E402
 

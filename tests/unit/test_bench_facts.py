@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.bench import bench_tflite
+from tfedge.bench.script import facts as sources
+from tfedge.bench.script.statistics import disturbed
 
 CPU = "sys/devices/system/cpu"
 THERMAL = "sys/class/thermal"
@@ -33,7 +34,7 @@ PI = {
 
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(bench_tflite, "ROOT", tmp_path / "root")
+    monkeypatch.setattr(sources, "ROOT", tmp_path / "root")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     return tmp_path / "root"
 
@@ -53,13 +54,13 @@ def vcgencmd(board: Path, text: str) -> None:
 
 def test_a_raspberry_pi(board: Path) -> None:
     put(board, PI)
-    facts = bench_tflite.device()
+    facts = sources.device()
     assert facts["board"] == "Raspberry Pi 4 Model B Rev 1.4"
     assert facts["cpu"] == "Cortex-A72"
     assert facts["governor"] == "ondemand"
     assert facts["memory_bytes"] == 3884100 * 1024
     assert isinstance(facts["memory_bytes"], int)
-    assert bench_tflite.state() == {
+    assert sources.state() == {
         "temperature_c": 48.312,
         "frequency_hz": 1_500_000_000,
         "throttled": None,
@@ -81,20 +82,20 @@ def test_a_raspberry_pi(board: Path) -> None:
 )
 def test_the_name_of_the_cpu(cpuinfo: str, name: str, board: Path) -> None:
     put(board, {"proc/cpuinfo": cpuinfo})
-    assert bench_tflite.device()["cpu"] == name
+    assert sources.device()["cpu"] == name
 
 
 def test_what_can_t_be_read_is_null(board: Path) -> None:
-    facts = bench_tflite.device()
+    facts = sources.device()
     assert [facts[key] for key in ("board", "governor", "memory_bytes")] == [None] * 3
-    assert set(bench_tflite.state().values()) == {None}
+    assert set(sources.state().values()) == {None}
     put(board, {f"{THERMAL}/thermal_zone0/temp": "not a number\n", "proc/loadavg": ""})
-    assert set(bench_tflite.state().values()) == {None}
+    assert set(sources.state().values()) == {None}
 
 
 def test_without_a_cpu_sensor_the_hottest_of_all(board: Path) -> None:
     put(board, {f"{THERMAL}/thermal_zone{i}/temp": f"{41 + i}000\n" for i in range(3)})
-    assert bench_tflite.state()["temperature_c"] == 43
+    assert sources.state()["temperature_c"] == 43
 
 
 @pytest.mark.parametrize(
@@ -109,17 +110,17 @@ def test_without_a_cpu_sensor_the_hottest_of_all(board: Path) -> None:
 )
 def test_throttling_of_a_pi(said: str, throttled: bool | None, board: Path) -> None:
     vcgencmd(board, said)
-    assert bench_tflite.state()["throttled"] is throttled
+    assert sources.state()["throttled"] is throttled
 
 
 def test_throttling_by_the_cooling_devices_of_the_cpu(board: Path) -> None:
     cooling = f"{THERMAL}/cooling_device"
     put(board, {f"{cooling}0/type": "pwm-fan", f"{cooling}0/cur_state": "3"})
-    assert bench_tflite.state()["throttled"] is None, "a fan holds nothing back"
+    assert sources.state()["throttled"] is None, "a fan holds nothing back"
     put(board, {f"{cooling}1/type": "thermal-cpufreq-0", f"{cooling}1/cur_state": "0"})
-    assert bench_tflite.state()["throttled"] is False
+    assert sources.state()["throttled"] is False
     put(board, {f"{cooling}2/type": "Processor", f"{cooling}2/cur_state": "2"})
-    assert bench_tflite.state()["throttled"] is True
+    assert sources.state()["throttled"] is True
 
 
 CALM = {"temperature_c": 50.0, "frequency_hz": 1_500_000_000, "throttled": False, "load": 1.0}
@@ -142,10 +143,10 @@ CALM = {"temperature_c": 50.0, "frequency_hz": 1_500_000_000, "throttled": False
 def test_what_happened_meanwhile_is_said(after: dict, said: list[str]) -> None:
     process = {"before": CALM, "after": CALM | after}
     unknown = {"before": None, "after": None}
-    assert bench_tflite.disturbed([process, unknown, process], None) == said
+    assert disturbed([process, unknown, process], None) == said
 
 
 def test_a_drift_is_said() -> None:
-    assert bench_tflite.disturbed([], {"ratio": 1.05}) == []
-    (said,) = bench_tflite.disturbed([], {"ratio": 1.31})
+    assert disturbed([], {"ratio": 1.05}) == []
+    (said,) = disturbed([], {"ratio": 1.31})
     assert said == "the last samples took 1.31 times as long as the first"

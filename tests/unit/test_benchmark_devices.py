@@ -9,11 +9,11 @@ import pytest
 from bench_fakes import HOST, Board, Lab
 from color_helpers import Run, make_run
 
-from tfedge.config.schema import Pipeline
 from tfedge.core import gates, keys, result
 from tfedge.core.stages import stage
 from tfedge.devices.device import Busy
 from tfedge.errors import ArtifactError, DeviceError, GateFailed
+from tfedge.pipeline.schema import Pipeline
 from tfedge.report import markdown
 from tfedge.report.facts import comparison, gather, warnings
 from tfedge.report.table import WIDTH, summary

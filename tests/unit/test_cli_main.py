@@ -110,7 +110,7 @@ def test_ctrl_c_before_the_run(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tfedge.config.load.load", interrupt)
+    monkeypatch.setattr("tfedge.pipeline.load.load", interrupt)
     assert cli.main(["check", good]) == 130
     assert "hint: the same command goes on" in capsys.readouterr().err
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tfedge.catalog.unfreeze import block_name, lowest_trained, planned_clusters
-from tfedge.config.load import load
-from tfedge.config.rules import check
-from tfedge.config.schema import Pipeline
 from tfedge.core import keys
 from tfedge.core.plan import lines, plan, select
 from tfedge.core.stages import STAGES, active
+from tfedge.pipeline.load import load
+from tfedge.pipeline.rules import check
+from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.unfreeze import block_name, lowest_trained, planned_clusters
 
 
 def make(**sections: Any) -> Pipeline:

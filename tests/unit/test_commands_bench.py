@@ -190,14 +190,48 @@ def test_models_of_one_name_are_told_apart(lab: Lab, bench: Shown, here: Path) -
     assert re.search(r"^a/model ", bench.out, re.M) and re.search(r"^b/model ", bench.out, re.M)
 
 
+def test_how_images_become_square_is_passed_on_for_each_model(
+    lab: Lab, bench: Shown, here: Path
+) -> None:
+    def fits() -> list[str | None]:
+        turns = [turn.get("fit") for turn in lab.boards["pi"].turns]
+        lab.boards["pi"].turns.clear()
+        return turns
+
+    for folder in ("drop", "images"):
+        (here / folder).mkdir()
+    (here / "images" / "a.png").write_bytes(b"x")
+    (here / "drop" / "m.tflite").write_bytes(INT8.read_bytes())
+    manifest = {"model": "m.tflite", "input": {"fit": "pad"}}
+    (here / "drop" / "MANIFEST.json").write_text(json.dumps(manifest))
+    words = ("drop/m.tflite", FLOAT, "--device=pi", *QUICK)
+    assert bench(*words, "--pictures=images") == 0
+    assert fits() == ["pad", None] * 2, "of the drop; of the other nothing is known"
+    assert bench(*words, "--accuracy=images", "--fit=stretch") == 0
+    assert fits() == ["stretch", "stretch", None, None], "accuracy is found once"
+    assert bench(*words) == 0
+    assert fits() == [None] * 4
+    assert bench(*words, "--fit=pad") == 2
+    assert "--fit is for --pictures and --accuracy" in bench.err
+    (here / "drop" / "MANIFEST.json").write_text("{")
+    assert bench(*words, "--pictures=images") == 7
+    assert "say how with --fit" in bench.err
+
+
 def test_golden_pairs_that_differ_end_with_8_after_the_table(
     lab: Lab, bench: Shown, here: Path
 ) -> None:
     (here / "drop" / "golden").mkdir(parents=True)
     (here / "drop" / "golden" / "000.input.bin").write_bytes(b"x")
     pairs = {"pairs": 8, "identical": 2, "top1_agree": 6, "max_difference": 36.0}
+    pairs |= {"failed": 2, "failure": "003.output.bin: another answer: class 1, not 0"}
     lab.boards["pi"].golden = pairs
-    lab.boards["other"].golden = pairs | {"identical": 8, "top1_agree": 8, "max_difference": 0.0}
+    lab.boards["other"].golden = pairs | {
+        "identical": 8,
+        "failed": 0,
+        "top1_agree": 8,
+        "max_difference": 0.0,
+    }
     arguments = (INT8, "--device=pi", "--device=other", "--golden=drop", "--json=o.json", *QUICK)
     assert bench(*arguments) == 8
     said = " ".join(bench.out.split())
@@ -206,6 +240,7 @@ def test_golden_pairs_that_differ_end_with_8_after_the_table(
     assert "values differ by up to 36" in said
     assert f"golden, {subject.format('other')}: 8 of 8 identical" in said
     assert f"{subject.format('pi')}: other answers than the golden pairs in 2 of 8" in bench.err
+    assert "(003.output.bin: another answer: class 1, not 0)" in " ".join(bench.err.split())
     assert "other," not in bench.err.replace("other answers", "")
     assert json.loads((here / "o.json").read_text())["results"][0]["golden"] == pairs
 

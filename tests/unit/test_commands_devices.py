@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tfedge import cli
-from tfedge.config.schema import BenchDevice
 from tfedge.devices.health import Health
 from tfedge.devices.remedies import Missing
+from tfedge.devices.schema import BenchDevice
 
 
 @pytest.fixture

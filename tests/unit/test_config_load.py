@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.config.load import load, load_pipeline
 from tfedge.config.nodes import MAX_BYTES
 from tfedge.config.words import _PATTERNS, expected_at
 from tfedge.errors import ConfigError
+from tfedge.pipeline.load import load, load_pipeline
+from tfedge.pipeline.schema import Pipeline
 
 SMALL = "name: small\ndata: {path: sample:digits}\n"
 
@@ -265,15 +266,17 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_every_pattern_of_the_schema_has_words() -> None:
-    source = Path(load.__code__.co_filename).with_name("schema.py").read_text()
-    patterns = re.findall(r'pattern=r"([^"]+)"', source)
+    package = Path(load.__code__.co_filename).parents[1]
+    schemas = (package / "config" / "section.py", *package.glob("*/schema.py"))
+    patterns = [p for f in schemas for p in re.findall(r'pattern=r"([^"]+)"', f.read_text())]
     assert len(patterns) == 4 and set(patterns) == set(_PATTERNS)
 
 
 def test_words_for_every_kind_of_value() -> None:
-    assert expected_at(("finetune", "warmup")) == "a number of at least 0 and below 1"
-    assert expected_at(("finetune", "weight_decay")) == "a number of at least 0"
-    assert expected_at(("data", "augment", "rotate")) == "a number from 0 to 180"
-    assert expected_at(("data", "download", "sha256")).startswith("a SHA-256")
-    assert expected_at(("data", "split")) == "a section (with val, test)"
-    assert expected_at(("evaluate", "gates", "max_size")) == "a whole number of at least 1"
+    assert expected_at(("finetune", "warmup"), Pipeline) == "a number of at least 0 and below 1"
+    assert expected_at(("finetune", "weight_decay"), Pipeline) == "a number of at least 0"
+    assert expected_at(("data", "augment", "rotate"), Pipeline) == "a number from 0 to 180"
+    assert expected_at(("data", "download", "sha256"), Pipeline).startswith("a SHA-256")
+    assert expected_at(("data", "split"), Pipeline) == "a section (with val, test)"
+    limit = expected_at(("evaluate", "gates", "max_size"), Pipeline)
+    assert limit == "a whole number of at least 1"

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tfedge.catalog.structure import carries, zeros_m_by_n
-from tfedge.catalog.unfreeze import block_name, blocks_of, planned_sparsity
-from tfedge.config.load import load
-from tfedge.config.rules import check, notes
-from tfedge.config.schema import Pipeline, Prune
 from tfedge.errors import ConfigError
+from tfedge.pipeline.load import load
+from tfedge.pipeline.rules import check, notes
+from tfedge.pipeline.schema import Pipeline, Prune
+from tfedge.pipeline.structure import carries, zeros_m_by_n
+from tfedge.pipeline.unfreeze import block_name, blocks_of, planned_sparsity
 
 
 def make(prune: dict[str, Any], size: int = 225, **sections: Any) -> Pipeline:

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from tfedge.catalog.backbones import BACKBONES, Block, Kernel, layers
-from tfedge.catalog.unfreeze import (
+from tfedge.errors import ConfigError
+from tfedge.pipeline.rules import check, notes
+from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.unfreeze import (
     block_name,
     blocks_of,
     first_trained,
@@ -16,9 +19,6 @@ from tfedge.catalog.unfreeze import (
     planned_sparsity,
     resolve,
 )
-from tfedge.config.rules import check, notes
-from tfedge.config.schema import Pipeline
-from tfedge.errors import ConfigError
 
 NET = tuple(
     Block(name, f"{name}_out", (Kernel(f"{name}_conv", (1, 1, size, 1), "conv"),))

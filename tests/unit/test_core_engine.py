@@ -23,6 +23,7 @@ from core_fakes import (
     unsealed,
 )
 
+from tfedge.core.stages import Stage
 from tfedge.errors import (
     ArtifactError,
     ConfigError,
@@ -144,14 +145,45 @@ def test_library_versions_are_part_of_the_key(
     assert result["versions"]["numpy"] == "99.0"
 
 
-def test_a_library_that_is_not_installed_is_named(folder: Path) -> None:
-    table = tuple(
-        replace(stage, libs=("no-such-thing",)) if stage.name == "convert" else stage
-        for stage in TABLE
+def with_libraries(**libraries: str) -> tuple[Stage, ...]:
+    return tuple(
+        replace(stage, also=(*stage.also, libraries.get(stage.name, "pip"))) for stage in TABLE
     )
-    with pytest.raises(MissingDependency, match="convert needs no-such-thing") as caught:
+
+
+def test_what_is_not_installed_is_told_of_all_stages_before_the_first(folder: Path) -> None:
+    table = with_libraries(quantize="no-such-thing", convert="nor-this", package="no-such-thing")
+    with pytest.raises(MissingDependency, match="no-such-thing, nor-this are not") as caught:
         go(folder, table=table)
-    assert caught.value.hint == "pip install no-such-thing"
+    assert caught.value.hint == "pip install 'tfedge[train]'"
+    assert calls(folder) == [] and run_json(folder)["stages"] == []
+
+
+def test_a_run_asks_for_nothing_that_only_other_stages_need(folder: Path) -> None:
+    table = with_libraries(convert="no-such-thing")
+    result, _ = go(folder, table=table, stop="quantize")
+    assert list(how(result)) == ["data", "finetune", "quantize"]
+
+
+def test_a_library_that_a_stage_fails_to_import_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_CONVERT", "import")
+    with pytest.raises(
+        MissingDependency, match=r"h5py .* can't be imported: no libhdf5\.so"
+    ) as caught:
+        go(folder)
+    assert caught.value.hint.startswith("pip install --force-reinstall --no-deps 'h5py>=")
+    log = folder / "runs" / "latest" / "convert" / "log.txt"
+    assert "no libhdf5.so" in log.read_text()
+
+
+def test_an_import_of_ours_that_fails_is_no_library_s_fault(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_CONVERT", "own import")
+    with pytest.raises(StageError, match=r"No module named 'tfedge\.nowhere'"):
+        go(folder)
 
 
 # ------------------------------------------------------------------ the cache

@@ -13,10 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.config.load import load
-from tfedge.config.schema import Backbone, Pipeline
 from tfedge.core import keys
-from tfedge.core.artifact import (
+from tfedge.core.cache import StageCache, Workspace
+from tfedge.core.plan import inputs_of, lines, plan, select
+from tfedge.core.process import output_to
+from tfedge.core.progress import Events, Reporter
+from tfedge.core.stages import STAGES, Stage, active, stage
+from tfedge.errors import ArtifactError, ConfigError
+from tfedge.files.artifact import (
     canonical_json,
     disk_errors,
     read_json,
@@ -25,12 +29,8 @@ from tfedge.core.artifact import (
     write_atomic,
     write_json,
 )
-from tfedge.core.cache import StageCache, Workspace
-from tfedge.core.plan import inputs_of, lines, plan, select
-from tfedge.core.process import output_to
-from tfedge.core.progress import Events, Reporter
-from tfedge.core.stages import STAGES, Stage, active, stage
-from tfedge.errors import ArtifactError, ConfigError
+from tfedge.pipeline.load import load
+from tfedge.pipeline.schema import Backbone, Pipeline
 
 
 def make(**sections: object) -> Pipeline:
@@ -154,9 +154,11 @@ def test_the_table_fits_together() -> None:
     for row in STAGES:
         assert set(row.inputs) <= made, row.name
         made |= {f"{row.name}/{output}" for output in (*row.outputs, *row.optional_outputs)}
-        for dotted in row.config:
+        for dotted in (*row.config, *row.without, *(k for k in row.unkeyed if "/" not in k)):
             section, _, name = dotted.partition(".")
-            derived = section in ("measured_on", "debug") or name in settings["trains"]
+            derived = (
+                section in ("measured_on", "first_recipe", "device") or name in settings["trains"]
+            )
             assert section in Pipeline.model_fields or derived, dotted
             fields = Pipeline.model_fields
             for part in dotted.split(".") if section in fields else ():

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.data import archive as module
-from tfedge.data.archive import unpack
 from tfedge.errors import ArtifactError, TfedgeError
+from tfedge.files import archive as module
+from tfedge.files.archive import unpack
 
 FILES = {"p/a/1.txt": b"one", "p/b/2.txt": b"two" * 1000, "top.txt": b""}
 

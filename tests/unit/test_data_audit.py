@@ -286,7 +286,7 @@ def test_control_characters_in_a_file_name_are_not_printed(tmp_path: Path) -> No
 
 
 def test_a_bomb_is_named(tmp_path: Path) -> None:
-    from test_data_decode import bomb
+    from test_portable_images import bomb
 
     (split_folders(tmp_path) / "train" / "a" / "bomb.png").write_bytes(bomb())
     assert "train/a/bomb.png: 50000×50000 pixels" in refused(tmp_path).problems[0]

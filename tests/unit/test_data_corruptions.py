@@ -7,7 +7,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from tfedge.data.corruptions import CORRUPTIONS
+from tfedge.inputs.images.corruptions import CORRUPTIONS
 
 
 def pictures() -> np.ndarray:

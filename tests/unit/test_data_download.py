@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from data_helpers import Said, Stage, encoded, noise
 
-from tfedge.config.schema import Data
-from tfedge.core.context import Silent
-from tfedge.data import download as module
-from tfedge.data.download import download
+from tfedge.data.schema import Data
 from tfedge.data.sources import data_root, scan, source_digest
 from tfedge.errors import ArtifactError, DataError
+from tfedge.files import download as module
+from tfedge.files.download import download
+from tfedge.files.progress import Silent
 
 BODY = bytes(range(256)) * 4000  # 1 MB
 SHA = hashlib.sha256(BODY).hexdigest()

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from data_helpers import Said, class_folders, picture, sha256
 
-from tfedge.data import decode as decode_module
-from tfedge.data.decode import decode
 from tfedge.data.index import Index, Row
-from tfedge.data.pictures import Pictures
 from tfedge.errors import ArtifactError
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.portable import images as decode_module
+from tfedge.portable.images import decode
 
 
 def made(tmp_path: Path, count: int = 150) -> Pictures:

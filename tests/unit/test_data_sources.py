@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from data_helpers import Said, class_folders, picture, sha256
 
-from tfedge.config.schema import Data
-from tfedge.core.context import Silent
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.samples import make_sample
+from tfedge.data.schema import Data
 from tfedge.data.sources import data_root, scan, source_digest
 from tfedge.data.table import list_csv
 from tfedge.errors import ArtifactError, DataError, TfedgeError
+from tfedge.files.progress import Silent
 
 
 def listed(root: Path, **data: object) -> Listing:

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from tfedge.config.schema import Split
+from tfedge.data.schema import Split
 from tfedge.data.split import assign, place
 from tfedge.errors import DataError
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfedge.data import store as module
-from tfedge.data.store import MissingRecords, RecordStore
 from tfedge.errors import ArtifactError
+from tfedge.files import store as module
+from tfedge.files.store import MissingRecords, RecordStore
 
 SHAPE = (3, 5)
 

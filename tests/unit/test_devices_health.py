@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from tfedge.config.schema import BenchDevice
 from tfedge.devices.address import parse
 from tfedge.devices.device import Done
 from tfedge.devices.fake import FakeDevice, Reply
 from tfedge.devices.health import Health, examine
 from tfedge.devices.local import LocalDevice
 from tfedge.devices.remedies import package_for, there
+from tfedge.devices.schema import BenchDevice
 from tfedge.errors import DeviceError, MissingDependency
 from tfedge.report.devices import document, table
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tfedge import cli
-from tfedge.config.load import load
-from tfedge.config.schema import BenchDevice
 from tfedge.devices.inventory import Inventory, finder, locate, open_inventory, place, read
+from tfedge.devices.schema import BenchDevice
 from tfedge.errors import ConfigError, DeviceError
+from tfedge.pipeline.load import load
 
 TEXT = """\
 devices:

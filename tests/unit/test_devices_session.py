@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from bench_fakes import Board, Lab
 
-from tfedge.bench import script
+from tfedge.bench import call
 from tfedge.bench.result import Result
-from tfedge.config.schema import BenchDevice
 from tfedge.devices.device import Busy, Done
 from tfedge.devices.fake import FakeDevice
+from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Gaps, Plan, Subject, measure, opened, subjects
 from tfedge.errors import DeviceError, MissingDependency
 
@@ -93,7 +93,7 @@ def test_each_file_is_brought_once_and_extras_are_done_once(
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a").write_text(folder)
     (tmp_path / "labels.txt").write_text("x\n")
-    lab = Lab(Board("pi", golden={"pairs": 2, "identical": 2, "top1_agree": 2}))
+    lab = Lab(Board("pi", golden={"pairs": 2, "identical": 2, "failed": 0}))
     plan = Plan(
         runs=10,
         processes=3,
@@ -107,7 +107,7 @@ def test_each_file_is_brought_once_and_extras_are_done_once(
     board = lab.boards["pi"]
     sent = [path.name for path in board.device.pushed]
     assert len(sent) == len(set(sent)), "nothing twice"
-    assert {script.SCRIPT.name, "golden", "labels.txt"} <= set(sent)
+    assert {call.SCRIPT_NAME, "golden", "labels.txt"} <= set(sent)
     once = {"golden", "accuracy", "labels", "profile"}
     assert [once <= set(turn) for turn in board.turns] == [True, True, *[False] * 4]
     assert not [turn for turn in board.turns[2:] if once & set(turn)]
@@ -129,9 +129,9 @@ def test_progress_counts_processes(models: dict[str, Path]) -> None:
 def test_golden_pairs_that_differ_are_a_result(models: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "golden").mkdir()
     (tmp_path / "golden" / "a").touch()
-    lab = Lab(Board("pi", golden={"pairs": 8, "identical": 1, "top1_agree": 6}))
+    lab = Lab(Board("pi", golden={"pairs": 8, "identical": 1, "failed": 2}))
     results = bench(lab, models, Plan(runs=10, processes=1, golden=tmp_path / "golden"))
-    assert results[0].golden == {"pairs": 8, "identical": 1, "top1_agree": 6}
+    assert results[0].golden == {"pairs": 8, "identical": 1, "failed": 2}
 
 
 # ------------------------------------------------------------------ devices that are away

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from color_helpers import make_run
 
-from tfedge.catalog.teacher import learners, size_of
 from tfedge.catalog.weights import WHEELS
-from tfedge.config.load import load
-from tfedge.config.rules import check, notes
-from tfedge.config.schema import Pipeline, TeacherNet
 from tfedge.core import keys
 from tfedge.core.plan import lines, plan, select
 from tfedge.core.result import assemble
 from tfedge.core.stages import active, stage
 from tfedge.drops.card import card
 from tfedge.errors import ConfigError
+from tfedge.pipeline.load import load
+from tfedge.pipeline.rules import check, notes
+from tfedge.pipeline.schema import Pipeline, TeacherNet
+from tfedge.pipeline.teacher import learners, size_of
 from tfedge.report import markdown
 from tfedge.report.table import summary
 from tfedge.stages import package

@@ -16,10 +16,10 @@ from android_helpers import ABOUT, ANDROID, packed
 from color_helpers import FLOAT, INT8, SIZE, Run, pixels
 from pydantic import ValidationError
 
-from tfedge.config.schema import Android
 from tfedge.drops import android, golden, manifest
 from tfedge.drops.verify import verify
 from tfedge.errors import DropError
+from tfedge.pipeline.schema import Android
 from tfedge.tflite import metadata
 from tfedge.tflite.runtime import predict
 

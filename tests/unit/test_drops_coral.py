@@ -14,10 +14,10 @@ from color_helpers import FLOAT, INT8, Run, make_run
 from edgetpu_helpers import compiled_model, fake_compiler
 
 from tfedge.cli import main
-from tfedge.config.schema import Package
 from tfedge.drops import coral
 from tfedge.drops.verify import verify
 from tfedge.errors import DropError, MissingDependency
+from tfedge.pipeline.schema import Package
 from tfedge.stages import package
 
 CORAL = "package/drops/coral"

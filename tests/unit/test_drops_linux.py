@@ -15,20 +15,21 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from awkward_images import FITS, SIZES, awkward_images
 from color_helpers import DATA, FLOAT, INT8, Run, make_run, pixels
-from data_helpers import noise
 from PIL import Image
 
-from tfedge.data.decode import decode
 from tfedge.drops import golden, linux, manifest
+from tfedge.drops.script import example
 from tfedge.errors import DropError
+from tfedge.portable.assemble import source
+from tfedge.portable.images import decode
 from tfedge.stages import benchmark, evaluate, package
 
 FILES = {"color.tflite", "labels.txt", "README.md", "CARD.md", "classify.py", "requirements.txt"}
 FILES |= {"bench_tflite.py", "color.service"}
 FILES |= {f"golden/{i:03d}.{what}.bin" for i in range(8) for what in ("input", "output")}
 LINUX = "package/drops/linux"
-TEMPLATE = Path(package.__file__).parents[1] / "drops" / "templates" / "classify.py.txt"
 
 
 def packed(tmp: Path, **options: object) -> Run:
@@ -69,16 +70,14 @@ def classify(drop: Path, *args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=env, cwd=drop.parent)
 
 
-def load_template() -> ModuleType:
-    """classify.py as a module, from the template that is copied into drops."""
-    path = TEMPLATE
-    from importlib.machinery import SourceFileLoader
-
-    loader = SourceFileLoader("classify_template", str(path))
-    spec = spec_from_file_location("classify_template", path, loader=loader)
-    assert spec is not None
+def load_example(folder: Path) -> ModuleType:
+    """classify.py as a module, as it stands in a drop."""
+    path = folder / "classify.py"
+    path.write_bytes(example())
+    spec = spec_from_file_location("classify_by_path", path)
+    assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
-    loader.exec_module(module)
+    spec.loader.exec_module(module)
     return module
 
 
@@ -229,7 +228,7 @@ def test_check_finds_a_model_that_answers_otherwise(drop: Path) -> None:
     path.write_bytes(bytes([0, 0, 255]))
     done = classify(drop, "--check")
     assert done.returncode == 1
-    assert "golden/000.input.bin: differs by" in done.stdout
+    assert "golden/000.output.bin: scores differ by" in done.stdout
     assert "1 failed" in done.stdout
 
 
@@ -237,7 +236,7 @@ def test_check_finds_scores_that_are_far_off_though_the_answer_is_the_same(drop:
     (drop / "golden" / "001.output.bin").write_bytes(bytes([0, 180, 76]))
     done = classify(drop, "--check")
     assert done.returncode == 1
-    assert "golden/001.input.bin: differs by 0.2" in done.stdout
+    assert "golden/001.output.bin: scores differ by 0.2" in done.stdout
 
 
 def test_check_lets_rounding_pass(drop: Path) -> None:
@@ -272,74 +271,47 @@ def test_bad_photos_are_one_line(drop: Path, tmp_path: Path) -> None:
 
 
 def test_classify_is_python_3_7_and_imports_little() -> None:
-    tree = ast.parse(TEMPLATE.read_text("utf-8"), feature_version=(3, 7))
+    text = example().decode()
+    tree = ast.parse(text, feature_version=(3, 7))
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names.add((node.module or "").split(".")[0])
-    interpreters = {"ai_edge_litert", "tflite_runtime", "tensorflow"}
-    known = set(sys.stdlib_module_names) | {"numpy", "PIL"} | interpreters
-    assert names <= known
-    assert interpreters <= names
+    assert names <= set(sys.stdlib_module_names) | {"numpy", "PIL"}
+    for interpreter in ("ai_edge_litert", "tflite_runtime", "tensorflow.lite.python"):
+        assert f'"{interpreter}.interpreter"' in text
 
 
-def photos(folder: Path) -> list[Path]:
-    """One of each kind of picture that decode.py knows how to turn into RGB."""
-    made = []
-
-    def save(name: str, image: Image.Image, **options: object) -> None:
-        path = folder / name
-        image.save(path, **options)
-        made.append(path)
-
-    color, wide = noise(1, 61, 90), noise(2, 700, 900)
-    for orientation in range(1, 9):
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        save(f"exif{orientation}.jpg", color, exif=exif)
-    save("large.jpg", wide, quality=90)
-    save("tall.jpg", wide.transpose(Image.Transpose.ROTATE_90))
-    save("cmyk.jpg", color.convert("CMYK"))
-    save("grey.jpg", color.convert("L"))
-    save("grey.png", color.convert("L"))
-    save("bits.png", color.convert("1"))
-    save("alpha.png", Image.merge("RGBA", (*color.split(), noise(3, 61, 90).split()[0])))
-    save("grey_alpha.png", Image.merge("LA", (color.convert("L"), noise(4, 61, 90).split()[0])))
-    save("palette.png", color.quantize(16))
-    save("palette_clear.png", color.quantize(16), transparency=3)
-    save("clear_grey.png", color.convert("L"), transparency=100)
-    deep = np.random.default_rng(5).integers(0, 65536, (61, 90)).astype(np.uint16)
-    save("deep.png", Image.fromarray(deep))
-    save("a.bmp", color)
-    save("a.webp", color)
-    save("alpha.webp", Image.merge("RGBA", (*color.split(), noise(6, 61, 90).split()[0])))
-    save("a.gif", color)
-    save("film.gif", color.quantize(8), save_all=True, append_images=[noise(7, 61, 90).quantize(8)])
-    (folder / "wrong_name.png").write_bytes((folder / "large.jpg").read_bytes())
-    return [*made, folder / "wrong_name.png"]
+def test_classify_copies_neither_the_decoder_nor_the_rule() -> None:
+    """What training uses stands in it as it is, and its own part decodes and judges nothing."""
+    text = example().decode()
+    for name in ("images", "golden"):
+        assert source(f"tfedge.portable.{name}").body in text
+    own = source("tfedge.drops.script.classify").text
+    for word in ("PIL", "getexif", "TOLERANCE", "BILINEAR"):
+        assert word not in own
 
 
-@pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
+@pytest.mark.parametrize("fit", FITS)
 def test_classify_decodes_like_training(tmp_path: Path, fit: str) -> None:
-    template = load_template()
-    for path in photos(tmp_path):
-        for size in (32, 97):
-            expected = decode(path, size, fit)  # type: ignore[arg-type]
-            got = template.decode(str(path), size, fit)
-            assert np.array_equal(got, expected), (path.name, size)
+    module = load_example(tmp_path)
+    for path in awkward_images(tmp_path):
+        for size in SIZES:
+            got = module.decode(path, size, fit)
+            assert np.array_equal(got, decode(path, size, fit)), (path.name, size)
 
 
-def test_classify_decodes_real_photos_like_training() -> None:
+def test_classify_decodes_real_photos_like_training(tmp_path: Path) -> None:
     folder = Path(__file__).parents[3] / "shared" / "photos" / "flowers"
     if not folder.is_dir():
         pytest.skip(f"no photos at {folder.name} beside the checkout")
-    template = load_template()
+    module = load_example(tmp_path)
     for path in sorted(folder.rglob("*.jpg"))[::60]:
-        for fit in ("crop", "stretch", "pad"):
-            got = template.decode(str(path), 97, fit)
-            assert np.array_equal(got, decode(path, 97, fit)), path.name  # type: ignore[arg-type]
+        for fit in FITS:
+            got = module.decode(path, 97, fit)
+            assert np.array_equal(got, decode(path, 97, fit)), path.name
 
 
 # --- what is refused ---

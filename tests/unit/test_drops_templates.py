@@ -16,12 +16,14 @@ def test_another_text_or_another_device_script_is_another_digest(
 ) -> None:
     assert stage("package").probe == f"{templates.__name__}:{templates.copied_digest.__name__}"
     real = templates.files
-    for name in ("tfedge.bench", templates.__name__):
-        shutil.copytree(str(real(name)), tmp_path / name)
-    monkeypatch.setattr(templates, "files", lambda name: tmp_path / name)
+    shutil.copytree(str(real(templates.__name__)), tmp_path / "templates")
+    monkeypatch.setattr(templates, "files", lambda name: tmp_path / "templates")
     digests = [templates.copied_digest(None, tmp_path)]
-    for file in ("tfedge.bench/bench_tflite.py", f"{templates.__name__}/coral/README.md.txt"):
-        with (tmp_path / file).open("a") as text:
-            text.write("more")
-        digests.append(templates.copied_digest(None, tmp_path))
-    assert len(set(digests)) == 3
+    with (tmp_path / "templates" / "coral" / "README.md.txt").open("a") as text:
+        text.write("more")
+    digests.append(templates.copied_digest(None, tmp_path))
+    monkeypatch.setattr(templates, "script_text", lambda: "another device script")
+    digests.append(templates.copied_digest(None, tmp_path))
+    monkeypatch.setattr(templates, "example", lambda: b"another classify.py")
+    digests.append(templates.copied_digest(None, tmp_path))
+    assert len(set(digests)) == 4

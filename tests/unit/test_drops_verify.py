@@ -6,18 +6,23 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from color_helpers import DATA, make_run
+from color_helpers import DATA, make_run, pixels
 
 from tfedge.cli import main
 from tfedge.drops import archive, manifest
+from tfedge.drops.replay import on_device
 from tfedge.drops.verify import verify
 from tfedge.errors import DropError
 from tfedge.stages import package
+from tfedge.tflite.runtime import LiteRT
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +98,18 @@ def other_answers(drop: Path) -> None:
     sealed(drop)
 
 
+def flipped_answer(drop: Path) -> None:
+    """Another class was first by far, though no score is further off than machines may be."""
+    shown = ((pixels(0, 4) + pixels(2, 4).astype(int)) // 2).astype(np.uint8)  # red or blue?
+    scores = LiteRT(drop / "color.tflite").invoke(shown[None])[0][0].astype(int)
+    first, second = np.argsort(-scores, kind="stable")[:2]
+    assert scores[first] - scores[second] < 30, "else it can't be flipped"
+    scores[[first, second]] += (-38, 38)
+    (drop / "golden" / "000.input.bin").write_bytes(shown.tobytes())
+    (drop / "golden" / "000.output.bin").write_bytes(scores.astype(np.uint8).tobytes())
+    sealed(drop)
+
+
 def short_answers(drop: Path) -> None:
     (drop / "golden" / "000.output.bin").write_bytes(bytes([255]))
     sealed(drop)
@@ -126,6 +143,7 @@ def no_contract(drop: Path) -> None:
         (swapped_labels, "name different classes"),
         (a_label_less, "2 labels for scores of shape [1, 3]"),
         (other_answers, "golden/000.output.bin: scores differ by"),
+        (flipped_answer, "golden/000.output.bin: another answer: class"),
         (short_answers, "holds 1 scores of 3"),
         (other_model, "the manifest says"),
         (broken_model, "broken .tflite"),
@@ -138,6 +156,28 @@ def test_damage_is_found(drop: Path, damage: Callable[[Path], None], said: str) 
     damage(drop)
     assert said in problems(drop)
     assert main(["verify", str(drop)]) == 9
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda drop: None, ""),
+        (flipped_answer, "1 of 8 differ: 000.output.bin: another answer: class"),
+        (other_answers, "1 of 8 differ: 000.output.bin: scores differ by"),
+    ],
+)
+def test_a_device_is_judged_by_the_same_rule(
+    drop: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    damage(drop)
+    check = on_device("local", None)(drop, manifest.load(drop))
+    assert [said in problem for problem in check.problems] == ([True] if said else [])
+    done = subprocess.run(
+        [sys.executable, "-B", str(drop / "classify.py"), "--check"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == (1 if said else 0), done.stderr
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": "tfedge.drop/9"}', '{"schema'])

@@ -10,8 +10,9 @@ import pytest
 from color_helpers import FLOAT, make_run
 from scipy.stats import binomtest
 
-from tfedge.config.schema import Augment, Finetune
-from tfedge.data.corruptions import CORRUPTIONS
+from tfedge.data.schema import Augment
+from tfedge.inputs.images.corruptions import CORRUPTIONS
+from tfedge.pipeline.schema import Finetune
 from tfedge.stages import advice, evaluate, metrics, phases
 
 LABELS = np.zeros(200, int)

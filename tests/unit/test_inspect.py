@@ -17,9 +17,9 @@ from test_tflite_darwinn import WHOLE, compiled_model
 from tflite_helpers import DATA, NAMES, repacked
 
 from tfedge import cli
+from tfedge.edgetpu.inspect import describe, inspect
 from tfedge.errors import ArtifactError
 from tfedge.report.inspect import WIDTH, count_text, text
-from tfedge.tflite.inspect import describe, inspect
 
 INT8 = DATA / "color_int8.tflite"
 

@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from tfedge.modeling import logistic
-from tfedge.modeling.logistic import FOLDS, GRID, fit, folds
+from tfedge.modeling.training import logistic
+from tfedge.modeling.training.logistic import FOLDS, GRID, fit, folds
 
 ALWAYS, NOT_USED = -1, -2
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from tfedge.config import schema
-from tfedge.config.load import load
+from tfedge.pipeline import schema
+from tfedge.pipeline.load import load
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 TEMPLATE = PIPELINES / "photos.yaml"

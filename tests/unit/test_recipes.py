@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from tfedge.catalog.recipes import completed, first_recipe, head_kind, least_steps, steps
-from tfedge.catalog.teacher import learners
-from tfedge.config.load import Loaded, load
-from tfedge.config.schema import Augment, Finetune, Pipeline, Prune, Quantize
 from tfedge.core.plan import lines, plan, select
+from tfedge.data.schema import Augment
+from tfedge.pipeline.load import Loaded, load
+from tfedge.pipeline.recipes import completed, first_recipe, head_kind, least_steps, steps
+from tfedge.pipeline.schema import Finetune, Pipeline, Prune, Quantize
+from tfedge.pipeline.teacher import learners
 
 SMALL = "name: small\ndata: {path: sample:digits}\n"
 

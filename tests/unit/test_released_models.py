@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.bench.script import SCRIPT
-from tfedge.config.load import load
-from tfedge.core.artifact import sha256_file
+from tfedge.bench.call import SCRIPT_NAME, script_text
 from tfedge.drops.verify import verify
+from tfedge.files.artifact import sha256_file
+from tfedge.pipeline.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -34,8 +34,8 @@ def test_it_verifies_and_runs_here(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_device_script_is_the_one_of_tools(name: str) -> None:
-    copy = release_models.MODELS / name / SCRIPT.name
-    assert copy.read_bytes() == SCRIPT.read_bytes(), "python tools/release_models.py"
+    copy = release_models.MODELS / name / SCRIPT_NAME
+    assert copy.read_text("utf-8") == script_text(), "python tools/release_models.py"
 
 
 def test_the_readme_tells_their_numbers_and_digests() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from color_helpers import FLOAT, INT8, Run, make_run
 
-from tfedge.config.load import load
 from tfedge.drops import linux
 from tfedge.errors import ArtifactError
+from tfedge.pipeline.load import load
 from tfedge.report import markdown
 from tfedge.report.markup import table
 from tfedge.report.table import WIDTH, summary

@@ -8,8 +8,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from tflite_helpers import packed
 
-from tfedge.tflite import edgetpu, reader
-from tfedge.tflite.darwinn import Broken, Program, read
+from tfedge.edgetpu import edgetpu
+from tfedge.edgetpu.darwinn import Broken, Program, read
+from tfedge.tflite import reader
 
 CACHING, EXECUTION = 1, 2
 

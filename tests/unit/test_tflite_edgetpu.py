@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tflite_helpers import DATA, Net, conv
 
-from tfedge.tflite import edgetpu, edgetpu_rules
-from tfedge.tflite.edgetpu import Mapping, predict
+from tfedge.edgetpu import edgetpu, edgetpu_rules
+from tfedge.edgetpu.edgetpu import Mapping, predict
 from tfedge.tflite.model import Model
 from tfedge.tflite.reader import read
 

@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tflite_helpers import Net
 
 from tfedge import catalog
-from tfedge.tflite.edgetpu_rules import DATA_TYPE, LIMIT, RANK, UNSUPPORTED, VERSION, judge
+from tfedge.edgetpu.edgetpu_rules import DATA_TYPE, LIMIT, RANK, UNSUPPORTED, VERSION, judge
 from tfedge.tflite.versions import as_numbers, minimum_runtime
 
 TABLE = json.loads(Path(catalog.__file__).with_name("edgetpu_ops.json").read_text("utf-8"))

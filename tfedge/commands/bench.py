@@ -16,7 +16,7 @@ from tfedge.commands.options import CACHE, DEBUG, DEVICES, cache_folder
 
 if TYPE_CHECKING:
     from tfedge.bench.result import Result
-    from tfedge.config.schema import BenchDevice
+    from tfedge.devices.schema import BenchDevice
     from tfedge.devices.session import Plan
     from tfedge.report.versus import Asked
 
@@ -79,9 +79,15 @@ def _counts(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[
 )
 @click.option("--golden", type=_FOLDER, help="A drop, or its golden folder: replay its pairs.")
 @click.option("--profile", is_flag=True, help="Time for each kind of op and each op.")
-@click.option("--pictures", type=_FOLDER, help="Infer these pictures instead of noise.")
+@click.option("--pictures", type=_FOLDER, help="Infer these images instead of noise.")
 @click.option("--accuracy", type=_FOLDER, help="Top-1 on a folder with a folder for each class.")
 @click.option("--labels", type=_FILE, help="The classes for --accuracy, in the model's order.")
+@click.option(
+    "--fit",
+    type=click.Choice(("crop", "stretch", "pad")),
+    help="How images become square.  [default: as the drop or the run directory that the model is "
+    "in says, else crop]",
+)
 @click.option("--compare", is_flag=True, help="Say how much faster each is than the first.")
 @click.option(
     "--json",
@@ -112,6 +118,7 @@ def command(
     pictures: Path | None,
     accuracy: Path | None,
     labels: Path | None,
+    fit: str | None,
     compare: bool,
     json_file: Path | None,
     timeout: float | None,
@@ -132,6 +139,8 @@ def command(
     _distinct("--device", names)
     if labels is not None and accuracy is None:
         raise click.UsageError("--labels is for --accuracy")
+    if fit is not None and accuracy is None and pictures is None:
+        raise click.UsageError("--fit is for --pictures and --accuracy")
     given: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
     found = [find(_named(name), Path()).model_copy(update=given) for name in names]
     plan = Plan(
@@ -151,12 +160,13 @@ def command(
     if compare:
         _comparable(asked, found, processes)
     by_title = dict(zip(titles, models, strict=True))
-    measured = _measure(by_title, found, asked, plan, cache_folder(cache))
+    fits = _fits(by_title, fit) if accuracy or pictures else {}
+    measured = _measure(by_title, fits, found, asked, plan, cache_folder(cache))
     _tell(measured, found if compare else [], json_file)
 
 
 def _named(name: str) -> BenchDevice:
-    from tfedge.config.schema import BenchDevice
+    from tfedge.devices.schema import BenchDevice
 
     return BenchDevice(name=name)
 
@@ -187,6 +197,13 @@ def _golden(folder: Path) -> Path:
             return place
     hint = "give a drop, or a folder with 000.input.bin, 000.output.bin …"
     raise ArtifactError(folder, "no golden pairs in it", hint)
+
+
+def _fits(models: Mapping[str, Path], fit: str | None) -> dict[str, str | None]:
+    """How images become square for each model, as asked or as it is known here."""
+    from tfedge.bench.fit import fit_of
+
+    return {title: fit or fit_of(path) for title, path in models.items()}
 
 
 def _asked(
@@ -233,6 +250,7 @@ def _comparable(asked: Sequence[Asked], devices: Sequence[BenchDevice], processe
 
 def _measure(
     models: Mapping[str, Path],
+    fits: Mapping[str, str | None],
     found: Sequence[BenchDevice],
     asked: Sequence[Asked],
     plan: Plan,
@@ -242,8 +260,8 @@ def _measure(
 
     from tfedge.core.process import stoppable
     from tfedge.core.progress import Reporter
-    from tfedge.data.tools import tools
     from tfedge.devices.session import Subject, measure, opened
+    from tfedge.devices.tools import tools
     from tfedge.tflite.reader import read
 
     for path in models.values():  # a broken file crashes an interpreter
@@ -261,6 +279,7 @@ def _measure(
                 delegate=one.delegate or by_name[one.device].delegate,
                 timeout=by_name[one.device].timeout,
                 tool=programs.get(one.device),
+                fit=fits.get(one.model),
             )
             for one in asked
             if one.threads == plan.threads[0]
@@ -277,9 +296,9 @@ def _tell(
     measured: Mapping[Asked, Result], compared: Sequence[BenchDevice], json_file: Path | None
 ) -> None:
     """The table, the JSON, and DeviceError when golden pairs differ; ``compared``: none, or all."""
-    from tfedge.data.files import write_text
     from tfedge.devices.inventory import place
     from tfedge.errors import DeviceError
+    from tfedge.files.files import write_text
     from tfedge.report.bench import differing, document, table
     from tfedge.report.versus import side_by_side
 

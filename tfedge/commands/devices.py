@@ -13,7 +13,7 @@ from tfedge.commands import LAZY
 from tfedge.commands.options import CACHE, DEBUG, DEVICES, cache_folder
 
 if TYPE_CHECKING:
-    from tfedge.config.schema import BenchDevice
+    from tfedge.devices.schema import BenchDevice
 
 
 @click.command(short_help=LAZY["devices"])
@@ -32,8 +32,8 @@ def command(
     """
     from tfedge.core.process import stoppable
     from tfedge.core.progress import Reporter
-    from tfedge.data.tools import tools
     from tfedge.devices.health import examine
+    from tfedge.devices.tools import tools
     from tfedge.errors import DeviceError
     from tfedge.report.devices import document, table
 
@@ -55,8 +55,8 @@ def command(
 
 
 def _wanted(names: tuple[str, ...], given: Path | None) -> list[BenchDevice]:
-    from tfedge.config.schema import BenchDevice
     from tfedge.devices.inventory import finder, open_inventory
+    from tfedge.devices.schema import BenchDevice
 
     if names:
         find = finder(given)

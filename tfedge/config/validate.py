@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from tfedge.config import words
 from tfedge.config.nodes import KeyPath, Spot, Tree
-from tfedge.config.schema import Section
+from tfedge.config.section import Section
 from tfedge.config.spelling import did_you_mean
 
 S = TypeVar("S", bound=Section)

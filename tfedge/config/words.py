@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from tfedge.config.nodes import KeyPath
-from tfedge.config.schema import Pipeline, Section
+from tfedge.config.section import Section
 
 # How the schema's patterns read. A pattern that is missing here is shown as it is.
 _PATTERNS = {
@@ -30,13 +30,13 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
-def section_at(path: KeyPath, root: type[Section] = Pipeline) -> type[Section] | None:
+def section_at(path: KeyPath, root: type[Section]) -> type[Section] | None:
     """The schema's section at that path, or None if the path leads to something else."""
     found = _at(path, root)
     return _section_of(found[0]) if found else None
 
 
-def expected_at(path: KeyPath, root: type[Section] = Pipeline) -> str:
+def expected_at(path: KeyPath, root: type[Section]) -> str:
     """What the value at that path must be: ``"a whole number of at least 1"``."""
     found = _at(path, root)
     return _expected(*found) if found else "something else"

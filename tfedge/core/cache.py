@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfedge.core.artifact import read_json, sha256_file, write_json
 from tfedge.core.stages import Stage
 from tfedge.errors import ArtifactError, InvariantBroken
+from tfedge.files.artifact import read_json, sha256_file, write_json
 
 RECORD = "stage.json"
 

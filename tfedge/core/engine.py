@@ -15,17 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfedge.config.load import Loaded
-from tfedge.core import gates, keys, result
-from tfedge.core.artifact import disk_error, no_space, out_of_space, write_json
+from tfedge.core import accelerator, gates, keys, result
 from tfedge.core.cache import Entry, StageCache, Workspace, record_of
-from tfedge.core.context import Context
+from tfedge.core.installation import explained, lacking
 from tfedge.core.plan import Selection, inputs_of
 from tfedge.core.process import output_to, stoppable
 from tfedge.core.progress import Events, Reporter
 from tfedge.core.rundir import EVENTS, LOG, RESULT, RunDir
-from tfedge.core.stages import Stage, function_of
-from tfedge.errors import ConfigError, GateFailed, MissingDependency, StageError, TfedgeError
+from tfedge.core.slice import context_of
+from tfedge.core.stages import Stage, function_of, libraries
+from tfedge.errors import ConfigError, GateFailed, StageError, TfedgeError
+from tfedge.files.artifact import disk_error, no_space, out_of_space, write_json
+from tfedge.pipeline.load import Loaded
 
 REPORT = "tfedge.report.markdown:write"
 
@@ -59,10 +60,15 @@ class _Run:
 
     def all_stages(self, work: Workspace) -> None:
         """Every selected stage, and the gates as soon as what they look at has been measured."""
-        for stage in self.selection.stages:  # what is missing is told before an hour of training
+        # What is missing is told before an hour of training.
+        missing = lacking(libraries(self.selection.stages))
+        if missing is not None:
+            raise missing
+        for stage in self.selection.stages:
             if stage.needs:
                 self.stage = stage.name
                 function_of(stage.needs)(getattr(self.loaded.pipeline, stage.name))
+        accelerator.prepare(self.loaded.pipeline, self.selection.stages)
         settings = keys.settings(self.loaded.pipeline)
         total, names = len(self.selection.stages), [row.name for row in self.selection.stages]
         for number, stage in enumerate(self.selection.stages, start=1):
@@ -85,10 +91,6 @@ class _Run:
         made = {name: entry.digests for name, entry in self.entries.items()}
         inputs = inputs_of(stage, made, self.selection.stages)
         material = keys.material(stage, settings, inputs, self.probe(stage))
-        missing = [lib for lib, version in material["versions"].items() if version is None]
-        if missing:
-            what = f"stage {stage.name} needs {', '.join(missing)}, which is not installed"
-            raise MissingDependency(what, f"pip install {' '.join(missing)}")
         key = keys.key_of(material)
         if stage.cacheable and not self.selection.forced(stage):
             entry = self.cache.find(key, self.reporter.note)
@@ -121,8 +123,9 @@ class _Run:
 
     def call(self, stage: Stage, inputs: Mapping[str, str], folder: Path) -> None:
         """Import the stage and run it, its output going to its log."""
-        context = Context(
-            pipeline=self.loaded.pipeline,
+        context = context_of(
+            stage,
+            self.loaded.pipeline,
             inputs={role: self.run_dir.path / role for role in inputs},
             out=folder,
             cache=self.cache.root,
@@ -139,6 +142,9 @@ class _Run:
                     raise
                 with log.open("a", encoding="utf-8") as file:
                     traceback.print_exc(file=file)
+                missing = explained(error)
+                if missing is not None:
+                    raise missing from error
                 what = f"stage {stage.name} failed: {type(error).__name__}: {_first_line(error)}"
                 hint = (
                     f"the traceback is in {log}; if your machine is not at fault, please report it"
@@ -159,7 +165,9 @@ class _Run:
             return KeyboardInterrupt()  # a library has made something else of it
         if isinstance(error, OSError):
             return disk_error(error, self.cache.root)
-        return no_space(self.cache.root) if out_of_space(error) else error
+        if out_of_space(error):
+            return no_space(self.cache.root)
+        return explained(error) or error
 
 
 def run(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from tfedge.config.schema import Pipeline
 from tfedge.errors import GateFailed
+from tfedge.pipeline.schema import Pipeline
 
 _ROUNDING = 1e-9  # 0.30 - 0.28 is a little more than 0.02 in binary
 

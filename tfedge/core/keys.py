@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfedge.catalog.unfreeze import block_name, blocks_of, lowest_trained
 from tfedge.catalog.weights import WHEELS
-from tfedge.config.load import resolve
-from tfedge.config.schema import Backbone, Distill, Pipeline, TeacherNet
-from tfedge.core.artifact import sha256_file, sha256_json
-from tfedge.core.context import Progress
+from tfedge.core.accelerator import device_of
+from tfedge.core.installation import installed
 from tfedge.core.stages import Stage
 from tfedge.errors import ConfigError
+from tfedge.files.artifact import sha256_file, sha256_json
+from tfedge.files.progress import Progress
+from tfedge.pipeline.load import resolve
+from tfedge.pipeline.recipes import first_recipe
+from tfedge.pipeline.schema import Backbone, Distill, Pipeline, TeacherNet
+from tfedge.pipeline.unfreeze import block_name, blocks_of, lowest_trained
 
 Material = dict[str, Any]
 
 
 def settings(pipeline: Pipeline) -> dict[str, Any]:
-    """The resolved pipeline, and what follows from its keys: under ``trains`` the lowest block that
-    each stage trains, and the lowest of all; under ``measured_on`` the names of the devices, which
-    a drop tells, without their addresses and interpreters, which it does not; under ``debug``
-    quantize.debug, which is no reason to quantize once more."""
+    """The resolved pipeline, and what follows from its keys.
+
+    Under ``trains`` the lowest block that each stage trains, and the lowest of all; under
+    ``first_recipe`` what quantize begins with; under ``measured_on`` the names of the devices,
+    which a drop tells, without their addresses and interpreters, which it does not; under
+    ``device`` what training computes on here.
+    """
     lowest = lowest_trained(pipeline)
     names = [block.name for block in blocks_of(pipeline)]
     trains = {
@@ -36,10 +40,13 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
     }
     benchmark = pipeline.benchmark
     devices = [device.name for device in benchmark.measured_on] if benchmark else []
-    found = {**resolve(pipeline), "trains": trains, "measured_on": devices}
-    if pipeline.quantize:
-        found["debug"] = found["quantize"].pop("debug")
-    return found
+    return {
+        **resolve(pipeline),
+        "trains": trains,
+        "first_recipe": first_recipe(pipeline),
+        "measured_on": devices,
+        "device": device_of(pipeline),
+    }
 
 
 def material(
@@ -50,25 +57,22 @@ def material(
     return {
         "stage": stage.name,
         "version": stage.version,
-        "config": {key: _at(settings, key) for key in stage.config},
+        "config": config_of(stage, settings),
         "inputs": {role: sha for role, sha in inputs.items() if role not in stage.unkeyed},
         "versions": {lib: installed(lib) for lib in stage.libs},
         "source": source,
     }
 
 
+def config_of(stage: Stage, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stage's key hashes of the settings, by dotted key."""
+    left_out = (*stage.without, *stage.unkeyed)
+    return {key: _without(_at(settings, key), key, left_out) for key in stage.config}
+
+
 def key_of(material: Material) -> str:
     """The cache key, SHA-256 in hex."""
     return sha256_json(material)
-
-
-@cache
-def installed(distribution: str) -> str | None:
-    """The version of an installed distribution, without importing it."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def weights_digest(
@@ -106,3 +110,12 @@ def _at(settings: Any, dotted: str) -> Any:
     for part in dotted.split("."):
         settings = settings.get(part) if isinstance(settings, Mapping) else None
     return settings
+
+
+def _without(value: Any, key: str, left_out: Collection[str]) -> Any:
+    """The value at a dotted key less what stands at others below it."""
+    holes = {name.removeprefix(f"{key}.") for name in left_out if name.startswith(f"{key}.")}
+    if not holes or not isinstance(value, Mapping):
+        return value
+    assert not any("." in hole for hole in holes), holes
+    return {name: inner for name, inner in value.items() if name not in holes}

@@ -6,10 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfedge.catalog.recipes import first_recipe, head_kind
-from tfedge.catalog.structure import is_structured, structure_name
-from tfedge.catalog.teacher import learners, size_of
-from tfedge.catalog.unfreeze import (
+from tfedge.catalog.weights import WHEELS
+from tfedge.config.spelling import did_you_mean
+from tfedge.core import keys
+from tfedge.core.accelerator import device_of
+from tfedge.core.cache import StageCache
+from tfedge.core.installation import lacking
+from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
+from tfedge.errors import ConfigError, DataError
+from tfedge.pipeline.load import Loaded
+from tfedge.pipeline.recipes import first_recipe, head_kind
+from tfedge.pipeline.schema import Pipeline, TeacherNet
+from tfedge.pipeline.structure import is_structured, structure_name
+from tfedge.pipeline.teacher import learners, size_of
+from tfedge.pipeline.unfreeze import (
     blocks_of,
     first_trained,
     part,
@@ -17,14 +27,6 @@ from tfedge.catalog.unfreeze import (
     planned_sparsity,
     prunable,
 )
-from tfedge.catalog.weights import WHEELS
-from tfedge.config.load import Loaded
-from tfedge.config.schema import Pipeline, TeacherNet
-from tfedge.config.spelling import did_you_mean
-from tfedge.core import keys
-from tfedge.core.cache import StageCache
-from tfedge.core.stages import STAGES, Stage, active, function_of
-from tfedge.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -145,11 +147,14 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
     widths = [max(len(row[i]) for row in table) for i in range(2)]
     rows = [f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}".rstrip() for a, b, c in table]
     sections: list[Callable[[Pipeline], Iterator[str]]] = [
-        *(_trains, _sparsity, _clusters, _gates, _devices)
+        *(_computes, _trains, _sparsity, _clusters, _gates, _devices)
     ]
     said = [line for section in sections for line in section(pipeline)]
     said += _teacher(pipeline, cache)
     notes = [f"note: {note}" for note in loaded.notes]
+    missing = lacking(libraries(step.stage for step in steps))
+    if missing is not None:
+        notes.append(f"note: {missing.message}: {missing.hint}")
     return [f"{loaded.path}: {pipeline.name} (cache {cache})", *rows, *said, *notes]
 
 
@@ -173,6 +178,14 @@ def _source(stage: Stage, pipeline: Pipeline) -> str:
     if stage.name == "backbone":
         return f"{backbone.name} {backbone.alpha:g}, weights: {backbone.weights}"
     return ""
+
+
+def _computes(pipeline: Pipeline) -> Iterator[str]:
+    device = device_of(pipeline)
+    if pipeline.runtime.device != "cpu":
+        promise = "the same bytes" if device == "cpu" else "perhaps not the same bytes"
+        asked = f"runtime.device: {pipeline.runtime.device}"
+        yield f"computes on: {device} ({asked}), {promise} every time"
 
 
 def _trains(pipeline: Pipeline) -> Iterator[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import tfedge
-from tfedge.core.artifact import read_json
 from tfedge.core.cache import Entry
 from tfedge.errors import INTERRUPTED, TfedgeError
+from tfedge.files.artifact import read_json
 
 SCHEMA = "tfedge.run/1"
 _DETAIL = ("per_class", "confusion", "reliability")  # stay in evaluate/metrics.json

@@ -15,9 +15,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from tfedge.core.artifact import sha256_json, write_atomic, write_json
 from tfedge.core.cache import RECORD, Entry, try_lock
 from tfedge.errors import ArtifactError
+from tfedge.files.artifact import sha256_json, write_atomic, write_json
 
 LOCK, EVENTS, RESULT, LOG = "lock", "events.jsonl", "run.json", "log.txt"
 DROPS = "drops"

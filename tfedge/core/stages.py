@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from tfedge.config.schema import Pipeline, Transfer
+from tfedge.pipeline.schema import Pipeline, Transfer
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,11 @@ class Stage:
     """One row.
 
     ``inputs`` are ``"stage/file"`` of earlier stages (those of a stage that does not run in this
-    pipeline are left out); ``config`` the dotted keys of the resolved pipeline that its key hashes
-    (and ``trains.…``, ``measured_on``, ``debug``: see ``core/keys.py``); ``libs`` the
-    distributions whose versions it hashes; ``version`` rises when its code changes what it writes.
+    pipeline are left out); ``config`` the dotted keys of the resolved pipeline that it may read and
+    that its key hashes (and what follows from them, as ``trains.…`` or ``device``: see
+    ``core/keys.py``), ``without`` those below them that it may not; ``libs`` the distributions
+    whose versions it hashes, ``also`` others that it imports; ``version`` rises when its code
+    changes what it writes.
     It always writes its ``outputs``, and only in some pipelines its ``optional_outputs``: whoever
     reads one of these asks ``ctx.has`` first.
 
@@ -36,12 +38,15 @@ class Stage:
     outputs: tuple[str, ...] = ()
     optional_outputs: tuple[str, ...] = ()
     config: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     libs: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     version: int = 1
     cacheable: bool = True
     section: str = ""  # what switches it on; "" runs always
     auto: str = ""
-    unkeyed: tuple[str, ...] = ()  # inputs that are read, but whose change is no reason to run
+    # Inputs, and dotted keys below ``config``, that it reads, but whose change is no reason to run.
+    unkeyed: tuple[str, ...] = ()
     probe: str = ""
     needs: str = ""
     root: str = ""
@@ -58,7 +63,7 @@ STAGES: tuple[Stage, ...] = (
         "data",
         "tfedge.stages.data:run",
         outputs=("index.json", "audit.json"),
-        config=("seed", "data"),
+        config=("data",),
         libs=("pillow",),
         probe="tfedge.data.sources:source_digest",
         root="tfedge.data.sources:data_root",
@@ -67,8 +72,9 @@ STAGES: tuple[Stage, ...] = (
         "backbone",
         "tfedge.stages.backbone:run",
         outputs=("base.npz", "base.json"),
-        config=("seed", "backbone", "data.image_size"),
+        config=("seed", "device", "backbone", "data.image_size"),
         libs=_TF,
+        also=("h5py",),
         version=2,
         probe="tfedge.core.keys:weights_digest",
     ),
@@ -80,6 +86,7 @@ STAGES: tuple[Stage, ...] = (
         optional_outputs=("head.tflite",),  # with its blocks as they were, when blocks trained
         config=(
             "seed",
+            "device",
             *_PIXELS,
             "data.augment",
             "backbone",
@@ -87,7 +94,9 @@ STAGES: tuple[Stage, ...] = (
             "trains.finetune",
             "trains.lowest",
         ),
+        unkeyed=("finetune.tensorboard",),  # where the run tells how training goes
         libs=_TF,
+        also=("scikit-learn", "threadpoolctl"),
         version=6,
     ),
     Stage(
@@ -97,12 +106,14 @@ STAGES: tuple[Stage, ...] = (
         outputs=("teacher.npz", "distill.json"),
         config=(
             "seed",
+            "device",
             "data.fit",
             "data.augment",
             "distill.teacher",
             *(f"distill.{key}" for key in Transfer.model_fields),
         ),
         libs=_TF,
+        also=("h5py", "scikit-learn", "threadpoolctl"),
         version=3,
         section="distill",
         probe="tfedge.core.keys:teacher_digest",
@@ -120,11 +131,11 @@ STAGES: tuple[Stage, ...] = (
         outputs=("model.npz", "float.tflite", "sparsity.json", "history.json"),
         config=(
             "seed",
+            "device",
             *_PIXELS,
             "data.augment",
             "backbone",
             "prune",
-            "finetune.dropout",
             *_DISTILLED,
             "trains.prune",
         ),
@@ -147,11 +158,11 @@ STAGES: tuple[Stage, ...] = (
         outputs=("model.npz", "float.tflite", "clusters.json", "history.json"),
         config=(
             "seed",
+            "device",
             *_PIXELS,
             "data.augment",
             "backbone",
             "cluster",
-            "finetune.dropout",
             *_DISTILLED,
             "trains.cluster",
         ),
@@ -176,16 +187,18 @@ STAGES: tuple[Stage, ...] = (
         outputs=("graph.pb", "quantize.json"),
         config=(
             "seed",
+            "device",
             *_PIXELS,
             "data.augment",
             "backbone",
-            "prune",
             "quantize",
-            "finetune.dropout",
+            "first_recipe",
             *_DISTILLED,
             "trains.quantize",
         ),
+        without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
+        also=("scikit-learn",),
         version=5,
         section="quantize",
     ),
@@ -206,8 +219,9 @@ STAGES: tuple[Stage, ...] = (
             "quantize/quantize.json",
         ),
         outputs=("model.tflite", "float.tflite", "model.json"),
-        config=("seed", *_PIXELS, "backbone", "quantize", "finetune.dropout"),
+        config=("seed", *_PIXELS),
         libs=_TF,
+        also=("tensorflow-model-optimization",),
         version=4,
     ),
     Stage(
@@ -227,7 +241,8 @@ STAGES: tuple[Stage, ...] = (
         config=(
             *_PIXELS,
             "data.augment",
-            "finetune",
+            "finetune.unfreeze",
+            "finetune.head",
             "evaluate.top_k",
             "evaluate.worst",
             "evaluate.robustness",
@@ -253,13 +268,15 @@ STAGES: tuple[Stage, ...] = (
         outputs=("debug.json",),
         config=(
             "seed",
+            "device",
             *_PIXELS,
             "backbone",
-            "quantize.recipe",
-            "debug",
+            "quantize.correct",
+            "quantize.debug",
             "evaluate.gates.max_accuracy_drop",
         ),
         libs=_TFMOT,
+        also=("scikit-learn",),
         version=2,
         section="quantize.debug",
         auto="evaluate",
@@ -298,6 +315,7 @@ STAGES: tuple[Stage, ...] = (
             "name",
             "data",
             "backbone",
+            "finetune",
             "distill",
             "prune",
             "cluster",
@@ -309,6 +327,7 @@ STAGES: tuple[Stage, ...] = (
             "measured_on",
             "package",
         ),
+        without=("quantize.debug", "finetune.tensorboard"),
         libs=("ai-edge-litert", "numpy", "pillow"),
         version=4,
         section="package",
@@ -335,6 +354,11 @@ def _on(pipeline: Pipeline, row: Stage) -> bool:
         if not found or getattr(found, "recipe", "") == "none":
             return False
     return found != "auto" or getattr(pipeline, row.auto) is not None
+
+
+def libraries(stages: Iterable[Stage]) -> set[str]:
+    """The distributions without which these stages can't run."""
+    return {name for row in stages for name in (*row.libs, *row.also)}
 
 
 def function_of(reference: str) -> Callable[..., Any]:

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tfedge.config.schema import Data
-from tfedge.data.files import write_text
-from tfedge.data.index import SPLITS, Index, Row, shown
+from tfedge.data.index import SPLITS, Index, Row
 from tfedge.data.listing import Listing
+from tfedge.data.schema import Data
 from tfedge.data.sources import Scan
 from tfedge.data.split import assign
 from tfedge.errors import DataError
+from tfedge.files.files import shown, write_text
 
 SHOWN = 20  # files named for one kind of problem
 TINY = 10  # training pictures; classes with fewer get a warning

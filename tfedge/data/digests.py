@@ -13,10 +13,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfedge.core.context import Progress
-from tfedge.data.files import write_text
 from tfedge.data.listing import Entry, Stamp, stamp_of
-from tfedge.data.parallel import in_order
+from tfedge.files.files import write_text
+from tfedge.files.parallel import in_order
+from tfedge.files.progress import Progress
 
 # File systems stamp with the kernel's tick (10 ms at most): a file that changed within the last
 # tick could change again and keep its stamp.

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from tfedge.data.files import write_text
 from tfedge.errors import ArtifactError
+from tfedge.files.files import write_text
 
 SPLITS = ("train", "val", "test")
 
@@ -95,8 +95,3 @@ class Index:
         if expected != got:
             raise ArtifactError(path, "was changed", "run with --force", expected, got)
         return index
-
-
-def shown(name: str) -> str:
-    """A file or class name as it can stand in a message: one line, no control characters."""
-    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tfedge.config.schema import Split
-from tfedge.data.index import shown
+from tfedge.data.schema import Split
 from tfedge.errors import DataError
+from tfedge.files.files import shown
 
 SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 # Suffixes that say "picture". Those that can't be decoded are bad pictures, not ignored files.

@@ -7,8 +7,8 @@ import zlib
 from pathlib import Path
 
 from tfedge.config.spelling import did_you_mean
-from tfedge.data.files import locked, new_folder
 from tfedge.errors import DataError
+from tfedge.files.files import locked, new_folder
 
 PREFIX = "sample:"
 # The folder's name changes when what is written changes.

@@ -10,16 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tfedge.config.schema import Data, Download
 from tfedge.config.spelling import closest
-from tfedge.core.context import Progress, Silent
 from tfedge.data.digests import Digests
-from tfedge.data.files import locked
-from tfedge.data.index import shown
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.samples import PREFIX, make_sample, sample_root
+from tfedge.data.schema import Data, Download
 from tfedge.data.table import list_csv
 from tfedge.errors import DataError
+from tfedge.files.files import locked, shown
+from tfedge.files.progress import Progress, Silent
 
 
 @dataclass(frozen=True)
@@ -146,8 +145,8 @@ def _bring(source: Download, cache: Path, progress: Progress) -> None:
     _folder(source)
     if target.is_dir():
         return
-    from tfedge.data.archive import unpack
-    from tfedge.data.download import download
+    from tfedge.files.archive import unpack
+    from tfedge.files.download import download
 
     archive = target.with_name(f"{target.name}.archive")
     with locked(target.with_name(f"{target.name}.unpack.lock")):

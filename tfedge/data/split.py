@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from tfedge.config.schema import Split
+from tfedge.data.schema import Split
 from tfedge.errors import DataError
 
 _NAMES = ("test", "val", "train")  # in the order of their parts of the line

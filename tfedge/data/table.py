@@ -11,8 +11,6 @@ import posixpath
 import stat
 from pathlib import Path
 
-from tfedge.config.schema import Split
-from tfedge.data.index import shown
 from tfedge.data.listing import (
     SPLIT_NAMES,
     Entry,
@@ -22,7 +20,9 @@ from tfedge.data.listing import (
     open_shares,
     stamp_of,
 )
+from tfedge.data.schema import Split
 from tfedge.errors import DataError
+from tfedge.files.files import shown
 
 _HEADERS = (["path", "label"], ["path", "label", "split"])
 _SHOWN = 20

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfedge.bench import script
+from tfedge.bench import call
 from tfedge.bench.result import Host, Process, Result
 from tfedge.devices import benchmark_model, scripts
 from tfedge.devices.device import Device, Done
@@ -163,7 +163,7 @@ def _run(device: Device, tool: str, model: str, work: Work, *, profile: bool = F
             "the model may be broken, or need more memory than there is",
         )
     if done.returncode:
-        message, _ = script.failure(_REFUSED, benchmark_model.failure(text))
+        message, _ = call.failure(_REFUSED, benchmark_model.failure(text))
         raise DeviceError(
             f"{device.name}: {work.model}: benchmark_model: {message}",
             "does the model run here (tfedge bench)? If it does, take a newer benchmark_model",

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tfedge.bench.script import SCRIPT
-from tfedge.config.schema import BenchDevice
+from tfedge.bench.call import script_file
 from tfedge.devices import android
 from tfedge.devices.address import parse
 from tfedge.devices.device import Device, Done
 from tfedge.devices.remedies import Found, Missing, Version, missing, no_python, too_old
+from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Connect, connect
 from tfedge.devices.shell import tail
 from tfedge.errors import DeviceError, MissingDependency
@@ -100,7 +100,7 @@ def _look(device: BenchDevice, tool: Path | None, found: Device, health: Health)
     health = replace(health, python=".".join(map(str, told["version"])), machine=told["machine"])
     if version < OLDEST:
         return replace(health, missing=(too_old(where, OLDEST, version),))
-    words = [*found.python, found.push(SCRIPT), "--facts", "--json=-"]
+    words = [*found.python, found.push(script_file()), "--facts", "--json=-"]
     report = _json(found, found.run(words, timeout=_FACTS))
     works = [row for row in report["runtimes"] if not row["error"]]
     return replace(

@@ -25,11 +25,17 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from tfedge.config import nodes, rules
-from tfedge.config.load import FindDevice
-from tfedge.config.schema import BenchDevice, Device, DeviceOptions, Devices
+from tfedge.config import nodes
 from tfedge.config.validate import prepared, remove, spot, validate
 from tfedge.devices.address import Address, parse
+from tfedge.devices.schema import (
+    BenchDevice,
+    Device,
+    DeviceOptions,
+    Devices,
+    FindDevice,
+    device_problems,
+)
 from tfedge.errors import ConfigError, DeviceError
 
 NAME = "devices.yaml"
@@ -127,7 +133,7 @@ def _problems(name: str, entry: Device) -> Iterator[tuple[tuple[str, ...], str]]
     except DeviceError as error:
         hint = error.hint.partition(", or a name in")[0]  # an address leads to no other name
         yield ("address",), f"{error.message.removeprefix('device ')} ({hint})"
-    for key, text in rules.device_problems(entry):
+    for key, text in device_problems(entry):
         yield tuple(key.split(".")), f"{key}: {text}"
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfedge.bench.bench_tflite import RUNTIMES
-from tfedge.config.schema import BenchDevice
+from tfedge.bench.script.runtime import RUNTIMES
 from tfedge.devices.address import Address
+from tfedge.devices.schema import BenchDevice
 
 Version = tuple[int, int]
 
@@ -75,7 +75,7 @@ def there(where: Address, command: str) -> str:
 def _packages(found: Found) -> Iterator[Missing]:
     """numpy and a runtime, by one command."""
     lacks, packages = [], []
-    name = RUNTIMES[found.device.runtime][0] if found.device.runtime != "auto" else ""
+    name = RUNTIMES[found.device.runtime].name if found.device.runtime != "auto" else ""
     rows = [row for row in found.report["runtimes"] if not name or row["name"] == name]
     broken = [row for row in rows if row["error"]]
     old_numpy = False

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from tfedge.bench import script
+from tfedge.bench import call
 from tfedge.bench.result import Result, merge
-from tfedge.config.schema import BenchDevice
 from tfedge.devices import android
 from tfedge.devices.adb import AdbDevice
 from tfedge.devices.address import open_device
 from tfedge.devices.device import Busy, Device, Done, patiently
+from tfedge.devices.schema import BenchDevice
 from tfedge.devices.shell import tail
 from tfedge.errors import ArtifactError, DeviceError, MissingDependency
 
@@ -38,6 +38,7 @@ class Subject:
     delegate: str = "xnnpack"
     timeout: float = 1800.0  # seconds for one process
     optional: bool = False  # when its device is lost, the others go on
+    fit: str | None = None  # how its images become square; None: as the script says
     tool: Path | None = None  # benchmark_model, for an Android device without Python
 
 
@@ -50,10 +51,10 @@ class Plan:
     warmup: int = 10  # untimed ones before them
     processes: int = 3  # fresh ones for each subject and number of threads
     seconds: float | None = None  # each process runs so long instead of `runs` times
-    pictures: Path | None = None  # a folder: what is inferred, instead of noise
+    pictures: Path | None = None  # a folder of images: what is inferred, instead of noise
     # Done once for each subject and number of threads, in its first process:
     golden: Path | None = None  # a folder of NNN.input.bin and NNN.output.bin
-    accuracy: Path | None = None  # a folder with a folder of pictures for each class
+    accuracy: Path | None = None  # a folder with a folder of images for each class
     labels: Path | None = None
     profile: bool = False
 
@@ -192,9 +193,9 @@ class _Bench:
 
     def script(self, subject: Subject, threads: int, first: bool) -> Done:
         plan, limit = self.plan, subject.timeout + (self.plan.seconds or 0.0)
-        words = script.command(
+        words = call.command(
             subject.device.python,
-            self.push(subject, script.SCRIPT),
+            self.push(subject, call.script_file()),
             self.push(subject, subject.path),
             threads=threads,
             runs=plan.runs,
@@ -206,6 +207,7 @@ class _Bench:
             golden=plan.golden and first and self.push(subject, plan.golden),
             accuracy=plan.accuracy and first and self.push(subject, plan.accuracy),
             labels=plan.labels and first and self.push(subject, plan.labels),
+            fit=subject.fit if plan.pictures or (plan.accuracy and first) else None,
             profile=plan.profile and first,
             timeout=limit,
         )
@@ -245,10 +247,10 @@ class _Bench:
         if isinstance(done, Result):
             return done
         if done.returncode not in (0, GOLDEN_DIFFERS):
-            message, hint = script.failure(done.returncode, done.stderr)
+            message, hint = call.failure(done.returncode, done.stderr)
             raise DeviceError(f"{name}: {file.name}: {message}", hint)
         try:
-            (result,) = script.parse(done.stdout, name)
+            (result,) = call.parse(done.stdout, name)
         except (ArtifactError, ValueError) as error:
             raise DeviceError(f"{name}: {file.name}: no measurement came back: {error}") from error
         if file not in self.digests:

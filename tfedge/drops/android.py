@@ -11,8 +11,9 @@ from tfedge.drops import manifest
 from tfedge.drops.content import Content, contract
 from tfedge.drops.make import LABELS, Parts, Target
 from tfedge.drops.templates import template
-from tfedge.drops.verify import TOLERANCE, verify
+from tfedge.drops.verify import verify
 from tfedge.errors import DropError
+from tfedge.portable.golden import TOLERANCE
 from tfedge.tflite import metadata
 from tfedge.tflite.metadata_schema import RGB, TENSOR_AXIS_LABELS
 from tfedge.tflite.runtime import predict

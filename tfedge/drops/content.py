@@ -9,9 +9,9 @@ from typing import Any
 
 from tfedge import __version__
 from tfedge.bench.result import Result
-from tfedge.config.schema import Package
 from tfedge.drops.golden import Pair
 from tfedge.errors import DropError
+from tfedge.pipeline.schema import Package
 from tfedge.tflite import reader
 from tfedge.tflite.model import Tensor
 

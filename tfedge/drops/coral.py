@@ -12,13 +12,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tfedge.config.schema import Coral, Package
 from tfedge.drops.content import Content, contract
 from tfedge.drops.linux import REQUIREMENTS
 from tfedge.drops.make import Parts, Target, replay
+from tfedge.drops.script import example
 from tfedge.drops.templates import template
+from tfedge.edgetpu import edgetpu
 from tfedge.errors import DropError, MissingDependency
-from tfedge.tflite import edgetpu, reader
+from tfedge.pipeline.schema import Coral, Package
+from tfedge.tflite import reader
 
 CONTAINER = "docker:"
 CUSTOM_OP = "edgetpu-custom-op"
@@ -69,7 +71,7 @@ def parts(content: Content) -> Parts:
             "coral/compile.sh", models=names, min_runtime=str(coral.min_runtime)
         )
     given, taken = contract(content)
-    files[SCRIPT] = template("classify.py", script=SCRIPT, delegate="edgetpu")
+    files[SCRIPT] = example(SCRIPT, delegate="edgetpu")
     files["requirements.txt"] = REQUIREMENTS.encode()
     files["README.md"] = template(
         "coral/README.md",

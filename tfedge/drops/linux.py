@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfedge.bench.script import SCRIPT
+from tfedge.bench.call import SCRIPT_NAME, script_text
 from tfedge.drops.content import Content, contract
 from tfedge.drops.make import Parts, Target, replay
+from tfedge.drops.script import NAME, example
 from tfedge.drops.templates import template
 
 # ai-edge-litert has no wheels for Python before 3.10 and for 32-bit ARM; tflite-runtime, which
@@ -58,15 +59,15 @@ def parts(content: Content) -> Parts:
         model: content.model,
         "requirements.txt": REQUIREMENTS.encode(),
         "README.md": readme.encode("utf-8"),
-        "classify.py": template("classify.py", script="classify.py", delegate=""),
-        SCRIPT.name: SCRIPT.read_bytes(),
+        NAME: example(),
+        SCRIPT_NAME: script_text().encode("utf-8"),
         f"{content.name}.service": template("linux/classify.service", name=content.name),
     }
     return Parts(model, files)
 
 
 def _check(folder: Path) -> None:
-    replay(folder, ["classify.py", "--check"])
+    replay(folder, [NAME, "--check"])
 
 
 LINUX = Target("linux", parts, _check)

@@ -14,11 +14,9 @@ import numpy as np
 from tfedge.drops import archive, manifest
 from tfedge.drops.coral import check_compiled
 from tfedge.errors import ArtifactError, DropError
+from tfedge.portable.golden import difference
 from tfedge.tflite import metadata, reader
 from tfedge.tflite.runtime import LiteRT, Loader
-
-# Runtimes and processors round differently: FACTS measured up to 36 quanta of 1/256 between them.
-TOLERANCE = 40 / 256
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ def _coral(folder: Path, facts: Mapping[str, Any]) -> Check:
 
 
 def replay_here(folder: Path, facts: Mapping[str, Any], load: Loader = LiteRT) -> Check:
-    """The golden pairs through LiteRT on this machine: at most ``TOLERANCE`` off, same top-1."""
+    """The golden pairs through LiteRT on this machine, by the one golden rule."""
     runtime = load(folder / facts["model"], 1)
     given, taken = runtime.inputs()[0], runtime.outputs()[0]
     problems, same = [], 0
@@ -168,9 +166,8 @@ def replay_here(folder: Path, facts: Mapping[str, Any], load: Loader = LiteRT) -
             problems.append(f"{pair['output']} holds {expected.size} scores of {got.size}")
             continue
         same += bool((expected == got).all())
-        off = float(np.abs(taken.real(expected) - taken.real(got)).max())
-        if off > TOLERANCE:
-            problems.append(f"{pair['output']}: scores differ by {off:.3f}")
+        if told := difference(taken.real(expected), taken.real(got)):
+            problems.append(f"{pair['output']}: {told}")
     count = len(facts["golden"])
     if not count:
         problems.append("there are no golden pairs")

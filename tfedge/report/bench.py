@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
-from tfedge.bench.bench_tflite import SCHEMA
 from tfedge.bench.result import Host, Result
+from tfedge.bench.script.run import SCHEMA
 from tfedge.report.markup import host_text, milliseconds, percent, size_text, threads_text
 from tfedge.report.versus import Versus, runtime_text
 
@@ -46,9 +46,9 @@ def differing(results: Sequence[Result]) -> list[str]:
     """Which results do not give the answers of the golden pairs, in a line each."""
     return [
         f"{_subject(result)}: other answers than the golden pairs in "
-        f"{result.golden['pairs'] - result.golden['top1_agree']} of {result.golden['pairs']}"
+        f"{result.golden['failed']} of {result.golden['pairs']} ({result.golden['failure']})"
         for result in results
-        if result.golden and result.golden["top1_agree"] < result.golden["pairs"]
+        if result.golden and result.golden["failed"]
     ]
 
 
@@ -114,7 +114,7 @@ def _findings(result: Result) -> Iterator[str]:
             + ("" if same or far is None else f", values differ by up to {far:g}")
         )
     if accuracy:
-        of = f"{accuracy['n']} pictures, {accuracy['classes']} classes"
+        of = f"{accuracy['n']} images, {accuracy['classes']} classes"
         yield f"accuracy, {_subject(result)}: top-1 {percent(accuracy['top1'])} of {of}"
 
 

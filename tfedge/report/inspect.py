@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
+from tfedge.edgetpu.edgetpu import LEFT, REFUSED
+from tfedge.edgetpu.edgetpu_rules import SUBGRAPH
 from tfedge.report.markup import percent, size_text
-from tfedge.tflite.edgetpu import LEFT, REFUSED
-from tfedge.tflite.edgetpu_rules import SUBGRAPH
 from tfedge.tflite.model import WEIGHTED
 
 WIDTH = 100

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfedge.config.schema import Augment, Finetune
+from tfedge.data.schema import Augment
+from tfedge.pipeline.schema import Finetune
 
 SIGNIFICANT = 0.05  # p of a loss that is not luck
 POINT = 0.01  # of accuracy, that int8 may lose before anything is said

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 
 from tfedge.core.context import Context
-from tfedge.modeling.env import fresh
-from tfedge.modeling.network import save_weights
-from tfedge.modeling.weights import source
+from tfedge.modeling.nets.env import fresh
+from tfedge.modeling.nets.network import save_weights
+from tfedge.modeling.nets.weights import source
 
 
 def run(ctx: Context) -> None:
     """Get the weights that the pipeline asks for. Errors are those of ``source.load``."""
     fresh(ctx.pipeline.seed)
     chosen, size = ctx.pipeline.backbone, ctx.pipeline.data.image_size
-    loaded = source.load(chosen, size, ctx.cache, ctx.progress.note)
+    loaded = source.load(chosen, size, ctx.cache, ctx.progress)
     save_weights(ctx.out / "base.npz", loaded.weights)
     facts = {
         **source.described(chosen, size, loaded),

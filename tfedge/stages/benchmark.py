@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from functools import partial
 
-from tfedge.config.schema import Benchmark
 from tfedge.core.context import Context
-from tfedge.data.files import write_text
-from tfedge.data.tools import tools
 from tfedge.devices.device import Busy
 from tfedge.devices.session import Connect, Gaps, Plan, connect, measure, opened, subjects
+from tfedge.devices.tools import tools
+from tfedge.files.files import write_text
+from tfedge.pipeline.schema import Benchmark
 from tfedge.report.markup import threads_text
 from tfedge.report.sparse import DENSE
 from tfedge.tflite.reader import read

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfedge.catalog.unfreeze import block_name
 from tfedge.core.context import Context
 from tfedge.errors import UnsupportedModel
 from tfedge.modeling import invariants
-from tfedge.modeling.clustering import Clusterer
-from tfedge.modeling.layers import kernel_of
-from tfedge.modeling.sparsity import keep_zeros
+from tfedge.modeling.compression.clustering import Clusterer
+from tfedge.modeling.compression.sparsity import keep_zeros
+from tfedge.modeling.nets.layers import kernel_of
 from tfedge.stages import handed_on
 from tfedge.stages.retrain import Retraining
 
@@ -22,7 +21,7 @@ from tfedge.stages.retrain import Retraining
 def run(ctx: Context) -> None:
     """Bring each chosen kernel down to ``cluster.clusters`` values. Frozen layers stay as they are,
     and so keep all of theirs."""
-    pipeline, settings = ctx.pipeline, ctx.pipeline.cluster
+    settings = ctx.pipeline.cluster
     assert settings is not None
     part = Retraining(ctx, "cluster", handed_on.weights(ctx))
     chosen = [name for name in part.chosen if name in part.trained]
@@ -34,7 +33,7 @@ def run(ctx: Context) -> None:
     ctx.progress.note(
         f"{settings.clusters} values in each of {len(chosen)} kernels "
         f"({sum(part.before[name].size for name in chosen):,} weights) in the part from "
-        f"{block_name(pipeline, 'cluster') or 'the head'} up"
+        f"{ctx.config['trains.cluster'] or 'the head'} up"
     )
     sparse = [name for name, layer in handed_on.pruned(ctx).items() if not layer["frozen"]]
     others = [name for name in sparse if name in part.trained and name not in clusterer.layers]

@@ -16,18 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.catalog.structure import XNNPACK, XNNPACK_LEAST, is_structured
-from tfedge.config.schema import Prune
 from tfedge.core.context import Context
 from tfedge.data.index import Index
-from tfedge.data.pictures import Pictures
 from tfedge.errors import InvariantBroken
-from tfedge.modeling import invariants, mixed, network, structure
-from tfedge.modeling.env import fresh, tf
-from tfedge.modeling.export import float_pixels, load_graph, to_tflite
-from tfedge.modeling.network import Spec
-from tfedge.modeling.quantization import PREFIX
-from tfedge.modeling.quantize_layers import PIXELS
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.modeling import invariants
+from tfedge.modeling.compression import mixed, structure
+from tfedge.modeling.compression.quantization import PREFIX
+from tfedge.modeling.compression.quantize_layers import PIXELS
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import fresh, tf
+from tfedge.modeling.nets.export import float_pixels, load_graph, to_tflite
+from tfedge.modeling.nets.network import Spec
+from tfedge.pipeline.schema import Prune
+from tfedge.pipeline.structure import XNNPACK, XNNPACK_LEAST, is_structured
 from tfedge.stages import handed_on
 from tfedge.tflite import xnnpack
 from tfedge.tflite.distinct import distinct

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tfedge.core.context import Context
 from tfedge.data.audit import audit
-from tfedge.data.pictures import pixel_digests, pixel_store
 from tfedge.data.sources import scan
+from tfedge.inputs.images.pictures import pixel_digests, pixel_store
 
 
 def run(ctx: Context) -> None:

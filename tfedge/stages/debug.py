@@ -12,8 +12,8 @@ import json
 from typing import Any
 
 from tfedge.core.context import Context
-from tfedge.data.files import write_text
 from tfedge.errors import UnsupportedModel
+from tfedge.files.files import write_text
 from tfedge.report.facts import harmed
 from tfedge.stages.advice import POINT, below_before, below_float, blamed
 

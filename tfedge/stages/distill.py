@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 
 from tfedge.catalog.backbones import layers
-from tfedge.catalog.teacher import size_of
-from tfedge.catalog.unfreeze import resolve
-from tfedge.config.schema import Distill, TeacherNet
 from tfedge.core.context import Context
 from tfedge.errors import TfedgeError
-from tfedge.modeling import network, transfer
-from tfedge.modeling.env import fresh
-from tfedge.modeling.network import Spec
-from tfedge.modeling.part import Samples
-from tfedge.modeling.weights import source
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import fresh
+from tfedge.modeling.nets.network import Spec
+from tfedge.modeling.nets.weights import source
+from tfedge.modeling.training import transfer
+from tfedge.pipeline.schema import Distill, TeacherNet
+from tfedge.pipeline.teacher import size_of
+from tfedge.pipeline.unfreeze import resolve
+from tfedge.stages.samples import samples_of
 
 
 def run(ctx: Context) -> None:
@@ -60,11 +61,11 @@ def _backbone(
     fresh(ctx.pipeline.seed)
     size = size_of(teacher)
     try:
-        loaded = source.load(teacher, size, ctx.cache, ctx.progress.note)
+        loaded = source.load(teacher, size, ctx.cache, ctx.progress)
     except TfedgeError as error:  # the way out is the teacher's key, not the student's
         error.hint = error.hint.replace("backbone.weights", "distill.teacher.weights")
         raise
-    samples = Samples.of(ctx, size)
+    samples = samples_of(ctx, size)
     # Decoded on all cores, before anybody asks for one after the other.
     rows = [*samples.train_rows, *samples.index.rows_of("val")]
     samples.source.pictures.memmap_rows(rows, ctx.progress)

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from tfedge.core.context import Context
-from tfedge.data.corruptions import CORRUPTIONS
-from tfedge.data.files import write_text
 from tfedge.data.index import Index
-from tfedge.data.pictures import Pictures
 from tfedge.errors import InvariantBroken
+from tfedge.files.files import write_text
+from tfedge.files.parallel import cores
+from tfedge.inputs.images.corruptions import CORRUPTIONS
+from tfedge.inputs.images.pictures import Pictures
 from tfedge.stages import advice, metrics, phases
 from tfedge.stages.held_out import Stream, evaluation_split
-from tfedge.tflite.runtime import Pool, cores, side_by_side
+from tfedge.tflite.runtime import Pool, side_by_side
 
 LOW_AGREEMENT = 0.8  # below it quantization changed more than rounding does
 _WORKERS = 16  # each holds every phase in memory

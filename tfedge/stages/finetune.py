@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.catalog.unfreeze import first_trained, lowest_trained
 from tfedge.core.context import Context
 from tfedge.errors import MissingDependency
-from tfedge.modeling import network, transfer
-from tfedge.modeling.backbone import weights_of
-from tfedge.modeling.env import fresh, tf
-from tfedge.modeling.export import float_pixels
-from tfedge.modeling.network import Spec
-from tfedge.modeling.part import Samples
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.backbone import weights_of
+from tfedge.modeling.nets.env import fresh, tf
+from tfedge.modeling.nets.export import float_pixels
+from tfedge.modeling.nets.network import Spec
+from tfedge.modeling.training import transfer
+from tfedge.stages.samples import samples_of
 
 
 def run(ctx: Context) -> None:
@@ -34,7 +34,7 @@ def run(ctx: Context) -> None:
         remedy = "pip install tensorboard, or leave out finetune.tensorboard"
         raise MissingDependency(missing, remedy)
     fresh(pipeline.seed)
-    samples = Samples.of(ctx)
+    samples = samples_of(ctx)
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
     base = network.load_weights(ctx.inputs["backbone/base.npz"])
     random = pipeline.backbone.weights == "none"
@@ -49,8 +49,8 @@ def run(ctx: Context) -> None:
         model,
         pipeline.finetune,
         random=random,
-        first=first_trained(pipeline, "finetune"),
-        lowest=lowest_trained(pipeline),
+        first=ctx.first_trained("finetune"),
+        lowest=ctx.first_trained("lowest"),
         record=lambda what: _board(ctx, what),
         headed=partial(ship, "head.tflite"),
     )

@@ -1,4 +1,4 @@
-"""What the stage ``debug`` measures, in TensorFlow: ``modeling/sensitivity.py`` has the method."""
+"""What the stage ``debug`` measures, in TensorFlow; ``sensitivity.py`` has the method."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import numpy as np
 
 from tfedge.catalog.backbones import BACKBONES, net
 from tfedge.core.context import Context
-from tfedge.modeling import network
-from tfedge.modeling.env import fresh
-from tfedge.modeling.export import load_graph
-from tfedge.modeling.network import Spec
-from tfedge.modeling.part import Samples
-from tfedge.modeling.sensitivity import Mixtures, Outcome, agreement
-from tfedge.modeling.units import Graph
+from tfedge.modeling.compression.sensitivity import Mixtures, Outcome, agreement
+from tfedge.modeling.compression.units import Graph
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import fresh
+from tfedge.modeling.nets.export import load_graph
+from tfedge.modeling.nets.network import Spec
+from tfedge.modeling.training.part import Samples
 from tfedge.stages import handed_on
 from tfedge.stages.held_out import evaluation_split
 from tfedge.stages.quantize import scores, with_ranges
+from tfedge.stages.samples import samples_of
 from tfedge.tflite.runtime import predict
 
 IMAGES = 64  # enough to tell layers apart; each is looked at once for every layer
@@ -34,7 +35,7 @@ def measure(ctx: Context, quick: bool = False) -> dict[str, Any]:
     """debug.json: the harm of each unit, and the fewest to keep, on images that no weight was
     trained on. ``quick``: on few images, and without looking what to keep."""
     fresh(ctx.pipeline.seed)
-    samples = Samples.of(ctx)
+    samples = samples_of(ctx)
     facts = json.loads(ctx.inputs["quantize/quantize.json"].read_text(encoding="utf-8"))
     split = evaluation_split(samples.index)
     graph = _graph(ctx, samples, facts)
@@ -94,7 +95,7 @@ def _graph(ctx: Context, samples: Samples, facts: dict[str, Any]) -> Graph:
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
     model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
     network.whole_offset(model)
-    model, _ = with_ranges(samples, spec, model, facts["representative"])
+    model, _ = with_ranges(ctx, samples, spec, model, facts["representative"])
     return Graph.of(scores(spec, model))
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfedge.data.index import Index
-from tfedge.data.pictures import Pictures
 from tfedge.errors import DataError
+from tfedge.inputs.images.pictures import Pictures
 
 _CHUNK = 256  # pictures in memory at a time
 

@@ -8,16 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tfedge.config.schema import Data, Distill, Package
 from tfedge.core.context import Context
-from tfedge.data.files import write_text
 from tfedge.data.index import Index
-from tfedge.data.pictures import Pictures
+from tfedge.data.schema import Data
 from tfedge.drops import golden
 from tfedge.drops.content import Content
 from tfedge.drops.make import make
 from tfedge.drops.targets import TARGETS
 from tfedge.errors import DropError
+from tfedge.files.files import write_text
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.pipeline.schema import Distill, Package
 from tfedge.report.facts import measurements
 from tfedge.stages.held_out import evaluation_split
 
@@ -45,19 +46,19 @@ def _content(ctx: Context) -> Content:
     pipeline, index = ctx.pipeline, Index.load(ctx.inputs["data/index.json"])
     model = ctx.inputs["convert/model.tflite"].read_bytes()
     base = _read(ctx, "backbone/base.json")
-    # With a distill section its teacher takes the place of the one that these sections name. What
-    # was looked at in the model (debug) is no part of how it was made.
-    unused = {"debug", *(["teacher"] if pipeline.distill is not None else [])}
-    recipe = {
-        name: None if section is None else section.model_dump(mode="json", exclude=unused)
-        for name, section in (("prune", pipeline.prune), ("quantize", pipeline.quantize))
-    }
+    # With a distill section its teacher takes the place of the one that these sections name.
+    unused = {"teacher"} if pipeline.distill is not None else set()
+    recipe: dict[str, Any] = {}
+    for name in ("prune", "cluster", "quantize"):
+        section = ctx.config[name]
+        if section is not None:
+            recipe[name] = {key: value for key, value in section.items() if key not in unused}
+        elif name != "cluster":
+            recipe[name] = None
     if recipe["quantize"] is not None:
         recipe["quantize"]["recipe"] = _read(ctx, "convert/model.json")["recipe"]  # not: auto
     if pipeline.distill is not None:
         recipe["distill"] = _taught(ctx, pipeline.distill)
-    if pipeline.cluster is not None:
-        recipe["cluster"] = pipeline.cluster.model_dump(mode="json", exclude=unused)
     benchmark, _ = measurements(_read(ctx, "benchmark/benchmark.json") or [])
     return Content(
         name=pipeline.name,
@@ -107,14 +108,8 @@ def _source(data: Data) -> str:
 
 def _run_key(ctx: Context, index: Index, base: dict[str, Any]) -> str:
     """What the run was made from: the same for two runs of one pipeline over the same inputs."""
-    pipeline = ctx.pipeline.model_dump(mode="json", exclude={"quantize": {"debug"}})
-    if ctx.pipeline.distill is None:
-        del pipeline["distill"]
-    if ctx.pipeline.benchmark is not None:  # where a device is in the net makes no other model
-        names = [device.name for device in ctx.pipeline.benchmark.measured_on]
-        pipeline["benchmark"]["devices"] = names
     made_from = {
-        "pipeline": pipeline,
+        "pipeline": ctx.config,
         "data": index.digest,
         "weights": base["weights"]["sha256"],
     }

@@ -11,22 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.catalog.structure import XNNPACK, block_area, carries
-from tfedge.catalog.unfreeze import MAX_SHARE, block_name
 from tfedge.core.context import Context
 from tfedge.errors import InvariantBroken, UnsupportedModel
-from tfedge.modeling import structure
-from tfedge.modeling.allocation import allocate
-from tfedge.modeling.backbone import Weights
-from tfedge.modeling.damage import PICTURES, scan
-from tfedge.modeling.network import POOL
-from tfedge.modeling.sparsity import Pruner
+from tfedge.modeling.compression import structure
+from tfedge.modeling.compression.allocation import allocate
+from tfedge.modeling.compression.damage import PICTURES, scan
+from tfedge.modeling.compression.sparsity import Pruner
+from tfedge.modeling.nets.backbone import Weights
+from tfedge.modeling.nets.network import POOL
+from tfedge.pipeline.structure import XNNPACK, block_area, carries
+from tfedge.pipeline.unfreeze import MAX_SHARE
 from tfedge.stages.retrain import Retraining
 
 
 def run(ctx: Context) -> None:
     """Prune to ``prune.sparsity`` of all prunable weights. Frozen layers are not touched."""
-    pipeline, settings = ctx.pipeline, ctx.pipeline.prune
+    settings = ctx.pipeline.prune
     assert settings is not None
     part = Retraining(ctx, "prune", ctx.inputs["finetune/model.npz"])
     kernels = {name: part.before[name] for name in part.chosen}
@@ -46,7 +46,7 @@ def run(ctx: Context) -> None:
     pruner = Pruner(model, counts, settings, part.steps)
     ctx.progress.note(
         f"pruning {zeros:,} of {total:,} weights in the part from "
-        f"{block_name(pipeline, 'prune') or 'the head'} up, "
+        f"{ctx.config['trains.prune'] or 'the head'} up, "
         f"{min(c / kernels[n].size for n, c in counts.items()):.0%} to "
         f"{max(c / kernels[n].size for n, c in counts.items()):.0%} a layer"
     )

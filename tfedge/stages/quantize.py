@@ -16,22 +16,24 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.catalog.recipes import first_recipe
-from tfedge.catalog.unfreeze import first_trained
 from tfedge.core.context import Context
-from tfedge.data.pipeline import Item
-from tfedge.modeling import calibration, invariants, mixed, network, quantization, training
-from tfedge.modeling.env import fresh, keras, tf
-from tfedge.modeling.export import freeze, save_graph, to_tflite
-from tfedge.modeling.features import Activations, digest, of_pixels
-from tfedge.modeling.network import POOL, Spec
-from tfedge.modeling.part import Gather, Samples, Teacher, predictor
-from tfedge.modeling.quantize_layers import StraightThrough
-from tfedge.modeling.sparsity import keep_zeros
-from tfedge.modeling.units import Graph, Kept, Precision
+from tfedge.modeling import invariants
+from tfedge.modeling.compression import calibration, mixed, quantization
+from tfedge.modeling.compression.quantize_layers import StraightThrough
+from tfedge.modeling.compression.sparsity import keep_zeros
+from tfedge.modeling.compression.units import Graph, Kept, Precision
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.env import fresh, keras, tf
+from tfedge.modeling.nets.export import freeze, save_graph, to_tflite
+from tfedge.modeling.nets.network import POOL, Spec
+from tfedge.modeling.training import loop
+from tfedge.modeling.training.features import Activations, digest, of_pixels
+from tfedge.modeling.training.part import Gather, Samples, predictor
+from tfedge.modeling.training.stream import Item
 from tfedge.stages import handed_on
 from tfedge.stages.advice import is_worse
 from tfedge.stages.metrics import agreement, compared
+from tfedge.stages.samples import samples_of, teacher_of
 from tfedge.tflite.runtime import predict
 
 _TRIED = 300  # training images that judge ptq, at most
@@ -42,24 +44,24 @@ def run(ctx: Context) -> None:
     settings = ctx.pipeline.quantize
     assert settings is not None
     fresh(ctx.pipeline.seed)
-    samples = Samples.of(ctx)
+    samples = samples_of(ctx)
     spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
     model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
     network.whole_offset(model)
     rows = samples.representative(settings.representative, ctx.pipeline.seed)
-    recipe = first_recipe(ctx.pipeline)
+    recipe = ctx.config["first_recipe"]
     facts: dict[str, Any] = {"recipe": recipe, "representative": rows, "ranges": "graph"}
     if settings.recipe == "ptq" and not settings.correct and not settings.keep:
         facts["ranges"] = "converter"
     else:
-        model, found = with_ranges(samples, spec, model, rows)
+        model, found = with_ranges(ctx, samples, spec, model, rows)
         facts |= found
     if settings.recipe == "auto" and recipe == "ptq":
-        facts["tried"] = [tried := _tried(samples, scores(spec, model), rows)]
+        facts["tried"] = [tried := _tried(ctx, samples, scores(spec, model), rows)]
         ctx.progress.note(_told(tried))
         facts["recipe"] = recipe = "qat" if tried["significant"] else "ptq"
     if recipe == "qat":
-        facts |= _qat(samples, spec, model)
+        facts |= _qat(ctx, samples, spec, model)
     concrete = scores(spec, model)
     if settings.keep:
         facts["kept"] = Graph.of(concrete).kept(settings.keep)
@@ -77,7 +79,7 @@ def scores(spec: Spec, model: Any) -> Any:
 
 
 def with_ranges(
-    samples: Samples, spec: Spec, model: Any, rows: list[int]
+    ctx: Context, samples: Samples, spec: Spec, model: Any, rows: list[int]
 ) -> tuple[Any, dict[str, Any]]:
     """The network, which is not to be used any more, wrapped for 8 bits with ranges from the images
     of these rows, and corrected if ``quantize.correct`` says so; nothing is trained. Also what was
@@ -85,7 +87,7 @@ def with_ranges(
 
     Raises UnsupportedModel for layers that have no 8-bit form.
     """
-    ctx, settings = samples.ctx, samples.ctx.pipeline.quantize
+    settings = ctx.pipeline.quantize
     assert settings is not None
     preserve = bool(_open(handed_on.pruned(ctx)))
     clustered = _open(handed_on.clustered(ctx))
@@ -120,22 +122,22 @@ def _open(layers: dict[str, dict[str, Any]]) -> list[str]:
 
 def _others(samples: Samples, rows: list[int], count: int) -> list[int]:
     """Training images, evenly over the classes, that are not among ``rows`` as far as there are."""
-    every = samples.representative(len(rows) + count, samples.ctx.pipeline.seed)
+    every = samples.representative(len(rows) + count, samples.seed)
     others = [row for row in every if row not in set(rows)]
     return (others or every)[:count]
 
 
-def _tried(samples: Samples, concrete: Any, rows: list[int]) -> dict[str, Any]:
+def _tried(ctx: Context, samples: Samples, concrete: Any, rows: list[int]) -> dict[str, Any]:
     """How the calibrated file answers training images that it was not calibrated on, against the
     float model, through LiteRT."""
     others = _others(samples, rows, _TRIED)
     pictures = samples.source.pictures.pixels(others)
     asked = {"int8": True, "input_type": tf.uint8, "output_type": tf.uint8, "signature": False}
-    report = partial(samples.ctx.progress.update, "trying ptq", unit="images")
+    report = partial(samples.progress.update, "trying ptq", unit="images")
     got = predict(to_tflite(concrete, **asked), pictures, progress=report)
     place = {row: at for at, row in enumerate(samples.train_rows)}
-    logits = network.load_weights(samples.ctx.inputs["finetune/teacher.npz"])["logits"]
-    plain = training.softened(logits[[place[row] for row in others]], 1.0)
+    logits = network.load_weights(ctx.inputs["finetune/teacher.npz"])["logits"]
+    plain = loop.softened(logits[[place[row] for row in others]], 1.0)
     labels = np.asarray(samples.index.labels_of(others))
     return {"recipe": "ptq", "split": "train", **_compared(plain, got, labels)}
 
@@ -162,20 +164,20 @@ def _told(tried: dict[str, Any]) -> str:
     )
 
 
-def _qat(samples: Samples, spec: Spec, wrapped: Any) -> dict[str, Any]:
+def _qat(ctx: Context, samples: Samples, spec: Spec, wrapped: Any) -> dict[str, Any]:
     """Quantization-aware training of the top part, above a frozen part that is int8 already.
 
     Returns what quantize.json says of it.
     """
-    ctx, settings = samples.ctx, samples.ctx.pipeline.quantize
+    settings = ctx.pipeline.quantize
     assert settings is not None
     sparse, clustered = _open(handed_on.pruned(ctx)), _open(handed_on.clustered(ctx))
-    layer = network.boundary(spec, first_trained(ctx.pipeline, "quantize"))
+    layer = network.boundary(spec, ctx.first_trained("quantize"))
     kept, between = _keep(settings.keep, spec, wrapped, layer)
     lower, upper = network.cut(wrapped, layer, quantization.PREFIX) if layer else (None, wrapped)
     frozen = quantization.state(lower) if lower is not None else {}
     before = quantization.kernels(wrapped)
-    teacher = Teacher(samples)
+    teacher = teacher_of(ctx, samples)
     below = None if lower is None else _int8_activations(samples, spec, lower, kept, between)
     gather = below(samples.items) if below else None
     batches = samples.batches(settings, teacher.wanted(settings), gather)
@@ -216,7 +218,7 @@ class _Judge:
         if found["significant"]:
             state = "calibrated"
             keras.backend.batch_set_value(list(zip(self._part.weights, self._weights, strict=True)))
-            self._samples.ctx.progress.note(
+            self._samples.progress.note(
                 f"warning: 8-bit training lost answers on the validation images: "
                 f"{found['before']:.1%} before, {found['top1']:.1%} after (n = {found['n']}, p = "
                 f"{found['p']:.2g}): the state before it is kept; lower quantize.learning_rate"

@@ -10,14 +10,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tfedge.catalog.unfreeze import first_trained, prunable
 from tfedge.core.context import Context
-from tfedge.modeling import invariants, network, training
-from tfedge.modeling.backbone import Weights, weights_of
-from tfedge.modeling.env import fresh
-from tfedge.modeling.export import float_pixels
-from tfedge.modeling.network import HEAD, POOL, Spec
-from tfedge.modeling.part import Samples, Teacher, TopPart
+from tfedge.modeling import invariants
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.backbone import Weights, weights_of
+from tfedge.modeling.nets.env import fresh
+from tfedge.modeling.nets.export import float_pixels
+from tfedge.modeling.nets.network import HEAD, POOL, Spec
+from tfedge.modeling.training import loop
+from tfedge.modeling.training.part import TopPart
+from tfedge.pipeline.unfreeze import prunable
+from tfedge.stages.samples import samples_of, teacher_of
 
 _ESTIMATE, _BATCH = 256, 32  # pictures that batch norms are told of again, and of each batch
 
@@ -33,13 +36,13 @@ class Retraining:
         fresh(ctx.pipeline.seed)
         self._ctx, self._stage = ctx, stage
         self._settings = getattr(ctx.pipeline, stage)
-        self._samples = Samples.of(ctx)
+        self._samples = samples_of(ctx)
         spec = Spec.read(ctx.inputs["backbone/base.json"], len(self._samples.index.classes))
         self._before = network.load_weights(weights)
         self.before = _kernels(self._before)
         self._model = network.load(spec, self._before)
         self._size = spec.size
-        first = first_trained(ctx.pipeline, stage)
+        first = ctx.first_trained(stage)
         kernels = prunable(self._settings, spec.blocks)
         self.chosen = {kernel.layer: kernel.kind for kernel in kernels}
         if "head" in self._settings.also and not self._settings.layers:
@@ -52,7 +55,7 @@ class Retraining:
         """The part that trains, batch norm on its stored statistics; ``steps`` are known now."""
         self._top = TopPart(self._samples, self._model, self._boundary)
         network.inference_norm(self._model)
-        self._teacher = Teacher(self._samples)
+        self._teacher = teacher_of(self._ctx, self._samples)
         gather = self._top.training_inputs("activations")
         wanted = self._teacher.wanted(self._settings)
         self._batches = self._samples.batches(self._settings, wanted, gather)
@@ -75,7 +78,7 @@ class Retraining:
 
     def train(self, wrapped: Any, before_step: Callable[[int], None] | None = None) -> None:
         """Train a wrapped copy of the part that shares its layers."""
-        self._history: training.History = self._teacher.train(
+        self._history: loop.History = self._teacher.train(
             wrapped, self._batches, self._settings, POOL, self._stage, before_step
         )
 

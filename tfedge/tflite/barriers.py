@@ -1,9 +1,9 @@
 """Take the barriers out of a .tflite that was converted with mixed precision.
 
 A barrier is a custom op that gives what it takes. It keeps the converter from inferring precision
-across it (``modeling/mixed.py``) and has no place in a file that ships. From 16 to 8 bits one
-QUANTIZE is left; from 8 to 16 it takes a DEQUANTIZE before it, since QUANTIZE from int8 to int16 is
-unknown to tflite-runtime 2.14.
+across it (see ``mixed.py`` in modeling) and has no place in a file that ships. From 16 to 8 bits
+one QUANTIZE is left; from 8 to 16 it takes a DEQUANTIZE before it, since QUANTIZE from int8 to
+int16 is unknown to tflite-runtime 2.14.
 
 The converter gives ops with 16-bit activations 32-bit biases when their ranges come from training.
 Runtimes want 64 bits there (TFLite's 16x8 specification), as post-training quantization writes.

@@ -6,7 +6,6 @@ A runtime is loaded by calling its class: ``LiteRT(model, threads=1)``. :func:`r
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from tfedge.errors import ArtifactError, UnsupportedModel
+from tfedge.files.parallel import cores
 from tfedge.tflite.reader import read
 
 ModelSource = bytes | str | Path
@@ -77,11 +77,6 @@ Loader = Callable[[ModelSource, int], Runtime]
 def runtime_version() -> str:
     """Version of the installed LiteRT."""
     return version("ai-edge-litert")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class LiteRT:

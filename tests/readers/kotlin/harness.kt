@@ -11,6 +11,7 @@ import org.example.classifier.Classifier
 import org.example.classifier.CompiledEngine
 import org.example.classifier.Engine
 import org.example.classifier.Fit
+import org.example.classifier.GoldenRule
 import org.example.classifier.GoldenTest
 import org.example.classifier.InterpreterEngine
 import org.example.classifier.Model
@@ -78,6 +79,21 @@ private fun job(words: List<String>, app: Context): String = when (words[0]) {
         check(test.isAnnotationPresent(Test::class.java)) { "${words[1]} is no test" }
         test.invoke(GoldenTest())
         "passed"
+    }
+    // file FILE ORIENTATION SIZE FIT: the model's pixels of an image file into FILE.out
+    "file" -> {
+        ExifInterface.next = words[2].toInt()
+        val image = Photo.read(File(words[1]).readBytes(), words[3].toInt())
+        val pixels = Pixels.square(image, words[3].toInt(), Fit.valueOf(words[4]))
+        File(words[1] + ".out").writeBytes(pixels)
+        ""
+    }
+    // rule EXPECTED GOT: scores with commas between them
+    "rule" -> {
+        val (expected, got) = words.subList(1, 3).map { scores ->
+            scores.split(",").map { it.toFloat() }.toFloatArray()
+        }
+        GoldenRule.difference(expected, got)
     }
     // pixels COUNT: as many bytes to the model
     "pixels" -> CompiledEngine(app).use { "${it.run(ByteArray(words[1].toInt())).size}" }

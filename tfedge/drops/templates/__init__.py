@@ -8,6 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from tfedge.bench.call import SCRIPT_NAME, script_text
+from tfedge.drops.script import NAME, example
+
 _MARK = re.compile(r"@([a-z_]+)@")
 
 
@@ -24,9 +27,10 @@ def template(file: str, /, **values: str) -> bytes:
 
 
 def copied_digest(section: Any, cache: Path, hash_new: bool = True, progress: Any = None) -> str:
-    """SHA-256 over all that drops take from here as it is, and the device script: a drop that was
+    """SHA-256 over all that drops take from here as it is, and the scripts in them: a drop that was
     made with other texts is another drop. The arguments are those of any stage's probe."""
-    texts = [path for path in Path(str(files(__name__))).rglob("*.txt") if path.is_file()]
-    texts.append(Path(str(files("tfedge.bench"))) / "bench_tflite.py")
-    digests = [f"{path.name} {sha256(path.read_bytes()).hexdigest()}" for path in sorted(texts)]
+    paths = [path for path in Path(str(files(__name__))).rglob("*.txt") if path.is_file()]
+    texts = [(path.name, path.read_bytes()) for path in sorted(paths)]
+    texts += [(SCRIPT_NAME, script_text().encode("utf-8")), (NAME, example())]
+    digests = [f"{name} {sha256(data).hexdigest()}" for name, data in texts]
     return sha256("\n".join(digests).encode()).hexdigest()

@@ -1,0 +1,150 @@
+"""Declared dependencies are those that are imported, each in the part that needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from owners import owners
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from test_structure import FILES, imports, imports_of, module_of, tree_of
+
+from tfedge.catalog.libraries import LIGHT, MODULES, TRAIN
+from tfedge.core import engine
+from tfedge.core.stages import STAGES, Stage
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # which pytest brings there
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+MODULE = {module_of(file): file for file in FILES}
+
+# Declared, but imported by no file of tfedge.
+NOT_IMPORTED = {
+    "pip": "modeling/weights/wheel.py runs it as a process",
+}
+NOT_IMPORTED_BY_TESTS = {
+    "mypy": "is run",
+    "ruff": "is run",
+    "types-pyyaml": "types for mypy",
+    "types-requests": "types for mypy",
+}
+# What only some pipelines need, and which is imported at the moment when they do.
+SOMETIMES = {"tfedge.data.samples": {"scikit-learn"}}
+
+
+def declared(rows: Iterable[str]) -> dict[str, Requirement]:
+    return {canonicalize_name(row.name): row for row in map(Requirement, rows)}
+
+
+EXTRAS = {name: declared(rows) for name, rows in PROJECT["optional-dependencies"].items()}
+
+
+def imported(names: Iterable[str]) -> set[str]:
+    """The distributions of imported modules; an unknown module stands for itself."""
+    roots = {name.split(".")[0] for name in names} - {"tfedge", *sys.stdlib_module_names}
+    return {min(owners().get(root, {root})) for root in roots}
+
+
+def reached(*starts: str) -> set[str]:
+    """The modules of tfedge that these import, and those that they import, at whatever moment."""
+    found: set[str] = set()
+    left = [start.split(":")[0] for start in starts]
+    while left:
+        name = left.pop()
+        if name in MODULE and name not in found:
+            found.add(name)
+            left += imports_of(MODULE[name])
+    return found
+
+
+def needed(*starts: str) -> set[str]:
+    """The distributions of all modules that are reached, but for those needed sometimes only."""
+    return {
+        found
+        for name in reached(*starts)
+        for found in imported(imports_of(MODULE[name])) - SOMETIMES.get(name, set())
+    }
+
+
+# Commands, and what a plan and a run look up by name; the stages' functions are imported later.
+ALWAYS = (
+    "tfedge.__main__",
+    *(name for name in MODULE if name.startswith("tfedge.commands.")),
+    engine.REPORT,
+    *(name for row in STAGES for name in (row.probe, row.needs, row.root) if name),
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [(declared(PROJECT["dependencies"]), LIGHT), (EXTRAS["train"], TRAIN)],
+    ids=["light", "train"],
+)
+def test_messages_name_the_versions_that_are_declared(
+    rows: dict[str, Requirement], part: dict[str, str]
+) -> None:
+    wanted = {name: Requirement(f"{name}{versions}") for name, versions in part.items()}
+    assert {name: row.specifier for name, row in rows.items()} == {
+        name: row.specifier for name, row in wanted.items()
+    }
+
+
+def test_modules_are_told_apart_as_they_are_installed() -> None:
+    assert {name: owners()[name] for name in MODULES} == {
+        name: {owner} for name, owner in MODULES.items()
+    }
+
+
+@pytest.mark.parametrize("file", FILES, ids=MODULE)
+def test_what_is_imported_is_declared(file: Path) -> None:
+    assert imported(imports_of(file)) <= {*LIGHT, *TRAIN}
+
+
+def test_what_is_declared_is_imported() -> None:
+    everywhere = imported(name for file in FILES for name in imports_of(file))
+    assert {*LIGHT, *TRAIN} - everywhere == set(NOT_IMPORTED)
+    assert not LIGHT.keys() & TRAIN.keys()
+
+
+def test_light_commands_need_the_light_part_all_of_it_and_no_more() -> None:
+    # packaging is what compares versions, and click what commands are made of
+    assert needed(*ALWAYS, "tfedge.stages.package", "tfedge.stages.benchmark") == set(LIGHT)
+
+
+@pytest.mark.parametrize(("name", "libraries"), SOMETIMES.items(), ids=SOMETIMES)
+def test_what_is_needed_sometimes_is_imported_late(name: str, libraries: set[str]) -> None:
+    file = MODULE[name]
+    assert libraries <= imported(imports_of(file))
+    assert not libraries & imported(imports(tree_of(file), everywhere=False))
+
+
+@pytest.mark.parametrize("row", STAGES, ids=lambda row: row.name)
+def test_a_stage_asks_for_what_it_imports(row: Stage) -> None:
+    asked = {*row.libs, *row.also}
+    assert needed(row.function) & TRAIN.keys() == asked & TRAIN.keys()
+    assert asked <= {*LIGHT, *TRAIN}
+    assert not set(row.also) & set(row.libs)
+
+
+def test_dev_brings_everything_that_tests_need() -> None:
+    dev = EXTRAS["dev"]
+    assert dev.pop("tfedge").extras == {"train"}
+    trees = [file for file in (ROOT / "tests").rglob("*.py") if "readers" not in file.parts]
+    tests = {name for file in trees for name in imports(tree_of(file))}
+    assert dev.keys() - imported(tests) == NOT_IMPORTED_BY_TESTS.keys()
+    stubs = {name.removeprefix("types-") for name in dev if name.startswith("types-")}
+    assert stubs <= LIGHT.keys()
+
+
+def test_tensorboard_is_what_it_says() -> None:
+    """Keras writes its logs; ``finetune`` looks whether it is there, by name."""
+    assert set(EXTRAS) == {"train", "tensorboard", "dev"}
+    assert set(EXTRAS["tensorboard"]) == {"tensorboard"}
+    assert 'find_spec("tensorboard")' in MODULE["tfedge.stages.finetune"].read_text("utf-8")

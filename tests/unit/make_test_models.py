@@ -1,0 +1,161 @@
+"""Make the tiny .tflite files that tests/unit reads: ``make_test_models.py [FOLDER]``.
+
+The only test helper that needs TensorFlow, run by hand and its output committed. A net of some
+300 weights learns which colour (red, green, blue) a 32×32 picture is, so that accuracy, agreement
+and confusion mean something. It is written five times; another one reads handwritten digits:
+
+    color_float.tflite   uint8 in, float32 scores out, float inside
+    color_int8.tflite    uint8 in, uint8 scores out, int8 inside, half of its pointwise kernel zero
+    color_sin.tflite     int8 as far as it goes: a SIN in the middle stays float
+    color_wide.tflite    float32 in [1,4], two outputs: for feature extraction
+    color_half.tflite    float16 weights behind DEQUANTIZE, which the reader must look through
+    digits_int8.tflite   uint8 in [1,8,8,1], uint8 logits out, int8 inside: scikit-learn's digits,
+                         whose outputs are compared between machines; a net that was not trained
+                         answers the same to everything, and a softmax hides most differences
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from sklearn.datasets import load_digits
+
+SIZE, CLASSES = 32, 3
+DIGITS_FOR_TRAINING = 1200  # of 1,797, in their order; the tests look at the others
+
+
+def pictures(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """``n`` noisy pictures, uint8 [n, 32, 32, 3], and the channel that is brightest, int [n]."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % CLASSES
+    pixels = rng.integers(0, 160, (n, SIZE, SIZE, 3))
+    for i, label in enumerate(labels):
+        pixels[i, ..., label] += rng.integers(20, 96)
+    return pixels.astype(np.uint8), labels
+
+
+def net(odd: bool) -> tf_keras.Model:
+    """Conv, depthwise, pointwise, head; with ``odd`` a SIN, which has no int8 kernel."""
+    layers = tf_keras.layers
+    x = inputs = layers.Input((SIZE, SIZE, 3), batch_size=1, name="pixels")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(x)
+    x = layers.Conv2D(4, 3, strides=2, padding="same", activation="relu", name="first")(x)
+    x = layers.DepthwiseConv2D(3, strides=2, padding="same", activation="relu", name="depth")(x)
+    x = layers.Conv2D(8, 1, activation="relu", name="point")(x)
+    if odd:
+        x = layers.Lambda(tf.sin, name="odd")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dense(CLASSES, activation="softmax", name="head")(x)
+    return tf_keras.Model(inputs, x)
+
+
+def trained(odd: bool = False) -> tf_keras.Model:
+    tf_keras.utils.set_random_seed(7)
+    model = net(odd)
+    free = tf_keras.Sequential([tf_keras.layers.Input((SIZE, SIZE, 3)), *model.layers[1:]])
+    free.compile(tf_keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", ["accuracy"])
+    x, y = pictures(600, 1)
+    free.fit(x.astype(np.float32), y, epochs=8, batch_size=32, verbose=0)
+    kernel, bias = model.get_layer("point").get_weights()
+    kernel[np.abs(kernel) < np.median(np.abs(kernel))] = 0
+    model.get_layer("point").set_weights([kernel, bias])
+    loss, accuracy = free.evaluate(*(a.astype(np.float32) for a in pictures(300, 2)), verbose=0)
+    print(f"odd={odd}: loss {loss:.3f}, accuracy {accuracy:.3f}")
+    return model
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's digits as pixels, uint8 [1797, 8, 8, 1], and what they show, int [1797]."""
+    found = load_digits()
+    return (found.images[..., None] * 15).astype(np.uint8), found.target
+
+
+def trained_digits() -> tf_keras.Model:
+    tf_keras.utils.set_random_seed(7)
+    layers = tf_keras.layers
+    x = inputs = layers.Input((8, 8, 1), batch_size=1, name="pixels")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="normalise")(x)
+    x = before = layers.Conv2D(16, 3, padding="same", activation="relu6", name="first")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", activation="relu6", name="depth")(x)
+    x = layers.Conv2D(16, 1, name="point")(x)
+    x = layers.Add(name="add")([x, before])
+    x = layers.Conv2D(32, 3, strides=2, padding="same", activation="relu6", name="second")(x)
+    x = layers.AveragePooling2D(2, name="pool")(x)
+    x = layers.Flatten(name="flat")(x)
+    model = tf_keras.Model(inputs, layers.Dense(10, name="logits")(x))
+    free = tf_keras.Model(again := layers.Input((8, 8, 1)), model(again))
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    free.compile(tf_keras.optimizers.Adam(0.005), loss, ["accuracy"])
+    x, y = digits()
+    n = DIGITS_FOR_TRAINING
+    free.fit(x[:n].astype(np.float32), y[:n], epochs=15, batch_size=32, verbose=0)
+    print(f"digits: accuracy {free.evaluate(x[n:].astype(np.float32), y[n:], verbose=0)[1]:.3f}")
+    return model
+
+
+def convert_float(model: tf_keras.Model) -> bytes:
+    """uint8 pixels in: the cast is part of the graph."""
+    spec = tf.TensorSpec((1, SIZE, SIZE, 3), tf.uint8, name="pixels")
+    function = tf.function(
+        lambda pixels: model(tf.cast(pixels, tf.float32)), input_signature=[spec]
+    )
+    concrete = function.get_concrete_function()
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], model).convert()
+
+
+def convert_int8(model: tf_keras.Model, strict: bool, x: np.ndarray) -> bytes:
+    """``x``: pictures to calibrate the ranges on, uint8 [n, …]."""
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([p[None].astype(np.float32)] for p in x)
+    ops = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+    converter.target_spec.supported_ops = [ops] if strict else [ops, tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    return converter.convert()
+
+
+def convert_wide() -> bytes:
+    """Two outputs with different shapes: twice the input [1, 4], and its sum [1, 1]."""
+    spec = tf.TensorSpec((1, 4), tf.float32, name="features")
+
+    def function(features: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return features * 2.0, tf.reduce_sum(features, 1, keepdims=True) * 1.0
+
+    concrete = tf.function(function, input_signature=[spec]).get_concrete_function()
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module()).convert()
+
+
+def convert_half(model: tf_keras.Model) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+def main(folder: Path) -> None:
+    model = trained()
+    samples, _ = pictures(60, 3)
+    samples[0, 0, 0], samples[0, 0, 1] = 0, 255
+    files = {
+        "color_float": convert_float(model),
+        "color_int8": convert_int8(model, True, samples),
+        "color_sin": convert_int8(trained(odd=True), False, samples),
+        "color_wide": convert_wide(),
+        "color_half": convert_half(model),
+        "digits_int8": convert_int8(trained_digits(), True, digits()[0][:DIGITS_FOR_TRAINING]),
+    }
+    for name, data in files.items():
+        (folder / f"{name}.tflite").write_bytes(data)
+        print(f"{name}.tflite: {len(data)} bytes")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "tests/unit/data"))

@@ -1,1 +1,0 @@
-../../tools/bench_tflite.py

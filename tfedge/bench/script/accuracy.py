@@ -1,0 +1,90 @@
+"""Images as input, and how many of them a model names rightly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfedge.bench.script.runtime import Model
+from tfedge.portable.images import decode
+
+FITS = ("crop", "stretch", "pad")
+MOST_IMAGES = 100  # kept in memory for --pictures
+
+
+def manifest_fit(model: str) -> str | None:
+    """How an image becomes square for this model, by the MANIFEST.json beside it that names it.
+
+    None without one; ValueError when there is such a file and it doesn't say.
+    """
+    path = Path(model).absolute()
+    for folder in (path.parent, path.parent.parent):  # the latter: of a drop with assets/
+        file = folder / "MANIFEST.json"
+        if not file.is_file():
+            continue
+        try:
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{file}: no JSON ({error}): give --fit") from error
+        if path.relative_to(folder).as_posix() in models_of(manifest):
+            given = manifest.get("input")
+            fit = given.get("fit") if isinstance(given, dict) else None
+            if fit not in FITS:
+                raise ValueError(f"{file}: input.fit is {fit!r}, not {', '.join(FITS)}: give --fit")
+            return str(fit)
+    return None
+
+
+def models_of(manifest: Any) -> set:
+    """The files that a manifest names, and what is compiled after a drop was made."""
+    if not isinstance(manifest, dict):
+        return set()
+    coral = manifest.get("coral")
+    names = {manifest.get("model"), *(manifest.get("files") or ())}
+    return names | {coral.get("file")} if isinstance(coral, dict) else names
+
+
+def image_input(model: Model, path: Path, fit: str) -> Any:
+    """An image as the model takes it, decoded as in training. ValueError names the file."""
+    shape = [int(side) for side in model.inputs[0]["shape"]]
+    kind = model.inputs[0]["dtype"]
+    if len(model.inputs) != 1 or len(shape) != 4 or shape != [1, shape[1], shape[1], 3]:
+        raise ValueError(
+            f"images are fed to one square RGB input, [1, size, size, 3]; this model takes {shape}"
+        )
+    if kind not in (np.uint8, np.int8):
+        raise ValueError(f"images are 8 bits a value, the model takes {np.dtype(kind).name}")
+    pixels = decode(path, shape[1], fit)[None]
+    return pixels if kind == np.uint8 else (pixels ^ 128).view(np.int8)  # int8: 128 less
+
+
+def image_inputs(model: Model, folder: str, fit: str) -> list:
+    """The first images of a folder, decoded. OSError or ValueError, with the file's name."""
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    if not files:
+        raise ValueError(f"{folder}: no images")
+    return [image_input(model, path, fit) for path in files[:MOST_IMAGES]]
+
+
+def top1_accuracy(model: Model, folder: str, labels: str, fit: str) -> dict:
+    """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic."""
+    files = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
+    found = {path.parent.name for path in files}
+    classes = sorted(found)
+    if labels:
+        classes = Path(labels).read_text(encoding="utf-8").strip().splitlines()
+    unknown = sorted(found - set(classes))
+    scores = int(np.prod(model.outputs[0]["shape"]))
+    if not files or unknown or len(classes) != scores:
+        raise ValueError(
+            f"{folder}: {len(files)} images of {len(classes)} classes, the model has {scores}; "
+            f"folders that are no class: {', '.join(unknown) or '-'}"
+        )
+    right = 0
+    for path in files:
+        answer = model.answer(image_input(model, path, fit))
+        right += int(answer.argmax() == classes.index(path.parent.name))
+    return {"top1": right / len(files), "n": len(files), "classes": len(classes)}

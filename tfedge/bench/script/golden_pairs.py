@@ -1,0 +1,60 @@
+"""Golden pairs: does this device still compute what was shipped?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfedge.bench.script.runtime import Model
+from tfedge.portable.golden import difference
+
+
+def replay_pairs(model: Model, folder: str) -> dict:
+    """How the answers differ from those of ``NNN.input.bin`` and ``NNN.output.bin`` in a folder.
+
+    ``failed`` counts the pairs that differ by more than machines may. ``max_difference`` is in the
+    output's own numbers, and equal highest scores are all top-1.
+    """
+    identical = agree = 0
+    failures = []
+    differences = []
+    inputs = sorted(Path(folder).glob("*.input.bin"))
+    if not inputs:
+        raise ValueError(f"{folder}: no golden pairs (NNN.input.bin, NNN.output.bin)")
+    for path in inputs:
+        given = np.fromfile(str(path), model.inputs[0]["dtype"])
+        got = model.answer(given.reshape(model.inputs[0]["shape"]))
+        output = path.with_name(path.name.replace(".input.bin", ".output.bin"))
+        want = np.fromfile(str(output), got.dtype)
+        if got.shape != want.shape:
+            raise ValueError(f"{output}: {want.size} values to compare {got.size} with")
+        identical += got.tobytes() == want.tobytes()
+        agree += bool(want[got.argmax()] == want.max() or got[want.argmax()] == got.max())
+        differences.append(float(np.abs(got.astype(float) - want.astype(float)).max()))
+        told = difference(*as_scores(model.real(want), model.real(got)))
+        if told:
+            failures.append(f"{output.name}: {told}")
+    return {
+        "pairs": len(inputs),
+        "identical": identical,
+        "failed": len(failures),
+        "failure": failures[0] if failures else None,  # the first
+        "top1_agree": agree,
+        "max_difference": max(differences) if np.isfinite(differences).all() else None,
+    }
+
+
+def as_scores(want: Any, got: Any) -> tuple[Any, Any]:
+    """Both as the rule takes them, from 0 to 1: logits, which go beyond, through a softmax."""
+    if want.min() >= -0.01 and want.max() <= 1.01:
+        return want, got
+    return softmax(want), softmax(got)
+
+
+def softmax(values: Any) -> Any:
+    """Scores that add up to 1."""
+    with np.errstate(invalid="ignore"):  # what is no number stays none
+        powers = np.exp(values.astype(np.float64) - values.max())
+        return powers / powers.sum()

@@ -1,0 +1,166 @@
+"""Interpreters and delegates, and a model that runs on them."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+import time
+from importlib.util import find_spec
+from typing import Any, NamedTuple, Sequence
+
+import numpy as np
+
+from tfedge.bench.script.facts import state
+from tfedge.bench.script.problem import Problem, ending
+from tfedge.bench.script.statistics import summarise
+
+
+class RuntimePackage(NamedTuple):
+    """A package that has a TFLite interpreter."""
+
+    name: str  # as results call it
+    package: str  # what must be installed
+    module: str  # where its Interpreter is
+
+
+RUNTIMES = {  # by --runtime, in the order in which they are looked for
+    "litert": RuntimePackage("LiteRT", "ai_edge_litert", "ai_edge_litert.interpreter"),
+    "tflite-runtime": RuntimePackage(
+        "tflite-runtime", "tflite_runtime", "tflite_runtime.interpreter"
+    ),
+    "pycoral": RuntimePackage("pycoral", "pycoral", "tflite_runtime.interpreter"),
+    "tensorflow": RuntimePackage("TensorFlow", "tensorflow", "tensorflow.lite.python.interpreter"),
+}
+PIP = "python3 -m pip install "
+EDGETPU_LIBRARY = {"Darwin": "libedgetpu.1.dylib", "Windows": "edgetpu.dll"}  # elsewhere Linux's
+BUCKETS = 12  # parts of --seconds, to see a drift
+EMPTY_MODEL = bytes.fromhex(  # without ops: the wrong numpy shows only when a model is loaded
+    "1800000054464c3300000e0010000c0000000800000004000e00000034000000080000000300000001000000"
+    "100000000c00140010000c00080004000c000000100000000c000000080000000400000000000000"
+)
+
+
+class Runtime(NamedTuple):
+    """An interpreter that works here."""
+
+    name: str
+    version: str | None
+    module: Any
+
+
+def open_runtime(wanted: str) -> Runtime:
+    """The interpreter of that ``--runtime``; ``auto``: the first that is installed."""
+    rows = [
+        row for key, row in RUNTIMES.items() if wanted in (key, "auto") and find_spec(row.package)
+    ]
+    if not rows:
+        hint = f"{PIP}ai-edge-litert (from Python 3.10 on) or {PIP}tflite-runtime 'numpy<2'"
+        raise Problem(3, f"no TFLite interpreter ({wanted}) for {sys.executable}", hint)
+    row = rows[0]
+    numpy_version = None if np is None else np.__version__
+    told = f"{row.name} does not work with numpy {numpy_version}: "
+    with ending(3, (ImportError, AttributeError, SystemError), told, f"{PIP}'numpy<2'"):
+        version = getattr(importlib.import_module(row.package), "__version__", None)
+        module: Any = importlib.import_module(row.module)
+        module.Interpreter(model_content=EMPTY_MODEL)
+    return Runtime(row.name, version, module)
+
+
+def interpreter_arguments(module: Any, threads: int, delegate: str) -> dict:
+    """What an Interpreter takes for so many threads and ``--delegate``: ``xnnpack``, which is its
+    own default, ``none``, ``edgetpu``, or ``PATH[,key=value]``."""
+    path, *options = delegate.split(",")
+    words: dict = {"num_threads": threads}
+    hint = "is the library installed, the device plugged in, and may this user open it?"
+    with ending(7, (OSError, ValueError, AttributeError), f"delegate {path}: ", hint):
+        if path == "xnnpack":
+            return words
+        if path == "none":
+            resolver = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            return {**words, "experimental_op_resolver_type": resolver}
+        if path == "edgetpu":
+            path = EDGETPU_LIBRARY.get(platform.system(), "libedgetpu.so.1")
+        given = dict(option.partition("=")[::2] for option in options)
+        return {**words, "experimental_delegates": [module.load_delegate(path, given)]}
+
+
+class Model:
+    """A model on an interpreter, run once on noise."""
+
+    def __init__(self, path: str, module: Any, words: dict) -> None:
+        start = time.perf_counter_ns()
+        self.interpreter = module.Interpreter(model_path=path, **words)
+        self.interpreter.allocate_tensors()
+        self.load_ns = time.perf_counter_ns() - start
+        self.inputs = self.interpreter.get_input_details()
+        self.outputs = self.interpreter.get_output_details()
+        self._fill_with_noise()
+        self.first_ns = self.run(1)[0]
+
+    def _fill_with_noise(self) -> None:
+        """Pixels of every value; in floats from 0 to 1; in other integers 0 and 1, which are good
+        as indices and as masks."""
+        random = np.random.RandomState(1)
+        for port in self.inputs:
+            kind = port["dtype"]
+            noise = random.randint(0, 256, port["shape"], np.uint8)
+            if np.dtype(kind).kind == "f":
+                noise = noise.astype(kind) / kind(256)
+            elif kind not in (np.uint8, np.int8):
+                noise = (noise & 1).astype(kind)
+            self.interpreter.set_tensor(port["index"], noise.view(kind))
+
+    def run(self, count: int, images: Sequence = ()) -> list[int]:
+        """Nanoseconds of so many inferences, each with the next of the images, if there are any."""
+        return [self._timed(number, images) for number in range(count)]
+
+    def run_for(self, seconds: float, images: Sequence = ()) -> tuple[list[int], dict]:
+        """Nanoseconds of each inference for so long, and how their medians drifted meanwhile."""
+        found: list[int] = []
+        buckets: list[dict] = []
+        done = 0
+        begin = time.perf_counter_ns()
+        passed = 0.0
+        while not buckets or passed < seconds:
+            found.append(self._timed(len(found), images))
+            passed = (time.perf_counter_ns() - begin) / 1e9
+            if passed >= seconds * (len(buckets) + 1) / BUCKETS:
+                part = summarise(found[done:])
+                done = len(found)
+                now = state()
+                buckets.append(
+                    {
+                        "at_s": passed,
+                        "n": part.n,
+                        "median_ns": part.median,
+                        "temperature_c": now["temperature_c"],
+                        "frequency_hz": now["frequency_hz"],
+                    }
+                )
+                passed = (time.perf_counter_ns() - begin) / 1e9
+        ratio = buckets[-1]["median_ns"] / buckets[0]["median_ns"]
+        return found, {"seconds": seconds, "ratio": ratio, "buckets": buckets}
+
+    def _timed(self, number: int, images: Sequence) -> int:
+        if images:
+            self.interpreter.set_tensor(self.inputs[0]["index"], images[number % len(images)])
+        invoke = self.interpreter.invoke
+        start = time.perf_counter_ns()
+        invoke()
+        return time.perf_counter_ns() - start
+
+    def answer(self, given: Any) -> Any:
+        """The only output, flat and as it is stored, for the only input."""
+        if len(self.inputs) != 1 or len(self.outputs) != 1:
+            raise ValueError("answers are checked only of a model with one input and one output")
+        self.interpreter.set_tensor(self.inputs[0]["index"], given)
+        self.interpreter.invoke()
+        return self.interpreter.get_tensor(self.outputs[0]["index"]).ravel()
+
+    def real(self, stored: Any) -> Any:
+        """What the only output means: with its scale where it is quantized, else as it is."""
+        scale, zero_point = self.outputs[0].get("quantization", (0.0, 0))
+        if not scale:
+            return stored
+        return (stored.astype(np.float32) - zero_point) * np.float32(scale)

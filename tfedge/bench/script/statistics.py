@@ -1,0 +1,101 @@
+"""What follows from samples: their summary, and why they should perhaps not be trusted."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Sequence
+
+import numpy as np
+
+UNSTABLE = 0.10  # of the median, where pyperf warns, too
+ONCE = ("profile", "accuracy", "golden")  # found by one process of a model and number of threads
+
+
+class Summary(NamedTuple):
+    """Of samples in nanoseconds. MAD is not scaled to sigma."""
+
+    n: int
+    median: float
+    mad: float
+    mean: float
+    low: float
+    high: float
+    p90: float | None  # None where fewer than five samples lie beyond it
+    p99: float | None  # None where fewer than ten do
+
+
+def summarise(samples: Sequence[int]) -> Summary:
+    """The summary of samples in nanoseconds. ValueError when there are none."""
+    if not samples:
+        raise ValueError("no samples")
+    values = np.asarray(samples, np.float64)
+    median = np.median(values)
+    return Summary(
+        n=len(values),
+        median=float(median),
+        mad=float(np.median(np.abs(values - median))),
+        mean=float(values.mean()),
+        low=float(values.min()),
+        high=float(values.max()),
+        p90=float(np.percentile(values, 90)) if len(values) >= 50 else None,
+        p99=float(np.percentile(values, 99)) if len(values) >= 1000 else None,
+    )
+
+
+def unstable(processes: Sequence[Sequence[int]]) -> list[str]:
+    """Why the samples of these processes should not be trusted; empty when they are steady.
+
+    After pyperf: do they scatter within processes (1.4826 MAD, which one slow sample does not
+    move), and do processes differ?
+    """
+    each = [summarise(samples) for samples in processes if samples]
+    if not each:
+        return ["no samples"]
+    pooled = summarise([sample for samples in processes for sample in samples])
+    within = max(1.4826 * one.mad / one.median for one in each)
+    medians = [one.median for one in each]
+    between = (max(medians) - min(medians)) / pooled.median
+    reasons = []
+    if pooled.n < 10:
+        reasons.append(f"only {pooled.n} sample{'s' if pooled.n > 1 else ''}")
+    if within > UNSTABLE:
+        reasons.append(f"samples scatter by {within:.0%} of the median within a process")
+    if between > UNSTABLE:
+        reasons.append(f"medians of {len(each)} processes differ by {between:.0%}")
+    return reasons
+
+
+def disturbed(processes: Sequence[dict], drift: dict | None) -> list[str]:
+    """What the device did meanwhile, told by its states before and after each process."""
+    found = []
+    for process in processes:
+        states = [process["before"] or {}, process["after"] or {}]
+        for key, share in (("temperature_c", 0.2), ("frequency_hz", 0.05)):
+            low, high = sorted(one.get(key) or 0 for one in states)
+            if 0 < low < high / (1 + share):
+                found.append(f"{key} moved between {low:,.0f} and {high:,.0f}")
+        if any(one.get("throttled") for one in states):
+            found.append("the CPU was throttled (heat or power)")
+    if drift and abs(drift["ratio"] - 1) > UNSTABLE:
+        found.append(f"the last samples took {drift['ratio']:.2f} times as long as the first")
+    return list(dict.fromkeys(found))
+
+
+def joined(results: Sequence[dict]) -> dict:
+    """Turns of one model with the same settings as one result, with all that follows from it."""
+    processes = [process for result in results for process in result["processes"]]
+    samples = [process["samples_ns"] for process in processes]
+    summary = summarise([sample for process in samples for sample in process])
+    drifts = [result["drift"] for result in results if result["drift"]]
+    drift = max(drifts, key=lambda one: one["ratio"], default=None)
+    peaks = sorted(one["peak_bytes"] for one in processes if one["peak_bytes"] is not None)
+    found = {key: next((one[key] for one in results if one[key]), None) for key in ONCE}
+    return {
+        **results[0],
+        **found,
+        "processes": processes,
+        "summary": summary._asdict(),
+        "drift": drift,
+        "unstable": unstable(samples) + disturbed(processes, drift),
+        "per_second": 1e9 / summary.mean,
+        "peak_bytes": peaks[len(peaks) // 2] if peaks else None,
+    }

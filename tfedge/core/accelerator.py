@@ -1,0 +1,36 @@
+"""What TensorFlow computes on: decided before it is imported, and part of a stage's key."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from tfedge.core.stages import Stage
+from tfedge.errors import StageError
+from tfedge.pipeline.schema import Pipeline
+
+VARIABLE = "TFEDGE_DEVICE"  # how modeling/nets/env.py is told, before it imports TensorFlow
+SETTING = "device"  # the key of a row whose results depend on it
+NVIDIA = Path("/dev/nvidiactl")  # there when NVIDIA's driver has found a GPU
+
+
+def device_of(pipeline: Pipeline) -> str:
+    """``cpu`` or ``gpu``: what ``runtime.device`` means on this machine."""
+    asked = pipeline.runtime.device
+    if asked != "auto":
+        return asked
+    return "gpu" if NVIDIA.exists() else "cpu"
+
+
+def prepare(pipeline: Pipeline, stages: Iterable[Stage]) -> None:
+    """Choose the device for a run's stages. StageError when this process has chosen another one:
+    TensorFlow is told once."""
+    if not any(SETTING in stage.config for stage in stages):
+        return
+    device, before = device_of(pipeline), os.environ.get(VARIABLE, "cpu")
+    if "tensorflow" in sys.modules and device != before:
+        what = f"runtime.device: this process computes on the {before} already, not on the {device}"
+        raise StageError(what, "start another process")
+    os.environ[VARIABLE] = device

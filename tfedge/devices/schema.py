@@ -1,0 +1,68 @@
+"""The keys of a device, in devices.yaml and in a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictBool, StrictStr
+
+from tfedge.config.section import Positive, Section, Sha256, Url
+
+
+class Tool(Section):
+    """A program for a device, from this machine or from the net, known by its digest."""
+
+    path: StrictStr | None = None  # here, relative to the file that names it
+    url: Url | None = None  # instead of path
+    sha256: Sha256 | None = None  # needed with url
+
+
+class DeviceOptions(Section):
+    """How a device is measured on; what devices.yaml may say beside its address."""
+
+    python: StrictStr = ""  # the interpreter there; empty: python3, or this one on `local`
+    runtime: Literal["auto", "litert", "tflite-runtime", "pycoral", "tensorflow"] = "auto"
+    delegate: Annotated[StrictStr, Field(min_length=1)] = "xnnpack"  # none | edgetpu | a library
+    timeout: Positive = 1800.0  # seconds for one process there
+    benchmark_model: Tool | None = None  # adb only: TensorFlow's own native binary
+
+
+class Device(DeviceOptions):
+    """An entry of devices.yaml."""
+
+    address: StrictStr  # local | local:PYTHON | ssh://user@host[:port] | adb | adb:SERIAL
+
+
+class BenchDevice(DeviceOptions):
+    """One of ``benchmark.devices``; just its name can be written instead."""
+
+    name: StrictStr  # in devices.yaml, or an address
+    optional: StrictBool = False  # when it is away: a gap in the report, not an error
+    address: StrictStr = ""  # empty: devices.yaml says it, or the name is one
+
+    def short(self) -> str | BenchDevice:
+        """Its name alone where that says everything."""
+        plain = BenchDevice(name=self.name, address=self.address)
+        return self.name if self.address == self.name and self == plain else self
+
+
+class Devices(Section):
+    """A devices.yaml."""
+
+    devices: dict[str, StrictStr | Device]
+
+
+# The device that an entry of benchmark.devices means, given the folder that its paths are relative
+# to. DeviceError: there is none; ConfigError: the file that declares it is wrong.
+FindDevice = Callable[[BenchDevice, Path], BenchDevice]
+
+
+def device_problems(device: DeviceOptions) -> Iterator[tuple[str, str]]:
+    """What is wrong with a device beside its address: which key of it, and why."""
+    tool = device.benchmark_model
+    if tool is not None and (tool.path is None) == (tool.url is None):
+        yield "benchmark_model", "give either path or url"
+    elif tool is not None and tool.url is not None and tool.sha256 is None:
+        yield "benchmark_model.url", "what is downloaded needs its sha256 beside it"

@@ -1,0 +1,207 @@
+"""A store of equal-sized records (decoded pixels, features), found by the SHA-256 they go by.
+
+Two files that only grow, and a lock file for whoever appends::
+
+    data.bin    record 0, record 1, …            (shape and dtype are in meta.json)
+    keys.bin    key (32 bytes) + CRC-32 of the record (4 bytes, little-endian), one a record
+
+A record counts once its key stands behind it, and keys are written after their records. So what a
+killed writer leaves is a torn tail, which readers don't see and the next writer cuts off.
+There is no fsync: a kill loses nothing that was written, and after a power cut the CRC finds the
+records that never reached the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tfedge.errors import ArtifactError
+from tfedge.files.artifact import disk_error
+from tfedge.files.files import locked, write_text
+
+_ENTRY = struct.Struct("<32sI")
+
+
+class MissingRecords(KeyError):
+    """Some keys have no good record. ``keys`` are those: compute them, ``put`` them, ask again."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        super().__init__(f"{len(keys)} records are not in the store, the first is {keys[0]}")
+        self.keys = list(keys)
+
+
+class RecordStore:
+    """Records of one ``dtype`` and ``shape`` in ``folder``. Threads and processes may share it.
+
+    Keys are SHA-256 digests as 64 hex digits. Raises ArtifactError when the folder holds records
+    of another kind, or the disk refuses (nothing torn is left in view).
+    """
+
+    def __init__(self, folder: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:
+        self.folder = folder
+        self.dtype = np.dtype(dtype)
+        self.shape = tuple(shape)
+        self.record_bytes = self.dtype.itemsize * int(np.prod(self.shape, dtype=np.int64))
+        if not self.record_bytes:
+            raise ValueError(f"records of no bytes: {self.dtype} {self.shape}")
+        self._data, self._keys = folder / "data.bin", folder / "keys.bin"
+        self._lock = threading.RLock()
+        self._rows: dict[bytes, int] = {}
+        self._crcs: list[int] = []
+        self._map: np.ndarray | None = None
+        self._check_kind()
+        self._refresh()
+
+    def _check_kind(self) -> None:
+        meta, kind = self.folder / "meta.json", {"dtype": self.dtype.str, "shape": [*self.shape]}
+        with locked(self.folder / "lock"):
+            if not meta.exists():
+                write_text(meta, json.dumps(kind))
+                return
+            try:
+                found = json.loads(meta.read_text(encoding="utf-8"))
+            except ValueError:
+                found = "no JSON"
+            except OSError as error:
+                raise disk_error(error, meta) from error
+        if found != kind:
+            hint = f"remove {self.folder}; it is a cache and is made again"
+            raise ArtifactError(meta, "holds other records", hint, str(kind), str(found))
+
+    def _refresh(self) -> None:
+        """Takes in what any process has appended since."""
+        complete = self._complete()
+        if complete < len(self._crcs):  # the folder was emptied under us
+            self._rows, self._crcs, self._map = {}, [], None
+        if complete == len(self._crcs):
+            return
+        try:
+            with self._keys.open("rb") as file:
+                file.seek(len(self._crcs) * _ENTRY.size)
+                added = file.read((complete - len(self._crcs)) * _ENTRY.size)
+        except OSError as error:
+            raise disk_error(error, self._keys) from error
+        for key, crc in _ENTRY.iter_unpack(added):
+            self._rows[key] = len(self._crcs)  # of two records of one key, the later one counts
+            self._crcs.append(crc)
+
+    def _complete(self) -> int:
+        try:
+            keys, data = self._keys.stat().st_size, self._data.stat().st_size
+        except FileNotFoundError:
+            return 0
+        return min(keys // _ENTRY.size, data // self.record_bytes)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._rows)
+
+    def __contains__(self, key: str) -> bool:
+        return not self.missing([key])
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Those of ``keys`` that are not in the store, once each, in their order."""
+        with self._lock:
+            wanted = {key: bytes.fromhex(key) for key in keys}
+            if any(raw not in self._rows for raw in wanted.values()):
+                self._refresh()
+            return [key for key, raw in wanted.items() if raw not in self._rows]
+
+    def put(self, keys: Sequence[str], array: np.ndarray) -> None:
+        """Appends the records of the keys that are missing. ``array`` is [len(keys), *shape]."""
+        if array.shape != (len(keys), *self.shape) or array.dtype != self.dtype:
+            raise ValueError(
+                f"expected {self.dtype} {(len(keys), *self.shape)}, got {array.dtype} {array.shape}"
+            )
+        with self._lock, locked(self.folder / "lock"):
+            self._refresh()
+            new: dict[bytes, int] = {}
+            for position, key in enumerate(keys):
+                if (raw := bytes.fromhex(key)) not in self._rows:
+                    new.setdefault(raw, position)
+            if new:
+                try:
+                    self._append(list(new), array[list(new.values())])
+                except OSError as error:
+                    raise disk_error(error, self.folder) from error
+                finally:
+                    self._refresh()
+
+    def _append(self, keys: list[bytes], records: np.ndarray) -> None:
+        records = np.ascontiguousarray(records)
+        crcs = [zlib.crc32(record.data) for record in records]
+        entries = b"".join(_ENTRY.pack(key, crc) for key, crc in zip(keys, crcs, strict=True))
+        for path in (self._keys, self._data):
+            path.touch()
+        try:
+            self._cut_tails()
+            _write_end(self._data, records.data.cast("B"))
+            _write_end(self._keys, entries)
+        except OSError:
+            # Whole entries stay: another process may have seen them, and their records are good.
+            self._cut_tails()
+            raise
+
+    def _cut_tails(self) -> None:
+        complete = self._complete()
+        os.truncate(self._keys, complete * _ENTRY.size)  # first, so that no key lacks its record
+        os.truncate(self._data, complete * self.record_bytes)
+
+    @property
+    def memmap(self) -> np.ndarray:
+        """All records as [n, *shape], read-only, not in RAM; index it with ``rows(keys)``."""
+        with self._lock:
+            count = len(self._crcs)
+            if self._map is None or len(self._map) < count:
+                self._map = (
+                    np.memmap(self._data, self.dtype, "r", shape=(count, *self.shape))
+                    if count
+                    else np.empty((0, *self.shape), self.dtype)
+                )
+            return self._map
+
+    def rows(self, keys: Sequence[str]) -> np.ndarray:
+        """Row numbers into ``memmap``, int64 [len(keys)], each record checked against its CRC.
+
+        Raises MissingRecords for keys that are absent or whose record is bad. Bad ones are
+        forgotten: from then on they count as missing, and can be put again.
+        """
+        absent = self.missing(keys)
+        if absent:
+            raise MissingRecords(absent)
+        with self._lock:
+            raws = [bytes.fromhex(key) for key in keys]
+            rows = np.array([self._rows[raw] for raw in raws], dtype=np.int64)
+            records = self.memmap
+        bad = {
+            raw
+            for raw, row in zip(raws, rows, strict=True)
+            if zlib.crc32(np.ascontiguousarray(records[row]).data) != self._crcs[row]
+        }
+        if bad:
+            with self._lock:
+                for raw in bad:
+                    self._rows.pop(raw, None)
+            raise MissingRecords([raw.hex() for raw in bad])
+        return rows
+
+    def get(self, keys: Sequence[str]) -> np.ndarray:
+        """The records as [len(keys), *shape], in RAM, checked. Raises what ``rows`` raises."""
+        rows = self.rows(keys)
+        return np.asarray(self.memmap[rows])
+
+
+def _write_end(path: Path, content: bytes | memoryview) -> None:
+    with path.open("ab", buffering=0) as file:
+        view = memoryview(content)
+        while view:  # a write may be short, the next one then says why
+            view = view[file.write(view) or 0 :]

@@ -1,0 +1,130 @@
+"""From a float network to one with 8-bit ranges, corrected where that brings it nearer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from tfedge.inputs.images.corruptions import CORRUPTIONS
+from tfedge.modeling.compression import correction, equalization, quantization
+from tfedge.modeling.compression.observation import observe, ranges_of
+from tfedge.modeling.compression.sensitivity import agreement, divergence
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.backbone import weights_of
+from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.nets.network import OFFSET, Spec
+from tfedge.modeling.training.folding import folded_norms
+
+NOISY = 64  # of the images, once more with noise: what a camera in the field gives has some
+CHECKED = 32  # training images that say which state is nearer to float
+_BATCH = 32  # images whose extremes are taken together
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far a state's answers are from the float network's: mean KL divergence in nats, and the
+    share of images with the same answer."""
+
+    kl: float
+    agreement: float
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """``wrapped`` with its ranges; what was found about the two states of it, as quantize.json has
+    it: ``state`` (``corrected`` or ``plain``), ``n`` images, ``plain``, ``corrected``."""
+
+    wrapped: Any
+    facts: dict[str, Any]
+
+
+def calibrate(
+    spec: Spec,
+    model: Any,
+    images: np.ndarray,
+    checked: np.ndarray,
+    *,
+    preserve_zeros: bool = False,
+    clustered: Collection[str] = (),
+    seed: int = 0,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Calibrated:
+    """Wrap a network for 8 bits with ranges and corrections from training images.
+
+    Ranges take in some of the images with noise as well. Without these, noise drives many values
+    beyond the ranges of the first layers, and an 8-bit network is harmed by it where the float one
+    is not.
+
+    Two states are compared with the float network on other training images: ranges alone, and
+    equalised, centred, rounded and corrected. The nearer one, by divergence, stays.
+
+    Args:
+        model: the float network; equalised in place, and no more needed afterwards.
+        images: uint8 [N, S, S, 3] that ranges and corrections are taken from.
+        checked: uint8 [M, S, S, 3], others, that the states are compared on.
+        preserve_zeros, clustered: see ``quantization.wrap``.
+        report: called with (ops corrected, ops).
+
+    Raises UnsupportedModel for layers that have no 8-bit form.
+    """
+    twin = _twin(spec, model)
+    variables = list(twin.weights)
+    wanted = _scores(model, checked)
+    noisy = batches(with_noise(images[:NOISY]))
+    seen = observe(model, [*batches(images), *noisy])
+    plain = ranges_of(model, seen, len(noisy))
+    equalization.equalise(model, seen, clustered)
+    equalization.centre(model, seen)
+    wrapped = quantization.wrap(twin, preserve_zeros=preserve_zeros, clustered=clustered)
+    quantization.set_ranges(wrapped, plain)
+    network.inference_norm(wrapped)
+    before = _distance(wanted, _scores(wrapped, checked))
+    kept = [variable.numpy() for variable in wrapped.weights]
+
+    values = [variable.numpy() for variable in model.weights]
+    keras.backend.batch_set_value(list(zip(variables, values, strict=True)))
+    quantization.set_ranges(wrapped, ranges_of(model, seen, len(noisy)))
+    room = correction.images_for(model)
+    correction.correct(model, wrapped, images[:room], clustered=clustered, seed=seed, report=report)
+    after = _distance(wanted, _scores(wrapped, checked))
+    better = after.kl <= before.kl
+    if not better:
+        keras.backend.batch_set_value(list(zip(wrapped.weights, kept, strict=True)))
+    state = "corrected" if better else "plain"
+    facts = {"state": state, "n": len(checked), "plain": asdict(before), "corrected": asdict(after)}
+    return Calibrated(wrapped, facts)
+
+
+def batches(images: np.ndarray) -> list[np.ndarray]:
+    """Float32 pixels [B, S, S, 3] of images, in whole batches."""
+    size = min(_BATCH, len(images))
+    starts = range(0, len(images) - size + 1, size)
+    return [images[at : at + size].astype(np.float32) for at in starts]
+
+
+def with_noise(images: np.ndarray) -> np.ndarray:
+    """Each image uint8 [S, S, 3] with noise of its own, the same every time."""
+    return np.stack([CORRUPTIONS["noise"](image, number) for number, image in enumerate(images)])
+
+
+def _twin(spec: Spec, model: Any) -> Any:
+    """The same network once more: a wrapped one can't compute in float again."""
+    twin = network.load(spec, weights_of(model))
+    twin.get_layer(OFFSET).mean = model.get_layer(OFFSET).mean
+    return twin
+
+
+def _scores(model: Any, images: np.ndarray) -> np.ndarray:
+    """Softmax scores [N, classes], computed layer by layer: building a function takes longer."""
+    portions = (images[at : at + 16].astype(np.float32) for at in range(0, len(images), 16))
+    with folded_norms(model, training=False):
+        logits = np.concatenate([model(portion, training=False).numpy() for portion in portions])
+    scores: np.ndarray = tf.nn.softmax(logits).numpy()
+    return scores
+
+
+def _distance(wanted: np.ndarray, got: np.ndarray) -> Distance:
+    return Distance(divergence(wanted, got), agreement(wanted, got))

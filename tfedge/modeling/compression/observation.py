@@ -1,0 +1,127 @@
+"""What each tensor that 8 bits will store reaches, channel by channel, over images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfedge.modeling.compression.quantize_configs import configs_of, is_sigmoid, same_scale
+from tfedge.modeling.compression.quantize_layers import SIGMOID
+from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.training.folding import folded_norms
+
+Ranges = dict[str, tuple[float, float]]  # layer → smallest and largest value it gives
+
+_AT_ONCE = 8  # images whose activations are in memory together
+
+
+@dataclass
+class Channels:
+    """Of one layer's result: lowest and highest value [batches, C], mean [C]."""
+
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+
+    def scale(self, factors: np.ndarray) -> None:
+        """The result is multiplied by positive ``factors`` [C]."""
+        for values in (self.low, self.high, self.mean):
+            values *= factors
+
+    def shift(self, offsets: np.ndarray) -> None:
+        """``offsets`` [C] are taken from the result."""
+        for values in (self.low, self.high, self.mean):
+            values -= offsets
+
+
+Observation = dict[str, Channels]
+
+
+def observe(model: Any, batches: Iterable[np.ndarray]) -> Observation:
+    """Each quantized result of a flat network, by layer, over batches of float32 pixels
+    [B, S, S, 3]."""
+    configs = configs_of(model, preserve_zeros=False)
+    named = [
+        layer
+        for layer in model.layers
+        if layer.name in configs
+        and (
+            configs[layer.name].get_output_quantizers(layer)
+            or configs[layer.name].get_activations_and_quantizers(layer)
+        )
+    ]
+    outputs = keras.Model(model.input, [layer.get_output_at(0) for layer in named])
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def look(pixels: Any) -> Any:
+        return [_of_channels(values) for values in tf.nest.flatten(outputs(pixels, training=False))]
+
+    with folded_norms(model, training=False):
+        found = [_batch(look, batch) for batch in batches]
+    return {
+        layer.name: Channels(
+            np.stack([batch[index][0] for batch in found]),
+            np.stack([batch[index][1] for batch in found]),
+            np.mean([batch[index][2] for batch in found], axis=0),
+        )
+        for index, layer in enumerate(named)
+    }
+
+
+def _of_channels(values: Any) -> tuple[Any, Any, Any]:
+    axes = list(range(values.shape.rank - 1))
+    return (
+        tf.reduce_min(values, axes),
+        tf.reduce_max(values, axes),
+        tf.reduce_mean(values, axes),
+    )
+
+
+def _batch(look: Any, batch: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Extremes and means of a batch, of which a few images are computed at a time."""
+    parts = [look(batch[first : first + _AT_ONCE]) for first in range(0, len(batch), _AT_ONCE)]
+    shares = [
+        len(batch[first : first + _AT_ONCE]) / len(batch)
+        for first in range(0, len(batch), _AT_ONCE)
+    ]
+    return [
+        (
+            np.min([part[index][0] for part in parts], axis=0),
+            np.max([part[index][1] for part in parts], axis=0),
+            np.tensordot(shares, [part[index][2] for part in parts], 1),
+        )
+        for index in range(len(parts[0]))
+    ]
+
+
+def ranges_of(model: Any, seen: Mapping[str, Channels], more: int = 0) -> Ranges:
+    """The range of each quantized result.
+
+    Mean over the batches of each batch's extremes, which is what a moving average would settle on,
+    and which a single odd image can't stretch. The last ``more`` batches are of images of another
+    kind: the range is as wide as either kind needs.
+    """
+    ranges = {name: _range(found, more) for name, found in seen.items()}
+    ranges |= dict.fromkeys(sigmoids(model), SIGMOID)
+    for group in same_scale(model):
+        lows, highs = zip(*(ranges[name] for name in group), strict=True)
+        ranges |= dict.fromkeys(group, (min(lows), max(highs)))
+    return ranges
+
+
+def _range(found: Channels, more: int) -> tuple[float, float]:
+    lows, highs = found.low.min(1), found.high.max(1)
+    first = len(lows) - more
+    parts = [slice(first)] + [slice(first, None)] * bool(more)
+    return (
+        float(min(lows[part].mean() for part in parts)),
+        float(max(highs[part].mean() for part in parts)),
+    )
+
+
+def sigmoids(model: Any) -> set[str]:
+    """The layers whose range is a sigmoid's."""
+    return {layer.name for layer in model.layers if is_sigmoid(layer)}

@@ -1,0 +1,167 @@
+"""Layers and quantizers of 8-bit training that TF-MOT does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tfedge.modeling.compression.tfmot import LastValueQuantizer, MovingAverageQuantizer, Quantizer
+from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.layers import Carrier, HardSigmoid, InverseRoot
+from tfedge.modeling.nets.network import PixelOffset
+
+PIXELS = (0.0, 255.0)  # scale 1, zero point 0 as uint8: a stored byte is a pixel
+LEVELS = 127  # of a kernel, either way
+SIGMOID = (0.0, 255 / 256)  # scale 1/256 in every file: TFLite's LOGISTIC takes no other
+
+
+class QuantizedOffset(PixelOffset):
+    """``PixelOffset`` in 8 bits. Pixels have a known range, so nothing is learnt here.
+
+    The means are stored in 8 bits, too, with one step for all three: up to a quarter of a pixel off
+    (ImageNet's second and third are), which training has to see as the device will.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        fake = tf.quantization.fake_quant_with_min_max_args
+        mean = fake(tf.constant(self.mean, tf.float32), 0.0, max(*self.mean, 1.0))
+        low, high = PIXELS[0] - max(self.mean), PIXELS[1] - min(self.mean)
+        return fake(fake(inputs, *PIXELS) - mean, low, high)
+
+
+class QuantizedCarrier(Carrier):
+    """``Carrier`` in 8 bits: nothing, since the norm behind it is a convolution of its own then.
+
+    Left to the converter, which folds the norms into the carriers' ones, two carriers of the same
+    width would share one kernel (constants are unique there), and with it the first one's scales.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+
+def as_depthwise(norm: Any) -> Callable[..., Any]:
+    """What a batch norm computes from its statistics, as a 1×1 depthwise convolution in 8 bits."""
+
+    def call(inputs: Any, training: Any = None) -> Any:
+        kernel = tf.math.rsqrt(norm.moving_variance + norm.epsilon)
+        kernel = kernel * norm.gamma if norm.gamma is not None else kernel
+        offset = -norm.moving_mean * kernel
+        offset = offset + norm.beta if norm.beta is not None else offset
+        most = tf.stop_gradient(tf.maximum(tf.abs(kernel), 1e-8))  # a scale for each channel
+        stored = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+            kernel[None, None, None], -most, most, narrow_range=True
+        )
+        filters = tf.reshape(stored, (1, 1, -1, 1))
+        carried = tf.nn.depthwise_conv2d(inputs, filters, [1, 1, 1, 1], padding="VALID")
+        return tf.nn.bias_add(carried, offset)
+
+    return call
+
+
+class QuantizedHardSigmoid(HardSigmoid):
+    """``HardSigmoid`` in 8 bits: both of its ranges are known."""
+
+    def call(self, inputs: Any) -> Any:
+        raised = tf.quantization.fake_quant_with_min_max_args(tf.nn.relu6(inputs + 3.0), 0.0, 6.0)
+        return tf.quantization.fake_quant_with_min_max_args(raised * (1.0 / 6.0), 0.0, 1.0)
+
+
+class QuantizedInverseRoot(InverseRoot):
+    """``InverseRoot`` in 8 bits: one RSQRT, whose kernel gives the largest value for 0.
+
+    ``epsilon`` is far below a quantum of what goes in; adding it would be an op for nothing.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return _inverse_root(inputs)
+
+
+@tf.custom_gradient
+def _inverse_root(inputs: Any) -> Any:
+    result = tf.math.rsqrt(inputs)
+
+    def gradient(upstream: Any) -> Any:  # of 0 none, where it would be infinite
+        known = tf.where(inputs > 0, inputs, 1.0)
+        return tf.where(inputs > 0, -0.5 * upstream * tf.math.rsqrt(known) / known, 0.0)
+
+    return result, gradient
+
+
+# Layers whose ranges are known, and so need no quantizer.
+KNOWN = (PixelOffset, Carrier, HardSigmoid)
+
+OWN: dict[type, Any] = {
+    PixelOffset: QuantizedOffset,
+    Carrier: QuantizedCarrier,
+    HardSigmoid: QuantizedHardSigmoid,
+    InverseRoot: QuantizedInverseRoot,
+}
+
+
+class FixedRange(MovingAverageQuantizer):
+    """A range that training does not move: several tensors share it (see ``same_scale``)."""
+
+    def __init__(self) -> None:
+        super().__init__(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
+
+    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+        return super().__call__(inputs, False, weights, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class DepthwiseQuantizer(LastValueQuantizer):
+    """A range for each channel of a depthwise kernel [H, W, C, 1].
+
+    TF-MOT takes the last axis for the channels of every kernel, which leaves depthwise ones with a
+    single range for all of them, while the device has one for each.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(num_bits=8, per_axis=True, symmetric=True, narrow_range=True)
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        return self._add_range_weights(layer, name, True, (tensor_shape[-2],))
+
+    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+        channels_last = tf.transpose(inputs, (0, 1, 3, 2))
+        channels_last = super().__call__(channels_last, training, weights, **kwargs)
+        return tf.transpose(channels_last, (0, 1, 3, 2))
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class StraightThrough(Quantizer):
+    """A kernel's quantizer that computes the same as TF-MOT's while training, in half of the time.
+
+    The range is the largest weight's, so that none is cut off and the gradient goes through as it
+    is (Bengio et al. 2013, "Estimating or Propagating Gradients Through Stochastic Neurons"). The
+    op that TensorFlow has for it looks, weight by weight, for what was cut off, to no avail: a
+    seventh of a training step. Outside training it is that op, which the converter reads.
+    """
+
+    def __init__(self, quantizer: Any, axis: int | None) -> None:
+        """``axis``: along which each index has a range of its own; None: one for all."""
+        self._quantizer, self._axis = quantizer, axis
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+        found: dict[str, Any] = self._quantizer.build(tensor_shape, name, layer)
+        return found
+
+    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+        if not training:
+            return self._quantizer(inputs, False, weights, **kwargs)
+        if "sparsity_mask" in weights:
+            inputs = inputs * weights["sparsity_mask"]
+        others = [axis for axis in range(inputs.shape.rank) if axis != self._axis]
+        most = tf.maximum(tf.reduce_max(tf.abs(inputs), others, keepdims=True), 1e-8)
+        weights["max_var"].assign(tf.reshape(most, weights["max_var"].shape))
+        weights["min_var"].assign(-weights["max_var"])
+        step = most / LEVELS
+        return inputs + tf.stop_gradient(tf.round(inputs / step) * step - inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}

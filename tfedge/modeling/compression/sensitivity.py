@@ -1,0 +1,237 @@
+"""What 8 bits cost, unit by unit, and the fewest units to keep in float.
+
+Forward passes only, on the graph with ranges that was converted: each of its fake-quant nodes gets
+a switch, so that one function computes every mixture. ``harm`` of a unit is the mean
+Kullback–Leibler divergence of the answers from the float ones when it alone is quantized, kernel
+and result (Cai et al. 2020, ZeroQ, section 3.2; a layer at a time as in Wu et al. 2020, Integer
+quantization for deep learning inference, section 5). ``error`` is what that does to its own result,
+as root mean square over the step of its scale, the measure of TFLite's QuantizationDebugger: 0.29
+(1/√12) is rounding alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tfedge.modeling.compression.units import Graph, Kept
+from tfedge.modeling.nets.env import tf
+
+Report = Callable[[int, int], None]  # done, in all
+
+_BATCH = 16  # pictures at a time …
+_BYTES = 2**28  # … or fewer: of float results in memory
+_TINY = 1e-7  # below any score that matters: no logarithm of zero
+_CLOSE = 1.1  # a divergence within a tenth of another is as good
+
+
+@dataclass(frozen=True)
+class Harm:
+    """What quantizing one unit alone does, over all pictures."""
+
+    unit: str
+    divergence: float  # nats, mean
+    agreement: float  # share of pictures with the answer of the float network
+    error: float  # root mean square error of its result, in steps of its scale
+    sqnr_db: float | None  # signal to quantization noise of its result; None: nothing is lost
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a mixture answers, against the float network."""
+
+    kept: Kept
+    divergence: float
+    agreement: float
+    scores: np.ndarray
+
+
+class Mixtures:
+    """A graph with ranges whose fake-quant nodes can be switched, and pictures to run it on.
+
+    ``pictures`` is uint8 [N, S, S, 3].
+    """
+
+    def __init__(self, graph: Graph, pictures: np.ndarray) -> None:
+        self.graph, self._pictures = graph, pictures
+        self._results = {name: unit.results[-1] for name, unit in graph.units.items()}
+        kernels = [fake for unit in graph.units.values() for fake in unit.weights]
+        self._switches = [*graph.fakes, *kernels]
+        self._off = np.zeros(len(self._switches), bool)
+        self._every, self._one = self._functions()
+        self._batch = 1
+        results = self._every(self._pictures[:1].astype(np.float32), self._off)[1:]
+        room = max(1, _BYTES // sum(4 * int(tf.size(result)) for result in results))
+        if self._takes_batches():
+            self._batch = min(_BATCH, room)
+        self.reference = self.scores(self._off)
+
+    def _functions(self) -> tuple[Any, Any]:
+        """(pixels [B, S, S, 3], switches) → scores and all results; and, with the number of a unit,
+        → scores and that unit's result, flat."""
+        definition = switched(self.graph, self._switches)
+        wanted = ["Identity:0", *(f"{fake}:0" for fake in self._results.values())]
+
+        def every(pixels: Any, switches: Any) -> Any:
+            given = {"input:0": pixels, "switches:0": switches}
+            return tf.graph_util.import_graph_def(definition, given, wanted, name="")
+
+        def one(pixels: Any, switches: Any, which: Any) -> Any:
+            scores, *results = every(pixels, switches)
+            flat = [lambda result=result: tf.reshape(result, [-1]) for result in results]
+            return scores, tf.switch_case(which, flat)
+
+        pixels = tf.TensorSpec((None, *self._pictures.shape[1:]), tf.float32)
+        switches = tf.TensorSpec(self._off.shape, tf.bool)
+        return (
+            tf.function(every, (pixels, switches), autograph=False),
+            tf.function(one, (pixels, switches, tf.TensorSpec((), tf.int32)), autograph=False),
+        )
+
+    def _takes_batches(self) -> bool:
+        """Whether the graph, frozen for one picture, gives the same for several at a time."""
+        pixels = self._pictures[:2].astype(np.float32)
+        try:
+            together = self._every(pixels, self._off)[0].numpy()
+        except tf.errors.InvalidArgumentError:  # a reshape to one picture
+            return False
+        return bool(np.allclose(together, self.scores(self._off, pixels), atol=1e-4))
+
+    def _on(self, fakes: set[str]) -> np.ndarray:
+        return np.array([name in fakes for name in self._switches])
+
+    def _chunks(self, pictures: np.ndarray) -> Iterator[np.ndarray]:
+        for first in range(0, len(pictures), self._batch):
+            yield pictures[first : first + self._batch].astype(np.float32)
+
+    def scores(self, switches: np.ndarray, pictures: np.ndarray | None = None) -> np.ndarray:
+        """Softmax scores [N, classes] with these fake-quant nodes on."""
+        chunks = self._chunks(self._pictures if pictures is None else pictures)
+        return np.concatenate([self._every(chunk, switches)[0].numpy() for chunk in chunks])
+
+    def outcome(self, kept: Kept) -> Outcome:
+        """How the network answers with these units kept; 16 bits count as no quantization."""
+        tensors = self.graph.tensors(kept)
+        on = {fake for fake, precision in tensors.items() if precision == "int8"}
+        for unit in self.graph.units.values():
+            on |= set() if kept.get(unit.name) == "float" else set(unit.weights)
+        scores = self.scores(self._on(on))
+        found = divergence(self.reference, scores), agreement(self.reference, scores)
+        return Outcome(kept, *found, scores)
+
+    def harms(self, report: Report) -> list[Harm]:
+        """Each unit quantized alone, kernel and result; the most harmful first."""
+        tallies = {name: _Tally() for name in self._results}
+        done, total = 0, len(tallies) * len(self._pictures)
+        for chunk in self._chunks(self._pictures):
+            _, *wanted = self._every(chunk, self._off)
+            for which, (name, tally) in enumerate(tallies.items()):
+                unit = self.graph.units[name]
+                scores, got = self._one(chunk, self._on({*unit.weights, *unit.results}), which)
+                tally.add(scores.numpy(), got.numpy(), wanted[which].numpy().ravel())
+                done += len(chunk)
+                report(done, total)
+        found = []
+        for name, tally in tallies.items():
+            scores = np.concatenate(tally.scores)
+            low, high = self.graph.range_of(self._results[name])
+            found.append(
+                Harm(
+                    unit=name,
+                    divergence=divergence(self.reference, scores),
+                    agreement=agreement(self.reference, scores),
+                    error=tally.rms / ((high - low) / 255),
+                    sqnr_db=tally.sqnr_db,
+                )
+            )
+        return sorted(found, key=lambda harm: -harm.divergence)
+
+    def propose(
+        self, harms: Sequence[Harm], limit: float, kept: Kept, report: Report
+    ) -> Outcome | None:
+        """The fewest units to keep in float so that at most ``limit`` of the answers change.
+
+        On top of ``kept``. Units are taken in the order of their harm, each alone or, where that
+        is less, with those that read its result: a tensor is float only between two float units.
+        Then each that can be spared is left out again. None: no mixture is below the limit.
+        """
+        best = self.outcome(kept)
+        for done, harm in enumerate(harms):
+            if 1 - best.agreement <= limit:
+                break
+            report(done, len(harms))
+            unit = self.graph.units[harm.unit]
+            readers = [name for fake in unit.results for name in self.graph.read_by(fake) if name]
+            alone = self.outcome({**best.kept, unit.name: "float"})
+            wider = self.outcome({**alone.kept, **dict.fromkeys(readers, "float")})
+            best = alone if alone.divergence <= _CLOSE * wider.divergence else wider
+        if 1 - best.agreement > limit:
+            return None
+        for harm in reversed(harms):
+            if harm.unit in best.kept and harm.unit not in kept:
+                fewer = self.outcome({n: p for n, p in best.kept.items() if n != harm.unit})
+                best = fewer if 1 - fewer.agreement <= limit else best
+        return best
+
+
+@dataclass
+class _Tally:
+    """Sums over the results of one unit."""
+
+    scores: list[np.ndarray] = field(default_factory=list)
+    noise: float = 0.0
+    power: float = 0.0
+    count: int = 0
+
+    def add(self, scores: np.ndarray, got: np.ndarray, wanted: np.ndarray) -> None:
+        self.scores.append(scores)
+        self.noise += float(np.square(got - wanted, dtype=np.float64).sum())
+        self.power += float(np.square(wanted, dtype=np.float64).sum())
+        self.count += wanted.size
+
+    @property
+    def rms(self) -> float:
+        return math.sqrt(self.noise / self.count)
+
+    @property
+    def sqnr_db(self) -> float | None:
+        return 10 * math.log10(self.power / self.noise) if self.noise and self.power else None
+
+
+def switched(graph: Graph, fakes: Sequence[str]) -> Any:
+    """The GraphDef in which ``switches``, bool [len(fakes)], turns each fake-quant node on."""
+    made = tf.compat.v1.GraphDef()
+    made.CopyFrom(graph.definition)
+    nodes = {node.name: node for node in made.node}
+    switches = made.node.add(op="Placeholder", name="switches")
+    switches.attr["dtype"].type = tf.bool.as_datatype_enum
+    each = made.node.add(op="Unpack", name="switch", input=["switches"])
+    each.attr["num"].i, each.attr["axis"].i = len(fakes), 0
+    each.attr["T"].type = tf.bool.as_datatype_enum
+    for index, name in enumerate(fakes):
+        node = nodes[name]
+        on = made.node.add()
+        on.CopyFrom(node)
+        on.name = f"{name}/on"
+        source = node.input[0]
+        node.Clear()
+        node.name, node.op = name, "SelectV2"
+        node.input.extend([f"switch:{index}", on.name, source])
+        node.attr["T"].type = tf.float32.as_datatype_enum
+    return made
+
+
+def divergence(reference: np.ndarray, scores: np.ndarray) -> float:
+    """Mean Kullback–Leibler divergence of scores [N, classes] from the reference, nats."""
+    p, q = (np.clip(s.astype(np.float64), _TINY, None) for s in (reference, scores))
+    p, q = (s / s.sum(1, keepdims=True) for s in (p, q))
+    return float((p * np.log(p / q)).sum(1).mean())
+
+
+def agreement(reference: np.ndarray, scores: np.ndarray) -> float:
+    """Share of rows with the same highest score."""
+    return float((reference.argmax(1) == scores.argmax(1)).mean())

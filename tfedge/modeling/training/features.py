@@ -1,0 +1,146 @@
+"""What a frozen part of a network says of each picture, computed once and kept.
+
+The frozen part is converted to .tflite and run by LiteRT on all cores; the results go into a record
+store named after the part (its architecture and weights), under the digest of the picture's file
+(and of the augmentation, for views). Whoever needs them again, another stage, another run, a
+pipeline with another head, reads them from a memory map.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfedge.data.schema import Augment
+from tfedge.files.progress import Progress
+from tfedge.files.store import MissingRecords, RecordStore
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.modeling.nets.backbone import weights_of
+from tfedge.modeling.nets.env import keras
+from tfedge.modeling.training import augment
+from tfedge.modeling.training.stream import Item, Views
+from tfedge.tflite.runtime import Pool
+
+_CHUNK = 256  # pictures computed before they are written
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images, and where what is computed of them is kept.
+
+    ``augment`` and ``seed`` say what their views are; ``cache`` is the folder of record stores.
+    """
+
+    pictures: Pictures
+    augment: Augment | None
+    seed: int
+    cache: Path
+    progress: Progress
+
+    def key(self, item: Item) -> str:
+        """The digest an item's record goes by."""
+        row, view = item
+        digest = self.pictures.index.rows[row].sha256
+        # The pixels follow from the file, the size, the fit and, for a view, the augmentation
+        # and the code that does it.
+        parts: list[Any] = [digest, self.pictures.size, self.pictures.fit, view]
+        if view:
+            parts += [self.seed, self.augment.model_dump() if self.augment else None]
+            parts.append(augment.VERSION)
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def pixels(self, items: Sequence[Item]) -> Views:
+        return Views(self.pictures, items, self.augment, self.seed)
+
+
+def digest(model: Any, *more: str) -> str:
+    """SHA-256 of a flat model: its layers, its weights, and the runtime that will run it."""
+    sha = hashlib.sha256("|".join((version("ai-edge-litert"), *more)).encode())
+    for layer in model.layers:
+        config = layer.get_config()
+        config.pop("trainable", None)  # says how it learns, not what it computes
+        if isinstance(layer, keras.layers.InputLayer):
+            config.pop("name")  # Keras numbers them through
+        sha.update(json.dumps([type(layer).__name__, config], default=str).encode())
+    for key, value in weights_of(model).items():
+        sha.update(key.encode())
+        sha.update(value.tobytes())
+    return sha.hexdigest()
+
+
+class Activations:
+    """The outputs of a frozen part for items, float32 [n, *shape], gathered from a memory map."""
+
+    def __init__(self, store: RecordStore, keys: Sequence[str]) -> None:
+        self._rows = store.rows(keys)
+        self._records = store.memmap
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __call__(self, items: np.ndarray) -> np.ndarray:
+        return np.asarray(self._records[self._rows[items]])
+
+
+def compute(
+    source: Source,
+    items: Sequence[Item],
+    *,
+    name: str,
+    shape: Sequence[int],
+    convert: Callable[[], bytes],
+    inputs: Callable[[Sequence[int]], Any],
+    what: str,
+) -> Activations:
+    """Activations of all items; only those that the store lacks are computed.
+
+    Args:
+        name: digest of the part that computes them.
+        shape: of one output, without the batch.
+        convert: makes the .tflite, called only when something is missing.
+        inputs: the pictures (or activations) at positions of ``items``, for the LiteRT runner.
+        what: for the progress line.
+    """
+    folder: Path = source.cache / "store" / f"features-{name[:32]}"
+    store = RecordStore(folder, np.float32, tuple(shape))
+    keys = [source.key(item) for item in items]
+    try:
+        return Activations(store, keys)
+    except MissingRecords as missing:
+        absent = set(missing.keys)
+    todo = [position for position, key in enumerate(keys) if key in absent]
+    pool = Pool(convert())
+    progress = source.progress
+    for first in range(0, len(todo), _CHUNK):
+        chunk = todo[first : first + _CHUNK]
+
+        def report(done: int, _: int, first: int = first) -> None:
+            progress.update(what, first + done, len(todo), "pictures")
+
+        (outputs,) = pool.run(inputs(chunk), progress=report)
+        store.put([keys[position] for position in chunk], outputs)
+    return Activations(store, keys)
+
+
+def of_pixels(
+    source: Source,
+    items: Sequence[Item],
+    *,
+    name: str,
+    shape: Sequence[int],
+    convert: Callable[[], bytes],
+    what: str,
+) -> Activations:
+    """``compute`` for a part whose input is the picture itself."""
+
+    def inputs(positions: Iterable[int]) -> Views:
+        return source.pixels([items[position] for position in positions])
+
+    return compute(source, items, name=name, shape=shape, convert=convert, inputs=inputs, what=what)

@@ -1,0 +1,260 @@
+"""One training loop for every stage: the head, the top blocks, pruning, QAT."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfedge.errors import StageError
+from tfedge.files.progress import Progress
+from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.training.schedules import Rate, optimizer
+from tfedge.pipeline.schema import Training
+
+Loss = Callable[[Any, Any, Any], Any]  # of outputs, what is wanted, weights
+Batch = tuple[Any, Any, np.ndarray]  # inputs [B, …] float32, what is wanted, weights [B]
+History = list[dict[str, Any]]
+
+
+class Batches(Protocol):
+    """What to train on. Every batch has the same shape, so that the step compiles once."""
+
+    steps: int  # batches an epoch
+    size: int  # pictures a batch
+
+    def epoch(self, number: int) -> Iterator[Batch]: ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the model should say of each item.
+
+    ``scores`` [items, classes] float32 sum to 1. ``features`` [items, F] float16, or None, are what
+    a teacher's last layer before the head says, at a mean square of 1. ``soft`` [items, classes]
+    float32, or None, are a teacher's scores at a temperature. Items come as (scores, soft,
+    features), without what is None.
+    """
+
+    scores: np.ndarray
+    features: np.ndarray | None = None
+    soft: np.ndarray | None = None
+
+    def __getitem__(self, items: np.ndarray) -> tuple[np.ndarray, ...]:
+        found = [self.scores[items]]
+        if self.soft is not None:
+            found.append(self.soft[items])
+        if self.features is not None:
+            found.append(self.features[items].astype(np.float32))
+        return tuple(found)
+
+
+class Memory:
+    """Batches from arrays that are gathered by row, such as a memory map of cached activations.
+
+    ``gather(items)`` gives the inputs of items [B]; ``choose(rng)`` gives, for one epoch, the item
+    of each training picture (its original or one of its augmented views). The last batch is filled
+    up from the beginning of the epoch's order.
+    """
+
+    def __init__(
+        self,
+        gather: Callable[[np.ndarray], np.ndarray],
+        choose: Callable[[np.random.Generator], np.ndarray],
+        wanted: Wanted,
+        weights: np.ndarray,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        """``wanted`` and ``weights`` [items] float32 are looked up by item."""
+        self._gather, self._choose = gather, choose
+        self._wanted, self._weights = wanted, weights
+        self._seed = seed
+        self._count = len(choose(np.random.default_rng(seed)))
+        self.size = min(batch_size, self._count)
+        self.steps = math.ceil(self._count / self.size)
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        rng = np.random.default_rng([self._seed, number])
+        items = rng.permutation(self._choose(rng))
+        items = np.resize(items, self.steps * self.size)  # repeats from the beginning
+        for first in range(0, len(items), self.size):
+            batch = items[first : first + self.size]
+            yield self._gather(batch), self._wanted[batch], self._weights[batch]
+
+
+def one_hot(labels: Sequence[int], classes: int, smoothing: float = 0.0) -> np.ndarray:
+    """One-hot float32 [n, classes]; label smoothing as in Szegedy et al. 2016."""
+    hard = np.eye(classes, dtype=np.float32)[np.asarray(labels)]
+    return hard * np.float32(1 - smoothing) + np.float32(smoothing / classes)
+
+
+def mix(hard: np.ndarray, logits: np.ndarray, share: float) -> np.ndarray:
+    """Targets softened by a teacher's logits at temperature 1 (Hinton et al. 2015).
+
+    Cross-entropy is linear in its targets, so ``(1 − share)`` of the labels' loss plus ``share`` of
+    the teacher's is the loss against the mixed targets.
+    """
+    return ((1 - share) * hard + share * softened(logits, 1.0)).astype(np.float32)
+
+
+def softened(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Scores [n, classes] of logits at a temperature; they sum to 1."""
+    logits = logits / temperature
+    soft = np.exp(logits - logits.max(-1, keepdims=True))
+    soft /= soft.sum(-1, keepdims=True)
+    return soft
+
+
+def class_weights(training: Training, labels: Sequence[int], classes: int) -> np.ndarray:
+    """A weight for each label [n]; ``balanced`` makes every class count the same in the sum."""
+    numbers = np.asarray(labels)
+    if training.class_weights == "none":
+        return np.ones(len(numbers), np.float32)
+    counts = np.maximum(np.bincount(numbers, minlength=classes), 1)
+    return (len(numbers) / (classes * counts))[numbers].astype(np.float32)
+
+
+def cross_entropy(outputs: Any, wanted: Any, weights: Any) -> Any:
+    """Mean weighted cross-entropy of logits [B, classes] against ``wanted[0]``, soft targets."""
+    losses = tf.nn.softmax_cross_entropy_with_logits(labels=wanted[0], logits=outputs)
+    return tf.reduce_mean(losses * weights)
+
+
+def distilled(alpha: float, temperature: float) -> Loss:
+    """Knowledge distillation (Hinton et al. 2015) of logits [B, classes].
+
+    ``(1 − alpha)`` of the cross-entropy against ``wanted[0]`` plus ``alpha · T²`` of KL(teacher ‖
+    student), both at the temperature T: ``wanted[1]`` are the teacher's scores at T. Soft targets
+    give gradients that shrink with 1/T²; the factor keeps ``alpha`` what it says at any T. At 1 the
+    gradient is that of ``mix``.
+    """
+
+    def loss(outputs: Any, wanted: Any, weights: Any) -> Any:
+        hard = tf.nn.softmax_cross_entropy_with_logits(labels=wanted[0], logits=outputs)
+        soft = wanted[1]
+        cross = tf.nn.softmax_cross_entropy_with_logits(labels=soft, logits=outputs / temperature)
+        entropy = -tf.reduce_sum(tf.math.xlogy(soft, soft), axis=-1)
+        far = temperature**2 * (cross - entropy)
+        return tf.reduce_mean(((1 - alpha) * hard + alpha * far) * weights)
+
+    return loss
+
+
+def hinted(share: float, scale: float, plain: Loss = cross_entropy) -> Loss:
+    """``plain``, of the logits, plus ``share`` of how far the features are from the teacher's.
+
+    For outputs (features, logits) and what is wanted of both, the features last. The distance is
+    the mean square once ``scale`` has brought the features to the teacher's mean square of 1, as
+    its own already are, so that ``share`` means the same for any backbone (Romero et al. 2015,
+    "FitNets": hints from a teacher's inner layer). With few pictures and few steps a thousand
+    features say more than a handful of classes.
+    """
+
+    def loss(outputs: Any, wanted: Any, weights: Any) -> Any:
+        features, logits = outputs
+        distance = tf.reduce_mean(tf.square(features * scale - wanted[-1]), axis=-1)
+        return plain(logits, wanted[:-1], weights) + share * tf.reduce_mean(distance * weights)
+
+    return loss
+
+
+def train(
+    model: Any,
+    batches: Batches,
+    training: Training,
+    *,
+    steps: int,
+    learning_rate: float,
+    what: str,
+    progress: Progress,
+    loss: Loss = cross_entropy,
+    before_step: Callable[[int], None] | None = None,
+    validate: Callable[[], dict[str, float]] | None = None,
+    patience: int | None = None,
+    from_start: bool = False,
+    record: Callable[[int, dict[str, float]], None] | None = None,
+) -> History:
+    """Train a model's trainable variables.
+
+    Args:
+        steps: in all; the last epoch may be cut short.
+        loss: what is made small.
+        before_step: called with the number of each step.
+        validate: gives ``val_loss`` and more after each epoch. The weights (and batch norm's
+            statistics) of the epoch with the lowest one are put back at the end; ``patience``
+            epochs without a lower one stop it.
+        from_start: the state before training counts as epoch 0, which stays if no other is better.
+        record: called with the epoch and its figures (TensorBoard).
+
+    Returns:
+        One row an epoch: ``epoch``, ``loss``, ``learning_rate`` and what ``validate`` gives.
+
+    Raises:
+        StageError: a loss, of training or validation, or a weight is no longer a number.
+    """
+    variables = list(model.trainable_variables)
+    rule = optimizer(training)
+    rule.build(variables)
+    rate = Rate(training, learning_rate, steps)
+    epochs = math.ceil(steps / batches.steps)
+
+    @tf.function(autograph=False)  # there is nothing to convert, and looking takes seconds
+    def step(inputs: Any, wanted: Any, weights: Any) -> Any:
+        with tf.GradientTape() as tape:
+            value = loss(model(inputs, training=True), wanted, weights)
+        rule.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+        return value
+
+    history: History = []
+    best: tuple[float, int, list[np.ndarray]] | None = None
+    number = 0
+    if validate and from_start:
+        history.append({"epoch": 0, "loss": None, "learning_rate": 0.0, **validate()})
+        _finite(history[0]["val_loss"], what, 0, "validation loss")
+        best = history[0]["val_loss"], 0, [v.numpy() for v in model.weights]
+    for epoch in range(1, epochs + 1):
+        sums = []
+        for inputs, wanted, weights in islice(batches.epoch(epoch), steps - number):
+            rule.learning_rate.assign(rate.at(number))
+            if before_step:
+                before_step(number)
+            sums.append(step(inputs, wanted, weights))
+            number += 1
+            done = (number % batches.steps or batches.steps) * batches.size
+            whole = min(batches.steps, steps - number + done // batches.size) * batches.size
+            progress.update(f"{what}, epoch {epoch}/{epochs}", done, whole, "pictures")
+        mean = float(np.mean([float(value) for value in sums]))
+        _finite(mean, what, epoch)
+        row = {"epoch": epoch, "loss": mean, "learning_rate": rate.at(number - 1)}
+        if validate:
+            row |= validate()
+            _finite(row["val_loss"], what, epoch, "validation loss")
+        history.append(row)
+        if record:
+            record(epoch, row)
+        rate.epoch_ended(row.get("val_loss", mean))
+        if validate and (best is None or row["val_loss"] < best[0]):
+            best = row["val_loss"], epoch, [v.numpy() for v in model.weights]
+        if best and patience and epoch - best[1] >= patience:
+            break
+    if best:
+        keras.backend.batch_set_value(list(zip(model.weights, best[2], strict=True)))
+    else:  # nobody has seen what the last step did: a step gives the loss from before it
+        after = loss(model(inputs, training=False), wanted, weights)
+        _finite(float(after), what, epochs)
+        for variable in variables:  # an 8-bit layer clips infinity to its range: no loss shows it
+            largest = float(np.abs(variable.numpy()).max())
+            _finite(largest, what, epochs, f"largest weight of {variable.name}")
+    return history
+
+
+def _finite(value: float, what: str, epoch: int, name: str = "loss") -> None:
+    if not math.isfinite(value):
+        raise StageError(
+            f"{what}: the {name} is {value} in epoch {epoch}", "lower the learning rate"
+        )

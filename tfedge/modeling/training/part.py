@@ -1,0 +1,259 @@
+"""Training the top part of a network on what its frozen part says of the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tfedge.data.index import Index
+from tfedge.files.progress import Progress
+from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.nets.export import float_part, float_pixels
+from tfedge.modeling.nets.network import cut, output_of
+from tfedge.modeling.training import loop
+from tfedge.modeling.training.features import (
+    Activations,
+    Source,
+    compute,
+    digest,
+    of_pixels,
+)
+from tfedge.modeling.training.folding import folded_norms
+from tfedge.modeling.training.stream import Item, Stream
+from tfedge.pipeline import recipes
+from tfedge.pipeline.schema import Distill, Retrain, Training
+
+_EVAL_BATCH = 64
+
+Gather = Callable[[np.ndarray], np.ndarray]  # positions [n] → what stands there [n, …]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The images that something is learnt from and looked at.
+
+    *Items* are training images and their augmented views: item ``view * n + i`` is that view of
+    training image ``i``; view 0 is the image itself.
+    """
+
+    source: Source
+
+    @property
+    def index(self) -> Index:
+        return self.source.pictures.index
+
+    @property
+    def seed(self) -> int:
+        return self.source.seed
+
+    @property
+    def progress(self) -> Progress:
+        return self.source.progress
+
+    @cached_property
+    def train_rows(self) -> list[int]:
+        return self.index.rows_of("train")
+
+    @property
+    def views(self) -> int:
+        return self.source.augment.views if self.source.augment else 0
+
+    @cached_property
+    def items(self) -> list[Item]:
+        return [(row, view) for view in range(self.views + 1) for row in self.train_rows]
+
+    @cached_property
+    def labels(self) -> list[int]:
+        """The class of each item."""
+        return self.index.labels_of(self.train_rows) * (self.views + 1)
+
+    def val_items(self) -> list[Item]:
+        return [(row, 0) for row in self.index.rows_of("val")]
+
+    def pixels_of(self, items: Sequence[Item]) -> Gather:
+        """Float32 pixels [n, S, S, 3] of items, by position."""
+        return lambda at: np.stack([*self.source.pixels([items[i] for i in at])]).astype(np.float32)
+
+    def choose(self, rng: np.random.Generator) -> np.ndarray:
+        """For one epoch, an item of each training picture: itself or one of its views."""
+        count = len(self.train_rows)
+        return rng.integers(0, self.views + 1, count) * count + np.arange(count)
+
+    def representative(self, count: int, seed: int, split: str = "train") -> list[int]:
+        """Row numbers of pictures of a split, evenly over the classes."""
+        rng = np.random.default_rng(seed)
+        rows = np.asarray(self.index.rows_of(split))
+        rows = rows[rng.permutation(len(rows))]
+        labels = np.asarray(self.index.labels_of(rows.tolist()))
+        rank = np.empty(len(rows), np.int64)  # how many of its class come before it
+        for label in np.unique(labels):
+            rank[labels == label] = np.arange(np.count_nonzero(labels == label))
+        return rows[np.argsort(rank, kind="stable")][:count].tolist()
+
+    def steps(self, settings: Retrain, epoch: int) -> int:
+        """How many steps a stage trains on these images, at ``epoch`` steps an epoch."""
+        return recipes.steps(settings, len(self.train_rows), epoch)
+
+    def batches(
+        self, settings: Training, wanted: loop.Wanted, gather: Gather | None
+    ) -> loop.Batches:
+        """Training batches of what ``gather`` gives for items; None: of pixels, changed anew."""
+        weights = loop.class_weights(settings, self.labels, len(self.index.classes))
+        size, seed = settings.batch_size, self.seed
+        if gather is not None:
+            return loop.Memory(gather, self.choose, wanted, weights, size, seed)
+        pictures, augment = self.source.pictures, self.source.augment
+        return Stream(pictures, self.train_rows, augment, wanted, weights, size, seed)
+
+
+class TopPart:
+    """The part of a network above a boundary, and the float activations that it trains on.
+
+    Without a boundary (``layer`` "") it is the whole network, fed with pixels by tf.data.
+    """
+
+    def __init__(self, samples: Samples, model: Any, layer: str) -> None:
+        self._samples, self._whole, self._layer = samples, model, layer
+        self.lower: Any = None
+        self.model: Any = model
+        if layer:
+            self.lower, self.model = cut(model, layer)
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest(self.lower, "pixels")
+
+    def activations(self, items: Sequence[Item], what: str) -> Activations:
+        """The boundary's float activations for items, from the store or through LiteRT."""
+        size = self._samples.source.pictures.size
+        return of_pixels(
+            self._samples.source,
+            items,
+            name=self._digest,
+            shape=self.lower.output_shape[1:],
+            convert=lambda: float_pixels(self.lower, size),
+            what=what,
+        )
+
+    def features(self, items: Sequence[Item], layer: str, what: str) -> Activations:
+        """What ``layer``, above the boundary, says of items; from the boundary's activations."""
+        size = self._samples.source.pictures.size
+        start = output_of(self._whole, self._layer) if self._layer else self._whole.input
+        part = keras.Model(start, output_of(self._whole, layer))
+        if self.lower is None:
+            return of_pixels(
+                self._samples.source,
+                items,
+                name=digest(part, "pixels"),
+                shape=part.output_shape[1:],
+                convert=lambda: float_pixels(part, size),
+                what=what,
+            )
+        below = self.activations(items, f"{what}: frozen part")
+        return compute(
+            self._samples.source,
+            items,
+            name=digest(part, self._digest),
+            shape=part.output_shape[1:],
+            convert=lambda: float_part(part),
+            inputs=lambda positions: below(np.asarray(positions)),
+            what=what,
+        )
+
+    def inputs(self, items: Sequence[Item], what: str) -> Gather:
+        """What the part is fed with for items, by position: float32 [n, …]."""
+        if self.lower is not None:
+            return self.activations(items, what)
+        return self._samples.pixels_of(items)
+
+    def training_inputs(self, what: str) -> Activations | None:
+        """The float activations of all items; None for the whole network, which takes pixels."""
+        return self.activations(self._samples.items, what) if self.lower is not None else None
+
+
+class Teacher:
+    """What is said of every training item, and learning from it.
+
+    The float model gives features, and logits too unless the pipeline has a ``distill`` section:
+    then the logits are those of its teacher, whatever net that is. A float model is all that can
+    give features: another backbone's are of another width.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        said: Mapping[str, np.ndarray],
+        distill: Distill | None = None,
+        logits: np.ndarray | None = None,
+    ) -> None:
+        """``said`` is what the float model says of each item: ``logits``, ``features`` at a mean
+        square of 1, and their own mean square, ``power``; ``distill`` the section, if there is one,
+        and ``logits`` [items, classes] those of its teacher."""
+        self._samples, self._distill = samples, distill
+        self._features, self._scale = said["features"], float(said["power"]) ** -0.5
+        self._logits = said["logits"] if logits is None else logits
+
+    def wanted(self, settings: Retrain) -> loop.Wanted:
+        """The labels and the teacher's scores (mixed, or each on its own with ``distill``), and the
+        float model's features if they serve as hints."""
+        samples = self._samples
+        hard = loop.one_hot(samples.labels, len(samples.index.classes), settings.label_smoothing)
+        hints = self._features if settings.hints else None
+        if self._distill is not None:
+            soft = loop.softened(self._logits, self._distill.temperature)
+            return loop.Wanted(hard, hints, soft)
+        return loop.Wanted(loop.mix(hard, self._logits, settings.teacher), hints)
+
+    def train(
+        self,
+        model: Any,
+        batches: loop.Batches,
+        settings: Retrain,
+        pool: str,
+        what: str,
+        before_step: Callable[[int], None] | None,
+    ) -> loop.History:
+        """Train a part whose layer ``pool`` gives the features before the head."""
+        loss: loop.Loss = loop.cross_entropy
+        if self._distill is not None:
+            loss = loop.distilled(self._distill.alpha, self._distill.temperature)
+        if settings.hints:
+            # The layer's last node is the one inside this very part.
+            model = keras.Model(
+                model.input, [model.get_layer(pool).get_output_at(-1), model.output]
+            )
+            loss = loop.hinted(settings.hints, self._scale, loss)
+        with folded_norms(model):
+            return loop.train(
+                model,
+                batches,
+                settings,
+                steps=self._samples.steps(settings, batches.steps),
+                learning_rate=settings.learning_rate,
+                what=what,
+                progress=self._samples.progress,
+                loss=loss,
+                before_step=before_step,
+            )
+
+
+def score(logits: np.ndarray, labels: Sequence[int]) -> dict[str, float]:
+    """``val_loss`` (mean cross-entropy) and ``val_accuracy`` (top-1) of logits [n, classes]."""
+    wanted = np.asarray(labels)
+    shifted = logits - logits.max(-1, keepdims=True)
+    log = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    return {
+        "val_loss": float(-log[np.arange(len(wanted)), wanted].mean()),
+        "val_accuracy": float((logits.argmax(-1) == wanted).mean()),
+    }
+
+
+def predictor(model: Any, gather: Gather, count: int) -> Callable[[], np.ndarray]:
+    """The model's outputs [count, …] for what ``gather`` gives at 0 … count − 1, as it is now."""
+    run = tf.function(lambda x: model(x, training=False), autograph=False, reduce_retracing=True)
+    chunks = [np.arange(i, min(i + _EVAL_BATCH, count)) for i in range(0, count, _EVAL_BATCH)]
+    return lambda: np.concatenate([run(tf.constant(gather(at))).numpy() for at in chunks])

@@ -1,0 +1,106 @@
+"""tf.data pipelines over pictures: decoding and augmentation in parallel, in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfedge.data.schema import Augment
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.modeling.nets.env import tf
+from tfedge.modeling.training.augment import augment
+
+
+class Wanted(Protocol):
+    """Targets, looked up by numbers of pictures."""
+
+    def __getitem__(self, items: np.ndarray) -> tuple[np.ndarray, ...]: ...
+
+
+Item = tuple[int, int]  # row of the index, view: 0 is the picture as it is
+
+
+def pixels(
+    pictures: Pictures, items: Sequence[Item], settings: Augment | None, seed: int, epoch: int = 0
+) -> Any:
+    """A tf.data.Dataset of uint8 [S, S, 3], one for each item, in their order.
+
+    View 0 is the picture itself. Any other view is changed as ``settings`` say, by a seed that
+    follows from the run's seed, the picture's own digest, the view and the epoch: what other
+    pictures there are does not matter.
+    """
+    rows = np.array([row for row, _ in items], np.int64)
+    views = np.array([view for _, view in items], np.int32)
+    digests = [int(pictures.index.rows[row].sha256[:7], 16) for row in rows]
+    seeds = np.stack(
+        [np.asarray(digests, np.int64), (views + 1000 * epoch) * 7919 + seed], -1
+    ).astype(np.int32)
+    shape = (pictures.size, pictures.size, 3)
+
+    def read(row: Any) -> Any:
+        image = tf.numpy_function(lambda r: pictures.pixel(int(r)), [row], tf.uint8, stateful=False)
+        return tf.ensure_shape(image, shape)
+
+    def load(row: Any, view: Any, seed_pair: Any) -> Any:
+        image = read(row)
+        if settings is None:
+            return image
+        return tf.cond(view > 0, lambda: augment(image, seed_pair, settings), lambda: image)
+
+    dataset = tf.data.Dataset.from_tensor_slices((rows, views, seeds))
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+class Views:
+    """The pixels of items, with a length, one after the other: what the LiteRT runner takes."""
+
+    def __init__(
+        self, pictures: Pictures, items: Sequence[Item], settings: Augment | None, seed: int
+    ) -> None:
+        self._pictures, self._items = pictures, items
+        self._settings, self._seed = settings, seed
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        if all(view == 0 for _, view in self._items):
+            for row, _ in self._items:
+                yield self._pictures.pixel(row)
+            return
+        dataset = pixels(self._pictures, self._items, self._settings, self._seed)
+        yield from dataset.as_numpy_iterator()
+
+
+class Stream:
+    """Training batches straight from pixels, changed anew each epoch: for nets with no frozen part.
+
+    Same form as ``modeling.training.Memory``: inputs float32 [B, S, S, 3], targets, weights.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        rows: Sequence[int],
+        settings: Augment | None,
+        wanted: Wanted,
+        weights: np.ndarray,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self._pictures, self._rows, self._settings = pictures, np.asarray(rows), settings
+        self._wanted, self._weights, self._seed = wanted, weights, seed
+        self.size = min(batch_size, len(rows))
+        self.steps = -(-len(rows) // self.size)
+
+    def epoch(self, number: int) -> Iterator[tuple[Any, Any, np.ndarray]]:
+        order = np.random.default_rng([self._seed, number]).permutation(len(self._rows))
+        order = np.resize(order, self.steps * self.size)
+        items = [(int(self._rows[i]), int(self._settings is not None)) for i in order]
+        dataset = pixels(self._pictures, items, self._settings, self._seed, number)
+        for step, batch in enumerate(dataset.batch(self.size)):
+            chosen = order[step * self.size : (step + 1) * self.size]
+            yield tf.cast(batch, tf.float32), self._wanted[chosen], self._weights[chosen]

@@ -1,0 +1,212 @@
+"""Transfer learning: a new head on a pretrained base, then, if asked, the base's top blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.backbone import Weights, assign
+from tfedge.modeling.nets.env import keras
+from tfedge.modeling.nets.network import HEAD, POOL, Spec
+from tfedge.modeling.training import logistic, loop
+from tfedge.modeling.training.features import Activations
+from tfedge.modeling.training.folding import folded_norms
+from tfedge.modeling.training.part import Gather, Samples, TopPart, predictor, score
+from tfedge.pipeline.recipes import head_kind
+from tfedge.pipeline.schema import Transfer
+
+_ESTIMATE = 64  # pictures that tell a random net's batch norms what comes
+
+Record = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """``history`` (how the head was made, training's rows of the blocks, which state stayed,
+    figures of the training and the validation images), and the model's features of all items."""
+
+    history: dict[str, Any]
+    features: Activations
+
+    def logits(self, model: Any, count: int) -> np.ndarray:
+        """What the model's head says of the first ``count`` items, float32 [count, classes]."""
+        head = model.get_layer(HEAD)
+        return self.features(np.arange(count)) @ head.kernel.numpy() + head.bias.numpy()
+
+
+def headless(samples: Samples, spec: Spec, base: Weights, random: bool) -> Any:
+    """The network on a base, its head untrained. The batch norms of a ``random`` base are told what
+    pictures look like."""
+    model = network.build(spec)
+    assign(model, network.fold(spec, base), skip=(HEAD,))
+    if random:
+        rows = samples.representative(_ESTIMATE, samples.seed)
+        network.estimate_norms(model, [samples.source.pictures.pixels(rows).astype(np.float32)])
+    return model
+
+
+def learn(
+    samples: Samples,
+    spec: Spec,
+    model: Any,
+    settings: Transfer,
+    *,
+    random: bool,
+    first: int | None,
+    lowest: int | None,
+    whose: str = "",
+    record: Callable[[str], Record | None] = lambda what: None,
+    headed: Callable[[Any], None] = lambda model: None,
+) -> Learned:
+    """Make the head, then train the blocks from ``first`` up (None: the head alone).
+
+    A head that is fitted asks no validation image. Where something is trained in epochs the
+    validation split chooses the state that stays: an epoch's, or the one from before the blocks
+    trained. ``lowest`` is the lowest block that anything will train: the activations below it are
+    kept. Batch norm learns in the blocks of a ``random`` base, and of no other. ``whose`` is for
+    the progress line; ``record`` gives what takes each epoch's figures of the head and of the
+    blocks (TensorBoard); ``headed`` gets the model with its new head before blocks train with it.
+    """
+    # Activations in between are worth keeping only if a stage trains above them.
+    top = TopPart(samples, model, network.boundary(spec, lowest) if lowest is not None else "")
+    features = top.features([*samples.items, *samples.val_items()], POOL, f"{whose}features")
+    hard = loop.one_hot(samples.labels, spec.classes, settings.label_smoothing)
+    kind = head_kind(settings, samples.source.augment)
+    history: dict[str, Any] = {"head_kind": kind, "chose_weights_on": None}
+    if kind == "logistic":
+        history |= _fit_head(samples, top, features, settings, f"{whose}head")
+    else:
+        history["chose_weights_on"] = "val"
+        what = f"{whose}head"
+        history["head"] = _train_head(samples, top, features, hard, settings, what, record("head"))
+    if first is not None:
+        headed(model)
+        part = TopPart(samples, model, network.boundary(spec, first))
+        (network.learning_norm if random else network.inference_norm)(part.model)
+        what = f"{whose}top blocks"
+        history["chose_weights_on"] = "val"
+        history["blocks"] = _blocks(samples, part, hard, settings, what, record("blocks"))
+        every = [*samples.items, *samples.val_items()]
+        features = top.features(every, POOL, f"{whose}features of the trained blocks")
+    learned = Learned(history, features)
+    history |= _said(samples, learned, model)
+    if history["chose_weights_on"]:
+        rows = history.get("blocks") or history["head"]
+        history["best_epoch"] = min(rows, key=lambda row: row["val_loss"])["epoch"]
+    return learned
+
+
+def _said(samples: Samples, learned: Learned, model: Any) -> dict[str, Any]:
+    """Top-1 and loss on the training images as they are, and on the validation images."""
+    train, views = len(samples.train_rows), len(samples.items)
+    val = [row for row, _ in samples.val_items()]
+    logits = learned.logits(model, views + len(val))
+    sides = {
+        "train": (logits[:train], samples.labels[:train]),
+        "val": (logits[views:], samples.index.labels_of(val)),
+    }
+    return {
+        side: {
+            "top1": (figures := score(said, labels))["val_accuracy"],
+            "loss": figures["val_loss"],
+            "n": len(labels),
+        }
+        for side, (said, labels) in sides.items()
+    }
+
+
+def _fit_head(
+    samples: Samples, top: TopPart, features: Activations, settings: Transfer, what: str
+) -> dict[str, Any]:
+    """The converged head, in the model's last layer; what history says of it: the strengths of the
+    penalty that were tried, and the one chosen."""
+    count, progress = len(samples.items), samples.progress
+    classes = len(samples.index.classes)
+    fitted = logistic.fit(
+        features(np.arange(count)),
+        np.asarray(samples.labels),
+        classes,
+        weights=loop.class_weights(settings, samples.labels, classes),
+        groups=np.tile(np.arange(len(samples.train_rows)), samples.views + 1),
+        seed=samples.seed,
+        report=lambda done, total: progress.update(what, done, total, "folds"),
+    )
+    layer = top.model.get_layer(HEAD)
+    layer.kernel.assign(fitted.kernel)
+    layer.bias.assign(fitted.bias)
+    return {"head": fitted.trials, "C": fitted.c}
+
+
+def _train_head(
+    samples: Samples,
+    top: TopPart,
+    features: Activations,
+    hard: np.ndarray,
+    settings: Transfer,
+    what: str,
+    record: Record | None,
+) -> loop.History:
+    """Dropout and the dense head on the features of items and, behind them, validation pictures."""
+    count = len(samples.items)
+    dense = top.model.get_layer(HEAD)
+    inputs = keras.Input(features(np.arange(1)).shape[1:])
+    head = keras.Model(inputs, dense(keras.layers.Dropout(settings.dropout)(inputs)))
+    batches = samples.batches(settings, loop.Wanted(hard), features)
+    rate = settings.epochs, settings.learning_rate
+
+    def val(at: np.ndarray) -> np.ndarray:
+        return features(at + count)
+
+    return _fit(samples, head, batches, val, settings, rate, what, record, from_start=False)
+
+
+def _blocks(
+    samples: Samples,
+    part: TopPart,
+    hard: np.ndarray,
+    settings: Transfer,
+    what: str,
+    record: Record | None,
+) -> loop.History:
+    """The top blocks together with the head, from the float activations below them."""
+    val = part.inputs(samples.val_items(), "validation activations")
+    gather = part.training_inputs("activations")
+    batches = samples.batches(settings, loop.Wanted(hard), gather)
+    rate = settings.unfreeze_epochs, settings.unfreeze_learning_rate
+    return _fit(samples, part.model, batches, val, settings, rate, what, record, from_start=True)
+
+
+def _fit(
+    samples: Samples,
+    model: Any,
+    batches: loop.Batches,
+    val: Gather,
+    settings: Transfer,
+    rate: tuple[int, float],
+    what: str,
+    record: Record | None,
+    *,
+    from_start: bool,
+) -> loop.History:
+    """Train for ``rate`` (epochs, learning rate); ``val`` gives what validation pictures put in."""
+    val_items = samples.val_items()
+    logits = predictor(model, val, len(val_items))
+    labels = samples.index.labels_of([row for row, _ in val_items])
+    with folded_norms(model):
+        return loop.train(
+            model,
+            batches,
+            settings,
+            steps=rate[0] * batches.steps,
+            learning_rate=rate[1],
+            what=what,
+            progress=samples.progress,
+            validate=lambda: score(logits(), labels),
+            patience=settings.patience,
+            from_start=from_start,
+            record=record,
+        )

@@ -1,0 +1,63 @@
+"""What holds between ``distill`` and the rest of a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tfedge.catalog.backbones import BACKBONES, layers
+from tfedge.errors import ConfigError
+from tfedge.pipeline import nets
+from tfedge.pipeline.problem import Problem
+from tfedge.pipeline.schema import Pipeline, TeacherNet, Transfer
+from tfedge.pipeline.teacher import learners, size_of
+from tfedge.pipeline.unfreeze import resolve
+
+_NET, _SIZE = "distill.teacher", "distill.teacher.image_size"
+
+
+def problems(pipeline: Pipeline) -> Iterator[Problem]:
+    """Every problem of a ``distill`` section; none without one."""
+    distill = pipeline.distill
+    if distill is None:
+        return
+    if not learners(pipeline):
+        what = "distill: nothing learns from it: add a prune section, or quantize with recipe qat"
+        yield Problem("distill", what, ("prune", "cluster", "quantize"))
+    yield from _shares(pipeline)
+    teacher = distill.teacher
+    if isinstance(teacher, TeacherNet):
+        size = size_of(teacher) if teacher.name in BACKBONES else 0
+        yield from nets.problems(teacher, _NET, size, _SIZE)
+        try:
+            if nets.known(teacher):
+                resolve(distill.unfreeze, layers(teacher.name, teacher.alpha))
+        except ConfigError as error:
+            key = "distill.unfreeze"
+            yield Problem(key, f"{key}: {error.message}", (_NET,))
+        return
+    for name, field in Transfer.model_fields.items():
+        if getattr(distill, name) != field.default:
+            key = f"distill.{name}"
+            what = (
+                f"the teacher float is what finetune made: nothing trains here, see finetune.{name}"
+            )
+            yield Problem(key, f"{key}: {what}", (_NET,))
+
+
+def _shares(pipeline: Pipeline) -> Iterator[Problem]:
+    """``teacher`` of the stages that learn. At its default it may stand there: a resolved pipeline
+    says all of its keys, and must be one that runs."""
+    for stage in learners(pipeline):
+        section = getattr(pipeline, stage)
+        if section.teacher != type(section).model_fields["teacher"].default:
+            key = f"{stage}.teacher"
+            what = "distill.alpha is the share of the teacher in every stage: leave this out"
+            yield Problem(key, f"{key}: {what}", ("distill",))
+
+
+def notes(pipeline: Pipeline) -> list[str]:
+    """What is allowed, but should be known before the run starts."""
+    teacher = pipeline.distill.teacher if pipeline.distill is not None else None
+    if not isinstance(teacher, TeacherNet):
+        return []
+    return nets.notes(teacher, _NET, size_of(teacher), _SIZE)

@@ -1,0 +1,183 @@
+"""A pipeline file and ``--set`` overrides to a checked ``Pipeline``: all problems at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfedge.config import nodes
+from tfedge.config.nodes import KeyPath, Spot, Tree
+from tfedge.config.validate import parts, prepared, related, remove, spot, validate
+from tfedge.devices.schema import BenchDevice, FindDevice
+from tfedge.errors import ConfigError, DeviceError
+from tfedge.pipeline import nets, rules
+from tfedge.pipeline.recipes import completed
+from tfedge.pipeline.schema import Pipeline, TeacherNet
+
+Resolved = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checked pipeline, and what it was read from."""
+
+    pipeline: Pipeline
+    path: Path
+    text: str  # the file as it was given
+    overrides: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def resolved(self) -> Resolved:
+        """Every key with its value, absolute paths: a pipeline file that gives the same again."""
+        return resolve(self.pipeline)
+
+
+def resolve(pipeline: Pipeline) -> Resolved:
+    """The pipeline as plain data; None is left out, since a key with nothing behind it is a section
+    switched on."""
+    return pipeline.model_dump(mode="json", exclude_none=True)
+
+
+def load_pipeline(path: Path | str, overrides: Sequence[str] = ()) -> Pipeline:
+    """The checked pipeline alone; see ``load``."""
+    return load(path, overrides).pipeline
+
+
+def load(
+    path: Path | str, overrides: Sequence[str] = (), find_device: FindDevice | None = None
+) -> Loaded:
+    """Read, override, check.
+
+    ``overrides`` are ``"a.b=value"`` with the value in YAML; later ones win. Paths in the file are
+    relative to its folder, those in an override to the working directory. Raises ConfigError with
+    every problem, in the order in which they stand in the file, overrides last.
+
+    With ``find_device`` each of ``benchmark.devices`` is replaced by what it means, so that the
+    resolved pipeline needs no devices.yaml; without it they are left as written.
+    """
+    path = Path(path)
+    tree = nodes.read(path)
+    for number, override in enumerate(overrides, start=1):
+        _override(tree, override, number)
+    found, bad = list(tree.problems), set(tree.bad)
+    data = prepared(tree.data, Pipeline)
+    pipeline, errors = validate(data, Pipeline)
+    found += [(spot(tree, e.path, e.on_key), e.text) for e in errors if e.path not in bad]
+    if pipeline is None:  # look on without what is wrong: the rules may know of more
+        bad |= {error.path for error in errors}
+        for error in errors:
+            remove(data, error.path[:-1] if error.missing else error.path)
+        pipeline, _ = validate({"name": "unnamed", "data": {}, **data}, Pipeline)
+    elsewhere: list[str] = []
+    if pipeline is not None:
+        pipeline = _absolute(completed(pipeline), tree, path.parent)
+        for problem in rules.check(pipeline):
+            read = [parts(key) for key in problem.reads]
+            if not any(related(wrong, at) for wrong in bad for at in read):
+                found.append((spot(tree, read[0]), problem.text))
+        if find_device is not None:
+            pipeline, unknown, elsewhere = _with_devices(pipeline, tree, path.parent, find_device)
+            found += unknown
+    if found or elsewhere or pipeline is None:
+        found.sort(key=lambda item: item[0])
+        raise ConfigError([*(f"{spot.text}: {text}" for spot, text in found), *elsewhere])
+    return Loaded(pipeline, path, tree.text, tuple(overrides), tuple(rules.notes(pipeline)))
+
+
+def _override(tree: Tree, override: str, number: int) -> None:
+    """Put ``a.b=value`` into the tree, as if the file had said so."""
+    where = f"--set {override if len(override) <= 60 else override[:57] + '…'}"
+    key, equals, text = override.partition("=")
+    place = Spot(number, 0, 0, where)
+    at: KeyPath = tuple(key.strip().split("."))
+    if not equals or not all(at):
+        tree.problems.append((place, "must be key=value, such as data.image_size=97"))
+        return
+    try:
+        given = nodes.parse(text, where, number)
+    except ConfigError as error:
+        tree.problems.append((place, error.message.removeprefix(f"{where}: ")))
+        return
+    if given.problems:
+        tree.problems += given.problems
+        tree.bad.add(at)
+        return
+    assert isinstance(tree.data, dict)  # nodes.read saw to it
+    section: dict[str, Any] = tree.data
+    for depth, part in enumerate(at[:-1], start=1):
+        if not isinstance(section.get(str(part)), dict):
+            _forget(tree, at[:depth])
+            section[str(part)] = {}
+            tree.keys[at[:depth]] = tree.values[at[:depth]] = place
+        section = section[str(part)]
+    _forget(tree, at)
+    section[str(at[-1])] = given.data
+    tree.keys[at] = tree.values[at] = place
+    for path in (*given.keys, *given.values):
+        inner = at + path
+        tree.keys[inner] = tree.values[inner] = place
+
+
+def _forget(tree: Tree, path: KeyPath) -> None:
+    """Drop what the file said at and below a path that an override replaces."""
+    for spots in (tree.keys, tree.values):
+        for old in [p for p in spots if p[: len(path)] == path]:
+            del spots[old]
+
+
+def _absolute(pipeline: Pipeline, tree: Tree, folder: Path) -> Pipeline:
+    """The pipeline with absolute paths."""
+    data, backbone = pipeline.data, pipeline.backbone
+
+    def path(text: str, at: KeyPath) -> str:
+        base = Path() if spot(tree, at).source else folder
+        return os.path.abspath(base / os.path.expanduser(text))  # noqa: PTH100, PTH111 (no raising)
+
+    if data.path is not None and "://" not in data.path and not data.path.startswith(rules.SAMPLE):
+        data = data.model_copy(update={"path": path(data.path, ("data", "path"))})
+    if backbone.weights not in nets.WEIGHT_NAMES:
+        at = ("backbone", "weights")
+        backbone = backbone.model_copy(update={"weights": path(backbone.weights, at)})
+    distill = pipeline.distill
+    if distill is not None and isinstance(distill.teacher, TeacherNet):
+        teacher = distill.teacher
+        if teacher.weights not in nets.WEIGHT_NAMES:
+            found = path(teacher.weights, ("distill", "teacher", "weights"))
+            teacher = teacher.model_copy(update={"weights": found})
+        distill = distill.model_copy(update={"teacher": teacher})
+    package = pipeline.package
+    if package is not None and package.coral.together:
+        spot_of = ("package", "coral", "together")
+        together = tuple(path(name, spot_of) for name in package.coral.together)
+        coral = package.coral.model_copy(update={"together": together})
+        package = package.model_copy(update={"coral": coral})
+    changed = {"data": data, "backbone": backbone, "distill": distill, "package": package}
+    return pipeline.model_copy(update=changed)
+
+
+def _with_devices(
+    pipeline: Pipeline, tree: Tree, folder: Path, find: FindDevice
+) -> tuple[Pipeline, list[tuple[Spot, str]], list[str]]:
+    """The pipeline with its devices found; the problems of its own text, and of other files."""
+    benchmark = pipeline.benchmark
+    if benchmark is None:
+        return pipeline, [], []
+    devices: list[str | BenchDevice] = []
+    unknown: list[tuple[Spot, str]] = []
+    elsewhere: list[str] = []
+    for index, device in enumerate(benchmark.measured_on):
+        at: KeyPath = ("benchmark", "devices", index)
+        base = Path() if spot(tree, at).source else folder
+        try:
+            devices.append(find(device, base).short())
+        except DeviceError as error:
+            text = f"benchmark.devices[{index}]: {error.message}"
+            text += f" ({error.hint})" if error.hint else ""
+            unknown.append((spot(tree, at), text))
+        except ConfigError as error:
+            elsewhere += [problem for problem in error.problems if problem not in elsewhere]
+    benchmark = benchmark.model_copy(update={"devices": tuple(devices)})
+    return pipeline.model_copy(update={"benchmark": benchmark}), unknown, elsewhere

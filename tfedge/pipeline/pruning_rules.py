@@ -1,0 +1,176 @@
+"""What holds between the keys of ``prune`` that ask for structured zeros, or for XNNPACK's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from tfedge.catalog.backbones import BACKBONES, Kernel
+from tfedge.pipeline.problem import Problem
+from tfedge.pipeline.schema import Pipeline, Prune
+from tfedge.pipeline.structure import (
+    XNNPACK,
+    XNNPACK_LEAST,
+    block_area,
+    carries,
+    given_m_by_n,
+    is_structured,
+    structure_name,
+)
+from tfedge.pipeline.unfreeze import (
+    MAX_SHARE,
+    block_name,
+    blocks_of,
+    carrying,
+    first_trained,
+    part,
+    prunable,
+)
+
+# The nets whose every op XNNPACK can run with its sparse kernels: no squeeze-and-excite, nothing
+# but 1×1, depthwise and the first 3×3 convolution, ReLU and additions.
+XNNPACK_FAMILIES = ("MobileNetV2", "EfficientNet-Lite")
+_SHOWN = 3  # layers named in a message
+
+
+def structure_keys(prune: Prune) -> Iterator[Problem]:
+    """What is wrong with the keys themselves, whatever the net."""
+    both = ("prune.sparsity_m_by_n", "prune.block_size")
+    if prune.sparsity_m_by_n is not None:
+        key, (m, n) = "prune.sparsity_m_by_n", prune.sparsity_m_by_n
+        if m / n > MAX_SHARE:
+            most = f"at most {MAX_SHARE:.0%}, as 2 of 4"
+            yield Problem(key, f"{key}: {m} zeros in {n} weights are too many: {most}")
+        if block_area(prune) > 1:
+            text = f"{both[1]}: is one structure, {both[0]} another: leave one out"
+            yield Problem(both[1], text, both)
+    if block_area(prune) == 1 and prune.block_pooling_type != "AVG":
+        key = "prune.block_pooling_type"
+        yield Problem(key, f"{key}: there are no blocks to pool: set {both[1]}", both[1:])
+
+
+def structure(pipeline: Pipeline) -> Iterator[Problem]:
+    """Layers that were named and can't carry the structure; and what m by n makes of the sparsity.
+
+    For a pipeline whose net and ``prune.unfreeze`` are known.
+    """
+    prune = pipeline.prune
+    if prune is None or not is_structured(prune) or any(structure_keys(prune)):
+        return
+    uses = ("backbone", "prune", "finetune.unfreeze")
+    key = "prune.block_size" if block_area(prune) > 1 else "prune.sparsity_m_by_n"
+    name = structure_name(prune)
+    if "depthwise" in prune.also and not prune.layers:
+        what = f"a depthwise kernel has one input for each output, which {name} can't be cut from"
+        yield Problem("prune.also", f"prune.also: {what}: leave depthwise out", uses)
+    chosen = prunable(prune, blocks_of(pipeline))
+    for index, pattern in enumerate(prune.layers):
+        unfit = [
+            k for k in chosen
+            if fnmatchcase(k.layer, pattern) and not carries(prune, k.shape, k.kind)
+        ]  # fmt: skip
+        if unfit:
+            where = f"prune.layers[{index}]"
+            yield Problem(where, f"{where}: {_can_not(prune, unfit)}: name others", uses)
+    if not carrying(prune, blocks_of(pipeline)):
+        yield Problem(key, f"{key}: no kernel of {pipeline.backbone.name} can carry {name}", uses)
+    elif prune.sparsity_m_by_n is not None:
+        yield from _follows(pipeline, prune, uses)
+
+
+def _follows(pipeline: Pipeline, prune: Prune, uses: tuple[str, ...]) -> Iterator[Problem]:
+    """m by n leaves no choice: the sparsity is what it gives where the net trains."""
+    start = first_trained(pipeline, "prune")
+    trained = blocks_of(pipeline)[start:] if start is not None else ()
+    total = part(pipeline, start).total
+    share = given_m_by_n(prune, carrying(prune, trained)) / total if total else 0.0
+    follows = math.floor(100 * share + 1e-9) / 100
+    if follows <= prune.sparsity <= share + 1e-9:
+        return
+    m, n = prune.sparsity_m_by_n or (0, 1)
+    what = f"{m} zeros in {n} make {follows:g} of all {total:,} prunable weights"
+    where = f"from {block_name(pipeline, 'prune')} up" if start is not None else "in the head only"
+    way = f"write {follows:g}" if follows else "train more of it (prune.unfreeze: auto)"
+    more = (
+        ""
+        if start == 0 or not follows or prune.sparsity < follows
+        else (", or prune.unfreeze: all" if prune.unfreeze != "all" else "")
+    )
+    text = f"prune.sparsity: {what}, the net being trained {where}, not {prune.sparsity:g}"
+    yield Problem("prune.sparsity", f"{text}: {way}{more}", uses)
+
+
+def structure_notes(pipeline: Pipeline) -> Iterator[str]:
+    """Which prunable layers stay dense, for their shape can't carry the structure."""
+    prune = pipeline.prune
+    if prune is None or not is_structured(prune):
+        return
+    start = first_trained(pipeline, "prune")
+    trained = blocks_of(pipeline)[start:] if start is not None else ()
+    unfit = [k for k in prunable(prune, trained) if not carries(prune, k.shape, k.kind)]
+    if unfit:
+        yield f"prune: {_can_not(prune, unfit)}: these layers stay dense"
+
+
+def _can_not(prune: Prune, kernels: list[Kernel]) -> str:
+    shown = ", ".join(f"{k.layer} ({'×'.join(map(str, k.shape))})" for k in kernels[:_SHOWN]) + (
+        f" and {len(kernels) - _SHOWN} more" if len(kernels) > _SHOWN else ""
+    )
+    if prune.sparsity_m_by_n is not None:
+        return f"{shown}: too few input channels for {structure_name(prune)}"
+    needs = "1×1 convolutions and dense layers whose sides are multiples of theirs"
+    return f"{shown}: {structure_name(prune)} need {needs}"
+
+
+def xnnpack(pipeline: Pipeline) -> Iterator[Problem]:
+    """``prune.recipe: xnnpack``: what XNNPACK asks for before it takes its sparse kernels.
+
+    Source: XNNPACK's ``xnn_subgraph_rewrite_for_nchw`` and TF-MOT's ``PruneForLatencyOnXNNPack``.
+    """
+    prune = pipeline.prune
+    if prune is None or prune.recipe != XNNPACK:
+        return
+    uses = ("prune.recipe",)
+    quantize, row = pipeline.quantize, BACKBONES.get(pipeline.backbone.name)
+    if quantize is not None and quantize.recipe != "none":
+        what = "XNNPACK has sparse kernels for float models only, and this one becomes int8"
+        way = "leave out the quantize section, or use prune.recipe: magnitude"
+        yield Problem("prune.recipe", f"prune.recipe: xnnpack: {what}: {way}", ("quantize",))
+    if prune.sparsity < XNNPACK_LEAST:
+        what = f"prune.recipe xnnpack needs {XNNPACK_LEAST:g} or more: with fewer zeros XNNPACK"
+        text = f"prune.sparsity: {prune.sparsity:g}: {what} stays with its dense kernels"
+        yield Problem("prune.sparsity", text, uses)
+    for key in ("layers", "also"):
+        if getattr(prune, key):
+            what = "prune.recipe xnnpack prunes the 1×1 convolutions, all of them: leave it out"
+            yield Problem(f"prune.{key}", f"prune.{key}: {what}", uses)
+    if row is None:
+        return
+    if row.family not in XNNPACK_FAMILIES:
+        what = f"XNNPACK's sparse kernels can't run all of {row.name}"
+        way = f"prune.recipe xnnpack is for {' and '.join(XNNPACK_FAMILIES)}"
+        yield Problem("backbone.name", f"backbone.name: {what}: {way}", uses)
+    size = pipeline.data.image_size
+    if size % 32 != 1:
+        what = "on sides other than 32k+1 the net pads unevenly, which XNNPACK's sparse kernels"
+        near = max(33, (size + 15) // 32 * 32 + 1)
+        text = f"data.image_size: {size}: {what} can't: {near} is the nearest"
+        yield Problem("data.image_size", text, uses)
+
+
+def xnnpack_trains(pipeline: Pipeline) -> Iterator[Problem]:
+    """All 1×1 kernels must train: one that stays dense is slower as a sparse one.
+
+    For a pipeline whose net and ``prune.unfreeze`` are known.
+    """
+    prune = pipeline.prune
+    if prune is None or prune.recipe != XNNPACK or not first_trained(pipeline, "prune"):
+        return
+    first = block_name(pipeline, "prune")
+    key, what = "prune.unfreeze", f"what lies below {first} would stay dense, and XNNPACK with it"
+    yield Problem(
+        key,
+        f"{key}: {what}: prune.recipe xnnpack needs all, or auto",
+        ("prune.recipe", "backbone"),
+    )

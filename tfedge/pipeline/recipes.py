@@ -1,0 +1,58 @@
+"""What follows from a pipeline's recipes before anything runs: which head, how many steps, whether
+8 bits are trained."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tfedge.data.schema import Augment
+from tfedge.pipeline.schema import Pipeline, Prune, Retrain, Transfer
+
+FEW, MANY = 150, 300  # least steps of `steps: auto`, and from so many images on:
+MANY_IMAGES = 800
+
+
+def head_kind(settings: Transfer, augment: Augment | None) -> Literal["logistic", "sgd"]:
+    """How the head is made: ``auto`` is the regression, unless something asks for training.
+
+    Augmentation and label smoothing regularise by training, which a converged regression on what
+    the frozen base says of the images has no use for.
+    """
+    if settings.head != "auto":
+        return settings.head
+    return "sgd" if augment is not None or settings.label_smoothing else "logistic"
+
+
+def least_steps(settings: Retrain, images: int) -> int:
+    """How many steps prune, cluster and quantize train at least on that many images."""
+    if settings.steps != "auto":
+        return settings.steps
+    return MANY if images >= MANY_IMAGES else FEW
+
+
+def steps(settings: Retrain, images: int, epoch: int) -> int:
+    """How many steps a stage trains: the epochs asked for, of ``epoch`` steps each, or the least
+    number of steps if that is more."""
+    return max(settings.epochs * epoch, least_steps(settings, images))
+
+
+def first_recipe(pipeline: Pipeline) -> str:
+    """The recipe that quantize begins with; ``none`` without one.
+
+    ``auto`` calibrates only, unless prune or cluster left something that has to recover in 8 bits,
+    or there is a teacher to learn from.
+    """
+    if pipeline.quantize is None:
+        return "none"
+    if pipeline.quantize.recipe != "auto":
+        return pipeline.quantize.recipe
+    return "qat" if pipeline.prune or pipeline.cluster or pipeline.distill else "ptq"
+
+
+def completed(pipeline: Pipeline) -> Pipeline:
+    """The pipeline with the section that ``quantize.prefer: size`` stands for."""
+    quantize = pipeline.quantize
+    small = quantize is not None and quantize.recipe == "auto" and quantize.prefer == "size"
+    if small and pipeline.prune is None and pipeline.cluster is None:
+        return pipeline.model_copy(update={"prune": Prune()})
+    return pipeline

@@ -1,0 +1,23 @@
+"""What follows from a ``distill`` section: how large its teacher's pictures are, and who learns."""
+
+from __future__ import annotations
+
+from tfedge.catalog.backbones import BACKBONES
+from tfedge.pipeline.recipes import first_recipe
+from tfedge.pipeline.schema import Pipeline, TeacherNet
+
+
+def size_of(teacher: TeacherNet) -> int:
+    """Pixels a side; ``auto`` is the size that the weights were made for. KeyError for a backbone
+    that there is none of."""
+    if teacher.image_size != "auto":
+        return teacher.image_size
+    row = BACKBONES[teacher.name]
+    own = row.wheel_size if teacher.weights == "wheel" else None
+    return own or row.native_size
+
+
+def learners(pipeline: Pipeline) -> list[str]:
+    """The stages of this pipeline that learn from a teacher."""
+    found = [stage for stage in ("prune", "cluster") if getattr(pipeline, stage) is not None]
+    return [*found, *(["quantize"] if first_recipe(pipeline) == "qat" else [])]
