@@ -17,6 +17,7 @@ from sklearn.datasets import load_sample_image
 
 from tfedge.catalog.weights import WHEELS
 from tfedge.core.slice import context_of
+from tfedge.core.stages import stage as stage_row
 from tfedge.data.schema import Data
 from tfedge.errors import MissingDependency
 from tfedge.modeling.nets import backbone
@@ -68,7 +69,7 @@ def test_the_stage_takes_the_wheel_as_it_is(wheels, tmp_path):
     row = WHEELS["MobileNetV2", 1.0]
     pipeline = Pipeline(name="t", data=Data(path="x", image_size=97))
     try:
-        stage.run(context_of(row("backbone"), pipeline, {}, tmp_path, wheels, tmp_path))
+        stage.run(context_of(stage_row("backbone"), pipeline, {}, tmp_path, wheels, tmp_path))
     except MissingDependency as error:
         pytest.skip(f"no package index: {error}")
     facts = json.loads((tmp_path / "base.json").read_text())

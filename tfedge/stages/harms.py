@@ -35,7 +35,7 @@ def measure(ctx: Context, quick: bool = False) -> dict[str, Any]:
     """debug.json: the harm of each unit, and the fewest to keep, on images that no weight was
     trained on. ``quick``: on few images, and without looking what to keep."""
     fresh(ctx.pipeline.seed)
-    samples = samples_of(ctx)
+    samples = samples_of(ctx, views=False)
     facts = json.loads(ctx.inputs["quantize/quantize.json"].read_text(encoding="utf-8"))
     split = evaluation_split(samples.index)
     graph = _graph(ctx, samples, facts)

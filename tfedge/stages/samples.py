@@ -11,12 +11,14 @@ from tfedge.modeling.training.features import Source
 from tfedge.modeling.training.part import Samples, Teacher
 
 
-def samples_of(ctx: Context, size: int | None = None) -> Samples:
-    """The images at the pipeline's own size, or another (pixels a side)."""
+def samples_of(ctx: Context, size: int | None = None, *, views: bool = True) -> Samples:
+    """The images at the pipeline's own size, or another (pixels a side); without ``views`` as they
+    are, for who trains nothing."""
     data, index = ctx.pipeline.data, Index.load(ctx.inputs["data/index.json"])
     side = size or data.image_size
     pictures = Pictures(index, ctx.data_root, ctx.cache, side, data.fit)
-    return Samples(Source(pictures, data.augment, ctx.pipeline.seed, ctx.cache, ctx.progress))
+    augment = data.augment if views else None
+    return Samples(Source(pictures, augment, ctx.pipeline.seed, ctx.cache, ctx.progress))
 
 
 def teacher_of(ctx: Context, samples: Samples) -> Teacher:
