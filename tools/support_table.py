@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from latency_table import ROOT, with_tflite_runtime
-from page import cpu, put_into_readme
+from latency_table import with_tflite_runtime
+from page import ROOT, cpu, put_into_readme
 
 from tfedge.catalog.backbones import BACKBONES, net
 from tfedge.catalog.support import FILE, SMALLEST, load

@@ -247,6 +247,20 @@ def test_equal_highest_scores_are_all_top_1(tmp_path: Path) -> None:
     assert (found["top1_agree"], found["identical"], found["failed"]) == (1, 0, 1)
 
 
+def replayed(
+    folder: Path, answer: str, scale: str, expected: list[int], *more: str
+) -> subprocess.CompletedProcess[str]:
+    """The script on one golden pair, in a runtime that gives this answer in steps of that scale."""
+    text = SCORES.replace("ANSWER", answer).replace("SCALE", scale)
+    golden = folder / "golden"
+    golden.mkdir(parents=True)
+    path = fake_runtime(folder / "runtime", text=text)
+    np.zeros(4, np.uint8).tofile(golden / "000.input.bin")
+    np.array(expected, np.uint8).tofile(golden / "000.output.bin")
+    words = (INT8, *QUICK, "--runtime=tflite-runtime", "--golden", golden, "--json=-", *more)
+    return run(*words, PYTHONPATH=path)
+
+
 @pytest.mark.parametrize(
     ("expected", "failed"),
     [
@@ -259,19 +273,13 @@ def test_golden_pairs_are_judged_by_the_rule_of_verify(
     expected: list[int], failed: str | None, tmp_path: Path
 ) -> None:
     """The runtime gives [0, 135, 120] in steps of 1/256."""
-    text = SCORES.replace("ANSWER", "[0, 135, 120]").replace("SCALE", "1 / 256")
-    path = fake_runtime(tmp_path / "runtime", text=text)
-    golden = tmp_path / "golden"
-    golden.mkdir()
-    np.zeros(4, np.uint8).tofile(golden / "000.input.bin")
-    np.array(expected, np.uint8).tofile(golden / "000.output.bin")
-    words = (INT8, *QUICK, "--runtime=tflite-runtime", "--golden", golden, "--json=-")
-    done = run(*words, PYTHONPATH=path)
+    done = replayed(tmp_path, "[0, 135, 120]", "1 / 256", expected)
     assert done.returncode == (5 if failed else 0), done.stderr
     found = json.loads(done.stdout)["results"][0]["golden"]
     assert found["failed"] == (1 if failed else 0)
     assert found["failure"] == (f"000.output.bin: {failed}" if failed else None)
-    assert run(*words, "--exact", PYTHONPATH=path).returncode == 5
+    exact = replayed(tmp_path / "exact", "[0, 135, 120]", "1 / 256", expected, "--exact")
+    assert exact.returncode == 5
 
 
 @pytest.mark.parametrize(
@@ -286,14 +294,7 @@ def test_a_model_without_softmax_is_judged_by_the_scores_it_means(
     expected: list[int], failed: str | None, tmp_path: Path
 ) -> None:
     """The runtime gives the logits [1.7, 3.74, 3.4]: one step more is no other answer."""
-    text = SCORES.replace("ANSWER", "[10, 22, 20]").replace("SCALE", "0.17")
-    path = fake_runtime(tmp_path / "runtime", text=text)
-    golden = tmp_path / "golden"
-    golden.mkdir()
-    np.zeros(4, np.uint8).tofile(golden / "000.input.bin")
-    np.array(expected, np.uint8).tofile(golden / "000.output.bin")
-    words = (INT8, *QUICK, "--runtime=tflite-runtime", "--golden", golden, "--json=-")
-    done = run(*words, PYTHONPATH=path)
+    done = replayed(tmp_path, "[10, 22, 20]", "0.17", expected)
     assert done.returncode == (5 if failed else 0), done.stderr
     found = json.loads(done.stdout)["results"][0]["golden"]
     assert (failed or "None") in str(found["failure"])

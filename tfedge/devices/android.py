@@ -13,7 +13,6 @@ of processes; five processes of 50 runs say more than one of 250.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from tfedge.devices import benchmark_model, scripts
 from tfedge.devices.device import Device, Done
 from tfedge.devices.shell import tail
 from tfedge.errors import DeviceError
+from tfedge.files.artifact import sha256_file
 
 RUNTIME = "benchmark_model"  # in results; its version is the digest of the binary
 
@@ -120,10 +120,10 @@ def measure(device: Device, tool: Path, work: Work) -> Result:
     )
     return Result(
         model=work.model,
-        sha256=_digest(work.path),
+        sha256=sha256_file(work.path),
         bytes=work.path.stat().st_size,
         runtime=RUNTIME,
-        runtime_version=_digest(tool)[:12],
+        runtime_version=sha256_file(tool)[:12],
         threads=work.threads,
         host=host,
         processes=(process,),
@@ -218,10 +218,6 @@ def state(device: Device) -> dict[str, Any]:
         "throttled": throttled[1] != "0" if throttled else None,
         "load": float(load[1]) if load else None,
     }
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _ns(microseconds: float) -> int:

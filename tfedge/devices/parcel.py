@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import IO
 
 from tfedge.errors import DeviceError
+from tfedge.files.artifact import sha256_file
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 _LONGEST = 100  # of a name; file systems allow 255 bytes
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def pack(local: Path) -> Parcel:
     try:
         if local.is_dir():
             return _folder(local, name)
-        digest = _sha256(local)
+        digest = sha256_file(local)
         return Parcel(digest, name, {name: (local, digest)}, local.stat().st_size)
     except OSError as error:
         raise DeviceError(f"{local}: can't be read: {error.strerror or error}") from error
@@ -50,7 +50,7 @@ def _folder(local: Path, name: str) -> Parcel:
     found = sorted(p for p in local.rglob("*") if p.is_file())
     if not found:
         raise DeviceError(f"{local}: an empty folder: there is nothing to send")
-    files = {f"{name}/{p.relative_to(local).as_posix()}": (p, _sha256(p)) for p in found}
+    files = {f"{name}/{p.relative_to(local).as_posix()}": (p, sha256_file(p)) for p in found}
     whole = hashlib.sha256()
     for there, (_, digest) in files.items():
         whole.update(digest.encode() + there.encode("utf-8", "surrogateescape") + b"\0")
@@ -61,11 +61,3 @@ def safe_name(name: str) -> str:
     """A name that no shell, tar or file system takes for anything else; the ending is kept."""
     clean = _UNSAFE.sub("_", name).lstrip("-.+") or "file"
     return clean if len(clean) <= _LONGEST else clean[: _LONGEST // 2] + clean[-_LONGEST // 2 :]
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from tfedge.devices.device import Busy, Device, Done, patiently
 from tfedge.devices.schema import BenchDevice
 from tfedge.devices.shell import tail
 from tfedge.errors import ArtifactError, DeviceError, MissingDependency
+from tfedge.files.artifact import sha256_file
 
 GOLDEN_DIFFERS = 5  # the script's exit code; what was measured is printed all the same
 _START = 60.0  # seconds for an interpreter to start
@@ -254,7 +254,7 @@ class _Bench:
         except (ArtifactError, ValueError) as error:
             raise DeviceError(f"{name}: {file.name}: no measurement came back: {error}") from error
         if file not in self.digests:
-            self.digests[file] = hashlib.sha256(file.read_bytes()).hexdigest()
+            self.digests[file] = sha256_file(file)
         if result.sha256 != self.digests[file]:
             what = f"{file.name}: measured a file of SHA-256 {result.sha256}"
             raise DeviceError(

@@ -19,7 +19,12 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
+    return file_digest(path, "sha256")
+
+
+def file_digest(path: Path, kind: str) -> str:
+    """A digest of a file's bytes, by hashlib's name of it, in hex; a piece is read at a time."""
+    digest = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import requests
 import urllib3
 
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import disk_error
+from tfedge.files.artifact import disk_error, disk_errors, file_digest
 from tfedge.files.files import locked
 from tfedge.files.progress import Progress
 
@@ -73,7 +72,7 @@ def download(
                 part.unlink()
                 _fetch(url, part, progress, offline)
         if not is_right(part, digest):
-            kind = _kind(digest)
+            kind = kind_of(digest)
             got = digest_of(part, kind)
             part.unlink()
             what = "not the file that is pinned"
@@ -84,23 +83,18 @@ def download(
 
 def is_right(path: Path, digest: str) -> bool:
     """Whether a file has an SHA-256 or MD5; any file has none."""
-    return not digest or digest_of(path, _kind(digest)) == digest
+    return not digest or digest_of(path, kind_of(digest)) == digest
 
 
-def _kind(digest: str) -> str:
+def kind_of(digest: str) -> str:
+    """What a digest in hex is: ``md5``, or ``sha256``."""
     return "md5" if len(digest) == 32 else "sha256"
 
 
-def digest_of(path: Path, kind: str = "sha256") -> str:
-    """In hex, without reading the file as a whole."""
-    digest = hashlib.new(kind, usedforsecurity=False)
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise disk_error(error, path) from error
-    return digest.hexdigest()
+def digest_of(path: Path, kind: str) -> str:
+    """``file_digest``; ArtifactError when the file can't be read."""
+    with disk_errors(path):
+        return file_digest(path, kind)
 
 
 def _fetch(url: str, part: Path, progress: Progress, offline: str) -> bool:

@@ -19,7 +19,6 @@ import numpy as np
 from tfedge.core.context import Context
 from tfedge.data.index import Index
 from tfedge.errors import InvariantBroken
-from tfedge.inputs.images.pictures import Pictures
 from tfedge.modeling import invariants
 from tfedge.modeling.compression import mixed, structure
 from tfedge.modeling.compression.quantization import PREFIX
@@ -31,6 +30,7 @@ from tfedge.modeling.nets.network import Spec
 from tfedge.pipeline.schema import Prune
 from tfedge.pipeline.structure import XNNPACK, XNNPACK_LEAST, is_structured
 from tfedge.stages import handed_on
+from tfedge.stages.images import images_of
 from tfedge.tflite import xnnpack
 from tfedge.tflite.distinct import distinct
 from tfedge.tflite.model import Kernel, Model
@@ -98,9 +98,7 @@ class _Representative:
     """Training pictures for the converter's calibration, float32 [1, S, S, 3] one by one."""
 
     def __init__(self, ctx: Context, rows: list[int]) -> None:
-        data = ctx.pipeline.data
-        index = Index.load(ctx.inputs["data/index.json"])
-        self._pictures = Pictures(index, ctx.data_root, ctx.cache, data.image_size, data.fit)
+        self._pictures = images_of(ctx, Index.load(ctx.inputs["data/index.json"]))
         self._rows = rows
 
     def __call__(self) -> Iterator[list[np.ndarray]]:

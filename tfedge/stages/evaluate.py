@@ -17,6 +17,7 @@ from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.inputs.images.pictures import Pictures
 from tfedge.stages import advice, metrics, phases
 from tfedge.stages.held_out import Stream, evaluation_split
+from tfedge.stages.images import images_of
 from tfedge.tflite.runtime import Pool, side_by_side
 
 LOW_AGREEMENT = 0.8  # below it quantization changed more than rounding does
@@ -39,7 +40,7 @@ def run(ctx: Context) -> None:
     split = evaluation_split(index)
     rows = index.rows_of(split)
     labels = np.asarray(index.labels_of(rows))
-    images = Pictures(index, ctx.data_root, ctx.cache, data.image_size, data.fit)
+    images = images_of(ctx, index)
 
     files, workers = phases.files(ctx), max(1, min(cores(), len(rows), _WORKERS))
     pools = {name: Pool(ctx.inputs[file], workers) for name, file in files.items()}

@@ -17,10 +17,10 @@ from tfedge.drops.make import make
 from tfedge.drops.targets import TARGETS
 from tfedge.errors import DropError
 from tfedge.files.files import write_text
-from tfedge.inputs.images.pictures import Pictures
 from tfedge.pipeline.schema import Distill, Package
 from tfedge.report.facts import measurements
 from tfedge.stages.held_out import evaluation_split
+from tfedge.stages.images import images_of
 
 
 def run(ctx: Context) -> None:
@@ -48,17 +48,13 @@ def _content(ctx: Context) -> Content:
     base = _read(ctx, "backbone/base.json")
     # With a distill section its teacher takes the place of the one that these sections name.
     unused = {"teacher"} if pipeline.distill is not None else set()
-    recipe: dict[str, Any] = {}
-    for name in ("prune", "cluster", "quantize"):
-        section = ctx.config[name]
-        if section is not None:
-            recipe[name] = {key: value for key, value in section.items() if key not in unused}
-        elif name != "cluster":
-            recipe[name] = None
+    recipe = {name: _kept(ctx.config[name], unused) for name in ("prune", "quantize")}
     if recipe["quantize"] is not None:
         recipe["quantize"]["recipe"] = _read(ctx, "convert/model.json")["recipe"]  # not: auto
     if pipeline.distill is not None:
         recipe["distill"] = _taught(ctx, pipeline.distill)
+    if pipeline.cluster is not None:
+        recipe["cluster"] = _kept(ctx.config["cluster"], unused)
     benchmark, _ = measurements(_read(ctx, "benchmark/benchmark.json") or [])
     return Content(
         name=pipeline.name,
@@ -77,6 +73,13 @@ def _content(ctx: Context) -> Content:
     )
 
 
+def _kept(section: dict[str, Any] | None, unused: set[str]) -> dict[str, Any] | None:
+    """A section as the drop tells it, without the keys that had no effect."""
+    if section is None:
+        return None
+    return {key: value for key, value in section.items() if key not in unused}
+
+
 def _taught(ctx: Context, distill: Distill) -> dict[str, Any]:
     """The teacher, by name, net and accuracy, and how the student learnt from it."""
     found = _read(ctx, "distill/distill.json")
@@ -91,11 +94,10 @@ def _read(ctx: Context, name: str) -> Any:
 
 
 def _golden(ctx: Context, index: Index, model: bytes) -> tuple[golden.Pair, ...]:
-    data, rows = ctx.pipeline.data, index.rows_of(evaluation_split(index))
+    rows = index.rows_of(evaluation_split(index))
     chosen = [rows[i] for i in golden.choose(index.labels_of(rows))]
-    pictures = Pictures(index, ctx.data_root, ctx.cache, data.image_size, data.fit)
     names = [index.classes[label] for label in index.labels_of(chosen)]
-    return golden.make(model, pictures.pixels(chosen), names)
+    return golden.make(model, images_of(ctx, index).pixels(chosen), names)
 
 
 def _source(data: Data) -> str:

@@ -115,11 +115,10 @@ def ranges_of(model: Any, seen: Mapping[str, Channels], more: int = 0) -> Ranges
 def _range(found: Channels, more: int) -> tuple[float, float]:
     lows, highs = found.low.min(1), found.high.max(1)
     first = len(lows) - more
-    parts = [slice(first)] + [slice(first, None)] * bool(more)
-    return (
-        float(min(lows[part].mean() for part in parts)),
-        float(max(highs[part].mean() for part in parts)),
-    )
+    low, high = lows[:first].mean(), highs[:first].mean()
+    if more:
+        low, high = min(low, lows[first:].mean()), max(high, highs[first:].mean())
+    return float(low), float(high)
 
 
 def sigmoids(model: Any) -> set[str]:

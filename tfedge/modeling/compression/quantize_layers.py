@@ -135,12 +135,12 @@ class DepthwiseQuantizer(LastValueQuantizer):
 
 
 class StraightThrough(Quantizer):
-    """A kernel's quantizer that computes the same as TF-MOT's while training, in half of the time.
+    """A kernel's quantizer that computes the same as TF-MOT's while training, in less time.
 
     The range is the largest weight's, so that none is cut off and the gradient goes through as it
     is (Bengio et al. 2013, "Estimating or Propagating Gradients Through Stochastic Neurons"). The
-    op that TensorFlow has for it looks, weight by weight, for what was cut off, to no avail: a
-    seventh of a training step. Outside training it is that op, which the converter reads.
+    op that TensorFlow has for it looks, weight by weight, for what was cut off, to no avail.
+    Outside training it is that op, which the converter reads.
     """
 
     def __init__(self, quantizer: Any, axis: int | None) -> None:

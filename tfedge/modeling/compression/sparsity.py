@@ -122,7 +122,7 @@ def _update_mask(pruning: Any, weights: Any) -> tuple[Any, Any]:
 def _largest(sizes: np.ndarray, count: float) -> tuple[np.ndarray, np.ndarray]:
     """The smallest of the ``count`` largest sizes, and where these are: 1.0 and 0.0, as shaped.
 
-    By a partial sort: TF-MOT's full one of every kernel was a tenth of a short training.
+    By a partial sort: TF-MOT's full one of every kernel is felt in a short training.
     """
     flat = sizes.ravel()
     edge = len(flat) - int(count)

@@ -12,6 +12,11 @@ def kernel_of(layer: Any) -> Any:
     return layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel
 
 
+def unwrapped(layer: Any) -> Any:
+    """The layer that a wrapper of TF-MOT is round, or the layer itself."""
+    return getattr(layer, "layer", layer)
+
+
 def hard_sigmoid(inputs: Any) -> Any:
     """relu6(x + 3) / 6, in the form that the converter knows as part of HARD_SWISH."""
     return tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)

@@ -30,6 +30,7 @@ import numpy as np
 from tfedge.catalog.backbones import Block, layers
 from tfedge.modeling.nets.backbone import Weights, assign, build_base
 from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.nets.layers import unwrapped
 
 OFFSET, POOL, HEAD = "pixel_offset", "pool", "logits"
 
@@ -157,7 +158,7 @@ def inference_norm(model: Any) -> None:
     Gamma and beta don't train either, except inside TF-MOT's 8-bit wrappers (quantization.wrap).
     """
     for layer in model.layers:
-        inner = getattr(layer, "layer", layer)
+        inner = unwrapped(layer)
         if isinstance(inner, keras.layers.BatchNormalization):
             inner.trainable = False
 

@@ -2,9 +2,9 @@
 
 On its stored statistics a batch norm is a scale and a shift a channel. Applied to the kernel, which
 is small, instead of to the result, which is not, it leaves a convolution with a bias that one op
-computes, and no gradient of a large tensor by the way: a step of pruning takes 0.7 of the time, one
-of quantization-aware training 0.8. The answers are the same up to float rounding, and so are the
-gradients of kernels, gammas and betas (as in the folding of Jacob et al. 2018, "Quantization and
+computes, and no gradient of a large tensor by the way, which is a good part of a step of pruning or
+of 8-bit training. The answers are the same up to float rounding, and so are the gradients of
+kernels, gammas and betas (as in the folding of Jacob et al. 2018, "Quantization and
 Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", section 3.2, but that
 kernels are rounded before they are scaled, as the converter does it with a scale a channel).
 """
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tfedge.modeling.nets.env import keras, tf
-from tfedge.modeling.nets.layers import kernel_of
+from tfedge.modeling.nets.layers import kernel_of, unwrapped
 
 _L = keras.layers
 
@@ -44,7 +44,7 @@ def _pairs(model: Any) -> Iterator[tuple[Any, Any]]:
     """Convolutions and the norms behind them, both without their wrappers."""
     inside = {id(layer) for layer in model.layers}
     for layer in model.layers:
-        conv = _unwrapped(layer)
+        conv = unwrapped(layer)
         if type(conv) not in (_L.Conv2D, _L.DepthwiseConv2D) or _changed(conv):
             continue
         readers = {
@@ -54,13 +54,9 @@ def _pairs(model: Any) -> Iterator[tuple[Any, Any]]:
         }
         if len(readers) != 1 or layer.name in model.output_names or not _is_linear(conv):
             continue
-        norm = _unwrapped(*readers.values())
+        norm = unwrapped(*readers.values())
         if isinstance(norm, _L.BatchNormalization) and not _changed(norm):
             yield conv, norm
-
-
-def _unwrapped(layer: Any) -> Any:
-    return getattr(layer, "layer", layer)
 
 
 def _changed(layer: Any) -> bool:

@@ -1,7 +1,7 @@
 """Keras' own ImageNet weights: the files that ``keras.applications`` fetches.
 
 Keras' constructor would download without a time limit, never go on where it broke off, and report a
-failure as a bare Exception, so the file is fetched by ``data.download``, from the same address, and
+failure as a bare Exception, so the file is fetched by ``files.download`` from the same address, and
 put into the net by Keras' own loader. A file that Keras has fetched before (``~/.keras/models``) is
 used as it is.
 """
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.keras_files import KERAS_FILES, KerasFile
 from tfedge.errors import ArtifactError, MissingDependency, StageError
-from tfedge.files.download import NotFetched, digest_of, download, is_right
+from tfedge.files.download import NotFetched, digest_of, download, kind_of
 from tfedge.files.progress import Progress
 from tfedge.modeling.nets import backbone as nets
 from tfedge.modeling.nets.rewrite import carried
@@ -46,15 +46,17 @@ def _file(
     if not path.is_file():
         progress.note(f"weights: fetching {url}")
         _fetch(url, digest, path, progress)
-    if not is_right(path, digest):
+    kind = kind_of(digest)
+    got = digest_of(path, kind)
+    if digest and got != digest:
         raise ArtifactError(
             path,
             "not Keras' own weights",
             "delete the file; the next run fetches it again",
-            digest,
-            digest_of(path, "md5" if len(digest) == 32 else "sha256"),
+            f"{kind} {digest}",
+            f"{kind} {got}",
         )
-    return path, digest_of(path)
+    return path, got if kind == "sha256" else digest_of(path, "sha256")
 
 
 def _fetch(url: str, digest: str, path: Path, progress: Progress) -> None:
