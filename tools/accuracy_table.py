@@ -2,7 +2,7 @@
 
     python tools/accuracy_table.py [--photos DIR] [--sets NAME …] [--backbones NAME …] [--splits 5]
         [--columns NAME …] [--results FILE] [--write] [--cache DIR] [--limit-minutes M]
-        [--aeq-python PYTHON]
+        [--aeq-python PYTHON] [--shared]
 
 A cell is a set, a backbone, a split and a column: a float model (``head``, ``unfrozen``), an int8
 one that tfedge makes of it, the same float model through Google's ai-edge-quantizer (``aeq``), or
@@ -16,7 +16,8 @@ same answers as the float model's and the divergence from it. Nothing is chosen 
 
 A measured cell is a line of the results file at once, and is not measured again; the tool may be
 stopped at any time, and goes on where it was. What failed is named in the end, and tried again the
-next time. ``--write`` puts the table of what is there into docs/training.md.
+next time. Accuracy is the same whatever else runs, seconds are not: with ``--shared`` a cell has
+none. ``--write`` puts the table of what is there into docs/training.md.
 """
 
 from __future__ import annotations
@@ -59,8 +60,11 @@ def keys(
 class Bench:
     """What cells share: folders, and an environment that is made when it is first needed."""
 
-    def __init__(self, photos: Path, work: Path, cache: Path, aeq: Path | None) -> None:
+    def __init__(
+        self, photos: Path, work: Path, cache: Path, aeq: Path | None, shared: bool = False
+    ) -> None:
         self.photos, self.work, self.cache, self._aeq = photos, work, cache, aeq
+        self.shared = shared
         self._refused: dict[tuple[str, str], str] = {}
 
     def place(self, key: Key, work: Path) -> Place:
@@ -91,11 +95,13 @@ class Bench:
             began = time.monotonic()
             found = measured(place)
             took = time.monotonic() - began
+        if self.shared:
+            found["seconds"] = {}
         facts = {
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
             "commit": accuracy_run.commit(),
             "cpu": f"{cpu()}, {len(os.sched_getaffinity(0))} cores",
-            "whole_seconds": took,
+            **({} if self.shared else {"whole_seconds": took}),
         }
         append(results, key, found | facts)
         print(f"{' '.join(map(str, key))}: {found['top1']:.1%} in {took:.0f} s", flush=True)
@@ -131,6 +137,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, metavar="DIR", help="for runs; else thrown away")
     parser.add_argument("--limit-minutes", type=float, metavar="M", help="no cell starts later")
     parser.add_argument("--aeq-python", type=Path, metavar="PYTHON", help="has ai-edge-quantizer")
+    parser.add_argument("--shared", action="store_true", help="other work runs beside: no seconds")
     parser.add_argument("--write", action="store_true", help="put it into docs/training.md")
     arguments = parser.parse_args()
     results = arguments.results.absolute()
@@ -138,7 +145,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = (arguments.cache or Path(folder) / "cache").absolute()
         aeq = arguments.aeq_python.absolute() if arguments.aeq_python else None
-        bench = Bench(arguments.photos.absolute(), Path(folder), cache, aeq)
+        bench = Bench(arguments.photos.absolute(), Path(folder), cache, aeq, arguments.shared)
         fine = measure_all(bench, missing(wanted, load(results)), results, arguments.limit_minutes)
     text = report(load(results))
     print(text)

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import accuracy_crops  # noqa: E402
+import accuracy_run  # noqa: E402
 import accuracy_table  # noqa: E402
 from accuracy_columns import COLUMNS, pipeline  # noqa: E402
 from accuracy_crops import Box, boxes, chosen, image_of, square  # noqa: E402
@@ -367,6 +368,23 @@ def test_what_is_measured_does_not_run_again(tmp_path: Path) -> None:
     assert accuracy_table.measure_all(again, missing(wanted, load(file)), file, None)
     assert again.seen == [key for key in wanted if key.column == "ptq"]
     assert missing(wanted, load(file)) == []
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_cell_measured_beside_other_work_has_no_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    def found(place: object) -> dict[str, Any]:
+        return {"top1": 0.5, "seconds": {"convert": 9.0}}
+
+    monkeypatch.setattr(accuracy_table, "measured", found)
+    monkeypatch.setattr(accuracy_run, "refused", lambda *_: "")
+    monkeypatch.setattr(accuracy_table, "folder_of", lambda *_: tmp_path)
+    bench = accuracy_table.Bench(tmp_path, tmp_path, tmp_path, None, shared)
+    assert bench.measure(KEY, tmp_path / "results.jsonl")
+    (row,) = load(tmp_path / "results.jsonl")
+    assert row["seconds"] == ({} if shared else {"convert": 9.0})
+    assert ("whole_seconds" in row) != shared
 
 
 def test_it_stops_between_cells_when_the_time_is_up(
