@@ -18,7 +18,7 @@ from accuracy_run import Run
 from accuracy_scores import calibration_error, divergence, top1
 from accuracy_sets import SETS
 
-from tfedge.stages.metrics import agreement
+from tfedge.tasks.image_classification.work import Classification
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _figures(file: Path, plain: Path | None, photos: Photos) -> dict[str, Any]:
     if plain is not None:
         exact = scores(plain, pixels)
         found["plain_top1"] = top1(exact, labels)
-        found["agreement"] = agreement(exact, said)
+        found["agreement"] = float(Classification().same(exact, said).mean())
         found["kl"] = divergence(exact, said)
         found["kl_1e-7"] = divergence(exact, said, 1e-7)
     return found

@@ -37,11 +37,11 @@ from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.core.slice import context_of
 from tfedge.core.stages import stage as row
-from tfedge.data.schema import Data
+from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.modeling.nets import backbone, network
 from tfedge.modeling.nets.env import fresh, keras
 from tfedge.modeling.nets.weights import imagenet
-from tfedge.pipeline.schema import Backbone, Pipeline
+from tfedge.pipeline.schema import Backbone, pipeline_of
 from tfedge.stages import backbone as stage
 
 # The smallest member of each family; together they use every rule of ``rewrite``.
@@ -172,7 +172,7 @@ def staged(name: str, side: int, folder) -> tuple[backbone.Weights, tuple, tuple
     """What stage ``backbone`` writes: weights, mean and std."""
     out = folder / "out"
     out.mkdir()
-    pipeline = Pipeline(
+    pipeline = pipeline_of(
         name="t",
         data=Data(path="x", image_size=side),
         backbone=Backbone(name=name, weights="imagenet"),

@@ -18,11 +18,11 @@ from sklearn.datasets import load_sample_image
 from tfedge.catalog.weights import WHEELS
 from tfedge.core.slice import context_of
 from tfedge.core.stages import stage as stage_row
-from tfedge.data.schema import Data
+from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.errors import MissingDependency
 from tfedge.modeling.nets import backbone
 from tfedge.modeling.nets.weights import wheel
-from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.schema import pipeline_of
 from tfedge.stages import backbone as stage
 
 DATA = Path(__file__).with_name("data")
@@ -67,7 +67,7 @@ def test_features_are_those_of_torch(case, wheels):
 
 def test_the_stage_takes_the_wheel_as_it_is(wheels, tmp_path):
     row = WHEELS["MobileNetV2", 1.0]
-    pipeline = Pipeline(name="t", data=Data(path="x", image_size=97))
+    pipeline = pipeline_of(name="t", data=Data(path="x", image_size=97))
     try:
         stage.run(context_of(stage_row("backbone"), pipeline, {}, tmp_path, wheels, tmp_path))
     except MissingDependency as error:

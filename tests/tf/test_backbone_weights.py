@@ -16,13 +16,13 @@ import tiny
 from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.core.slice import context_of
 from tfedge.core.stages import stage as row
-from tfedge.data.schema import Data
+from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.errors import ArtifactError, MissingDependency, StageError
 from tfedge.files import download
 from tfedge.modeling.nets import backbone
 from tfedge.modeling.nets.env import fresh, keras
 from tfedge.modeling.nets.weights import imagenet
-from tfedge.pipeline.schema import Backbone, Pipeline
+from tfedge.pipeline.schema import Backbone, pipeline_of
 from tfedge.stages import backbone as stage
 
 NAME, ALPHA, SIZE = "MobileNetV2", 0.35, 32
@@ -35,7 +35,7 @@ def run(tmp_path):
     def run(weights, name=NAME, alpha=ALPHA, size=SIZE, seed=1):
         out = tmp_path / "out"
         out.mkdir(exist_ok=True)
-        pipeline = Pipeline(
+        pipeline = pipeline_of(
             name="t",
             seed=seed,
             data=Data(path="x", image_size=size),

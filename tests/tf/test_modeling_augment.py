@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from tfedge.data.index import Index, Row
-from tfedge.data.schema import Augment
+from tfedge.inputs.images.schema import Augment
 from tfedge.inputs.images.pictures import Pictures
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training.augment import augment

@@ -12,7 +12,7 @@ import pytest
 import tiny
 from PIL import Image
 
-from tfedge.data.schema import Augment
+from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets import backbone, network
 from tfedge.modeling.nets.env import fresh, keras
 from tfedge.modeling.nets.export import float_pixels

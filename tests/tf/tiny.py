@@ -21,7 +21,7 @@ from tfedge.core.slice import context_of
 from tfedge.core.stages import function_of, stage
 from tfedge.modeling.nets import backbone
 from tfedge.modeling.nets.env import fresh, keras
-from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.schema import pipeline_of
 from tfedge.tflite.model import Model
 from tfedge.tflite.reader import read
 
@@ -100,7 +100,7 @@ class Run:
             for name in ("prune", "cluster", "quantize")
             if sections.get(name) is not None
         }
-        self.pipeline = Pipeline(**{**sections, **short})
+        self.pipeline = pipeline_of(**{**sections, **short})
         self.files: dict[str, Path] = {}
         self.computed: list[int] = []  # records in each store of features
         self.progress = Notes()

@@ -15,7 +15,7 @@ from tfedge.core.context import Context
 from tfedge.core.slice import context_of
 from tfedge.core.stages import stage
 from tfedge.data.index import Index, Row
-from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.schema import Pipeline, pipeline_of
 from tfedge.tflite.distinct import distinct
 from tfedge.tflite.reader import read
 
@@ -99,7 +99,7 @@ def make_run(
             Image.fromarray(pixels(shown, 100 * label + number)).save(path)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             rows.append(Row(path.relative_to(root).as_posix(), label, split, digest))
-    pipeline = Pipeline.model_validate(
+    pipeline = pipeline_of(
         {
             "name": "color",
             "data": {"path": "sample:digits", "image_size": SIZE},

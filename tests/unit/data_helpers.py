@@ -14,9 +14,9 @@ from tfedge.core.slice import context_of
 from tfedge.core.stages import stage as row
 from tfedge.data.audit import Findings
 from tfedge.data.index import Index
-from tfedge.data.schema import Data
+from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.data.sources import data_root
-from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.schema import pipeline_of
 from tfedge.stages import data as stage
 
 
@@ -74,7 +74,7 @@ class Stage:
         out, cache = tmp / "out", tmp / "cache"
         out.mkdir(exist_ok=True)
         settings = Data(**{"image_size": 32, **data})  # type: ignore[arg-type]
-        pipeline = Pipeline(name="test", data=settings)
+        pipeline = pipeline_of(name="test", data=settings)
         self.said = Said()
         root = data_root(settings, cache)
         stage.run(context_of(row("data"), pipeline, {}, out, cache, root, self.said))

@@ -33,7 +33,6 @@ from accuracy_sets import SETS, Picture, copies, folder_of, once, split  # noqa:
 
 from tfedge.data.index import Index, Row  # noqa: E402
 from tfedge.pipeline.load import load_pipeline  # noqa: E402
-from tfedge.stages.metrics import agreement  # noqa: E402
 from tfedge.tflite.runtime import Port  # noqa: E402
 
 

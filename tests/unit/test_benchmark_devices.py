@@ -13,7 +13,7 @@ from tfedge.core import gates, keys, result
 from tfedge.core.stages import stage
 from tfedge.devices.device import Busy
 from tfedge.errors import ArtifactError, DeviceError, GateFailed
-from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.schema import pipeline_of
 from tfedge.report import markdown
 from tfedge.report.facts import comparison, gather, warnings
 from tfedge.report.table import WIDTH, summary
@@ -164,7 +164,7 @@ def test_the_latency_gate_holds_on_the_first_device_and_threads(tmp_path: Path) 
 def test_a_drop_hangs_on_the_names_of_devices_not_on_where_they_are() -> None:
     def key(*devices: object) -> str:
         raw = {"name": "a", "data": {"path": "x"}, "benchmark": {"devices": devices}, "package": {}}
-        settings = keys.settings(Pipeline.model_validate(raw))
+        settings = keys.settings(pipeline_of(raw))
         return keys.key_of(keys.material(stage("package"), settings, {}, ""))
 
     here = {"name": "pi4", "address": "ssh://pi@10.0.0.4"}

@@ -14,12 +14,12 @@ from tfedge.core.plan import lines, plan, select
 from tfedge.core.stages import STAGES, active
 from tfedge.pipeline.load import load
 from tfedge.pipeline.rules import check
-from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.schema import Pipeline, pipeline_of
 from tfedge.pipeline.unfreeze import block_name, lowest_trained, planned_clusters
 
 
 def make(**sections: Any) -> Pipeline:
-    return Pipeline.model_validate({"name": "a", "data": {"path": "sample:digits"}, **sections})
+    return pipeline_of({"name": "a", "data": {"path": "sample:digits"}, **sections})
 
 
 def said(**sections: Any) -> list[str]:

@@ -12,12 +12,12 @@ from tfedge.core.plan import lines, plan, select
 from tfedge.core.stages import active, stage
 from tfedge.pipeline.load import load
 from tfedge.pipeline.rules import check, notes
-from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.schema import Pipeline, pipeline_of
 
 
 def make(quantize: dict[str, Any], **sections: Any) -> Pipeline:
     data = {"path": "sample:digits"}
-    return Pipeline.model_validate({"name": "a", "data": data, "quantize": quantize, **sections})
+    return pipeline_of({"name": "a", "data": data, "quantize": quantize, **sections})
 
 
 def said(keep: dict[str, str], **sections: Any) -> list[str]:

@@ -9,14 +9,14 @@ import pytest
 from tfedge.errors import ConfigError
 from tfedge.pipeline.load import load
 from tfedge.pipeline.rules import check, notes
-from tfedge.pipeline.schema import Pipeline, Prune
+from tfedge.pipeline.schema import Pipeline, Prune, pipeline_of
 from tfedge.pipeline.structure import carries, zeros_m_by_n
 from tfedge.pipeline.unfreeze import block_name, blocks_of, planned_sparsity
 
 
 def make(prune: dict[str, Any], size: int = 225, **sections: Any) -> Pipeline:
     data = {"path": "sample:digits", "image_size": size}
-    return Pipeline.model_validate({"name": "a", "data": data, "prune": prune, **sections})
+    return pipeline_of({"name": "a", "data": data, "prune": prune, **sections})
 
 
 def said(prune: dict[str, Any], size: int = 225, **sections: Any) -> list[str]:

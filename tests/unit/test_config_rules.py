@@ -10,7 +10,7 @@ import pytest
 from tfedge.catalog.backbones import BACKBONES, Block, Kernel, layers
 from tfedge.errors import ConfigError
 from tfedge.pipeline.rules import check, notes
-from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.schema import Pipeline, pipeline_of
 from tfedge.pipeline.unfreeze import (
     block_name,
     blocks_of,
@@ -27,7 +27,7 @@ NET = tuple(
 
 
 def make(**sections: Any) -> Pipeline:
-    return Pipeline.model_validate({"name": "a", "data": {"path": "sample:digits"}, **sections})
+    return pipeline_of({"name": "a", "data": {"path": "sample:digits"}, **sections})
 
 
 def said(**sections: Any) -> list[str]:

@@ -15,13 +15,13 @@ from tfedge.core.plan import lines, plan, select
 from tfedge.core.stages import STAGES, stage
 from tfedge.errors import StageError
 from tfedge.pipeline.load import load
-from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.schema import Pipeline, pipeline_of
 
 TRAINED = {"backbone", "finetune", "distill", "prune", "cluster", "quantize", "debug"}
 
 
 def make(device: str) -> Pipeline:
-    return Pipeline(name="a", data={"path": "x"}, runtime={"device": device})
+    return pipeline_of(name="a", data={"path": "x"}, runtime={"device": device})
 
 
 @pytest.fixture

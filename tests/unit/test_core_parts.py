@@ -30,11 +30,11 @@ from tfedge.files.artifact import (
     write_json,
 )
 from tfedge.pipeline.load import load
-from tfedge.pipeline.schema import Backbone, Pipeline
+from tfedge.pipeline.schema import Backbone, Pipeline, pipeline_of
 
 
 def make(**sections: object) -> Pipeline:
-    return Pipeline.model_validate({"name": "a", "data": {"path": "sample:digits"}, **sections})
+    return pipeline_of({"name": "a", "data": {"path": "sample:digits"}, **sections})
 
 
 # ------------------------------------------------------------------ files

@@ -12,13 +12,13 @@ from color_helpers import make_run
 from tfedge.core import keys
 from tfedge.core.slice import UndeclaredRead, context_of, sliced
 from tfedge.core.stages import STAGES, Stage, stage
-from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.schema import Pipeline, pipeline_of
 from tfedge.pipeline.unfreeze import blocks_of
 from tfedge.stages import package
 
 
 def make(**sections: Any) -> Pipeline:
-    return Pipeline(name="test", data={"path": "x", "image_size": 64}, **sections)
+    return pipeline_of(name="test", data={"path": "x", "image_size": 64}, **sections)
 
 
 def part(*config: str, without: tuple[str, ...] = (), unkeyed: tuple[str, ...] = (), **sections):

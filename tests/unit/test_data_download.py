@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from data_helpers import Said, Stage, encoded, noise
 
-from tfedge.data.schema import Data
+from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.data.sources import data_root, scan, source_digest
 from tfedge.errors import ArtifactError, DataError
 from tfedge.files import download as module

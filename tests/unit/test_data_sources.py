@@ -10,7 +10,7 @@ from data_helpers import Said, class_folders, picture, sha256
 
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.samples import make_sample
-from tfedge.data.schema import Data
+from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.data.sources import data_root, scan, source_digest
 from tfedge.data.table import list_csv
 from tfedge.errors import ArtifactError, DataError, TfedgeError

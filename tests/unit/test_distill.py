@@ -18,7 +18,7 @@ from tfedge.drops.card import card
 from tfedge.errors import ConfigError
 from tfedge.pipeline.load import load
 from tfedge.pipeline.rules import check, notes
-from tfedge.pipeline.schema import Pipeline, TeacherNet
+from tfedge.pipeline.schema import Pipeline, TeacherNet, pipeline_of
 from tfedge.pipeline.teacher import learners, size_of
 from tfedge.report import markdown
 from tfedge.report.table import summary
@@ -29,7 +29,7 @@ TAUGHT = {"data": {"path": "sample:digits"}, "prune": {}, "quantize": {}}
 
 
 def make(**sections: Any) -> Pipeline:
-    return Pipeline.model_validate({"name": "a", **TAUGHT, **sections})
+    return pipeline_of({"name": "a", **TAUGHT, **sections})
 
 
 def said(distill: dict[str, Any], **sections: Any) -> list[str]:

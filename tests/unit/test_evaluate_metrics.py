@@ -12,7 +12,7 @@ from color_helpers import FLOAT, make_run
 from tfedge.data.index import Index, Row
 from tfedge.errors import DataError, InvariantBroken
 from tfedge.inputs.images.corruptions import CORRUPTIONS
-from tfedge.report.evaluation import robustness_table
+from tfedge.report.robustness import robustness
 from tfedge.stages import evaluate, metrics
 from tfedge.stages.held_out import evaluation_split
 

@@ -10,7 +10,7 @@ import pytest
 from color_helpers import FLOAT, make_run
 from scipy.stats import binomtest
 
-from tfedge.data.schema import Augment
+from tfedge.inputs.images.schema import Augment
 from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.pipeline.schema import Finetune
 from tfedge.stages import advice, evaluate, metrics, phases

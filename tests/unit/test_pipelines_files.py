@@ -52,7 +52,7 @@ def flat(tree: dict[str, Any], at: str = "") -> dict[str, Any]:
     return found
 
 
-def test_every_file_is_a_valid_pipeline_with_all_sections() -> None:
+def test_every_file_is_a_valid_pipeline_of_all_sections() -> None:
     files = sorted(PIPELINES.glob("*.yaml"))
     assert [f.name for f in files] == [
         "efficientnet_b0.yaml",

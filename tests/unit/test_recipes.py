@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from tfedge.core.plan import lines, plan, select
-from tfedge.data.schema import Augment
+from tfedge.inputs.images.schema import Augment
 from tfedge.pipeline.load import Loaded, load
 from tfedge.pipeline.recipes import completed, first_recipe, head_kind, least_steps, steps
-from tfedge.pipeline.schema import Finetune, Pipeline, Prune, Quantize
+from tfedge.pipeline.schema import Finetune, Pipeline, Prune, Quantize, pipeline_of
 from tfedge.pipeline.teacher import learners
 
 SMALL = "name: small\ndata: {path: sample:digits}\n"
 
 
 def make(**sections: Any) -> Pipeline:
-    return Pipeline.model_validate({"name": "a", "data": {"path": "sample:digits"}, **sections})
+    return pipeline_of({"name": "a", "data": {"path": "sample:digits"}, **sections})
 
 
 def loaded(folder: Path, text: str = "", *overrides: str) -> Loaded:

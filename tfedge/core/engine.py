@@ -27,6 +27,7 @@ from tfedge.core.stages import Stage, function_of, libraries
 from tfedge.errors import ConfigError, GateFailed, StageError, TfedgeError
 from tfedge.files.artifact import disk_error, no_space, out_of_space, write_json
 from tfedge.pipeline.load import Loaded
+from tfedge.tasks.table import task_of
 
 REPORT = "tfedge.report.markdown:write"
 
@@ -51,6 +52,7 @@ class _Run:
         return result.assemble(
             self.run_dir.path,
             pipeline=self.loaded.pipeline.name,
+            task=task_of(self.loaded.pipeline.task),
             status=status,
             seconds=time.monotonic() - self.began,
             stages=self.rows,

@@ -7,6 +7,7 @@ from typing import Any
 
 from tfedge.errors import GateFailed
 from tfedge.pipeline.schema import Pipeline
+from tfedge.tasks.table import task_of
 
 _ROUNDING = 1e-9  # 0.30 - 0.28 is a little more than 0.02 in binary
 
@@ -39,13 +40,14 @@ def check(
 def _accuracy_and_size(pipeline: Pipeline, result: Mapping[str, Any]) -> Iterator[Failure]:
     assert pipeline.evaluate is not None
     gates, metrics = pipeline.evaluate.gates, result["metrics"]
-    top1 = {name: metrics[name]["top1"] for name in ("float", "int8") if name in metrics}
+    metric = task_of(pipeline.task).primary
+    value = {name: metrics[name][metric.key] for name in ("float", "int8") if name in metrics}
     if gates.min_accuracy is not None:
-        got = top1[metrics["shipped"]]
+        got = value[metrics["shipped"]]
         if got < gates.min_accuracy - _ROUNDING:
             yield "min_accuracy", f"{gates.min_accuracy:g}", f"{got:.4g}"
     if gates.max_accuracy_drop is not None:
-        got = top1["float"] - top1["int8"]
+        got = metric.lost(value["float"], value["int8"])
         if got > gates.max_accuracy_drop + _ROUNDING:
             yield "max_accuracy_drop", f"{gates.max_accuracy_drop:g}", f"{got:.4g}"
     if gates.max_size is not None and result["model"]["bytes"] > gates.max_size:

@@ -9,7 +9,7 @@ from typing import Any
 from tfedge.catalog.weights import WHEELS
 from tfedge.core.accelerator import device_of
 from tfedge.core.installation import installed
-from tfedge.core.stages import Stage
+from tfedge.core.stages import Stage, of_task
 from tfedge.errors import ConfigError
 from tfedge.files.artifact import sha256_file, sha256_json
 from tfedge.files.progress import Progress
@@ -17,6 +17,7 @@ from tfedge.pipeline.load import resolve
 from tfedge.pipeline.recipes import first_recipe
 from tfedge.pipeline.schema import Backbone, Distill, Pipeline, TeacherNet
 from tfedge.pipeline.unfreeze import block_name, blocks_of, lowest_trained
+from tfedge.tasks.table import task_of
 
 Material = dict[str, Any]
 
@@ -27,7 +28,8 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
     Under ``trains`` the lowest block that each stage trains, and the lowest of all; under
     ``first_recipe`` what quantize begins with; under ``measured_on`` the names of the devices,
     which a drop tells, without their addresses and interpreters, which it does not; under
-    ``device`` what training computes on here.
+    ``device`` what training computes on here; under ``changes_examples`` whether what is learnt from
+    is changed at random.
     """
     lowest = lowest_trained(pipeline)
     names = [block.name for block in blocks_of(pipeline)]
@@ -45,6 +47,7 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
         "trains": trains,
         "first_recipe": first_recipe(pipeline),
         "measured_on": devices,
+        "changes_examples": pipeline.data.changes_examples,
         "device": device_of(pipeline),
     }
 
@@ -54,9 +57,12 @@ def material(
 ) -> Material:
     """What a stage's key is made of: ``settings`` as above, ``inputs`` ``"stage/file"`` to SHA-256,
     ``source`` what its probe said. A library that is not installed has the version None."""
+    task = task_of(settings["task"])
+    stage = of_task(stage, task)
     return {
         "stage": stage.name,
         "version": stage.version,
+        "task": task.facts(),
         "config": config_of(stage, settings),
         "inputs": {role: sha for role, sha in inputs.items() if role not in stage.unkeyed},
         "versions": {lib: installed(lib) for lib in stage.libs},
@@ -66,6 +72,7 @@ def material(
 
 def config_of(stage: Stage, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a stage's key hashes of the settings, by dotted key."""
+    stage = of_task(stage, task_of(settings["task"]))
     left_out = (*stage.without, *stage.unkeyed)
     return {key: _without(_at(settings, key), key, left_out) for key in stage.config}
 

@@ -202,7 +202,7 @@ def _trains(pipeline: Pipeline) -> Iterator[str]:
         elif on:
             said.append(f"{stage} the head only")
     yield f"trains: {'; '.join(said)}"
-    if head_kind(pipeline.finetune, pipeline.data.augment) == "logistic":
+    if head_kind(pipeline.finetune, pipeline.data.changes_examples) == "logistic":
         yield "head: logistic regression on the base's features, fitted until it converges"
     if pipeline.quantize is not None and pipeline.quantize.recipe == "auto":
         recipe = first_recipe(pipeline)

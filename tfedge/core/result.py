@@ -11,15 +11,17 @@ import tfedge
 from tfedge.core.cache import Entry
 from tfedge.errors import INTERRUPTED, TfedgeError
 from tfedge.files.artifact import read_json
+from tfedge.tasks.task import Task
 
 SCHEMA = "tfedge.run/1"
-_DETAIL = ("per_class", "confusion", "reliability")  # stay in evaluate/metrics.json
+_DETAIL = ("worst", "warnings", "proposals")  # stay in evaluate/metrics.json
 
 
 def assemble(
     run_dir: Path,
     *,
     pipeline: str,
+    task: Task,
     status: str,
     seconds: float,
     stages: Sequence[Mapping[str, Any]],
@@ -42,10 +44,11 @@ def assemble(
         "schema": SCHEMA,
         "status": status,
         "pipeline": pipeline,
+        "task": task.name,
         "seconds": round(seconds, 3),
         "stages": list(stages),
         "distill": _distill(made("distill", "distill.json")),
-        "metrics": _metrics(made("evaluate", "metrics.json")),
+        "metrics": _metrics(made("evaluate", "metrics.json"), task),
         "model": _model(made("convert", "model.json")),
         "benchmark": _benchmark(made("benchmark", "benchmark.json")),
         "drops": made("package", "drops.json") or [],
@@ -66,17 +69,16 @@ def described(error: BaseException, stage: str) -> dict[str, Any]:
     return {**facts, "stage": stage}
 
 
-def _metrics(found: Mapping[str, Any] | None) -> dict[str, Any]:
+def _metrics(found: Mapping[str, Any] | None, task: Task) -> dict[str, Any]:
     """The figures, without the tables."""
     if found is None:
         return {}
     models = {
-        name: {key: value for key, value in found[name].items() if key not in _DETAIL}
+        name: {key: value for key, value in found[name].items() if key not in task.detail}
         for name in ("float", "int8")
         if name in found
     }
-    keys = ("agreement", "split", "n", "chose_weights", "shipped", "top_k", "phases", "robustness")
-    return models | {key: found[key] for key in keys if key in found}
+    return {key: value for key, value in found.items() if key not in _DETAIL} | models
 
 
 def _distill(found: Mapping[str, Any] | None) -> dict[str, Any] | None:

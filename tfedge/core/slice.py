@@ -14,9 +14,10 @@ from pydantic import BaseModel
 
 from tfedge.core import keys
 from tfedge.core.context import Context
-from tfedge.core.stages import Stage
+from tfedge.core.stages import Stage, of_task
 from tfedge.files.progress import Progress, Silent
 from tfedge.pipeline.schema import Pipeline
+from tfedge.tasks.table import task_of
 
 
 class UndeclaredRead(RuntimeError):
@@ -75,7 +76,8 @@ def context_of(
 def sliced(pipeline: Pipeline, stage: Stage) -> Pipeline:
     """What a stage may read of a pipeline, in its place."""
     also = [name for name in stage.unkeyed if "/" not in name]
-    part = Slice(pipeline, stage.name, (*stage.config, *also), stage.without)
+    config = of_task(stage, task_of(pipeline.task)).config
+    part = Slice(pipeline, stage.name, ("task", *config, *also), stage.without)
     return cast(Pipeline, part)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 from tfedge.pipeline.schema import Pipeline, Transfer
+from tfedge.tasks.table import task_of
+from tfedge.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,10 @@ class Stage:
     without work that ``hash_new`` forbids. ``needs`` is a function (section) that raises
     MissingDependency for what must be installed beside the libraries; it is asked before anything
     runs. ``root`` is a function (section, cache) that says where
-    the pictures lie. ``section`` is the config section, or the dotted key, that switches it on;
+    the examples lie. ``section`` is the config section, or the dotted key, that switches it on;
     where that key says "auto", ``auto`` is the section that must be there too.
+
+    A key or library ``task.…`` stands for those of the pipeline's task: see ``of_task``.
     """
 
     name: str
@@ -56,7 +61,6 @@ _TF = ("tensorflow", "tf-keras", "numpy", "ai-edge-litert")
 _TFMOT = (*_TF, "tensorflow-model-optimization")
 # What the stages that learn from a teacher read of its section, and of what it said.
 _DISTILLED = ("distill.temperature", "distill.alpha")
-_PIXELS = ("data.image_size", "data.fit")
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -64,7 +68,7 @@ STAGES: tuple[Stage, ...] = (
         "tfedge.stages.data:run",
         outputs=("index.json", "audit.json"),
         config=("data",),
-        libs=("pillow",),
+        libs=("task.libs",),
         probe="tfedge.data.sources:source_digest",
         root="tfedge.data.sources:data_root",
     ),
@@ -72,7 +76,7 @@ STAGES: tuple[Stage, ...] = (
         "backbone",
         "tfedge.stages.backbone:run",
         outputs=("base.npz", "base.json"),
-        config=("seed", "device", "backbone", "data.image_size"),
+        config=("seed", "device", "backbone", "task.shape"),
         libs=_TF,
         also=("h5py",),
         version=2,
@@ -87,8 +91,8 @@ STAGES: tuple[Stage, ...] = (
         config=(
             "seed",
             "device",
-            *_PIXELS,
-            "data.augment",
+            "task.inputs",
+            "task.views",
             "backbone",
             "finetune",
             "trains.finetune",
@@ -107,8 +111,8 @@ STAGES: tuple[Stage, ...] = (
         config=(
             "seed",
             "device",
-            "data.fit",
-            "data.augment",
+            "task.inputs",
+            "task.views",
             "distill.teacher",
             *(f"distill.{key}" for key in Transfer.model_fields),
         ),
@@ -132,8 +136,8 @@ STAGES: tuple[Stage, ...] = (
         config=(
             "seed",
             "device",
-            *_PIXELS,
-            "data.augment",
+            "task.inputs",
+            "task.views",
             "backbone",
             "prune",
             *_DISTILLED,
@@ -159,8 +163,8 @@ STAGES: tuple[Stage, ...] = (
         config=(
             "seed",
             "device",
-            *_PIXELS,
-            "data.augment",
+            "task.inputs",
+            "task.views",
             "backbone",
             "cluster",
             *_DISTILLED,
@@ -188,8 +192,8 @@ STAGES: tuple[Stage, ...] = (
         config=(
             "seed",
             "device",
-            *_PIXELS,
-            "data.augment",
+            "task.inputs",
+            "task.views",
             "backbone",
             "quantize",
             "first_recipe",
@@ -219,7 +223,7 @@ STAGES: tuple[Stage, ...] = (
             "quantize/quantize.json",
         ),
         outputs=("model.tflite", "float.tflite", "model.json"),
-        config=("seed", *_PIXELS),
+        config=("seed", "task.inputs"),
         libs=_TF,
         also=("tensorflow-model-optimization",),
         version=4,
@@ -239,15 +243,15 @@ STAGES: tuple[Stage, ...] = (
         ),
         outputs=("metrics.json",),
         config=(
-            *_PIXELS,
-            "data.augment",
+            "task.inputs",
+            "changes_examples",
             "finetune.unfreeze",
             "finetune.head",
-            "evaluate.top_k",
+            "task.judged_by",
             "evaluate.worst",
             "evaluate.robustness",
         ),
-        libs=("ai-edge-litert", "numpy", "pillow", "scikit-learn"),
+        libs=("ai-edge-litert", "numpy", "task.libs", "task.measured_with"),
         version=3,
         section="evaluate",
     ),
@@ -269,7 +273,7 @@ STAGES: tuple[Stage, ...] = (
         config=(
             "seed",
             "device",
-            *_PIXELS,
+            "task.inputs",
             "backbone",
             "quantize.correct",
             "quantize.debug",
@@ -328,7 +332,7 @@ STAGES: tuple[Stage, ...] = (
             "package",
         ),
         without=("quantize.debug", "finetune.tensorboard"),
-        libs=("ai-edge-litert", "numpy", "pillow"),
+        libs=("ai-edge-litert", "numpy", "task.libs"),
         version=4,
         section="package",
         probe="tfedge.drops.templates:copied_digest",
@@ -344,7 +348,19 @@ def stage(name: str) -> Stage:
 
 def active(pipeline: Pipeline, stages: Sequence[Stage] = STAGES) -> tuple[Stage, ...]:
     """The stages that this pipeline runs: whose section is there, with a recipe if any."""
-    return tuple(row for row in stages if not row.section or _on(pipeline, row))
+    task = task_of(pipeline.task)
+    return tuple(of_task(row, task) for row in stages if not row.section or _on(pipeline, row))
+
+
+@cache
+def of_task(row: Stage, task: Task) -> Stage:
+    """The row with the keys and libraries of a task in the place of ``task.…``."""
+    meant = task.keys()
+
+    def spelled_out(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(one for name in names for one in meant.get(name, (name,))))
+
+    return replace(row, config=spelled_out(row.config), libs=spelled_out(row.libs))
 
 
 def _on(pipeline: Pipeline, row: Stage) -> bool:

@@ -68,16 +68,20 @@ class _Problems:
 
 
 def audit(
-    scan: Scan, pixels: Mapping[str, bytes], bad: Mapping[str, str], data: Data
+    scan: Scan,
+    pixels: Mapping[str, bytes],
+    bad: Mapping[str, str],
+    data: Data,
+    skip_bad: bool = False,
 ) -> tuple[Index, Findings]:
     """The index to train on, and what was found on the way.
 
     By SHA-256 of the file: ``pixels`` has a hash of what each good picture decodes to, ``bad`` why
-    the others don't. ``data.on_bad_image``, ``on_conflict`` and ``on_leak`` say what is an error.
+    the others don't. ``skip_bad``, ``data.on_conflict`` and ``data.on_leak`` say what is an error.
     Raises DataError with every problem that was found, each file by its name.
     """
     findings, problems = Findings(warnings=list(scan.listing.warnings)), _Problems()
-    pictures = _readable(scan, pixels, bad, data, findings, problems)
+    pictures = _readable(scan, pixels, bad, skip_bad, findings, problems)
     pictures = _without_conflicts(pictures, data, findings, problems)
     pictures = _split(pictures, scan.listing, findings, problems)
     pictures = _without_leaks(pictures, data, findings, problems)
@@ -96,7 +100,7 @@ def _readable(
     scan: Scan,
     pixels: Mapping[str, bytes],
     bad: Mapping[str, str],
-    data: Data,
+    skip_bad: bool,
     findings: Findings,
     problems: _Problems,
 ) -> list[Picture]:
@@ -107,7 +111,7 @@ def _readable(
         if reason is None:
             row = Picture(entry.path, entry.label, entry.split or "", digest, pixels[digest])
             pictures.append(row)
-        elif data.on_bad_image == "skip":
+        elif skip_bad:
             findings.skipped.append({"path": entry.path, "reason": reason})
         else:
             lines.append(f"{shown(entry.path)}: {reason}")

@@ -1,28 +1,12 @@
-"""The keys of a pipeline that say where its images are, and how they are split and changed."""
+"""The keys of a pipeline that say where its labelled files are, and how they are split."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool, StrictInt, StrictStr
+from pydantic import Field, StrictStr
 
-from tfedge.config.section import Count, Fraction, Section, Sha256, Url
-
-
-class Augment(Section):
-    """Random changes to training pictures. Each picture keeps its original beside the views."""
-
-    views: Count = 2  # augmented views of each picture, computed once, when the base is frozen
-    flip: StrictBool = True  # left-right, half of the views
-    crop: Fraction = 0.1  # largest share of a side that is cut away
-    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = 10.0  # degrees, either way
-    zoom: Fraction = 0.1  # up to this share nearer or farther
-    brightness: Fraction = 0.1  # up to this share of full scale, either way
-    contrast: Fraction = 0.1  # factor 1 ± this
-    # As a camera in the field harms its images; each view as much as chance says, up to this.
-    noise: Fraction = 0.0  # standard deviation, as a share of full scale
-    blur: Annotated[float, Field(ge=0.0, le=8.0)] = 0.0  # sigma of a Gaussian, in pixels
-    jpeg: Annotated[StrictInt, Field(ge=1, le=100)] | None = None  # the lowest quality; None: off
+from tfedge.config.section import Fraction, Section, Sha256, Url
 
 
 class Split(Section):
@@ -41,14 +25,16 @@ class Download(Section):
 
 
 class Data(Section):
+    """Labelled files of any kind. A task's own section adds how they become the model's input."""
+
     path: StrictStr | None = None  # a folder, a .csv file (path,label), or sample:digits
     download: Download | None = None  # instead of path
-    image_size: Annotated[StrictInt, Field(ge=32, le=1024)] = 225  # pixels a side
-    fit: Literal["crop", "stretch", "pad"] = "crop"  # how a picture becomes square
     split: Split | None = None  # None: the folders say it; else Split's own defaults
-    on_bad_image: Literal["error", "skip"] = "error"
-    on_leak: Literal["error", "drop", "keep"] = (
-        "error"  # same picture in two splits; drop: from train
-    )
-    on_conflict: Literal["error", "drop"] = "error"  # same picture under two labels
-    augment: Augment | None = None
+    # The same content in two splits; drop: from train.
+    on_leak: Literal["error", "drop", "keep"] = "error"
+    on_conflict: Literal["error", "drop"] = "error"  # the same content under two labels
+
+    @property
+    def changes_examples(self) -> bool:
+        """Whether what is learnt from is changed at random, each time in another way."""
+        return False

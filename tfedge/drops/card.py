@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfedge.drops.content import Content, contract
-from tfedge.report.evaluation import class_table, robustness_table
-from tfedge.report.markup import cell, machine_text, milliseconds, percent, size_text, table
-from tfedge.report.pictures import count_table
+from tfedge.report.markup import cell, machine_text, milliseconds, render, size_text, table
+from tfedge.report.robustness import robustness
+from tfedge.tasks.blocks import percent
+from tfedge.tasks.image_classification.report import class_table, count_table
+from tfedge.tasks.table import DEFAULT, task_of
 
 
 def card(content: Content) -> str:
@@ -49,7 +51,7 @@ def _data(content: Content) -> list[str]:
         "",
         f"Source: {cell(content.data['source'])}. Digest: `{content.data['digest']}`.",
         "",
-        *count_table(content.classes, content.data["counts"]),
+        *render([count_table(content.classes, content.data["counts"])]),
     ]
 
 
@@ -126,11 +128,11 @@ def _metrics(metrics: Mapping[str, Any] | None) -> list[str]:
     ]
     if "agreement" in metrics:
         lines.append(f"- agrees with the float model on {percent(metrics['agreement'])} of them")
-    return [*lines, "", *class_table(shipped, "class")]
+    return [*lines, "", *render([class_table(shipped, "class")])]
 
 
 def _robustness(metrics: Mapping[str, Any] | None) -> list[str]:
-    said = robustness_table(metrics) if metrics else ["Not evaluated."]
+    said = render(robustness(metrics, task_of(DEFAULT))) if metrics else ["Not evaluated."]
     return ["## Robustness", "", *said]
 
 

@@ -15,7 +15,7 @@ from tfedge.devices.schema import BenchDevice, FindDevice
 from tfedge.errors import ConfigError, DeviceError
 from tfedge.pipeline import nets, rules
 from tfedge.pipeline.recipes import completed
-from tfedge.pipeline.schema import Pipeline, TeacherNet
+from tfedge.pipeline.schema import Pipeline, TeacherNet, known_task, schema_of
 
 Resolved = dict[str, Any]
 
@@ -63,14 +63,15 @@ def load(
     for number, override in enumerate(overrides, start=1):
         _override(tree, override, number)
     found, bad = list(tree.problems), set(tree.bad)
-    data = prepared(tree.data, Pipeline)
-    pipeline, errors = validate(data, Pipeline)
+    schema = schema_of(known_task(tree.data.get("task")) if isinstance(tree.data, dict) else "")
+    data = prepared(tree.data, schema)
+    pipeline, errors = validate(data, schema)
     found += [(spot(tree, e.path, e.on_key), e.text) for e in errors if e.path not in bad]
     if pipeline is None:  # look on without what is wrong: the rules may know of more
         bad |= {error.path for error in errors}
         for error in errors:
             remove(data, error.path[:-1] if error.missing else error.path)
-        pipeline, _ = validate({"name": "unnamed", "data": {}, **data}, Pipeline)
+        pipeline, _ = validate({"name": "unnamed", "data": {}, **data}, schema)
     elsewhere: list[str] = []
     if pipeline is not None:
         pipeline = _absolute(completed(pipeline), tree, path.parent)

@@ -145,18 +145,21 @@ def xnnpack(pipeline: Pipeline) -> Iterator[Problem]:
         if getattr(prune, key):
             what = "prune.recipe xnnpack prunes the 1×1 convolutions, all of them: leave it out"
             yield Problem(f"prune.{key}", f"prune.{key}: {what}", uses)
-    if row is None:
-        return
-    if row.family not in XNNPACK_FAMILIES:
+    if row is not None and row.family not in XNNPACK_FAMILIES:
         what = f"XNNPACK's sparse kernels can't run all of {row.name}"
         way = f"prune.recipe xnnpack is for {' and '.join(XNNPACK_FAMILIES)}"
         yield Problem("backbone.name", f"backbone.name: {what}: {way}", uses)
-    size = pipeline.data.image_size
-    if size % 32 != 1:
+
+
+def xnnpack_size(pipeline: Pipeline, size: int, key: str) -> Iterator[Problem]:
+    """The side of an image, in pixels, that stands at ``key``."""
+    prune = pipeline.prune
+    asked = prune is not None and prune.recipe == XNNPACK
+    if asked and pipeline.backbone.name in BACKBONES and size % 32 != 1:
         what = "on sides other than 32k+1 the net pads unevenly, which XNNPACK's sparse kernels"
         near = max(33, (size + 15) // 32 * 32 + 1)
-        text = f"data.image_size: {size}: {what} can't: {near} is the nearest"
-        yield Problem("data.image_size", text, uses)
+        text = f"{key}: {size}: {what} can't: {near} is the nearest"
+        yield Problem(key, text, ("prune.recipe",))
 
 
 def xnnpack_trains(pipeline: Pipeline) -> Iterator[Problem]:

@@ -5,35 +5,36 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tfedge.data.schema import Augment
 from tfedge.pipeline.schema import Pipeline, Prune, Retrain, Transfer
 
-FEW, MANY = 150, 300  # least steps of `steps: auto`, and from so many images on:
-MANY_IMAGES = 800
+FEW, MANY = 150, 300  # least steps of `steps: auto`, and from so many examples on:
+MANY_EXAMPLES = 800
 
 
-def head_kind(settings: Transfer, augment: Augment | None) -> Literal["logistic", "sgd"]:
+def head_kind(settings: Transfer, changes_examples: bool) -> Literal["logistic", "sgd"]:
     """How the head is made: ``auto`` is the regression, unless something asks for training.
 
+    ``changes_examples``: what is learnt from is changed at random (``data.augment``).
+
     Augmentation and label smoothing regularise by training, which a converged regression on what
-    the frozen base says of the images has no use for.
+    the frozen base says of the examples has no use for.
     """
     if settings.head != "auto":
         return settings.head
-    return "sgd" if augment is not None or settings.label_smoothing else "logistic"
+    return "sgd" if changes_examples or settings.label_smoothing else "logistic"
 
 
-def least_steps(settings: Retrain, images: int) -> int:
-    """How many steps prune, cluster and quantize train at least on that many images."""
+def least_steps(settings: Retrain, examples: int) -> int:
+    """How many steps prune, cluster and quantize train at least on that many examples."""
     if settings.steps != "auto":
         return settings.steps
-    return MANY if images >= MANY_IMAGES else FEW
+    return MANY if examples >= MANY_EXAMPLES else FEW
 
 
-def steps(settings: Retrain, images: int, epoch: int) -> int:
+def steps(settings: Retrain, examples: int, epoch: int) -> int:
     """How many steps a stage trains: the epochs asked for, of ``epoch`` steps each, or the least
     number of steps if that is more."""
-    return max(settings.epochs * epoch, least_steps(settings, images))
+    return max(settings.epochs * epoch, least_steps(settings, examples))
 
 
 def first_recipe(pipeline: Pipeline) -> str:

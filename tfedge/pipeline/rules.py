@@ -27,6 +27,7 @@ from tfedge.pipeline.unfreeze import (
     planned_clusters,
     planned_sparsity,
 )
+from tfedge.tasks.table import TASKS, task_of
 
 SAMPLE = "sample:"
 SAMPLES = ("digits",)
@@ -56,7 +57,7 @@ def notes(pipeline: Pipeline) -> list[str]:
     """What is allowed, but should be known before the run starts."""
     coral = pipeline.package is not None and "coral" in pipeline.package.targets
     return [
-        *nets.notes(pipeline.backbone, "backbone", pipeline.data.image_size, "data.image_size"),
+        *task_of(pipeline.task).notes(pipeline),
         *distillation.notes(pipeline),
         *_head_notes(pipeline),
         *pruning_rules.structure_notes(pipeline),
@@ -68,7 +69,7 @@ def _head_notes(pipeline: Pipeline) -> Iterator[str]:
     """Keys that say how a head is trained where it is fitted instead."""
     sections = [("finetune", pipeline.finetune), ("distill", pipeline.distill)]
     for name, section in sections:
-        if section is None or head_kind(section, pipeline.data.augment) != "logistic":
+        if section is None or head_kind(section, pipeline.data.changes_examples) != "logistic":
             continue
         keys = _OF_SGD if section.unfreeze == "none" else _OF_SGD_HEAD
         fields = type(section).model_fields
@@ -106,9 +107,12 @@ def _data(pipeline: Pipeline) -> Iterator[Problem]:
         yield Problem("data.split", f"data.split: {what}")
 
 
-def _backbone(pipeline: Pipeline) -> Iterator[Problem]:
-    size = pipeline.data.image_size
-    yield from nets.problems(pipeline.backbone, "backbone", size, "data.image_size")
+def _task(pipeline: Pipeline) -> Iterator[Problem]:
+    if pipeline.task not in TASKS:
+        what = f"task: no task {pipeline.task!r}{did_you_mean(pipeline.task, TASKS)}"
+        yield Problem("task", what)
+        return
+    yield from task_of(pipeline.task).rules(pipeline)
 
 
 def _recipes(pipeline: Pipeline) -> Iterator[Problem]:
@@ -284,6 +288,6 @@ def _known_net(pipeline: Pipeline) -> bool:
 
 
 _RULES = (
-    *(_data, _backbone, _recipes, distillation.problems, _keep, _unfreeze, _sparsity, _clusters),
+    *(_data, _task, _recipes, distillation.problems, _keep, _unfreeze, _sparsity, _clusters),
     *(_structure, _gates, _lists, _android),
 )

@@ -1,19 +1,23 @@
 """The pipeline file: every key, its type, its allowed values and its default. Nowhere else.
 
-Keys of images stand in ``data/schema.py``, keys of devices in ``devices/schema.py``. Nothing here
-reads files or imports TensorFlow: ``load.py`` turns YAML into these, ``rules.py`` holds what spans
-several keys.
+Keys of labelled files stand in ``data/schema.py``, those of a task in its own ``schema.py``, those
+of devices in ``devices/schema.py``. Nothing here reads files or imports TensorFlow: ``load.py``
+turns YAML into these, ``rules.py`` holds what spans several keys.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, create_model
 
 from tfedge.config.section import Count, Fraction, NotNegative, PackageName, Positive, Section
 from tfedge.data.schema import Data
 from tfedge.devices.schema import BenchDevice
+from tfedge.tasks.table import DEFAULT, TASKS, task_of
 
 # Which blocks train: "none", "all", "auto" (decided from the catalogue), a block's name, how many
 # blocks from the top (2), or the fraction of all blocks (0.25).
@@ -143,9 +147,10 @@ class Gates(Section):
 
 
 class Evaluate(Section):
-    top_k: Count = 3
-    worst: Annotated[StrictInt, Field(ge=0)] = 10  # worst-confused pictures in the report
-    robustness: Annotated[StrictInt, Field(ge=0)] = 100  # images that are made harder, at most
+    """What every task is measured by. A task's own section adds its keys."""
+
+    worst: Annotated[StrictInt, Field(ge=0)] = 10  # of the worst answers, in the report
+    robustness: Annotated[StrictInt, Field(ge=0)] = 100  # examples that are made harder, at most
     gates: Gates = Gates()
 
 
@@ -195,9 +200,13 @@ class Runtime(Section):
 
 
 class Pipeline(Section):
-    """The whole file. A section that is left out is a stage that is not run."""
+    """The whole file. A section that is left out is a stage that is not run.
+
+    ``schema_of`` gives the same with the sections of a task: ``data`` and ``evaluate``.
+    """
 
     name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    task: StrictStr = DEFAULT
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = 1
     runtime: Runtime = Runtime()
     data: Data
@@ -210,3 +219,23 @@ class Pipeline(Section):
     evaluate: Evaluate | None = None
     benchmark: Benchmark | None = None
     package: Package | None = None
+
+
+@cache
+def schema_of(task: str) -> type[Pipeline]:
+    """The pipeline of a task. KeyError if there is none of that name."""
+    row = task_of(task)
+    evaluate: Any = row.evaluate | None
+    return create_model("Pipeline", __base__=Pipeline, data=(row.data, ...), evaluate=(evaluate, None))
+
+
+def pipeline_of(keys: Mapping[str, Any] = MappingProxyType({}), **more: Any) -> Pipeline:
+    """A pipeline from its keys. Raises pydantic's ValidationError, and KeyError for a task that
+    there is none of."""
+    given = {**keys, **more}
+    return schema_of(given.get("task", DEFAULT)).model_validate(given)
+
+
+def known_task(name: Any) -> str:
+    """The name, or the default's where it names no task."""
+    return name if isinstance(name, str) and name in TASKS else DEFAULT

@@ -8,8 +8,9 @@ from typing import Any
 
 from tfedge.bench.result import Host, Result
 from tfedge.bench.script.run import SCHEMA
-from tfedge.report.markup import host_text, milliseconds, percent, size_text, threads_text
+from tfedge.report.markup import host_text, milliseconds, size_text, threads_text
 from tfedge.report.versus import Versus, runtime_text
+from tfedge.tasks.blocks import percent
 
 WIDTH = 100
 _IN_JSON = ("p99 ms", "load ms", "first ms", "p90 ms")  # left out, in this order, for want of room

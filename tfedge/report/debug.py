@@ -8,7 +8,9 @@ from textwrap import wrap
 from typing import Any
 
 from tfedge.report.facts import Facts
-from tfedge.report.markup import NOT_RUN, cell, percent, table
+from tfedge.report.markup import NOT_RUN, cell, table
+from tfedge.tasks.blocks import percent
+from tfedge.tasks.task import Metric
 
 SHOWN = 5  # layers on the terminal …
 MOST = 8  # … and of a proposal there
@@ -34,7 +36,7 @@ def quantization(facts: Facts) -> list[str]:
         "",
         *table(_HEAD, _rows(found)),
         "",
-        *(f"- {line}" for line in _outcomes(found)),
+        *(f"- {line}" for line in _outcomes(found, facts.task.primary)),
     ]
     if found["ranges"] == "converter":
         said.append("- the converter found the ranges of the shipped file itself; these are ours")
@@ -88,19 +90,19 @@ def _rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def _outcomes(found: Mapping[str, Any]) -> list[str]:
+def _outcomes(found: Mapping[str, Any], metric: Metric) -> list[str]:
     named = [("all in float", "float"), ("as it is now", "now"), ("the shipped file", "file")]
     named += [("as proposed", "proposed")] if found["proposed"] else []
     return [
         f"{what}: same answer as float {percent(found[key]['agreement'])}, "
-        f"top-1 {percent(found[key]['top1'])}"
+        f"{metric.label} {metric.figure(found[key][metric.key])}"
         for what, key in named
     ]
 
 
 def _proposal(found: Mapping[str, Any]) -> str:
     given = f" ({found['limit_from']})" if found["limit_from"] else ""
-    of = f"{found['n']} {found['split']} pictures"
+    of = f"{found['n']} {found['split']} examples"
     limit = f"at most {percent(found['limit'])} of the answers may change{given}"
     proposed = found["proposed"]
     if found.get("quick"):

@@ -12,7 +12,10 @@ from tfedge.bench.compare import compare, differences
 from tfedge.bench.result import Result
 from tfedge.errors import ArtifactError
 from tfedge.report import sparse
-from tfedge.report.markup import milliseconds, percent, size_text, threads_text
+from tfedge.report.markup import milliseconds, size_text, threads_text
+from tfedge.tasks.blocks import percent
+from tfedge.tasks.table import DEFAULT, task_of
+from tfedge.tasks.task import Metric, Task
 
 BLAMED = 3  # layers that a quick look names
 LOCAL = "local"  # the device that need not be named
@@ -40,6 +43,11 @@ class Facts:
     metrics: Mapping[str, Any] | None
     benchmark: tuple[Result, ...]
     gaps: Mapping[str, str]  # optional devices that were away, and why
+
+    @property
+    def task(self) -> Task:
+        """The row of the run's task."""
+        return task_of(self.result.get("task", DEFAULT))
 
     @property
     def shipped(self) -> str:
@@ -126,7 +134,7 @@ def proposals(facts: Facts) -> list[str]:
 
 
 def warnings(facts: Facts) -> list[str]:
-    """What a reader of the numbers must know, the pictures' warnings left to the report."""
+    """What a reader of the numbers must know; those about the examples are left to the report."""
     found = list(facts.metrics["warnings"]) if facts.metrics else []
     found += harmed(facts.debug) if facts.debug else []
     found += _worse(facts.distill) if facts.distill else []
@@ -178,7 +186,7 @@ def _worse(distill: Mapping[str, Any]) -> list[str]:
     split = distill["chose_weights_on"] or "val"
     return [
         f"the teacher, {distill['name']}, is worse than the float model on the "
-        f"{split} pictures: {percent(teacher)} against {percent(plain)} "
+        f"{split} examples: {percent(teacher)} against {percent(plain)} "
         "(distill.teacher: float takes that one)"
     ]
 
@@ -189,7 +197,7 @@ Row = tuple[str, str, str, str]  # what, float, int8, remark
 def comparison(facts: Facts, interval: bool) -> list[Row]:
     """Float against int8; the column of what was not made or measured is empty.
 
-    ``interval`` adds the 95 % confidence interval to top-1.
+    ``interval`` adds the 95 % confidence interval to the primary metric.
     """
     rows = [*_accuracy(facts, interval), *_size(facts)]
     rows += [
@@ -212,22 +220,22 @@ def _accuracy(facts: Facts, interval: bool) -> list[Row]:
     if not metrics:
         return []
     models = [metrics.get("float"), metrics.get("int8")]
-    top1 = [_top1(model, interval) if model else "" for model in models]
-    recall = [percent(model["recall_macro"]) if model else "" for model in models]
-    rows = [
-        ("top-1", top1[0], top1[1], f"{metrics['n']} {metrics['split']} pictures"),
-        ("macro recall", recall[0], recall[1], ""),
-    ]
+    count = f"{metrics['n']} {metrics['split']} examples"
+    rows = []
+    for metric in (facts.task.primary, *facts.task.beside):
+        plain, int8 = (_figure(metric, model, interval) if model else "" for model in models)
+        rows.append((metric.label, plain, int8, "" if rows else count))
     if "agreement" in metrics:
         rows.append(("same answer as float", "", percent(metrics["agreement"]), ""))
     return rows
 
 
-def _top1(metrics: Mapping[str, Any], interval: bool) -> str:
-    if not interval:
-        return percent(metrics["top1"])
-    low, high = metrics["top1_ci95"]
-    return f"{percent(metrics['top1'])} [{100 * low:.1f}, {100 * high:.1f}]"
+def _figure(metric: Metric, metrics: Mapping[str, Any], interval: bool) -> str:
+    """With its interval, where it has one."""
+    figure, between = metric.figure(metrics[metric.key]), metrics.get(f"{metric.key}_ci95")
+    if not interval or between is None:
+        return figure
+    return f"{figure} [{', '.join(metric.plain(end) for end in between)}]"
 
 
 def _size(facts: Facts) -> list[Row]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from tfedge.edgetpu.edgetpu import LEFT, REFUSED
 from tfedge.edgetpu.edgetpu_rules import SUBGRAPH
-from tfedge.report.markup import percent, size_text
+from tfedge.report.markup import size_text
 from tfedge.tflite.model import WEIGHTED
+from tfedge.tasks.blocks import percent
 
 WIDTH = 100
 _NAME = 44  # columns of a tensor's name

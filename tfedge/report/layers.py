@@ -7,7 +7,8 @@ from typing import Any
 
 from tfedge.report import sparse
 from tfedge.report.facts import Facts, sparse_pairs
-from tfedge.report.markup import NOT_RUN, cell, percent, table, threads_text
+from tfedge.report.markup import NOT_RUN, cell, table, threads_text
+from tfedge.tasks.blocks import percent
 
 
 def sparsity(facts: Facts) -> list[str]:

@@ -12,7 +12,6 @@ from tfedge.report import phases
 from tfedge.report.calibration import calibration as calibrated
 from tfedge.report.calibration import has_calibration
 from tfedge.report.debug import quantization
-from tfedge.report.evaluation import calibration, classes, confusion, robustness, worst
 from tfedge.report.facts import Facts, comparison, gather, proposals, warnings
 from tfedge.report.layers import sparsity
 from tfedge.report.markup import (
@@ -20,15 +19,18 @@ from tfedge.report.markup import (
     cell,
     host_text,
     milliseconds,
-    percent,
+    render,
     size_text,
     table,
     threads_text,
 )
-from tfedge.report.pictures import pictures
+from tfedge.report.robustness import robustness
+from tfedge.tasks.blocks import percent
+from tfedge.tasks.task import Task
+from tfedge.tasks.work import work_of
 
 NAME = "report.md"
-CHOSE_NOTHING = "The validation images chose nothing: the accuracy measured on them is honest."
+CHOSE_NOTHING = "The validation examples chose nothing: the accuracy measured on them is honest."
 
 
 def write(run_dir: Path, result: Mapping[str, Any]) -> Path:
@@ -36,17 +38,14 @@ def write(run_dir: Path, result: Mapping[str, Any]) -> Path:
     facts = gather(run_dir, result)
     sections: list[tuple[str, Callable[[Facts], list[str]]]] = [
         ("Result", _result),
-        ("Classes", classes),
-        ("Confusion", confusion),
-        ("Calibration", calibration),
-        ("Robustness", robustness),
-        ("Worst pictures", worst),
+        *_answers(facts),
+        ("Robustness", _robustness),
         ("Sparsity", sparsity),
         *([("Calibration for 8 bits", calibrated)] if has_calibration(facts) else []),
         *([("Quantization", quantization)] if facts.mixed else []),
         *([("Teacher", _teacher)] if facts.distill else []),
         ("Training", _training),
-        ("Data", pictures),
+        ("Data", _data),
         ("Backbone and weights", _backbone),
         ("Benchmark", _benchmark),
         ("Stages", _stages),
@@ -108,6 +107,22 @@ def _result(facts: Facts) -> list[str]:
     return [*lines, *(["", *between] if between else []), *(["", *told] if told else [])]
 
 
+def _answers(facts: Facts) -> list[tuple[str, Callable[[Facts], list[str]]]]:
+    """The task's own sections on how good the model is."""
+    if not facts.metrics:
+        return [("Answers", lambda facts: NOT_RUN)]
+    parts = work_of(facts.task).answers(facts.metrics)
+    return [(part.title, lambda facts, part=part: render(part.blocks)) for part in parts]
+
+
+def _robustness(facts: Facts) -> list[str]:
+    return render(robustness(facts.metrics, facts.task)) if facts.metrics else NOT_RUN
+
+
+def _data(facts: Facts) -> list[str]:
+    return render(work_of(facts.task).data(facts.index, facts.audit)) if facts.index else NOT_RUN
+
+
 def _teacher(facts: Facts) -> list[str]:
     found = facts.distill or {}
     split = found["chose_weights_on"]
@@ -117,10 +132,10 @@ def _teacher(facts: Facts) -> list[str]:
     ]
     rows = rows if found.get("net") else rows[1:]
     return [
-        *([_net(found["net"]), ""] if found.get("net") else []),
-        *table(["", f"top-1, {cell(split or 'val')} pictures", "loss"], rows),
+        *([_net(found["net"], facts.task), ""] if found.get("net") else []),
+        *table(["", f"{facts.task.primary.label}, {cell(split or 'val')} examples", "loss"], rows),
         "",
-        "These pictures chose the weights of both." if split else CHOSE_NOTHING,
+        "These examples chose the weights of both." if split else CHOSE_NOTHING,
     ]
 
 
@@ -160,22 +175,22 @@ def _chose(facts: Facts) -> list[str]:
         return [CHOSE_NOTHING]
     same = facts.metrics and facts.metrics["chose_weights"]
     return [
-        f"What chose the weights: the lowest loss on the {cell(split)} pictures (epoch {best:.0f})."
-        + (" **The accuracy above was measured on the same pictures.**" if same else "")
+        f"What chose the weights: the lowest loss on the {cell(split)} examples (epoch {best:.0f})."
+        + (" **The accuracy above was measured on the same examples.**" if same else "")
     ]
 
 
 def _backbone(facts: Facts) -> list[str]:
     if not facts.base:
         return NOT_RUN
-    return [_net(facts.base)]
+    return [_net(facts.base, facts.task)]
 
 
-def _net(base: Mapping[str, Any]) -> str:
+def _net(base: Mapping[str, Any], task: Task) -> str:
     weights = base["weights"]
     digest = f", SHA-256 `{weights['sha256']}`" if weights["sha256"] else ""
     return (
-        f"{cell(base['name'])}, alpha {base['alpha']:g}, {base['image_size']} pixels a side; "
+        f"{cell(base['name'])}, alpha {base['alpha']:g}, {work_of(task).input_text(base)}; "
         f"weights from {cell(weights['source'])}: {cell(weights['detail'])}{digest}. "
         f"Licence: {cell(weights['licence'] or 'not known')}."
     )
@@ -212,7 +227,7 @@ def _benchmark(facts: Facts) -> list[str]:
     return [
         *said,
         "",
-        "Random pixels; peak memory is the process's after its imports.",
+        "Random inputs; peak memory is the process's after its imports.",
         "",
         *table([*head, "peak memory", "samples, processes", ""], rows),
         *(["", *unstable] if unstable else []),
@@ -240,7 +255,7 @@ def _again(facts: Facts) -> list[str]:
     lines = [f"    tfedge run {facts.run_dir.name}/{resolved.name}"] if resolved.is_file() else []
     data, net = facts.result.get("data") or {}, (facts.distill or {}).get("net")
     said = {
-        "pictures": data.get("digest"),
+        "data": data.get("digest"),
         "weights": facts.base and facts.base["weights"]["sha256"],
         "weights of the teacher": net and net["weights"]["sha256"],
         "model.tflite": facts.model and facts.model["sha256"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tfedge.bench.result import Host, Result
+from tfedge.tasks.blocks import Block, Bullets, Table, Text, percent
 
 NOT_RUN = ["Not run."]
 
@@ -23,8 +24,22 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
+def render(blocks: Iterable[Block]) -> list[str]:
+    """Blocks as lines of Markdown, an empty one between two of them."""
+    lines: list[str] = []
+    for block in blocks:
+        lines += ["", *_rendered(block)]
+    return lines[1:]
+
+
+def _rendered(block: Block) -> list[str]:
+    match block:
+        case Text():
+            return [block.text]
+        case Bullets():
+            return [f"- {cell(item)}" for item in block.items]
+        case Table():
+            return table(block.head, block.rows)
 
 
 def size_text(size: int) -> str:

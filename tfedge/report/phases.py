@@ -7,18 +7,19 @@ from textwrap import wrap
 from typing import Any
 
 from tfedge.report.facts import Facts
-from tfedge.report.markup import percent, table
+from tfedge.report.markup import table
+from tfedge.tasks.blocks import p_text, percent
 
 _LINE = "phases   "
 
 
 def line(facts: Facts, width: int) -> list[str]:
     """For the terminal: ``head 81.1 % → float 83.8 % (p 0.03) → …``, in lines of ``width``."""
-    rows = _rows(facts)
+    rows, metric = _rows(facts), facts.task.primary
     if len(rows) < 2:
         return []
     # No line breaks inside of what is said of one phase.
-    said = [f"{row['phase']} {percent(row['top1'])}{_p(row)}".replace(" ", "\0") for row in rows]
+    said = [f"{row['phase']} {metric.figure(row[metric.key])}{_p(row)}".replace(" ", "\0") for row in rows]
     text = " → ".join(said)
     lines = wrap(text, width, initial_indent=_LINE, subsequent_indent=" " * len(_LINE))
     return [part.replace("\0", " ") for part in lines]
@@ -26,15 +27,15 @@ def line(facts: Facts, width: int) -> list[str]:
 
 def section(facts: Facts) -> list[str]:
     """For the report: a row each, against the one before."""
-    rows = _rows(facts)
+    rows, metric = _rows(facts), facts.task.primary
     if len(rows) < 2:
         return []
-    head = ["phase", "top-1", "agreement with float", "images", "against"]
-    head += ["only this one right", "only that one right", "p"]
+    head = ["phase", metric.label, "agreement with float", "n", "against"]
+    head += ["better on", "worse on", "p"]
     cells = [
         [
             row["phase"],
-            percent(row["top1"]),
+            metric.figure(row[metric.key]),
             percent(row["agreement"]),
             row["n"],
             *_change(row, row["against"], ""),
@@ -47,7 +48,7 @@ def section(facts: Facts) -> list[str]:
     return [
         *table(head, cells),
         "",
-        "All on the same images; p: how likely a difference as large is by chance (exact McNemar "
+        "All on the same examples; p: how likely a difference as large is by chance (exact McNemar "
         "test, two-sided).",
     ]
 
@@ -64,7 +65,3 @@ def _change(row: Mapping[str, Any], against: str | None, which: str) -> list[Any
     p = row[f"p{which}"]
     counts = [row[f"gained{which}"], row[f"lost{which}"]]
     return [against, *counts, None if p is None else p_text(p)]
-
-
-def p_text(p: float) -> str:
-    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"

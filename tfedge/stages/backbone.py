@@ -1,7 +1,7 @@
 """Stage ``backbone``: the pretrained weights, checked against the net, in one format.
 
-Writes ``base.npz`` (``layer/weight`` → float32, sorted, for RGB pixels, batch norm not folded) and
-``base.json`` (which net, its normalisation, where the weights are from).
+Writes ``base.npz`` (``layer/weight`` → float32, sorted, as the net takes its inputs, batch norm not
+folded) and ``base.json`` (which net, its normalisation, where the weights are from).
 """
 
 from __future__ import annotations
@@ -11,18 +11,15 @@ import json
 from tfedge.core.context import Context
 from tfedge.modeling.nets.env import fresh
 from tfedge.modeling.nets.network import save_weights
-from tfedge.modeling.nets.weights import source
+from tfedge.stages.heads import head_class
 
 
 def run(ctx: Context) -> None:
-    """Get the weights that the pipeline asks for. Errors are those of ``source.load``."""
+    """Get the weights that the pipeline asks for. Errors are those of ``weights.source.load``."""
     fresh(ctx.pipeline.seed)
-    chosen, size = ctx.pipeline.backbone, ctx.pipeline.data.image_size
-    loaded = source.load(chosen, size, ctx.cache, ctx.progress)
-    save_weights(ctx.out / "base.npz", loaded.weights)
-    facts = {
-        **source.described(chosen, size, loaded),
-        "layers": len({key.split("/")[0] for key in loaded.weights}),
-    }
+    chosen, data = ctx.pipeline.backbone, ctx.pipeline.data
+    weights, facts = head_class(ctx).base(chosen, data, ctx.cache, ctx.progress)
+    save_weights(ctx.out / "base.npz", weights)
+    facts["layers"] = len({key.split("/")[0] for key in weights})
     text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
     (ctx.out / "base.json").write_text(text, encoding="utf-8")

@@ -1,7 +1,7 @@
 """Stage ``cluster``: kernels of few distinct values in the part that trains, zeros of pruning kept.
 
-Writes ``model.npz`` (all weights), ``float.tflite`` (the network as it is now, from uint8 pixels to
-scores), ``clusters.json`` (values and zeros of each kernel) and ``history.json``.
+Writes ``model.npz`` (all weights), ``float.tflite`` (the network as it is now, from raw inputs to
+what ships), ``clusters.json`` (values and zeros of each kernel) and ``history.json``.
 """
 
 from __future__ import annotations

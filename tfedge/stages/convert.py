@@ -1,7 +1,7 @@
 """Stage ``convert``: the .tflite that ships, checked.
 
-Writes ``model.tflite`` (int8 with uint8 pixels in and uint8 scores out; the float model when there
-is no quantize stage), ``float.tflite`` (what it is compared with) and ``model.json``.
+Writes ``model.tflite`` (int8 with raw inputs in and uint8 outputs; the float model when there is no
+quantize stage), ``float.tflite`` (what it is compared with) and ``model.json``.
 """
 
 from __future__ import annotations
@@ -11,26 +11,21 @@ import json
 import re
 import shutil
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
-import numpy as np
-
 from tfedge.core.context import Context
-from tfedge.data.index import Index
 from tfedge.errors import InvariantBroken
 from tfedge.modeling import invariants
 from tfedge.modeling.compression import mixed, structure
 from tfedge.modeling.compression.quantization import PREFIX
-from tfedge.modeling.compression.quantize_layers import PIXELS
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh, tf
-from tfedge.modeling.nets.export import float_pixels, load_graph, to_tflite
-from tfedge.modeling.nets.network import Spec
+from tfedge.modeling.nets.export import load_graph, to_tflite
 from tfedge.pipeline.schema import Prune
 from tfedge.pipeline.structure import XNNPACK, XNNPACK_LEAST, is_structured
 from tfedge.stages import handed_on
-from tfedge.stages.images import images_of
+from tfedge.stages.heads import Head, head_of
 from tfedge.tflite import xnnpack
 from tfedge.tflite.distinct import distinct
 from tfedge.tflite.model import Kernel, Model
@@ -40,12 +35,13 @@ from tfedge.tflite.reader import read
 def run(ctx: Context) -> None:
     """Convert, then hold the file against what it must be."""
     fresh(ctx.pipeline.seed)
+    head = head_of(ctx, views=False)
     recipe, kept, ranges = "float", {}, "graph"
     if ctx.has("quantize/quantize.json"):
         facts = json.loads(ctx.inputs["quantize/quantize.json"].read_text(encoding="utf-8"))
         recipe, kept, ranges = facts["recipe"], facts.get("kept", {}), facts["ranges"]
     if recipe == "float":
-        content = _float(ctx)
+        content = _float(ctx, head)
     else:
         graph = load_graph(ctx.inputs["quantize/graph.pb"])
         if ranges == "converter":
@@ -54,7 +50,7 @@ def run(ctx: Context) -> None:
                 int8=True,
                 input_type=tf.uint8,
                 output_type=tf.uint8,
-                representative=_Representative(ctx, facts["representative"]),
+                representative=head.representative(facts["representative"]),
             )
         else:  # its ranges are inside
             content = mixed.convert(graph, kept, output_type=tf.uint8)
@@ -62,7 +58,7 @@ def run(ctx: Context) -> None:
     if recipe != "float":
         if not kept:
             invariants.all_int8(model)
-        _pixels_in(model)
+        head.check_input(model)
     shutil.copyfile(ctx.inputs["finetune/float.tflite"], ctx.out / "float.tflite")
     (ctx.out / "model.tflite").write_bytes(content)
     described = _describe(ctx, model, content, recipe)
@@ -71,13 +67,11 @@ def run(ctx: Context) -> None:
     (ctx.out / "model.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
 
 
-def _float(ctx: Context) -> bytes:
+def _float(ctx: Context, head: Head) -> bytes:
     if _sparsity(ctx).get("recipe") != XNNPACK:
         return handed_on.float_model(ctx).read_bytes()
-    index = Index.load(ctx.inputs["data/index.json"])
-    spec = Spec.read(ctx.inputs["backbone/base.json"], len(index.classes))
-    model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
-    content = xnnpack.spelled_out(float_pixels(model, spec.size, softmax=True, sparse=True))
+    model = head.load(network.load_weights(handed_on.weights(ctx)))
+    content = xnnpack.spelled_out(head.float_file(model, sparse=True))
     _sparse(read(content))
     return content
 
@@ -92,35 +86,6 @@ def _sparse(model: Model) -> None:
         if share < XNNPACK_LEAST:
             expected = f"at least {XNNPACK_LEAST:.0%} zeros"
             raise InvariantBroken(f"{name} for XNNPACK's sparse kernels", expected, f"{share:.1%}")
-
-
-class _Representative:
-    """Training pictures for the converter's calibration, float32 [1, S, S, 3] one by one."""
-
-    def __init__(self, ctx: Context, rows: list[int]) -> None:
-        self._pictures = images_of(ctx, Index.load(ctx.inputs["data/index.json"]))
-        self._rows = rows
-
-    def __call__(self) -> Iterator[list[np.ndarray]]:
-        for number, row in enumerate(self._rows):
-            picture = self._pictures.pixel(row).astype(np.float32)
-            if number == 0:  # two pixels say how far pixels reach: these pictures may not
-                picture[0, :2] = [[PIXELS[0]], [PIXELS[1]]]
-            yield [picture[None]]
-
-
-def _pixels_in(model: Model) -> None:
-    """The input is bytes that are pixels: uint8, scale 1, zero point 0, batch 1, static shapes."""
-    (tensor,) = model.inputs
-    quantization = tensor.quantization
-    got = f"{tensor.dtype}, scale {quantization and quantization.scales}"
-    if tensor.dtype != "uint8" or not quantization or quantization.zero_points != (0,):
-        raise InvariantBroken("raw pixels in", "uint8, scale 1, zero point 0", got)
-    if abs(quantization.scales[0] - 1) > 1e-6:  # one float32 rounding of 255 / 255
-        raise InvariantBroken("raw pixels in", "uint8, scale 1, zero point 0", got)
-    dynamic = [t.name for t in model.tensors if -1 in t.shape_signature]
-    if dynamic or tensor.shape[0] != 1:
-        raise InvariantBroken("static shapes, batch 1", "no open dimension", ", ".join(dynamic[:3]))
 
 
 def _describe(ctx: Context, model: Model, content: bytes, recipe: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tfedge.errors import UnsupportedModel
 from tfedge.files.files import write_text
 from tfedge.report.facts import harmed
 from tfedge.stages.advice import POINT, below_before, below_float, blamed
+from tfedge.stages.examples import primary_of
 
 
 def run(ctx: Context) -> None:
@@ -44,15 +45,16 @@ def _no_need(ctx: Context) -> str:
     if not ctx.has("evaluate/metrics.json"):
         return "nothing was evaluated"
     metrics = json.loads(ctx.inputs["evaluate/metrics.json"].read_text(encoding="utf-8"))
-    top1 = {name: metrics[name]["top1"] for name in ("float", "int8") if name in metrics}
+    metric = primary_of(ctx)
+    value = {name: metrics[name][metric.key] for name in ("float", "int8") if name in metrics}
     gates = ctx.pipeline.evaluate.gates if ctx.pipeline.evaluate else None
     gate = gates.max_accuracy_drop if gates else None
     limit = POINT if gate is None else min(POINT, gate)
-    figures = ", ".join(f"{name} {share:.1%}" for name, share in top1.items())
-    if not below_float(top1, limit):
-        return f"top-1 of int8 is not more than {limit:g} below float ({figures})"
-    cause = blamed(metrics["phases"])
-    if cause == "int8" or below_before(metrics["phases"], limit):
+    figures = ", ".join(f"{name} {metric.text(found)}" for name, found in value.items())
+    if not below_float(value, metric, limit):
+        return f"{metric.label} of int8 is not worse than float by more than {limit:g} ({figures})"
+    cause = blamed(metrics["phases"], metric)
+    if cause == "int8" or below_before(metrics["phases"], metric, limit):
         return ""
     return f"most of what int8 lost against float was lost in {cause}, not by 8 bits ({figures})"
 

@@ -19,10 +19,10 @@ from tfedge.errors import MissingDependency
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import fresh, tf
-from tfedge.modeling.nets.export import float_pixels
-from tfedge.modeling.nets.network import Spec
 from tfedge.modeling.training import transfer
-from tfedge.stages.samples import samples_of
+from tfedge.stages.examples import primary_of
+from tfedge.stages.heads import head_of
+from tfedge.tasks.task import Metric
 
 
 def run(ctx: Context) -> None:
@@ -34,18 +34,15 @@ def run(ctx: Context) -> None:
         remedy = "pip install tensorboard, or leave out finetune.tensorboard"
         raise MissingDependency(missing, remedy)
     fresh(pipeline.seed)
-    samples = samples_of(ctx)
-    spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
+    head = head_of(ctx)
     base = network.load_weights(ctx.inputs["backbone/base.npz"])
     random = pipeline.backbone.weights == "none"
-    model = transfer.headless(samples, spec, base, random)
+    model = head.headless(base, random)
 
     def ship(name: str, model: Any) -> None:
-        (ctx.out / name).write_bytes(float_pixels(model, spec.size, softmax=True))
+        (ctx.out / name).write_bytes(head.float_file(model))
 
-    learned = transfer.learn(
-        samples,
-        spec,
+    learned = head.learn(
         model,
         pipeline.finetune,
         random=random,
@@ -54,26 +51,27 @@ def run(ctx: Context) -> None:
         record=lambda what: _board(ctx, what),
         headed=partial(ship, "head.tflite"),
     )
-    ctx.progress.note(_found(learned.history))
+    ctx.progress.note(_found(learned.history, primary_of(ctx)))
     network.save_weights(ctx.out / "model.npz", weights_of(model))
-    said = _teacher(learned, model, len(samples.items))
+    said = _teacher(learned, model, len(head.samples.items))
     network.save_weights(ctx.out / "teacher.npz", said)
     ship("float.tflite", model)
     text = json.dumps(learned.history, indent=1)
     (ctx.out / "history.json").write_text(text, encoding="utf-8")
 
 
-def _found(history: dict[str, Any]) -> str:
+def _found(history: dict[str, Any], metric: Metric) -> str:
     """How good the float model is, and which state of it that is."""
-    val = f"{history['val']['top1']:.1%} of {history['val']['n']} validation images"
-    train = f"{history['train']['top1']:.1%} of the training images"
+    sides = {side: metric.text(history[side][metric.key]) for side in ("train", "val")}
+    val = f"{sides['val']} on {history['val']['n']} validation examples"
+    train = f"{sides['train']} on the training examples"
     if history["chose_weights_on"] is None:
         which = f"the head has converged (C = {history['C']:.2g})"
     elif history["best_epoch"]:
-        which = f"epoch {history['best_epoch']} is best on the validation images"
+        which = f"epoch {history['best_epoch']} is best on the validation examples"
     else:
-        which = "training the blocks made it worse on the validation images: it is kept without"
-    return f"float model: {which}; right on {val}, {train}"
+        which = "training the blocks made it worse on the validation examples: it is kept without"
+    return f"float model: {which}; {metric.label} {val}, {train}"
 
 
 def _teacher(learned: transfer.Learned, model: Any, count: int) -> dict[str, np.ndarray]:

@@ -19,8 +19,7 @@ from tfedge.errors import DropError
 from tfedge.files.files import write_text
 from tfedge.pipeline.schema import Distill, Package
 from tfedge.report.facts import measurements
-from tfedge.stages.held_out import evaluation_split
-from tfedge.stages.images import images_of
+from tfedge.stages.examples import evaluation_split, examples_of
 
 
 def run(ctx: Context) -> None:
@@ -94,10 +93,11 @@ def _read(ctx: Context, name: str) -> Any:
 
 
 def _golden(ctx: Context, index: Index, model: bytes) -> tuple[golden.Pair, ...]:
-    rows = index.rows_of(evaluation_split(index))
+    examples = examples_of(ctx)
+    rows = index.rows_of(evaluation_split(examples))
     chosen = [rows[i] for i in golden.choose(index.labels_of(rows))]
     names = [index.classes[label] for label in index.labels_of(chosen)]
-    return golden.make(model, images_of(ctx, index).pixels(chosen), names)
+    return golden.make(model, examples.inputs(chosen), names)
 
 
 def _source(data: Data) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tfedge.core.context import Context
-from tfedge.stages.metrics import agreement, compared
+from tfedge.tasks.paired import compared
+from tfedge.tasks.task import Metric, Work
 
 FLOAT, INT8 = "float", "int8"
 HEAD = "head"  # the new head, before its blocks trained
@@ -35,35 +36,39 @@ def files(ctx: Context) -> dict[str, str]:
     return {**found, last: _SHIPPED}
 
 
-def table(scores: Mapping[str, np.ndarray], labels: np.ndarray) -> list[dict[str, Any]]:
-    """Each phase against the one before, on the same images.
+def table(
+    work: Work, metric: Metric, outputs: Mapping[str, np.ndarray], targets: np.ndarray
+) -> list[dict[str, Any]]:
+    """Each phase against the one before, on the same examples.
 
     Args:
-        scores: [N, classes] of each phase, in their order.
-        labels: [N].
+        outputs: [N, …] of each phase, in their order.
+        targets: [N, …].
 
     A last phase with others between it and ``float`` has ``gained_float``, ``lost_float`` and
     ``p_float`` too: what all of them did together.
     """
-    names = list(scores)
+    names = list(outputs)
+    quality = {name: work.quality(found, targets) for name, found in outputs.items()}
     rows = []
     for before, name in zip([None, *names], names, strict=False):
-        found = scores[name]
+        found = outputs[name]
         change: dict[str, Any] = dict.fromkeys(("gained", "lost", "p"))
         if before is not None:
-            change = compared(scores[before], found, labels)
+            change = compared(quality[before], quality[name])
+        alike = None if name == FLOAT else float(work.same(outputs[FLOAT], found).mean())
         rows.append(
             {
                 "phase": name,
-                "top1": float((found.argmax(axis=1) == labels).mean()),
-                "agreement": None if name == FLOAT else agreement(scores[FLOAT], found),
-                "n": len(labels),
+                metric.key: work.primary(found, targets),
+                "agreement": alike,
+                "n": len(targets),
                 "against": before,
                 **change,
             }
         )
     last = rows[-1]
     if last["phase"] != FLOAT and last["against"] != FLOAT:
-        whole = compared(scores[FLOAT], scores[last["phase"]], labels)
+        whole = compared(quality[FLOAT], quality[last["phase"]])
         last |= {f"{key}_float": value for key, value in whole.items()}
     return rows

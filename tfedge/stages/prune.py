@@ -1,7 +1,7 @@
 """Stage ``prune``: magnitude pruning of the part that trains, fine-tuned on the way, stripped.
 
 Writes ``model.npz`` (all weights, zeros in place), ``float.tflite`` (the network as it is now, from
-uint8 pixels to scores), ``sparsity.json`` and ``history.json``.
+raw inputs to what ships), ``sparsity.json`` and ``history.json``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tfedge.core.context import Context
 from tfedge.errors import InvariantBroken, UnsupportedModel
 from tfedge.modeling.compression import structure
 from tfedge.modeling.compression.allocation import allocate
-from tfedge.modeling.compression.damage import PICTURES, scan
+from tfedge.modeling.compression.damage import EXAMPLES, scan
 from tfedge.modeling.compression.sparsity import Pruner
 from tfedge.modeling.nets.backbone import Weights
 from tfedge.modeling.nets.network import POOL
@@ -39,7 +39,7 @@ def run(ctx: Context) -> None:
 
     model = part.cut()
     by_damage = settings.allocation == "sensitivity"
-    damage = scan(model, POOL, part.examples(PICTURES), settings) if by_damage else None
+    damage = scan(model, POOL, part.examples(EXAMPLES), settings) if by_damage else None
     counts = allocate(settings, carrying, zeros, MAX_SHARE, damage)
     if settings.sparsity_m_by_n is not None:
         zeros = sum(counts.values())  # it leaves no choice

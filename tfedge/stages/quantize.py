@@ -1,7 +1,7 @@
 """Stage ``quantize``: the recipes that make a network ready for int8.
 
-Writes ``graph.pb`` (a frozen graph, float32 pixels in and scores out, with its ranges inside after
-``qat`` and when layers are kept in higher precision) and ``quantize.json`` (recipe, the pictures
+Writes ``graph.pb`` (a frozen graph, float32 inputs in and outputs as they ship, with its ranges inside after
+``qat`` and when layers are kept in higher precision) and ``quantize.json`` (recipe, the examples
 that calibrated it, whether ``ranges`` stand in the graph or are the converter's to find, what
 correcting brought, what ``auto`` tried, history; ``kept``: what ``quantize.keep`` means in this
 network).
@@ -24,19 +24,20 @@ from tfedge.modeling.compression.sparsity import keep_zeros
 from tfedge.modeling.compression.units import Graph, Kept, Precision
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh, keras, tf
-from tfedge.modeling.nets.export import freeze, save_graph, to_tflite
-from tfedge.modeling.nets.network import POOL, Spec
-from tfedge.modeling.training import loop
+from tfedge.modeling.nets.export import save_graph, to_tflite
+from tfedge.modeling.nets.network import POOL
 from tfedge.modeling.training.features import Activations, digest, of_pixels
 from tfedge.modeling.training.part import Gather, Samples, predictor
 from tfedge.modeling.training.stream import Item
 from tfedge.stages import handed_on
 from tfedge.stages.advice import is_worse
-from tfedge.stages.metrics import agreement, compared
-from tfedge.stages.samples import samples_of, teacher_of
+from tfedge.stages.examples import primary_of
+from tfedge.stages.heads import Head, head_of, teacher_of
+from tfedge.tasks.paired import compared
+from tfedge.tasks.task import Metric
 from tfedge.tflite.runtime import predict
 
-_TRIED = 300  # training images that judge ptq, at most
+_TRIED = 300  # training examples that judge ptq, at most
 
 
 def run(ctx: Context) -> None:
@@ -44,45 +45,34 @@ def run(ctx: Context) -> None:
     settings = ctx.pipeline.quantize
     assert settings is not None
     fresh(ctx.pipeline.seed)
-    samples = samples_of(ctx)
-    spec = Spec.read(ctx.inputs["backbone/base.json"], len(samples.index.classes))
-    model = network.load(spec, network.load_weights(handed_on.weights(ctx)))
-    network.whole_offset(model)
-    rows = samples.representative(settings.representative, ctx.pipeline.seed)
+    head = head_of(ctx)
+    model = head.load_for_int8(network.load_weights(handed_on.weights(ctx)))
+    rows = head.samples.representative(settings.representative, ctx.pipeline.seed)
     recipe = ctx.config["first_recipe"]
     facts: dict[str, Any] = {"recipe": recipe, "representative": rows, "ranges": "graph"}
     if settings.recipe == "ptq" and not settings.correct and not settings.keep:
         facts["ranges"] = "converter"
     else:
-        model, found = with_ranges(ctx, samples, spec, model, rows)
+        model, found = with_ranges(ctx, head, model, rows)
         facts |= found
     if settings.recipe == "auto" and recipe == "ptq":
-        facts["tried"] = [tried := _tried(ctx, samples, scores(spec, model), rows)]
-        ctx.progress.note(_told(tried))
+        facts["tried"] = [tried := _tried(ctx, head, head.graph(model), rows)]
+        ctx.progress.note(_told(tried, primary_of(ctx)))
         facts["recipe"] = recipe = "qat" if tried["significant"] else "ptq"
     if recipe == "qat":
-        facts |= _qat(ctx, samples, spec, model)
-    concrete = scores(spec, model)
+        facts |= _qat(ctx, head, model)
+    concrete = head.graph(model)
     if settings.keep:
         facts["kept"] = Graph.of(concrete).kept(settings.keep)
     save_graph(concrete, ctx.out / "graph.pb")
     (ctx.out / "quantize.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
-def scores(spec: Spec, model: Any) -> Any:
-    """The frozen graph from float32 pixels to softmax scores."""
-    return freeze(
-        lambda pixels: tf.nn.softmax(model(pixels, training=False)),
-        (spec.size, spec.size, 3),
-        tf.float32,
-    )
-
-
 def with_ranges(
-    ctx: Context, samples: Samples, spec: Spec, model: Any, rows: list[int]
+    ctx: Context, head: Head, model: Any, rows: list[int]
 ) -> tuple[Any, dict[str, Any]]:
-    """The network, which is not to be used any more, wrapped for 8 bits with ranges from the images
-    of these rows, and corrected if ``quantize.correct`` says so; nothing is trained. Also what was
+    """The network, which is not to be used any more, wrapped for 8 bits with ranges from these
+    examples, and corrected if ``quantize.correct`` says so; nothing is trained. Also what was
     found on the way.
 
     Raises UnsupportedModel for layers that have no 8-bit form.
@@ -91,25 +81,22 @@ def with_ranges(
     assert settings is not None
     preserve = bool(_open(handed_on.pruned(ctx)))
     clustered = _open(handed_on.clustered(ctx))
-    ctx.progress.update("observing ranges", 0, len(rows), "images")
-    images = samples.source.pictures.pixels(rows)
+    ctx.progress.update("observing ranges", 0, len(rows), "examples")
     if not settings.correct:
-        seen = calibration.batches(images)
+        seen = calibration.batches(head.samples.examples.inputs(rows))
         return quantization.ranged(model, seen, preserve_zeros=preserve, clustered=clustered), {}
-    found = calibration.calibrate(
-        spec,
+    found = head.calibrated(
         model,
-        images,
-        samples.source.pictures.pixels(_others(samples, rows, calibration.CHECKED)),
+        rows,
+        _others(head.samples, rows, calibration.CHECKED),
         preserve_zeros=preserve,
         clustered=clustered,
-        seed=ctx.pipeline.seed,
         report=partial(ctx.progress.update, "correcting for 8 bits", unit="ops"),
     )
     before, after = found.facts["plain"], found.facts["corrected"]
     ctx.progress.note(
-        f"8 bits without training, against float on {found.facts['n']} training images: KL "
-        f"{before['kl']:.4f}, same answer {before['agreement']:.1%}; corrected {after['kl']:.4f}, "
+        f"8 bits without training, against float on {found.facts['n']} training examples: "
+        f"divergence {before['kl']:.4f}, same answer {before['agreement']:.1%}; corrected {after['kl']:.4f}, "
         f"{after['agreement']:.1%}; the {found.facts['state']} state goes on"
     )
     return found.wrapped, {"correction": found.facts}
@@ -121,50 +108,55 @@ def _open(layers: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _others(samples: Samples, rows: list[int], count: int) -> list[int]:
-    """Training images, evenly over the classes, that are not among ``rows`` as far as there are."""
+    """Training examples that stand for all, not among ``rows`` as far as there are others."""
     every = samples.representative(len(rows) + count, samples.seed)
     others = [row for row in every if row not in set(rows)]
     return (others or every)[:count]
 
 
-def _tried(ctx: Context, samples: Samples, concrete: Any, rows: list[int]) -> dict[str, Any]:
-    """How the calibrated file answers training images that it was not calibrated on, against the
+def _tried(ctx: Context, head: Head, concrete: Any, rows: list[int]) -> dict[str, Any]:
+    """How the calibrated file answers training examples that it was not calibrated on, against the
     float model, through LiteRT."""
+    samples = head.samples
     others = _others(samples, rows, _TRIED)
-    pictures = samples.source.pictures.pixels(others)
+    inputs = samples.examples.inputs(others)
     asked = {"int8": True, "input_type": tf.uint8, "output_type": tf.uint8, "signature": False}
-    report = partial(samples.progress.update, "trying ptq", unit="images")
-    got = predict(to_tflite(concrete, **asked), pictures, progress=report)
+    report = partial(samples.progress.update, "trying ptq", unit="examples")
+    got = predict(to_tflite(concrete, **asked), inputs, progress=report)
     place = {row: at for at, row in enumerate(samples.train_rows)}
     logits = network.load_weights(ctx.inputs["finetune/teacher.npz"])["logits"]
-    plain = loop.softened(logits[[place[row] for row in others]], 1.0)
-    labels = np.asarray(samples.index.labels_of(others))
-    return {"recipe": "ptq", "split": "train", **_compared(plain, got, labels)}
+    plain = head.objective.served(logits[[place[row] for row in others]])
+    found = _compared(head, primary_of(ctx), plain, got, others)
+    return {"recipe": "ptq", "split": "train", **found}
 
 
-def _compared(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Two models' scores of the same images, by McNemar's test; ``significant``: the latter is
+def _compared(
+    head: Head, metric: Metric, before: np.ndarray, after: np.ndarray, rows: list[int]
+) -> dict[str, Any]:
+    """Two models' outputs for the same examples, by McNemar's test; ``significant``: the latter is
     worse, and not by chance."""
-    change = compared(before, after, labels)
+    work, targets = head.work, head.samples.examples.targets(rows)
+    change = compared(work.quality(before, targets), work.quality(after, targets))
     return {
-        "n": len(labels),
-        "before": float((before.argmax(1) == labels).mean()),
-        "top1": float((after.argmax(1) == labels).mean()),
-        "agreement": agreement(before, after),
+        "n": len(rows),
+        "before": work.primary(before, targets),
+        metric.key: work.primary(after, targets),
+        "agreement": float(work.same(before, after).mean()),
         **change,
         "significant": is_worse(change),
     }
 
 
-def _told(tried: dict[str, Any]) -> str:
+def _told(tried: dict[str, Any], metric: Metric) -> str:
     verdict = "8-bit training follows" if tried["significant"] else "nothing needs to train"
     return (
-        f"auto: ptq is right on {tried['top1']:.1%} of {tried['n']} training images it was not "
-        f"calibrated on, float on {tried['before']:.1%} (p = {tried['p']:.2g}): {verdict}"
+        f"auto: {metric.label} of ptq {metric.text(tried[metric.key])} on {tried['n']} training "
+        f"examples that it was not calibrated on, of float {metric.text(tried['before'])} (p = "
+        f"{tried['p']:.2g}): {verdict}"
     )
 
 
-def _qat(ctx: Context, samples: Samples, spec: Spec, wrapped: Any) -> dict[str, Any]:
+def _qat(ctx: Context, head: Head, wrapped: Any) -> dict[str, Any]:
     """Quantization-aware training of the top part, above a frozen part that is int8 already.
 
     Returns what quantize.json says of it.
@@ -172,17 +164,18 @@ def _qat(ctx: Context, samples: Samples, spec: Spec, wrapped: Any) -> dict[str, 
     settings = ctx.pipeline.quantize
     assert settings is not None
     sparse, clustered = _open(handed_on.pruned(ctx)), _open(handed_on.clustered(ctx))
-    layer = network.boundary(spec, ctx.first_trained("quantize"))
-    kept, between = _keep(settings.keep, spec, wrapped, layer)
+    samples = head.samples
+    layer = head.boundary(ctx.first_trained("quantize"))
+    kept, between = _keep(settings.keep, head, wrapped, layer)
     lower, upper = network.cut(wrapped, layer, quantization.PREFIX) if layer else (None, wrapped)
     frozen = quantization.state(lower) if lower is not None else {}
     before = quantization.kernels(wrapped)
     teacher = teacher_of(ctx, samples)
-    below = None if lower is None else _int8_activations(samples, spec, lower, kept, between)
+    below = None if lower is None else _int8_activations(head, lower, kept, between)
     gather = below(samples.items) if below else None
     batches = samples.batches(settings, teacher.wanted(settings), gather)
     masks = _masks(wrapped, sparse)
-    judge = _Judge(samples, upper, below)
+    judge = _Judge(head, primary_of(ctx), upper, below)
     pool = quantization.PREFIX + POOL
     history = teacher.train(upper, batches, settings, pool, "qat", masks)
     masks(samples.steps(settings, batches.steps))
@@ -196,50 +189,58 @@ def _qat(ctx: Context, samples: Samples, spec: Spec, wrapped: Any) -> dict[str, 
 
 
 class _Judge:
-    """Holds a part that trains against its state before, on the validation images; the state before
-    comes back only if training has lost answers by more than chance."""
+    """Holds a part that trains against its state before, on the validation examples; the state
+    before comes back only if training has lost answers by more than chance."""
 
     def __init__(
-        self, samples: Samples, part: Any, below: Callable[[Sequence[Item]], Activations] | None
+        self,
+        head: Head,
+        metric: Metric,
+        part: Any,
+        below: Callable[[Sequence[Item]], Activations] | None,
     ) -> None:
-        """``below`` gives what the part reads for items; None: it reads pixels."""
+        """``below`` gives what the part reads for items; None: it reads the inputs themselves."""
+        samples = head.samples
         items = samples.val_items()
-        self._samples, self._part = samples, part
-        self._labels = np.asarray(samples.index.labels_of([row for row, _ in items]))
-        gather: Gather = below(items) if below else samples.pixels_of(items)
+        self._head, self._metric, self._part = head, metric, part
+        gather: Gather = below(items) if below else samples.inputs_of(items)
         self._say = predictor(part, gather, len(items))
         self._weights = [variable.numpy() for variable in part.weights]
         self._before = self._say()
 
     def verdict(self) -> dict[str, Any]:
         """Both states, as quantize.json has it; ``state``: which one the part is in now."""
-        found = {"split": "val", **_compared(self._before, self._say(), self._labels)}
+        samples, served = self._head.samples, self._head.objective.served
+        both = served(self._before), served(self._say())
+        compared = _compared(self._head, self._metric, *both, samples.val_rows)
+        found = {"split": "val", **compared}
         state = "trained"
         if found["significant"]:
             state = "calibrated"
             keras.backend.batch_set_value(list(zip(self._part.weights, self._weights, strict=True)))
-            self._samples.progress.note(
-                f"warning: 8-bit training lost answers on the validation images: "
-                f"{found['before']:.1%} before, {found['top1']:.1%} after (n = {found['n']}, p = "
-                f"{found['p']:.2g}): the state before it is kept; lower quantize.learning_rate"
+            before, after = (self._metric.text(found[k]) for k in ("before", self._metric.key))
+            samples.progress.note(
+                f"warning: 8-bit training lost answers on the validation examples: {before} "
+                f"before, {after} after (n = {found['n']}, p = {found['p']:.2g}): the state before "
+                "it is kept; lower quantize.learning_rate"
             )
         return {"state": state, **found}
 
 
 def _keep(
-    patterns: Mapping[str, Precision], spec: Spec, wrapped: Any, layer: str
+    patterns: Mapping[str, Precision], head: Head, wrapped: Any, layer: str
 ) -> tuple[Kept, Precision]:
     """Let what is kept above 8 bits train so; which units, and the precision at ``layer``."""
     if not patterns:
         return {}, "int8"
-    graph = Graph.of(scores(spec, wrapped))
+    graph = Graph.of(head.graph(wrapped))
     kept = graph.kept(patterns)
     mixed.train_in_float(wrapped, graph, kept)
     return kept, graph.tensor_of(layer, kept)
 
 
 def _int8_activations(
-    samples: Samples, spec: Spec, lower: Any, kept: Kept, between: Precision
+    head: Head, lower: Any, kept: Kept, between: Precision
 ) -> Callable[[Sequence[Item]], Activations]:
     """What the frozen part, as .tflite in LiteRT, gives for items: the very numbers of the device.
 
@@ -249,9 +250,7 @@ def _int8_activations(
     @cache
     def convert() -> bytes:
         quantization.unmask(lower)  # it does not train
-        concrete = freeze(
-            lambda pixels: lower(pixels, training=False), (spec.size, spec.size, 3), tf.float32
-        )
+        concrete = head.part_graph(lower)
         # Asked for float, the converter would leave the last rounding of a kept layer out.
         rounded = tf.int8 if kept and between == "int8" else None
         return mixed.convert(concrete, kept, output_type=rounded, output=between, signature=False)
@@ -261,7 +260,7 @@ def _int8_activations(
 
     def of(items: Sequence[Item]) -> Activations:
         return of_pixels(
-            samples.source,
+            head.samples.source,
             items,
             name=name,
             shape=lower.output_shape[1:],

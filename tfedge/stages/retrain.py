@@ -15,14 +15,13 @@ from tfedge.modeling import invariants
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import Weights, weights_of
 from tfedge.modeling.nets.env import fresh
-from tfedge.modeling.nets.export import float_pixels
-from tfedge.modeling.nets.network import HEAD, POOL, Spec
+from tfedge.modeling.nets.network import HEAD, POOL
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.part import TopPart
 from tfedge.pipeline.unfreeze import prunable
-from tfedge.stages.samples import samples_of, teacher_of
+from tfedge.stages.heads import head_of, teacher_of
 
-_ESTIMATE, _BATCH = 256, 32  # pictures that batch norms are told of again, and of each batch
+_ESTIMATE, _BATCH = 256, 32  # examples that batch norms are told of again, and of each batch
 
 
 class Retraining:
@@ -36,20 +35,19 @@ class Retraining:
         fresh(ctx.pipeline.seed)
         self._ctx, self._stage = ctx, stage
         self._settings = getattr(ctx.pipeline, stage)
-        self._samples = samples_of(ctx)
-        spec = Spec.read(ctx.inputs["backbone/base.json"], len(self._samples.index.classes))
+        self._head = head_of(ctx)
+        self._samples = self._head.samples
         self._before = network.load_weights(weights)
         self.before = _kernels(self._before)
-        self._model = network.load(spec, self._before)
-        self._size = spec.size
+        self._model = self._head.load(self._before)
         first = ctx.first_trained(stage)
-        kernels = prunable(self._settings, spec.blocks)
+        kernels = prunable(self._settings, self._head.blocks)
         self.chosen = {kernel.layer: kernel.kind for kernel in kernels}
         if "head" in self._settings.also and not self._settings.layers:
             self.chosen[HEAD] = "dense"
-        open_blocks = spec.blocks[first:] if first is not None else ()
+        open_blocks = self._head.blocks[first:] if first is not None else ()
         self.trained = {kernel.layer for block in open_blocks for kernel in block.kernels} | {HEAD}
-        self._boundary = network.boundary(spec, first)
+        self._boundary = self._head.boundary(first)
 
     def cut(self) -> Any:
         """The part that trains, batch norm on its stored statistics; ``steps`` are known now."""
@@ -62,7 +60,7 @@ class Retraining:
         return self._top.model
 
     def examples(self, count: int) -> np.ndarray:
-        """What the part is fed with for ``count`` training pictures, evenly over the classes."""
+        """What the part is fed with for ``count`` training examples that stand for all."""
         rows = self._samples.representative(count, self._ctx.pipeline.seed)
         gather = self._top.inputs([(row, 0) for row in rows], "activations")
         return gather(np.arange(len(rows)))
@@ -97,7 +95,7 @@ class Retraining:
     def save(self, name: str, report: Any) -> None:
         """``model.npz``, ``float.tflite``, the report under its name, ``history.json``."""
         network.save_weights(self._ctx.out / "model.npz", self._after)
-        plain = float_pixels(self._model, self._size, softmax=True)
+        plain = self._head.float_file(self._model)
         (self._ctx.out / "float.tflite").write_bytes(plain)
         for file, content in ((name, report), ("history.json", self._history)):
             text = json.dumps(content, indent=1)

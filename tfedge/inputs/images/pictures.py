@@ -99,6 +99,7 @@ class Pictures:
     def __init__(self, index: Index, root: Path, cache: Path, size: int, fit: str) -> None:
         self.index = index
         self.root = root
+        self.cache = cache
         self.size = size
         self.fit = fit
         self.store = pixel_store(cache, size, fit)

@@ -11,12 +11,12 @@ import numpy as np
 from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.modeling.compression import correction, equalization, quantization
 from tfedge.modeling.compression.observation import observe, ranges_of
-from tfedge.modeling.compression.sensitivity import agreement, divergence
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import weights_of
-from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.network import OFFSET, Spec
 from tfedge.modeling.training.folding import folded_norms
+from tfedge.tasks.task import Work
 
 NOISY = 64  # of the images, once more with noise: what a camera in the field gives has some
 CHECKED = 32  # training images that say which state is nearer to float
@@ -25,8 +25,8 @@ _BATCH = 32  # images whose extremes are taken together
 
 @dataclass(frozen=True)
 class Distance:
-    """How far a state's answers are from the float network's: mean KL divergence in nats, and the
-    share of images with the same answer."""
+    """How far a state's answers are from the float network's: ``Work.divergence`` (of scores: KL in
+    nats), and the share of images with the same answer."""
 
     kl: float
     agreement: float
@@ -47,6 +47,8 @@ def calibrate(
     images: np.ndarray,
     checked: np.ndarray,
     *,
+    work: Work,
+    served: Callable[[np.ndarray], np.ndarray],
     preserve_zeros: bool = False,
     clustered: Collection[str] = (),
     seed: int = 0,
@@ -65,6 +67,7 @@ def calibrate(
         model: the float network; equalised in place, and no more needed afterwards.
         images: uint8 [N, S, S, 3] that ranges and corrections are taken from.
         checked: uint8 [M, S, S, 3], others, that the states are compared on.
+        work, served: say how far outputs are apart, once served.
         preserve_zeros, clustered: see ``quantization.wrap``.
         report: called with (ops corrected, ops).
 
@@ -72,7 +75,16 @@ def calibrate(
     """
     twin = _twin(spec, model)
     variables = list(twin.weights)
-    wanted = _scores(model, checked)
+
+    def outputs(network: Any) -> np.ndarray:
+        return served(_outputs(network, checked))
+
+    def distance(network: Any) -> Distance:
+        found = outputs(network)
+        alike = float(work.same(wanted, found).mean())
+        return Distance(work.divergence(wanted, found), alike)
+
+    wanted = outputs(model)
     noisy = batches(with_noise(images[:NOISY]))
     seen = observe(model, [*batches(images), *noisy])
     plain = ranges_of(model, seen, len(noisy))
@@ -81,7 +93,7 @@ def calibrate(
     wrapped = quantization.wrap(twin, preserve_zeros=preserve_zeros, clustered=clustered)
     quantization.set_ranges(wrapped, plain)
     network.inference_norm(wrapped)
-    before = _distance(wanted, _scores(wrapped, checked))
+    before = distance(wrapped)
     kept = [variable.numpy() for variable in wrapped.weights]
 
     values = [variable.numpy() for variable in model.weights]
@@ -89,7 +101,7 @@ def calibrate(
     quantization.set_ranges(wrapped, ranges_of(model, seen, len(noisy)))
     room = correction.images_for(model)
     correction.correct(model, wrapped, images[:room], clustered=clustered, seed=seed, report=report)
-    after = _distance(wanted, _scores(wrapped, checked))
+    after = distance(wrapped)
     better = after.kl <= before.kl
     if not better:
         keras.backend.batch_set_value(list(zip(wrapped.weights, kept, strict=True)))
@@ -117,14 +129,8 @@ def _twin(spec: Spec, model: Any) -> Any:
     return twin
 
 
-def _scores(model: Any, images: np.ndarray) -> np.ndarray:
-    """Softmax scores [N, classes], computed layer by layer: building a function takes longer."""
+def _outputs(model: Any, images: np.ndarray) -> np.ndarray:
+    """[N, …], computed layer by layer: building a function takes longer."""
     portions = (images[at : at + 16].astype(np.float32) for at in range(0, len(images), 16))
     with folded_norms(model, training=False):
-        logits = np.concatenate([model(portion, training=False).numpy() for portion in portions])
-    scores: np.ndarray = tf.nn.softmax(logits).numpy()
-    return scores
-
-
-def _distance(wanted: np.ndarray, got: np.ndarray) -> Distance:
-    return Distance(divergence(wanted, got), agreement(wanted, got))
+        return np.concatenate([model(portion, training=False).numpy() for portion in portions])

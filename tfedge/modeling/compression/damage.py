@@ -1,4 +1,4 @@
-"""How much pruning one layer alone changes what a network says of pictures."""
+"""How much pruning one layer alone changes what a network says of examples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.layers import kernel_of
 from tfedge.pipeline.schema import Prune
 
-PICTURES = 64  # that are looked at
+EXAMPLES = 64  # that are looked at
 
 
 def scan(model: Any, pool: str, inputs: np.ndarray, prune: Prune) -> Damage:

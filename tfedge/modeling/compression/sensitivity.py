@@ -20,12 +20,12 @@ import numpy as np
 
 from tfedge.modeling.compression.units import Graph, Kept
 from tfedge.modeling.nets.env import tf
+from tfedge.tasks.task import Work
 
 Report = Callable[[int, int], None]  # done, in all
 
 _BATCH = 16  # pictures at a time …
 _BYTES = 2**28  # … or fewer: of float results in memory
-_TINY = 1e-7  # below any score that matters: no logarithm of zero
 _CLOSE = 1.1  # a divergence within a tenth of another is as good
 
 
@@ -56,8 +56,8 @@ class Mixtures:
     ``pictures`` is uint8 [N, S, S, 3].
     """
 
-    def __init__(self, graph: Graph, pictures: np.ndarray) -> None:
-        self.graph, self._pictures = graph, pictures
+    def __init__(self, graph: Graph, pictures: np.ndarray, work: Work) -> None:
+        self.graph, self._pictures, self._work = graph, pictures, work
         self._results = {name: unit.results[-1] for name, unit in graph.units.items()}
         kernels = [fake for unit in graph.units.values() for fake in unit.weights]
         self._switches = [*graph.fakes, *kernels]
@@ -120,8 +120,12 @@ class Mixtures:
         for unit in self.graph.units.values():
             on |= set() if kept.get(unit.name) == "float" else set(unit.weights)
         scores = self.scores(self._on(on))
-        found = divergence(self.reference, scores), agreement(self.reference, scores)
-        return Outcome(kept, *found, scores)
+        return Outcome(kept, *self._distance(scores), scores)
+
+    def _distance(self, scores: np.ndarray) -> tuple[float, float]:
+        """Divergence from the float answers, and the share of the same ones."""
+        alike = float(self._work.same(self.reference, scores).mean())
+        return self._work.divergence(self.reference, scores), alike
 
     def harms(self, report: Report) -> list[Harm]:
         """Each unit quantized alone, kernel and result; the most harmful first."""
@@ -138,12 +142,13 @@ class Mixtures:
         found = []
         for name, tally in tallies.items():
             scores = np.concatenate(tally.scores)
+            divergence, agreement = self._distance(scores)
             low, high = self.graph.range_of(self._results[name])
             found.append(
                 Harm(
                     unit=name,
-                    divergence=divergence(self.reference, scores),
-                    agreement=agreement(self.reference, scores),
+                    divergence=divergence,
+                    agreement=agreement,
                     error=tally.rms / ((high - low) / 255),
                     sqnr_db=tally.sqnr_db,
                 )
@@ -223,15 +228,3 @@ def switched(graph: Graph, fakes: Sequence[str]) -> Any:
         node.input.extend([f"switch:{index}", on.name, source])
         node.attr["T"].type = tf.float32.as_datatype_enum
     return made
-
-
-def divergence(reference: np.ndarray, scores: np.ndarray) -> float:
-    """Mean Kullback–Leibler divergence of scores [N, classes] from the reference, nats."""
-    p, q = (np.clip(s.astype(np.float64), _TINY, None) for s in (reference, scores))
-    p, q = (s / s.sum(1, keepdims=True) for s in (p, q))
-    return float((p * np.log(p / q)).sum(1).mean())
-
-
-def agreement(reference: np.ndarray, scores: np.ndarray) -> float:
-    """Share of rows with the same highest score."""
-    return float((reference.argmax(1) == scores.argmax(1)).mean())

@@ -76,18 +76,21 @@ def to_tflite(
         ) from error
 
 
-def float_pixels(model: Any, size: int, *, softmax: bool = False, sparse: bool = False) -> bytes:
+def float_pixels(
+    model: Any, size: int, *, serve: Callable[[Any], Any] | None = None, sparse: bool = False
+) -> bytes:
     """A float .tflite that takes uint8 pixels [1, size, size, 3].
 
-    softmax: logits to scores, in a file that can ship; without, it is for LiteRT in this process.
+    serve: makes of the model's outputs what a file that can ship gives; without, the file is for
+    LiteRT in this process.
     """
 
     def function(pixels: Any) -> Any:
         outputs = model(tf.cast(pixels, tf.float32), training=False)
-        return tf.nn.softmax(outputs) if softmax else outputs
+        return serve(outputs) if serve else outputs
 
     concrete = freeze(function, (size, size, 3), tf.uint8)
-    return to_tflite(concrete, sparse=sparse, signature=softmax)
+    return to_tflite(concrete, sparse=sparse, signature=serve is not None)
 
 
 def float_part(model: Any) -> bytes:

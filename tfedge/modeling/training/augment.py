@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tfedge.data.schema import Augment
+from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.env import tf
 
 # Raise it when the same settings give other pixels (also by another seed in stream.py): views are

@@ -18,17 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.data.schema import Augment
+from tfedge.inputs.images.schema import Augment
 from tfedge.files.progress import Progress
 from tfedge.files.store import MissingRecords, RecordStore
 from tfedge.inputs.images.pictures import Pictures
 from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import keras
-from tfedge.modeling.training import augment
-from tfedge.modeling.training.stream import Item, Views
+from tfedge.modeling.nets.export import float_pixels
+from tfedge.modeling.training import augment, loop
+from tfedge.modeling.training.stream import Item, Stream, Views
 from tfedge.tflite.runtime import Pool
 
-_CHUNK = 256  # pictures computed before they are written
+_CHUNK = 256  # examples computed before they are written
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,23 @@ class Source:
             parts.append(augment.VERSION)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def views(self) -> int:
+        """How many changed views of each training image there are."""
+        return self.augment.views if self.augment else 0
+
     def pixels(self, items: Sequence[Item]) -> Views:
         return Views(self.pictures, items, self.augment, self.seed)
+
+    def stream(
+        self, rows: Sequence[int], wanted: loop.Wanted, weights: np.ndarray, batch_size: int
+    ) -> Stream:
+        """Training batches of what is not kept: images changed anew in each epoch."""
+        return Stream(self.pictures, rows, self.augment, wanted, weights, batch_size, self.seed)
+
+    def converted(self, model: Any) -> bytes:
+        """A float .tflite of a network's lower part, from images as they are stored."""
+        return float_pixels(model, self.pictures.size)
 
 
 def digest(model: Any, *more: str) -> str:
@@ -122,7 +138,7 @@ def compute(
         chunk = todo[first : first + _CHUNK]
 
         def report(done: int, _: int, first: int = first) -> None:
-            progress.update(what, first + done, len(todo), "pictures")
+            progress.update(what, first + done, len(todo), "examples")
 
         (outputs,) = pool.run(inputs(chunk), progress=report)
         store.put([keys[position] for position in chunk], outputs)

@@ -25,7 +25,7 @@ class Batches(Protocol):
     """What to train on. Every batch has the same shape, so that the step compiles once."""
 
     steps: int  # batches an epoch
-    size: int  # pictures a batch
+    size: int  # examples a batch
 
     def epoch(self, number: int) -> Iterator[Batch]: ...
 
@@ -34,18 +34,18 @@ class Batches(Protocol):
 class Wanted:
     """What the model should say of each item.
 
-    ``scores`` [items, classes] float32 sum to 1. ``features`` [items, F] float16, or None, are what
-    a teacher's last layer before the head says, at a mean square of 1. ``soft`` [items, classes]
-    float32, or None, are a teacher's scores at a temperature. Items come as (scores, soft,
-    features), without what is None.
+    ``targets`` [items, …] float32. ``features`` [items, F] float16, or None, are what a teacher's
+    last layer before the head says, at a mean square of 1. ``soft`` [items, …] float32, or None,
+    are a teacher's outputs as targets. Items come as (targets, soft, features), without what is
+    None.
     """
 
-    scores: np.ndarray
+    targets: np.ndarray
     features: np.ndarray | None = None
     soft: np.ndarray | None = None
 
     def __getitem__(self, items: np.ndarray) -> tuple[np.ndarray, ...]:
-        found = [self.scores[items]]
+        found = [self.targets[items]]
         if self.soft is not None:
             found.append(self.soft[items])
         if self.features is not None:
@@ -57,7 +57,7 @@ class Memory:
     """Batches from arrays that are gathered by row, such as a memory map of cached activations.
 
     ``gather(items)`` gives the inputs of items [B]; ``choose(rng)`` gives, for one epoch, the item
-    of each training picture (its original or one of its augmented views). The last batch is filled
+    of each training example (its original or one of its augmented views). The last batch is filled
     up from the beginning of the epoch's order.
     """
 
@@ -87,72 +87,14 @@ class Memory:
             yield self._gather(batch), self._wanted[batch], self._weights[batch]
 
 
-def one_hot(labels: Sequence[int], classes: int, smoothing: float = 0.0) -> np.ndarray:
-    """One-hot float32 [n, classes]; label smoothing as in Szegedy et al. 2016."""
-    hard = np.eye(classes, dtype=np.float32)[np.asarray(labels)]
-    return hard * np.float32(1 - smoothing) + np.float32(smoothing / classes)
-
-
-def mix(hard: np.ndarray, logits: np.ndarray, share: float) -> np.ndarray:
-    """Targets softened by a teacher's logits at temperature 1 (Hinton et al. 2015).
-
-    Cross-entropy is linear in its targets, so ``(1 − share)`` of the labels' loss plus ``share`` of
-    the teacher's is the loss against the mixed targets.
-    """
-    return ((1 - share) * hard + share * softened(logits, 1.0)).astype(np.float32)
-
-
-def softened(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Scores [n, classes] of logits at a temperature; they sum to 1."""
-    logits = logits / temperature
-    soft = np.exp(logits - logits.max(-1, keepdims=True))
-    soft /= soft.sum(-1, keepdims=True)
-    return soft
-
-
-def class_weights(training: Training, labels: Sequence[int], classes: int) -> np.ndarray:
-    """A weight for each label [n]; ``balanced`` makes every class count the same in the sum."""
-    numbers = np.asarray(labels)
-    if training.class_weights == "none":
-        return np.ones(len(numbers), np.float32)
-    counts = np.maximum(np.bincount(numbers, minlength=classes), 1)
-    return (len(numbers) / (classes * counts))[numbers].astype(np.float32)
-
-
-def cross_entropy(outputs: Any, wanted: Any, weights: Any) -> Any:
-    """Mean weighted cross-entropy of logits [B, classes] against ``wanted[0]``, soft targets."""
-    losses = tf.nn.softmax_cross_entropy_with_logits(labels=wanted[0], logits=outputs)
-    return tf.reduce_mean(losses * weights)
-
-
-def distilled(alpha: float, temperature: float) -> Loss:
-    """Knowledge distillation (Hinton et al. 2015) of logits [B, classes].
-
-    ``(1 − alpha)`` of the cross-entropy against ``wanted[0]`` plus ``alpha · T²`` of KL(teacher ‖
-    student), both at the temperature T: ``wanted[1]`` are the teacher's scores at T. Soft targets
-    give gradients that shrink with 1/T²; the factor keeps ``alpha`` what it says at any T. At 1 the
-    gradient is that of ``mix``.
-    """
-
-    def loss(outputs: Any, wanted: Any, weights: Any) -> Any:
-        hard = tf.nn.softmax_cross_entropy_with_logits(labels=wanted[0], logits=outputs)
-        soft = wanted[1]
-        cross = tf.nn.softmax_cross_entropy_with_logits(labels=soft, logits=outputs / temperature)
-        entropy = -tf.reduce_sum(tf.math.xlogy(soft, soft), axis=-1)
-        far = temperature**2 * (cross - entropy)
-        return tf.reduce_mean(((1 - alpha) * hard + alpha * far) * weights)
-
-    return loss
-
-
-def hinted(share: float, scale: float, plain: Loss = cross_entropy) -> Loss:
+def hinted(share: float, scale: float, plain: Loss) -> Loss:
     """``plain``, of the logits, plus ``share`` of how far the features are from the teacher's.
 
     For outputs (features, logits) and what is wanted of both, the features last. The distance is
     the mean square once ``scale`` has brought the features to the teacher's mean square of 1, as
     its own already are, so that ``share`` means the same for any backbone (Romero et al. 2015,
-    "FitNets": hints from a teacher's inner layer). With few pictures and few steps a thousand
-    features say more than a handful of classes.
+    "FitNets": hints from a teacher's inner layer). With few examples and few steps a thousand
+    features say more than a handful of outputs.
     """
 
     def loss(outputs: Any, wanted: Any, weights: Any) -> Any:
@@ -172,7 +114,7 @@ def train(
     learning_rate: float,
     what: str,
     progress: Progress,
-    loss: Loss = cross_entropy,
+    loss: Loss,
     before_step: Callable[[int], None] | None = None,
     validate: Callable[[], dict[str, float]] | None = None,
     patience: int | None = None,
@@ -227,7 +169,7 @@ def train(
             number += 1
             done = (number % batches.steps or batches.steps) * batches.size
             whole = min(batches.steps, steps - number + done // batches.size) * batches.size
-            progress.update(f"{what}, epoch {epoch}/{epochs}", done, whole, "pictures")
+            progress.update(f"{what}, epoch {epoch}/{epochs}", done, whole, "examples")
         mean = float(np.mean([float(value) for value in sums]))
         _finite(mean, what, epoch)
         row = {"epoch": epoch, "loss": mean, "learning_rate": rate.at(number - 1)}

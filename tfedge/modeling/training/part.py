@@ -1,4 +1,4 @@
-"""Training the top part of a network on what its frozen part says of the pictures."""
+"""Training the top part of a network on what its frozen part says of the examples."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.data.index import Index
 from tfedge.files.progress import Progress
 from tfedge.modeling.nets.env import keras, tf
-from tfedge.modeling.nets.export import float_part, float_pixels
+from tfedge.modeling.nets.export import float_part
 from tfedge.modeling.nets.network import cut, output_of
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.features import (
@@ -23,9 +22,11 @@ from tfedge.modeling.training.features import (
     of_pixels,
 )
 from tfedge.modeling.training.folding import folded_norms
-from tfedge.modeling.training.stream import Item, Stream
+from tfedge.modeling.training.objective import Objective
+from tfedge.modeling.training.stream import Item
 from tfedge.pipeline import recipes
 from tfedge.pipeline.schema import Distill, Retrain, Training
+from tfedge.tasks.task import Examples
 
 _EVAL_BATCH = 64
 
@@ -34,17 +35,15 @@ Gather = Callable[[np.ndarray], np.ndarray]  # positions [n] → what stands the
 
 @dataclass(frozen=True)
 class Samples:
-    """The images that something is learnt from and looked at.
+    """The examples that something is learnt from and looked at, and what is learnt.
 
-    *Items* are training images and their augmented views: item ``view * n + i`` is that view of
-    training image ``i``; view 0 is the image itself.
+    *Items* are training examples and their changed views: item ``view * n + i`` is that view of
+    training example ``i``; view 0 is the example itself.
     """
 
     source: Source
-
-    @property
-    def index(self) -> Index:
-        return self.source.pictures.index
+    examples: Examples
+    objective: Objective
 
     @property
     def seed(self) -> int:
@@ -56,58 +55,54 @@ class Samples:
 
     @cached_property
     def train_rows(self) -> list[int]:
-        return self.index.rows_of("train")
+        return self.examples.rows_of("train")
 
     @property
     def views(self) -> int:
-        return self.source.augment.views if self.source.augment else 0
+        return self.source.views
 
     @cached_property
     def items(self) -> list[Item]:
         return [(row, view) for view in range(self.views + 1) for row in self.train_rows]
 
     @cached_property
-    def labels(self) -> list[int]:
-        """The class of each item."""
-        return self.index.labels_of(self.train_rows) * (self.views + 1)
+    def item_rows(self) -> list[int]:
+        """The row of each item."""
+        return self.train_rows * (self.views + 1)
+
+    @cached_property
+    def val_rows(self) -> list[int]:
+        return self.examples.rows_of("val")
 
     def val_items(self) -> list[Item]:
-        return [(row, 0) for row in self.index.rows_of("val")]
+        return [(row, 0) for row in self.val_rows]
 
-    def pixels_of(self, items: Sequence[Item]) -> Gather:
-        """Float32 pixels [n, S, S, 3] of items, by position."""
+    def inputs_of(self, items: Sequence[Item]) -> Gather:
+        """The network's float32 inputs [n, …] of items, by position."""
         return lambda at: np.stack([*self.source.pixels([items[i] for i in at])]).astype(np.float32)
 
     def choose(self, rng: np.random.Generator) -> np.ndarray:
-        """For one epoch, an item of each training picture: itself or one of its views."""
+        """For one epoch, an item of each training example: itself or one of its views."""
         count = len(self.train_rows)
         return rng.integers(0, self.views + 1, count) * count + np.arange(count)
 
     def representative(self, count: int, seed: int, split: str = "train") -> list[int]:
-        """Row numbers of pictures of a split, evenly over the classes."""
-        rng = np.random.default_rng(seed)
-        rows = np.asarray(self.index.rows_of(split))
-        rows = rows[rng.permutation(len(rows))]
-        labels = np.asarray(self.index.labels_of(rows.tolist()))
-        rank = np.empty(len(rows), np.int64)  # how many of its class come before it
-        for label in np.unique(labels):
-            rank[labels == label] = np.arange(np.count_nonzero(labels == label))
-        return rows[np.argsort(rank, kind="stable")][:count].tolist()
+        """Rows of a split that stand for all of it."""
+        return self.examples.representative(count, seed, split)
 
     def steps(self, settings: Retrain, epoch: int) -> int:
-        """How many steps a stage trains on these images, at ``epoch`` steps an epoch."""
+        """How many steps a stage trains on these examples, at ``epoch`` steps an epoch."""
         return recipes.steps(settings, len(self.train_rows), epoch)
 
     def batches(
         self, settings: Training, wanted: loop.Wanted, gather: Gather | None
     ) -> loop.Batches:
-        """Training batches of what ``gather`` gives for items; None: of pixels, changed anew."""
-        weights = loop.class_weights(settings, self.labels, len(self.index.classes))
-        size, seed = settings.batch_size, self.seed
+        """Training batches of what ``gather`` gives for items; None: of inputs, changed anew."""
+        weights = self.objective.weights(self.item_rows, settings)
+        size = settings.batch_size
         if gather is not None:
-            return loop.Memory(gather, self.choose, wanted, weights, size, seed)
-        pictures, augment = self.source.pictures, self.source.augment
-        return Stream(pictures, self.train_rows, augment, wanted, weights, size, seed)
+            return loop.Memory(gather, self.choose, wanted, weights, size, self.seed)
+        return self.source.stream(self.train_rows, wanted, weights, size)
 
 
 class TopPart:
@@ -129,19 +124,17 @@ class TopPart:
 
     def activations(self, items: Sequence[Item], what: str) -> Activations:
         """The boundary's float activations for items, from the store or through LiteRT."""
-        size = self._samples.source.pictures.size
         return of_pixels(
             self._samples.source,
             items,
             name=self._digest,
             shape=self.lower.output_shape[1:],
-            convert=lambda: float_pixels(self.lower, size),
+            convert=lambda: self._samples.source.converted(self.lower),
             what=what,
         )
 
     def features(self, items: Sequence[Item], layer: str, what: str) -> Activations:
         """What ``layer``, above the boundary, says of items; from the boundary's activations."""
-        size = self._samples.source.pictures.size
         start = output_of(self._whole, self._layer) if self._layer else self._whole.input
         part = keras.Model(start, output_of(self._whole, layer))
         if self.lower is None:
@@ -150,7 +143,7 @@ class TopPart:
                 items,
                 name=digest(part, "pixels"),
                 shape=part.output_shape[1:],
-                convert=lambda: float_pixels(part, size),
+                convert=lambda: self._samples.source.converted(part),
                 what=what,
             )
         below = self.activations(items, f"{what}: frozen part")
@@ -168,7 +161,7 @@ class TopPart:
         """What the part is fed with for items, by position: float32 [n, …]."""
         if self.lower is not None:
             return self.activations(items, what)
-        return self._samples.pixels_of(items)
+        return self._samples.inputs_of(items)
 
     def training_inputs(self, what: str) -> Activations | None:
         """The float activations of all items; None for the whole network, which takes pixels."""
@@ -198,15 +191,14 @@ class Teacher:
         self._logits = said["logits"] if logits is None else logits
 
     def wanted(self, settings: Retrain) -> loop.Wanted:
-        """The labels and the teacher's scores (mixed, or each on its own with ``distill``), and the
-        float model's features if they serve as hints."""
-        samples = self._samples
-        hard = loop.one_hot(samples.labels, len(samples.index.classes), settings.label_smoothing)
+        """The targets and the teacher's outputs (mixed, or each on its own with ``distill``), and
+        the float model's features if they serve as hints."""
+        objective = self._samples.objective
+        hard = objective.targets(self._samples.item_rows, settings)
         hints = self._features if settings.hints else None
         if self._distill is not None:
-            soft = loop.softened(self._logits, self._distill.temperature)
-            return loop.Wanted(hard, hints, soft)
-        return loop.Wanted(loop.mix(hard, self._logits, settings.teacher), hints)
+            return loop.Wanted(hard, hints, objective.taught(self._logits, self._distill))
+        return loop.Wanted(objective.softened(hard, self._logits, settings.teacher), hints)
 
     def train(
         self,
@@ -218,9 +210,8 @@ class Teacher:
         before_step: Callable[[int], None] | None,
     ) -> loop.History:
         """Train a part whose layer ``pool`` gives the features before the head."""
-        loss: loop.Loss = loop.cross_entropy
-        if self._distill is not None:
-            loss = loop.distilled(self._distill.alpha, self._distill.temperature)
+        objective = self._samples.objective
+        loss = objective.distilled(self._distill) if self._distill else objective.loss()
         if settings.hints:
             # The layer's last node is the one inside this very part.
             model = keras.Model(
@@ -239,17 +230,6 @@ class Teacher:
                 loss=loss,
                 before_step=before_step,
             )
-
-
-def score(logits: np.ndarray, labels: Sequence[int]) -> dict[str, float]:
-    """``val_loss`` (mean cross-entropy) and ``val_accuracy`` (top-1) of logits [n, classes]."""
-    wanted = np.asarray(labels)
-    shifted = logits - logits.max(-1, keepdims=True)
-    log = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    return {
-        "val_loss": float(-log[np.arange(len(wanted)), wanted].mean()),
-        "val_accuracy": float((logits.argmax(-1) == wanted).mean()),
-    }
 
 
 def predictor(model: Any, gather: Gather, count: int) -> Callable[[], np.ndarray]:

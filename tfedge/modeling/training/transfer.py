@@ -12,14 +12,14 @@ from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import Weights, assign
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.network import HEAD, POOL, Spec
-from tfedge.modeling.training import logistic, loop
+from tfedge.modeling.training import loop
 from tfedge.modeling.training.features import Activations
 from tfedge.modeling.training.folding import folded_norms
-from tfedge.modeling.training.part import Gather, Samples, TopPart, predictor, score
+from tfedge.modeling.training.part import Gather, Samples, TopPart, predictor
 from tfedge.pipeline.recipes import head_kind
 from tfedge.pipeline.schema import Transfer
 
-_ESTIMATE = 64  # pictures that tell a random net's batch norms what comes
+_ESTIMATE = 64  # examples that tell a random net's batch norms what comes
 
 Record = Callable[[int, dict[str, float]], None]
 
@@ -27,25 +27,25 @@ Record = Callable[[int, dict[str, float]], None]
 @dataclass(frozen=True)
 class Learned:
     """``history`` (how the head was made, training's rows of the blocks, which state stayed,
-    figures of the training and the validation images), and the model's features of all items."""
+    figures of the training and the validation examples), and the model's features of all items."""
 
     history: dict[str, Any]
     features: Activations
 
     def logits(self, model: Any, count: int) -> np.ndarray:
-        """What the model's head says of the first ``count`` items, float32 [count, classes]."""
+        """What the model's head says of the first ``count`` items, float32 [count, units]."""
         head = model.get_layer(HEAD)
         return self.features(np.arange(count)) @ head.kernel.numpy() + head.bias.numpy()
 
 
 def headless(samples: Samples, spec: Spec, base: Weights, random: bool) -> Any:
     """The network on a base, its head untrained. The batch norms of a ``random`` base are told what
-    pictures look like."""
+    examples look like."""
     model = network.build(spec)
     assign(model, network.fold(spec, base), skip=(HEAD,))
     if random:
         rows = samples.representative(_ESTIMATE, samples.seed)
-        network.estimate_norms(model, [samples.source.pictures.pixels(rows).astype(np.float32)])
+        network.estimate_norms(model, [samples.examples.inputs(rows).astype(np.float32)])
     return model
 
 
@@ -58,24 +58,25 @@ def learn(
     random: bool,
     first: int | None,
     lowest: int | None,
+    metric: str,
     whose: str = "",
     record: Callable[[str], Record | None] = lambda what: None,
     headed: Callable[[Any], None] = lambda model: None,
 ) -> Learned:
     """Make the head, then train the blocks from ``first`` up (None: the head alone).
 
-    A head that is fitted asks no validation image. Where something is trained in epochs the
+    A head that is fitted asks no validation example. Where something is trained in epochs the
     validation split chooses the state that stays: an epoch's, or the one from before the blocks
     trained. ``lowest`` is the lowest block that anything will train: the activations below it are
-    kept. Batch norm learns in the blocks of a ``random`` base, and of no other. ``whose`` is for
-    the progress line; ``record`` gives what takes each epoch's figures of the head and of the
+    kept. Batch norm learns in the blocks of a ``random`` base, and of no other. ``metric`` is
+    what history calls the primary one; ``whose`` is for the progress line; ``record`` gives what takes each epoch's figures of the head and of the
     blocks (TensorBoard); ``headed`` gets the model with its new head before blocks train with it.
     """
     # Activations in between are worth keeping only if a stage trains above them.
     top = TopPart(samples, model, network.boundary(spec, lowest) if lowest is not None else "")
     features = top.features([*samples.items, *samples.val_items()], POOL, f"{whose}features")
-    hard = loop.one_hot(samples.labels, spec.classes, settings.label_smoothing)
-    kind = head_kind(settings, samples.source.augment)
+    hard = samples.objective.targets(samples.item_rows, settings)
+    kind = head_kind(settings, samples.views > 0)
     history: dict[str, Any] = {"head_kind": kind, "chose_weights_on": None}
     if kind == "logistic":
         history |= _fit_head(samples, top, features, settings, f"{whose}head")
@@ -93,29 +94,26 @@ def learn(
         every = [*samples.items, *samples.val_items()]
         features = top.features(every, POOL, f"{whose}features of the trained blocks")
     learned = Learned(history, features)
-    history |= _said(samples, learned, model)
+    history |= _said(samples, learned, model, metric)
     if history["chose_weights_on"]:
         rows = history.get("blocks") or history["head"]
         history["best_epoch"] = min(rows, key=lambda row: row["val_loss"])["epoch"]
     return learned
 
 
-def _said(samples: Samples, learned: Learned, model: Any) -> dict[str, Any]:
-    """Top-1 and loss on the training images as they are, and on the validation images."""
-    train, views = len(samples.train_rows), len(samples.items)
-    val = [row for row, _ in samples.val_items()]
-    logits = learned.logits(model, views + len(val))
+def _said(samples: Samples, learned: Learned, model: Any, metric: str) -> dict[str, Any]:
+    """The primary metric and the loss on the training examples as they are, and on the validation
+    examples."""
+    train, views = samples.train_rows, len(samples.items)
+    outputs = learned.logits(model, views + len(samples.val_rows))
     sides = {
-        "train": (logits[:train], samples.labels[:train]),
-        "val": (logits[views:], samples.index.labels_of(val)),
+        "train": (outputs[: len(train)], train),
+        "val": (outputs[views:], samples.val_rows),
     }
+    found = {side: samples.objective.score(*both) for side, both in sides.items()}
     return {
-        side: {
-            "top1": (figures := score(said, labels))["val_accuracy"],
-            "loss": figures["val_loss"],
-            "n": len(labels),
-        }
-        for side, (said, labels) in sides.items()
+        side: {metric: score.primary, "loss": score.loss, "n": len(sides[side][1])}
+        for side, score in found.items()
     }
 
 
@@ -125,20 +123,18 @@ def _fit_head(
     """The converged head, in the model's last layer; what history says of it: the strengths of the
     penalty that were tried, and the one chosen."""
     count, progress = len(samples.items), samples.progress
-    classes = len(samples.index.classes)
-    fitted = logistic.fit(
+    fitted = samples.objective.fit(
         features(np.arange(count)),
-        np.asarray(samples.labels),
-        classes,
-        weights=loop.class_weights(settings, samples.labels, classes),
-        groups=np.tile(np.arange(len(samples.train_rows)), samples.views + 1),
-        seed=samples.seed,
-        report=lambda done, total: progress.update(what, done, total, "folds"),
+        samples.item_rows,
+        np.tile(np.arange(len(samples.train_rows)), samples.views + 1),
+        settings,
+        samples.seed,
+        lambda done, total: progress.update(what, done, total, "folds"),
     )
     layer = top.model.get_layer(HEAD)
     layer.kernel.assign(fitted.kernel)
     layer.bias.assign(fitted.bias)
-    return {"head": fitted.trials, "C": fitted.c}
+    return fitted.facts
 
 
 def _train_head(
@@ -150,7 +146,7 @@ def _train_head(
     what: str,
     record: Record | None,
 ) -> loop.History:
-    """Dropout and the dense head on the features of items and, behind them, validation pictures."""
+    """Dropout and the dense head on the features of items and, behind them, validation examples."""
     count = len(samples.items)
     dense = top.model.get_layer(HEAD)
     inputs = keras.Input(features(np.arange(1)).shape[1:])
@@ -192,10 +188,14 @@ def _fit(
     *,
     from_start: bool,
 ) -> loop.History:
-    """Train for ``rate`` (epochs, learning rate); ``val`` gives what validation pictures put in."""
-    val_items = samples.val_items()
-    logits = predictor(model, val, len(val_items))
-    labels = samples.index.labels_of([row for row, _ in val_items])
+    """Train for ``rate`` (epochs, learning rate); ``val`` gives what validation examples put in."""
+    rows, objective = samples.val_rows, samples.objective
+    outputs = predictor(model, val, len(rows))
+
+    def validate() -> dict[str, float]:
+        found = objective.score(outputs(), rows)
+        return {"val_loss": found.loss, f"val_{objective.figure}": found.primary}
+
     with folded_norms(model):
         return loop.train(
             model,
@@ -205,7 +205,8 @@ def _fit(
             learning_rate=rate[1],
             what=what,
             progress=samples.progress,
-            validate=lambda: score(logits(), labels),
+            loss=objective.loss(),
+            validate=validate,
             patience=settings.patience,
             from_start=from_start,
             record=record,

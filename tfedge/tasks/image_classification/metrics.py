@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-_Z = 1.959964  # 97.5 % quantile of the normal distribution: a 95 % interval
+from tfedge.tasks.paired import wilson
+
 _BINS = 15
 
 
@@ -23,8 +23,8 @@ def measure(
         labels: int [N], the true classes; N ≥ 1.
         top_k: how many of the best scores may hold the truth in ``top_k``.
 
-    Precision of a class that was never predicted and recall of a class without pictures are
-    undefined: None. The macro means are over the classes that have pictures; there an undefined
+    Precision of a class that was never predicted and recall of a class without images are
+    undefined: None. The macro means are over the classes that have images; there an undefined
     precision counts as 0. Ties in the scores (there are some among 256 levels) go to the class
     that comes first.
     """
@@ -64,14 +64,6 @@ def measure(
     }
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % confidence interval of a share (Wilson 1927): holds near 0 and 1 and for small n."""
-    share, z2 = hits / n, _Z * _Z
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 def reliability(scores: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
     """Confidence against accuracy in the filled ones of 15 equal bins of [0, 1]."""
     confidence, right = scores.max(axis=1), scores.argmax(axis=1) == labels
@@ -92,35 +84,6 @@ def calibration_error(bins: Sequence[dict[str, float]]) -> float:
     """Expected calibration error (Guo et al. 2017) over the bins of :func:`reliability`."""
     total = sum(b["n"] for b in bins)
     return sum(b["n"] * abs(b["accuracy"] - b["confidence"]) for b in bins) / total
-
-
-def agreement(a: np.ndarray, b: np.ndarray) -> float:
-    """Share of pictures to which two models' scores [N, classes] give the same class."""
-    return float((a.argmax(axis=1) == b.argmax(axis=1)).mean())
-
-
-def compared(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Two models' scores [N, classes] on the same images, against the truth [N].
-
-    ``gained`` are the images that only ``after`` gets right, ``lost`` those that only ``before``
-    does; ``p`` says how likely a difference as large is if both are equally good.
-    """
-    right = [scores.argmax(axis=1) == labels for scores in (before, after)]
-    gained = int((right[1] & ~right[0]).sum())
-    lost = int((right[0] & ~right[1]).sum())
-    return {"gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Exact two-sided p of a change in paired answers.
-
-    McNemar 1947, "Note on the sampling error of the difference between correlated proportions or
-    percentages", with the binomial distribution instead of its approximation: of the images on
-    which two models differ, each is a fair coin if they are equally good.
-    """
-    n, few = gained + lost, min(gained, lost)
-    tail = sum(math.comb(n, k) for k in range(few + 1))
-    return min(1.0, 2 * tail / 2**n)
 
 
 def worst(

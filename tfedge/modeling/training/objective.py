@@ -1,0 +1,76 @@
+"""What a head learns, and how far it has come: what training asks of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from tfedge.modeling.training.loop import Loss
+from tfedge.pipeline.schema import Distill, Training, Transfer
+
+
+class Score(NamedTuple):
+    """Of outputs against the truth: the mean loss, and the task's primary metric."""
+
+    loss: float
+    primary: float
+
+
+class Dense(NamedTuple):
+    """A fitted dense layer on raw features: ``kernel`` [F, units] and ``bias`` [units] float32, and
+    what history.json says of how it came about."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    facts: dict[str, Any]
+
+
+class Objective(Protocol):
+    """Of a head whose last layer is dense.
+
+    ``rows`` are examples' row numbers, one for each item (an example or a changed view of it);
+    ``outputs`` what the last layer gives for them, before ``serve``.
+    """
+
+    units: int  # of the last layer
+    figure: str  # the primary metric's name in a row of training's history
+
+    def targets(self, rows: Sequence[int], settings: Training) -> np.ndarray:
+        """float32 [n, …] what a loss compares outputs with."""
+
+    def weights(self, rows: Sequence[int], settings: Training) -> np.ndarray:
+        """float32 [n], how much each counts in the loss."""
+
+    def loss(self) -> Loss: ...
+
+    def softened(self, targets: np.ndarray, outputs: np.ndarray, share: float) -> np.ndarray:
+        """Targets of which ``share`` is a teacher's outputs."""
+
+    def distilled(self, distill: Distill) -> Loss:
+        """The loss against targets and, beside them, those of ``taught``."""
+
+    def taught(self, outputs: np.ndarray, distill: Distill) -> np.ndarray:
+        """A teacher's outputs as what ``distilled`` learns from."""
+
+    def score(self, outputs: np.ndarray, rows: Sequence[int]) -> Score: ...
+
+    def serve(self, outputs: Any) -> Any:
+        """The shipped model's outputs, of a tensor [n, units]."""
+
+    def served(self, outputs: np.ndarray) -> np.ndarray:
+        """The same of an array."""
+
+    def fit(
+        self,
+        features: np.ndarray,
+        rows: Sequence[int],
+        groups: np.ndarray,
+        settings: Transfer,
+        seed: int,
+        report: Callable[[int, int], None],
+    ) -> Dense:
+        """The best head on frozen features [n, F], where it can be found without training.
+
+        ``groups`` [n] int: items of one example, which count together."""

@@ -1,0 +1,247 @@
+"""Networks of images: a backbone of the catalogue with a head, as stages train and convert them.
+
+A task says what the head learns, and what its outputs are worth; all else is the same for every
+task over images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from tfedge.catalog.backbones import BACKBONES, Block, layers, net
+from tfedge.data.schema import Data
+from tfedge.errors import InvariantBroken, TfedgeError
+from tfedge.files.progress import Progress
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.schema import ImageData
+from tfedge.modeling.compression import calibration
+from tfedge.modeling.compression.quantize_layers import PIXELS
+from tfedge.modeling.nets import network
+from tfedge.modeling.nets.backbone import Weights
+from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.export import float_pixels, freeze
+from tfedge.modeling.nets.network import Spec
+from tfedge.modeling.nets.weights import source
+from tfedge.modeling.training import transfer
+from tfedge.modeling.training.features import Source
+from tfedge.modeling.training.objective import Objective
+from tfedge.modeling.training.part import Samples
+from tfedge.pipeline.schema import Backbone, Distill, TeacherNet, Transfer
+from tfedge.pipeline.teacher import size_of
+from tfedge.pipeline.unfreeze import resolve
+from tfedge.tasks.task import Examples, Material
+from tfedge.tflite.model import Model
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What another backbone says of every item: ``outputs`` [items, units], and what is known of
+    the net: ``facts`` (as base.json), ``history`` of its training."""
+
+    outputs: np.ndarray
+    facts: dict[str, Any]
+    history: dict[str, Any]
+
+
+class ImageExamples(Examples, Protocol):
+    """Examples that are images."""
+
+    pictures: Pictures
+
+    def at(self, size: int) -> ImageExamples:
+        """The same at another size, in pixels a side."""
+
+
+class VisionHead:
+    """A network uint8 [1, S, S, 3] → ``objective.serve`` of its head's outputs.
+
+    ``spec`` is the network's, ``samples`` what it learns from, ``work`` what says how good its
+    outputs are. A task's head says what is learnt: ``objective_of``.
+    """
+
+    def __init__(self, material: Material, base: Mapping[str, Any]) -> None:
+        """``base`` is base.json."""
+        examples, data = cast(ImageExamples, material.examples), cast(ImageData, material.data)
+        augment = data.augment if material.views else None
+        images = Source(
+            examples.pictures, augment, material.seed, material.cache, material.progress
+        )
+        self.samples = Samples(images, examples, self.objective_of(examples))
+        self.work, self._material = material.work, material
+        self.spec = Spec(
+            base["name"],
+            base["alpha"],
+            base["image_size"],
+            tuple(base["mean"]),
+            tuple(base["std"]),
+            self.objective.units,
+        )
+
+    def objective_of(self, examples: ImageExamples) -> Objective:
+        """What the head of this task learns."""
+        raise NotImplementedError
+
+    @staticmethod
+    def base(
+        chosen: Backbone, data: Data, cache: Path, progress: Progress
+    ) -> tuple[Weights, dict[str, Any]]:
+        """A backbone's pretrained weights, and base.json. Errors are those of ``source.load``."""
+        size = cast(ImageData, data).image_size
+        loaded = source.load(chosen, size, cache, progress)
+        return loaded.weights, source.described(chosen, size, loaded)
+
+    @property
+    def objective(self) -> Objective:
+        return self.samples.objective
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return self.spec.blocks
+
+    @property
+    def macs(self) -> float:
+        """Multiply-adds of one inference, about."""
+        native = BACKBONES[self.spec.name].native_size
+        return net(self.spec.name, self.spec.alpha).macs * (self.spec.size / native) ** 2
+
+    def headless(self, base: Weights, random: bool) -> Any:
+        """The network on a base, its head untrained; see ``transfer.headless``."""
+        return transfer.headless(self.samples, self.spec, base, random)
+
+    def learn(
+        self,
+        model: Any,
+        settings: Transfer,
+        *,
+        random: bool,
+        first: int | None,
+        lowest: int | None,
+        whose: str = "",
+        record: Callable[[str], transfer.Record | None] = lambda what: None,
+        headed: Callable[[Any], None] = lambda model: None,
+    ) -> transfer.Learned:
+        """Make the head, then train the blocks from ``first`` up; see ``transfer.learn``."""
+        return transfer.learn(
+            self.samples,
+            self.spec,
+            model,
+            settings,
+            random=random,
+            first=first,
+            lowest=lowest,
+            metric=self._material.task.primary.key,
+            whose=whose,
+            record=record,
+            headed=headed,
+        )
+
+    def load(self, weights: Weights) -> Any:
+        """The network with all its weights."""
+        return network.load(self.spec, weights)
+
+    def load_for_int8(self, weights: Weights) -> Any:
+        """The network with all its weights, its pixels offset as 8 bits can do."""
+        model = self.load(weights)
+        network.whole_offset(model)
+        return model
+
+    def boundary(self, first: int | None) -> str:
+        """The layer below which nothing trains; see ``network.boundary``."""
+        return network.boundary(self.spec, first)
+
+    def float_file(self, model: Any, *, sparse: bool = False) -> bytes:
+        """The float .tflite that can ship. ``sparse``: kernels stored sparse."""
+        pixels = self.spec.size
+        return float_pixels(model, pixels, serve=self.objective.serve, sparse=sparse)
+
+    def graph(self, model: Any) -> Any:
+        """The frozen graph from float32 inputs to what the shipped model gives."""
+        serve = self.objective.serve
+        return self.part_graph(lambda inputs, training: serve(model(inputs, training=training)))
+
+    def part_graph(self, part: Any) -> Any:
+        """The frozen graph of a network's lower part, from float32 inputs."""
+        shape = (self.spec.size, self.spec.size, 3)
+        return freeze(lambda inputs: part(inputs, training=False), shape, tf.float32)
+
+    def calibrated(
+        self,
+        model: Any,
+        rows: Sequence[int],
+        checked: Sequence[int],
+        *,
+        preserve_zeros: bool,
+        clustered: Collection[str],
+        report: Callable[[int, int], None],
+    ) -> calibration.Calibrated:
+        """The network wrapped for 8 bits, with ranges and corrections; see ``calibrate``."""
+        return calibration.calibrate(
+            self.spec,
+            model,
+            self.samples.examples.inputs(rows),
+            self.samples.examples.inputs(checked),
+            work=self.work,
+            served=self.objective.served,
+            preserve_zeros=preserve_zeros,
+            clustered=clustered,
+            seed=self.samples.seed,
+            report=report,
+        )
+
+    def representative(self, rows: Sequence[int]) -> Callable[[], Iterator[list[np.ndarray]]]:
+        """Training images for the converter's calibration, float32 [1, S, S, 3] one by one."""
+        inputs = self.samples.examples.inputs
+
+        def images() -> Iterator[list[np.ndarray]]:
+            for number, row in enumerate(rows):
+                image = inputs([row])[0].astype(np.float32)
+                if number == 0:  # two pixels say how far pixels reach: these images may not
+                    image[0, :2] = [[PIXELS[0]], [PIXELS[1]]]
+                yield [image[None]]
+
+        return images
+
+    def check_input(self, model: Model) -> None:
+        """The input is bytes that are pixels: uint8, scale 1, zero point 0, batch 1, static."""
+        (tensor,) = model.inputs
+        quantization = tensor.quantization
+        got = f"{tensor.dtype}, scale {quantization and quantization.scales}"
+        wanted = "raw pixels in", "uint8, scale 1, zero point 0"
+        if tensor.dtype != "uint8" or not quantization or quantization.zero_points != (0,):
+            raise InvariantBroken(*wanted, got)
+        if abs(quantization.scales[0] - 1) > 1e-6:  # one float32 rounding of 255 / 255
+            raise InvariantBroken(*wanted, got)
+        dynamic = [t.name for t in model.tensors if -1 in t.shape_signature]
+        if dynamic or tensor.shape[0] != 1:
+            open_ones = ", ".join(dynamic[:3])
+            raise InvariantBroken("static shapes, batch 1", "no open dimension", open_ones)
+
+    @classmethod
+    def taught(cls, given: Material, teacher: TeacherNet, settings: Distill) -> Taught:
+        """Another backbone with a head of its own, learnt from the same images and views at a size
+        of its own."""
+        size = size_of(teacher)
+        try:
+            loaded = source.load(teacher, size, given.cache, given.progress)
+        except TfedgeError as error:  # the way out is the teacher's key, not the student's
+            error.hint = error.hint.replace("backbone.weights", "distill.teacher.weights")
+            raise
+        facts = source.described(teacher, size, loaded)
+        examples = cast(ImageExamples, given.examples).at(size)
+        head = cls(replace(given, examples=examples), facts)
+        # Decoded on all cores, before anybody asks for one after the other.
+        rows = [*head.samples.train_rows, *head.samples.val_rows]
+        examples.pictures.memmap_rows(rows, given.progress)
+        random = teacher.weights == "none"
+        model = head.headless(loaded.weights, random)
+        first = resolve(settings.unfreeze, layers(teacher.name, teacher.alpha))
+        learned = head.learn(
+            model, settings, random=random, first=first, lowest=first, whose="teacher's "
+        )
+        outputs = learned.logits(model, len(head.samples.items))
+        return Taught(outputs, facts, learned.history)

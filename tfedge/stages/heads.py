@@ -1,0 +1,54 @@
+"""The TensorFlow half of a run's task, and what the teacher said, as the stages open them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfedge.core.context import Context
+from tfedge.core.stages import function_of
+from tfedge.files.artifact import read_json
+from tfedge.modeling.nets.network import load_weights
+from tfedge.modeling.training.part import Samples, Teacher
+from tfedge.modeling.vision import VisionHead as Head
+from tfedge.stages.examples import examples_of, work_of
+from tfedge.tasks.table import task_of
+from tfedge.tasks.task import Material
+
+
+def head_class(ctx: Context) -> type[Head]:
+    """What the run's task trains and converts with."""
+    found: type[Head] = function_of(task_of(ctx.pipeline.task).head)  # type: ignore[assignment]
+    return found
+
+
+def head_of(ctx: Context, *, views: bool = True) -> Head:
+    """The network of the run and what it learns from; without ``views`` examples as they are, for
+    who trains nothing."""
+    base: Mapping[str, Any] = read_json(ctx.inputs["backbone/base.json"])
+    return head_class(ctx)(material_of(ctx, views=views), base)
+
+
+def material_of(ctx: Context, *, views: bool = True) -> Material:
+    """What a head is made of in this run."""
+    return Material(
+        task_of(ctx.pipeline.task),
+        work_of(ctx),
+        examples_of(ctx),
+        ctx.pipeline.data,
+        ctx.pipeline.seed,
+        ctx.cache,
+        ctx.progress,
+        views,
+    )
+
+
+def teacher_of(ctx: Context, samples: Samples) -> Teacher:
+    """What the float model says of every item, and ``distill``'s teacher where there is one."""
+    said = load_weights(ctx.inputs["finetune/teacher.npz"])
+    distill = ctx.pipeline.distill
+    if distill is None:
+        return Teacher(samples, said)
+    return Teacher(
+        samples, said, distill, load_weights(ctx.inputs["distill/teacher.npz"])["logits"]
+    )

@@ -1,0 +1,124 @@
+"""What a report and a drop's card say of a classifier: how good it is, and on which images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfedge.tasks.blocks import Block, Bullets, Part, Table, Text, percent
+
+_WIDE = 20  # classes; a larger confusion matrix is given as the list of its mistakes
+_MANY = 20  # mistakes, or files of one kind
+
+
+def answers(evaluation: Mapping[str, Any]) -> list[Part]:
+    """The sections on how good the model is, from metrics.json."""
+    shipped = evaluation["shipped"]
+    models = {name: evaluation[name] for name in ("float", "int8") if name in evaluation}
+    return [
+        Part("Classes", [class_table(found, f"{name}: class") for name, found in models.items()]),
+        Part("Confusion", _confusion(shipped, evaluation[shipped])),
+        Part("Calibration", _calibration(models, shipped)),
+        Part("Worst images", _worst(evaluation["worst"])),
+    ]
+
+
+def class_table(metrics: Mapping[str, Any], title: str) -> Table:
+    """Precision, recall and F1 of each class, and their macro means."""
+    keys = ("precision", "recall", "f1")
+    rows = [
+        [row["class"], *(percent(row[key]) for key in keys), row["support"]]
+        for row in metrics["per_class"]
+    ]
+    means = [percent(metrics[f"{key}_macro"]) for key in keys]
+    rows.append(["**mean**", *means, metrics["n"]])
+    return Table([title, "precision", "recall", "F1", "images"], rows)
+
+
+def _confusion(shipped: str, metrics: Mapping[str, Any]) -> list[Block]:
+    names, counts = [row["class"] for row in metrics["per_class"]], metrics["confusion"]
+    said = Text(f"{shipped}; a row is the truth, a column the answer.")
+    if len(names) <= _WIDE:
+        rows = [[name, *row] for name, row in zip(names, counts, strict=True)]
+        return [said, Table(["", *names], rows)]
+    mistakes = sorted(
+        (-n, names[i], names[j])
+        for i, row in enumerate(counts)
+        for j, n in enumerate(row)
+        if i != j and n
+    )
+    rows = [[truth, answer, -n] for n, truth, answer in mistakes[:_MANY]]
+    return [said, Table(["truth", "answer", "images"], rows)]
+
+
+def _calibration(models: Mapping[str, Mapping[str, Any]], shipped: str) -> list[Block]:
+    errors = ", ".join(f"{name} {found['ece']:.3f}" for name, found in models.items())
+    rows = [
+        [
+            f"{b['from']:.2f} – {b['to']:.2f}",
+            percent(b["confidence"]),
+            percent(b["accuracy"]),
+            b["n"],
+        ]
+        for b in models[shipped]["reliability"]
+    ]
+    return [
+        Text(f"Expected calibration error, 15 bins: {errors}. {shipped}:"),
+        Table(["score", "mean score", "right", "images"], rows),
+    ]
+
+
+def _worst(mistakes: Sequence[Mapping[str, Any]]) -> list[Block]:
+    if not mistakes:
+        return [Text("None: no mistake, or `evaluate.worst` is 0.")]
+    rows = [
+        [
+            row["path"],
+            row["true"],
+            row["predicted"],
+            f"{row['score']:.2f}",
+            f"{row['true_score']:.2f}",
+        ]
+        for row in mistakes
+    ]
+    return [Table(["image", "truth", "answer", "its score", "score of the truth"], rows)]
+
+
+def count_table(names: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> Table:
+    """Images by class and split, and their sums."""
+    rows: list[list[object]] = [
+        [name, *(counts[split].get(name, 0) for split in counts)] for name in names
+    ]
+    rows.append(["**all**", *(sum(counts[split].values()) for split in counts)])
+    return Table(["class", *counts], rows)
+
+
+def data(index: Mapping[str, Any], audit: Mapping[str, Any] | None) -> list[Block]:
+    """The section on the images: how many, of what, and what the audit found."""
+    return [
+        Text(f"Splits from {index['split_from']}. Digest `{index['digest']}`."),
+        count_table(index["classes"], index["counts"]),
+        *(_audit(audit) if audit else [Text("No audit.")]),
+    ]
+
+
+def _audit(audit: Mapping[str, Any]) -> list[Block]:
+    said = [f"warning: {warning}" for warning in audit["warnings"]]
+    said += _few([f"left out: {row['path']} ({row['reason']})" for row in audit["skipped"]])
+    for kind, what in (("conflicts", "two labels"), ("leaks", "two splits")):
+        said += _few([f"{what}: {_group(entry)}" for entry in audit[kind]])
+    counts = Text(
+        f"Audit: {len(audit['skipped'])} images left out as bad, {len(audit['conflicts'])} under "
+        f"two labels, {len(audit['leaks'])} in two splits, {audit['duplicates']} further copies; "
+        f"largest class to smallest {audit['imbalance']:.1f}."
+    )
+    return [counts, *([Bullets(said)] if said else [])]
+
+
+def _group(entry: Mapping[str, Any]) -> str:
+    return " = ".join(f"{p['path']} ({p['label']}, {p['split']})" for p in entry["pictures"])
+
+
+def _few(items: list[str]) -> list[str]:
+    more = [f"… and {len(items) - _MANY} more"] if len(items) > _MANY else []
+    return [*items[:_MANY], *more]

@@ -1,0 +1,55 @@
+"""Image classification: its row and its keys. Imports neither numpy nor TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from tfedge.config.section import Count
+from tfedge.inputs.images.schema import ImageData
+from tfedge.pipeline import nets, pruning_rules
+from tfedge.pipeline.problem import Problem
+from tfedge.pipeline.schema import Evaluate, Pipeline
+from tfedge.tasks.task import Metric, Task
+
+_SIZE = "data.image_size"
+
+
+class ClassifierEvaluate(Evaluate):
+    top_k: Count = 3  # of the best scores, that may hold the truth
+
+
+def image_size(pipeline: Pipeline) -> int:
+    """Pixels a side."""
+    return cast(ImageData, pipeline.data).image_size
+
+
+def _rules(pipeline: Pipeline) -> Iterator[Problem]:
+    size = image_size(pipeline)
+    yield from nets.problems(pipeline.backbone, "backbone", size, _SIZE)
+    yield from pruning_rules.xnnpack_size(pipeline, size, _SIZE)
+
+
+def _notes(pipeline: Pipeline) -> list[str]:
+    return nets.notes(pipeline.backbone, "backbone", image_size(pipeline), _SIZE)
+
+
+TASK = Task(
+    name="image-classification",
+    data=ImageData,
+    evaluate=ClassifierEvaluate,
+    primary=Metric("top1", "top-1"),
+    beside=(Metric("recall_macro", "macro recall"),),
+    work="tfedge.tasks.image_classification.work:Classification",
+    head="tfedge.tasks.image_classification.head:ClassifierHead",
+    rules=_rules,
+    notes=_notes,
+    inputs=(_SIZE, "data.fit"),
+    shape=(_SIZE,),
+    views=("data.augment",),
+    judged_by=("evaluate.top_k",),
+    libs=("pillow",),
+    measured_with=("scikit-learn",),
+    harder="severity 1 of ImageNet-C; Hendrycks and Dietterich 2019",
+    detail=("per_class", "confusion", "reliability"),
+)

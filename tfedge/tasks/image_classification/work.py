@@ -1,0 +1,129 @@
+"""What image classification says of a model's scores, with numpy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from tfedge.data.audit import audit
+from tfedge.data.index import Index
+from tfedge.data.schema import Data
+from tfedge.data.sources import scan
+from tfedge.files.progress import Progress
+from tfedge.inputs.images.corruptions import CORRUPTIONS
+from tfedge.inputs.images.pictures import Pictures, pixel_digests, pixel_store
+from tfedge.inputs.images.schema import ImageData
+from tfedge.tasks.blocks import Block, Part
+from tfedge.tasks.image_classification import report
+from tfedge.tasks.image_classification.examples import LabelledImages
+from tfedge.tasks.image_classification.schema import ClassifierEvaluate
+from tfedge.tasks.task import Examples
+
+_TINY = 1e-7  # below any score that matters: no logarithm of zero
+
+
+class Classification:
+    """Outputs are scores float [N, classes], softmax; targets int [N], numbers of classes."""
+
+    def scan(self, data: Data, cache: Path, progress: Progress, out: Path) -> None:
+        """Leaves every image decoded in the pixel store."""
+        settings = cast(ImageData, data)
+        found = scan(settings, cache, progress)
+        root = found.listing.root
+        files = {
+            found.digests[entry.path]: root / entry.path
+            for entry in found.listing.entries
+            if entry.path in found.digests
+        }
+        store = pixel_store(cache, settings.image_size, settings.fit)
+        pixels, bad = pixel_digests(store, files, settings.fit, progress)
+        skip = settings.on_bad_image == "skip"
+        index, findings = audit(found, pixels, bad, settings, skip)
+        for warning in findings.warnings:
+            progress.note(warning)
+        counts = ", ".join(f"{sum(count.values())} {split}" for split, count in index.counts.items())
+        progress.note(f"{len(index.rows)} images of {len(index.classes)} classes: {counts}")
+        index.save(out / "index.json")
+        findings.save(out / "audit.json")
+
+    def examples(self, index: Path, data: Data, root: Path, cache: Path) -> LabelledImages:
+        settings = cast(ImageData, data)
+        return LabelledImages(
+            Pictures(Index.load(index), root, cache, settings.image_size, settings.fit)
+        )
+
+    def problem(self, outputs: np.ndarray, examples: Examples) -> tuple[str, str] | None:
+        count, finite = len(_classes(examples)), bool(np.isfinite(outputs).all())
+        if outputs.ndim == 2 and outputs.shape[1] == count and finite:
+            return None
+        got = f"{list(outputs.shape[1:])}{'' if finite else ', not all finite'}"
+        return f"{count} finite scores an image", got
+
+    def settings(self, evaluate: ClassifierEvaluate, examples: Examples) -> dict[str, Any]:
+        return {"top_k": min(evaluate.top_k, len(_classes(examples)))}
+
+    def measure(
+        self,
+        outputs: np.ndarray,
+        targets: np.ndarray,
+        examples: Examples,
+        evaluate: ClassifierEvaluate,
+    ) -> dict[str, Any]:
+        from tfedge.tasks.image_classification.metrics import measure  # scikit-learn is slow
+
+        top_k = self.settings(evaluate, examples)["top_k"]
+        return measure(outputs, targets, _classes(examples), top_k)
+
+    def primary(self, outputs: np.ndarray, targets: np.ndarray) -> float:
+        """Top-1."""
+        return float(self.quality(outputs, targets).mean())
+
+    def quality(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """1 for a right answer, 0 for a wrong one."""
+        right: np.ndarray = (outputs.argmax(axis=1) == targets).astype(np.float64)
+        return right
+
+    def same(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Where the class with the highest score is the same."""
+        equal: np.ndarray = outputs.argmax(axis=1) == others.argmax(axis=1)
+        return equal
+
+    def divergence(self, reference: np.ndarray, outputs: np.ndarray) -> float:
+        """Mean Kullback–Leibler divergence from the reference, in nats."""
+        p, q = (np.clip(s.astype(np.float64), _TINY, None) for s in (reference, outputs))
+        p, q = (s / s.sum(1, keepdims=True) for s in (p, q))
+        return float((p * np.log(p / q)).sum(1).mean())
+
+    def corruptions(self) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
+        return CORRUPTIONS
+
+    def worst(
+        self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int
+    ) -> list[dict[str, Any]]:
+        """The wrong answers given with the largest lead over the truth."""
+        from tfedge.tasks.image_classification.metrics import worst
+
+        labels, names = examples.targets(rows), examples.names(rows)
+        return worst(outputs, labels, names, _classes(examples), count)
+
+    def warnings(self, evaluation: Mapping[str, Any]) -> list[str]:
+        """Classes that no image judges."""
+        rows = evaluation[evaluation["shipped"]]["per_class"]
+        empty = [row["class"] for row in rows if not row["support"]]
+        return [f"no {evaluation['split']} images of: {', '.join(empty)}"] if empty else []
+
+    def answers(self, evaluation: Mapping[str, Any]) -> list[Part]:
+        return report.answers(evaluation)
+
+    def data(self, index: Mapping[str, Any], audit: Mapping[str, Any] | None) -> list[Block]:
+        return report.data(index, audit)
+
+    def input_text(self, base: Mapping[str, Any]) -> str:
+        return f"{base['image_size']} pixels a side"
+
+
+def _classes(examples: Examples) -> tuple[str, ...]:
+    return cast(LabelledImages, examples).classes

@@ -1,0 +1,26 @@
+"""The tasks: a name and where its row is. A task is added by a line here and a folder beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from tfedge.tasks.task import Task
+
+DEFAULT = "image-classification"
+
+TASKS: dict[str, str] = {
+    DEFAULT: "tfedge.tasks.image_classification.schema:TASK",
+}
+
+
+def task_of(name: str) -> Task:
+    """The row of that name. KeyError if there is none."""
+    module, _, attribute = TASKS[name].partition(":")
+    row: Task = getattr(import_module(module), attribute)
+    return row
+
+
+def names() -> Sequence[str]:
+    """All tasks, the default first."""
+    return list(TASKS)

@@ -1,0 +1,217 @@
+"""What a task is: one row, which knows its heavy halves by name only, and what these can do.
+
+A task says what an example is, what a good answer is, and what a drop for it holds. Stages, core,
+drops and report ask the row of the pipeline's ``task`` and never which task it is. Nothing here
+imports numpy or TensorFlow; a row's ``work`` and ``head`` are imported when a stage runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tfedge.config.section import Section
+from tfedge.data.schema import Data
+from tfedge.files.progress import Progress
+from tfedge.tasks.blocks import Block, Part, percent
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tfedge.pipeline.problem import Problem
+    from tfedge.pipeline.schema import Pipeline
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure by which models are compared.
+
+    ``key`` is its name in metrics.json and run.json, ``label`` in a sentence. ``share``: it lies
+    between 0 and 1 and is told in per cent; otherwise it is a plain number.
+    """
+
+    key: str
+    label: str
+    higher: bool = True  # is better
+    share: bool = True
+
+    def text(self, value: float) -> str:
+        """As a sentence has it: ``81.1%``, or four digits of a plain number."""
+        return f"{value:.1%}" if self.share else f"{value:.4g}"
+
+    def figure(self, value: float) -> str:
+        """As a table has it."""
+        return percent(value) if self.share else f"{value:.4g}"
+
+    def plain(self, value: float) -> str:
+        """As a table has it, without its unit."""
+        return f"{100 * value:.1f}" if self.share else f"{value:.4g}"
+
+    def lost(self, before: float, after: float) -> float:
+        """By how much ``after`` is worse than ``before``; negative when it is better."""
+        return before - after if self.higher else after - before
+
+    def difference(self, value: float) -> str:
+        """A loss or gain: ``1.2 points``, or a plain number."""
+        return f"{100 * value:.1f} points" if self.share else f"{value:.4g}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row.
+
+    ``data`` and ``evaluate`` are its sections of the pipeline file. ``rules`` gives what is wrong
+    with a pipeline, and ``notes`` what is allowed but should be known, as far as this task knows.
+    ``primary`` is the figure that gates, phases and reports go by, ``beside`` are others that a
+    summary tells.
+
+    ``inputs`` are the dotted keys that say how an example becomes the model's input, ``shape``
+    those of them that its shape follows from, ``views`` those of what is changed about examples that are learnt from, ``judged_by`` those of what is
+    measured: stages that depend on them hash them. ``libs`` are the distributions whose versions
+    examples depend on, ``measured_with`` those of its metrics. ``detail`` are the keys of a model's
+    metrics that run.json leaves to metrics.json.
+
+    ``harder`` says where its corruptions are from.
+
+    ``work`` is ``"module:Class"`` of a ``Work`` (numpy) and ``head`` of a ``Head`` (TensorFlow).
+    """
+
+    name: str
+    data: type[Data]
+    evaluate: type[Section]
+    primary: Metric
+    work: str
+    head: str
+    rules: Callable[[Pipeline], Iterable[Problem]] = lambda pipeline: ()
+    notes: Callable[[Pipeline], Iterable[str]] = lambda pipeline: ()
+    inputs: tuple[str, ...] = ()
+    shape: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
+    judged_by: tuple[str, ...] = ()
+    libs: tuple[str, ...] = ()
+    measured_with: tuple[str, ...] = ()
+    detail: tuple[str, ...] = ()
+    beside: tuple[Metric, ...] = ()
+    harder: str = ""
+    version: int = 1
+
+    def keys(self) -> dict[str, tuple[str, ...]]:
+        """What the stage table's ``task.…`` stands for in this task."""
+        return {
+            "task.inputs": self.inputs,
+            "task.shape": self.shape,
+            "task.views": self.views,
+            "task.judged_by": self.judged_by,
+            "task.libs": self.libs,
+            "task.measured_with": self.measured_with,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """What a stage's key holds of the task."""
+        return {"name": self.name, "version": self.version}
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a head is made of in one run. ``views``: it learns, and from changed views too where the
+    pipeline asks for them. ``cache`` is the folder of record stores."""
+
+    task: Task
+    work: Work
+    examples: Examples
+    data: Data
+    seed: int
+    cache: Path
+    progress: Progress
+    views: bool = True
+
+
+class Examples(Protocol):
+    """The examples of a run, by row number. ``split`` is train, val or test."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all examples and what is known of them."""
+
+    @property
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """How many there are, by split and kind."""
+
+    def rows_of(self, split: str) -> list[int]: ...
+
+    def has(self, split: str) -> bool: ...
+
+    def keys(self, rows: Iterable[int]) -> list[str]:
+        """The SHA-256 of each example's content."""
+
+    def names(self, rows: Iterable[int]) -> list[str]:
+        """How a person finds them."""
+
+    def inputs(self, rows: Sequence[int]) -> np.ndarray:
+        """[n, …] as the shipped model takes them, without the batch of one."""
+
+    def targets(self, rows: Iterable[int]) -> np.ndarray:
+        """[n, …] what is true of them."""
+
+    def representative(self, count: int, seed: int, split: str = "train") -> list[int]:
+        """Rows of a split that stand for all of it, ``count`` at most."""
+
+
+class Work(Protocol):
+    """The half of a task that needs numpy alone: what it says of a model's outputs.
+
+    ``outputs`` are float [N, …], what a served model gives for N examples; ``targets`` [N, …].
+    """
+
+    def scan(self, data: Data, cache: Path, progress: Progress, out: Path) -> None:
+        """Look at all examples: write index.json and audit.json into ``out``.
+
+        Raises DataError with all that is wrong with them."""
+
+    def examples(self, index: Path, data: Data, root: Path, cache: Path) -> Examples:
+        """Those that index.json lists, whose files lie below ``root``. ArtifactError."""
+
+    def problem(self, outputs: np.ndarray, examples: Examples) -> tuple[str, str] | None:
+        """What outputs must be and what these are, when they are none of this task's."""
+
+    def settings(self, evaluate: Any, examples: Examples) -> dict[str, Any]:
+        """What metrics.json says of how it was measured."""
+
+    def measure(
+        self, outputs: np.ndarray, targets: np.ndarray, examples: Examples, evaluate: Any
+    ) -> dict[str, Any]:
+        """The metrics of one model, ready for JSON; the primary one among them."""
+
+    def primary(self, outputs: np.ndarray, targets: np.ndarray) -> float:
+        """The primary metric alone."""
+
+    def quality(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """[N], how good each answer is: more is better, equal is equally good."""
+
+    def same(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """bool [N], which answers are the same."""
+
+    def divergence(self, reference: np.ndarray, outputs: np.ndarray) -> float:
+        """How far outputs are from a reference, mean; 0 when they are equal."""
+
+    def corruptions(self) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
+        """Ways to make an example harder, by name: of (input, seed)."""
+
+    def worst(
+        self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int
+    ) -> list[dict[str, Any]]:
+        """The worst wrong answers, the worst first, ready for JSON."""
+
+    def warnings(self, evaluation: Mapping[str, Any]) -> list[str]:
+        """What else a reader of metrics.json must know."""
+
+    def answers(self, evaluation: Mapping[str, Any]) -> list[Part]:
+        """The report's sections on how good the model is, from metrics.json."""
+
+    def data(self, index: Mapping[str, Any], audit: Mapping[str, Any] | None) -> list[Block]:
+        """The report's section on the examples, from index.json and audit.json."""
+
+    def input_text(self, base: Mapping[str, Any]) -> str:
+        """How large an input of a net is, from base.json."""
