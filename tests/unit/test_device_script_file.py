@@ -13,7 +13,7 @@ import pytest
 from script_helpers import ROOT, SCRIPT
 
 from tfedge.bench.call import SCRIPT_NAME, script_file, script_text
-from tfedge.drops.script import example
+from tfedge.tasks.image_classification.script import example
 
 BUILD = ROOT / "tools" / "build_device_script.py"
 

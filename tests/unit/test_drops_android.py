@@ -20,6 +20,7 @@ from tfedge.drops import android, golden, manifest
 from tfedge.drops.verify import verify
 from tfedge.errors import DropError
 from tfedge.pipeline.schema import Android
+from tfedge.tasks.drop import Pair
 from tfedge.tflite import metadata
 from tfedge.tflite.runtime import predict
 
@@ -140,11 +141,11 @@ def test_one_quantum_more_or_less_and_it_is_not_shipped(tmp_path: Path, monkeypa
     def before(*args, **options):
         """What a model would have answered that metadata changed a little."""
         pairs = honest(*args, **options)
-        first = golden.Pair(pairs[0].label, pairs[0].pixels, pairs[0].scores ^ np.uint8(1))
+        first = Pair(pairs[0].input, pairs[0].output ^ np.uint8(1), pairs[0].facts)
         return (first, *pairs[1:])
 
     monkeypatch.setattr(golden, "make", before)
-    with pytest.raises(DropError, match="the model answers otherwise to 1 pictures"):
+    with pytest.raises(DropError, match="the model answers otherwise to 1 examples"):
         packed(tmp_path)
     assert not list(tmp_path.rglob("*.kt"))
 

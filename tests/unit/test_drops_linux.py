@@ -20,11 +20,13 @@ from color_helpers import DATA, FLOAT, INT8, Run, make_run, pixels
 from PIL import Image
 
 from tfedge.drops import golden, linux, manifest
-from tfedge.drops.script import example
 from tfedge.errors import DropError
 from tfedge.portable.assemble import source
 from tfedge.portable.images import decode
 from tfedge.stages import benchmark, evaluate, package
+from tfedge.tasks.drop import Pair
+from tfedge.tasks.image_classification.drop import choose
+from tfedge.tasks.image_classification.script import example
 
 FILES = {"color.tflite", "labels.txt", "README.md", "CARD.md", "classify.py", "requirements.txt"}
 FILES |= {"bench_tflite.py", "color.service"}
@@ -108,6 +110,7 @@ def test_drops_json_says_where(run: Run) -> None:
 def test_manifest_says_how_to_call_the_model(run: Run) -> None:
     facts = run.json("package/drops/linux/MANIFEST.json")
     assert (facts["schema"], facts["target"], facts["name"]) == ("tfedge.drop/1", "linux", "color")
+    assert facts["task"] == "image-classification"
     assert facts["input"] == {
         "dtype": "uint8",
         "shape": [1, 32, 32, 3],
@@ -120,7 +123,7 @@ def test_manifest_says_how_to_call_the_model(run: Run) -> None:
     assert (facts["output"]["scale"], facts["output"]["zero_point"]) == (1 / 256, 0)
     assert facts["classes"] == ["red", "green", "blue"]
     assert facts["metrics"]["int8"]["top1"] == pytest.approx(11 / 12)
-    assert "worst" not in facts["metrics"], "no names of single pictures"
+    assert "worst" not in facts["metrics"], "no names of single images"
     assert [row["model"] for row in facts["benchmark"]] == ["float", "int8"]
     assert "samples_ns" not in json.dumps(facts["benchmark"])
     assert facts["recipe"]["quantize"]["recipe"] == "qat"
@@ -143,9 +146,9 @@ def test_golden_pairs_are_one_a_class_first_and_what_the_model_says(run: Run) ->
 
 
 def test_choose_takes_turns() -> None:
-    assert golden.choose([2, 2, 2, 0, 0, 1]) == [3, 5, 0, 4, 1, 2]
-    assert golden.choose([2, 2, 2, 0, 0, 1], count=4) == [3, 5, 0, 4]
-    assert golden.choose([]) == []
+    assert choose([2, 2, 2, 0, 0, 1], golden.COUNT) == [3, 5, 0, 4, 1, 2]
+    assert choose([2, 2, 2, 0, 0, 1], 4) == [3, 5, 0, 4]
+    assert choose([], 4) == []
 
 
 def test_card_says_what_it_is_made_of(run: Run) -> None:
@@ -289,7 +292,7 @@ def test_classify_copies_neither_the_decoder_nor_the_rule() -> None:
     text = example().decode()
     for name in ("images", "golden"):
         assert source(f"tfedge.portable.{name}").body in text
-    own = source("tfedge.drops.script.classify").text
+    own = source("tfedge.tasks.image_classification.script.classify").text
     for word in ("PIL", "getexif", "TOLERANCE", "BILINEAR"):
         assert word not in own
 
@@ -364,7 +367,7 @@ def test_a_drop_that_fails_its_own_check_is_not_made(tmp_path: Path, monkeypatch
 
     def forged(*args, **options):
         pairs = honest(*args, **options)
-        return tuple(golden.Pair(p.label, p.pixels, p.scores[::-1]) for p in pairs)
+        return tuple(Pair(p.input, p.output[::-1], p.facts) for p in pairs)
 
     monkeypatch.setattr(golden, "make", forged)
     said = refused(tmp_path)

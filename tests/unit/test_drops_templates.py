@@ -9,21 +9,43 @@ import pytest
 
 from tfedge.core.stages import stage
 from tfedge.drops import templates
+from tfedge.files.template import fill, texts
+from tfedge.tasks.image_classification import drop
+from tfedge.tasks.table import names, task_of
+from tfedge.tasks.work import work_of
 
 
-def test_another_text_or_another_device_script_is_another_digest(
+def test_another_text_or_another_script_is_another_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert stage("package").probe == f"{templates.__name__}:{templates.copied_digest.__name__}"
-    real = templates.files
-    shutil.copytree(str(real(templates.__name__)), tmp_path / "templates")
-    monkeypatch.setattr(templates, "files", lambda name: tmp_path / "templates")
     digests = [templates.copied_digest(None, tmp_path)]
-    with (tmp_path / "templates" / "coral" / "README.md.txt").open("a") as text:
-        text.write("more")
-    digests.append(templates.copied_digest(None, tmp_path))
+    for module, folder in (templates, "FOLDER"), (drop, "TEMPLATES"):
+        copy = tmp_path / module.__name__
+        shutil.copytree(getattr(module, folder), copy)
+        monkeypatch.setattr(module, folder, copy)
+        assert templates.copied_digest(None, tmp_path) == digests[-1], "the same texts"
+        for file in texts(copy):
+            with (copy / file).open("a", encoding="utf-8") as text:
+                text.write("more")
+            digests.append(templates.copied_digest(None, tmp_path))
     monkeypatch.setattr(templates, "script_text", lambda: "another device script")
     digests.append(templates.copied_digest(None, tmp_path))
-    monkeypatch.setattr(templates, "example", lambda: b"another classify.py")
+    monkeypatch.setattr(drop, "example", lambda: b"another classify.py")
     digests.append(templates.copied_digest(None, tmp_path))
-    assert len(set(digests)) == 4
+    assert len(set(digests)) == len(digests) > 10
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_text_of_a_task_is_in_the_digest(name: str) -> None:
+    folder = Path(templates.__file__).parents[2] / "tasks" / name.replace("-", "_")
+    copied = work_of(task_of(name)).texts()
+    assert {path.read_bytes() for path in folder.rglob("*.txt")} <= set(copied.values())
+
+
+def test_a_mark_without_a_value_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.md.txt").write_text("@name@ of @place@, a@b.c", encoding="utf-8")
+    assert fill(tmp_path, "a.md", name="x", place="y") == b"x of y, a@b.c"
+    assert fill(tmp_path, "a.md") == b"@name@ of @place@, a@b.c"
+    with pytest.raises(KeyError, match="place"):
+        fill(tmp_path, "a.md", name="x")

@@ -144,7 +144,7 @@ def no_contract(drop: Path) -> None:
         (a_label_less, "2 labels for scores of shape [1, 3]"),
         (other_answers, "golden/000.output.bin: scores differ by"),
         (flipped_answer, "golden/000.output.bin: another answer: class"),
-        (short_answers, "holds 1 scores of 3"),
+        (short_answers, "holds 1 values of 3"),
         (other_model, "the manifest says"),
         (broken_model, "broken .tflite"),
         (no_golden, "there are no golden pairs"),

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from golden_cases import CASES
 
-from tfedge.drops.script import example
 from tfedge.drops.verify import replay_here
 from tfedge.portable.golden import TOLERANCE, difference
+from tfedge.tasks.image_classification.script import example
 from tfedge.tflite.runtime import FakeRuntime, Port
 
 ROOT = Path(__file__).resolve().parents[2]

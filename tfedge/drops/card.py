@@ -5,53 +5,52 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tfedge.drops.content import Content, contract
 from tfedge.report.markup import cell, machine_text, milliseconds, render, size_text, table
 from tfedge.report.robustness import robustness
 from tfedge.tasks.blocks import percent
-from tfedge.tasks.image_classification.report import class_table, count_table
-from tfedge.tasks.table import DEFAULT, task_of
+from tfedge.tasks.drop import Card, Content
+from tfedge.tasks.task import Metric
+from tfedge.tasks.work import work_of
+
+NOT_EVALUATED = ["Not evaluated."]
 
 
 def card(content: Content) -> str:
+    """CARD.md: what the model is for, made from and worth, and what it is not for."""
+    said = work_of(content.task).card(content)
     parts = [
         [f"# {content.name}"],
-        _use(content),
-        _data(content),
+        _use(content, said),
+        _data(content, said),
         _weights(content.backbone),
         _recipe(content),
-        _metrics(content.metrics),
-        _robustness(content.metrics),
+        _metrics(content, said),
+        _robustness(content),
         _latency(content),
-        _limits(content),
+        _limits(content, said),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-def _use(content: Content) -> list[str]:
-    given, taken = contract(content)
-    size = given["shape"][1]
+def _use(content: Content, said: Card) -> list[str]:
     return [
         "## Intended use",
         "",
-        f"Names which of {len(content.classes)} classes a photo shows: "
-        f"{', '.join(cell(name) for name in content.classes)}.",
+        said.use,
         "",
-        f"- in: RGB pixels, `{given['dtype']}` 0–255, {given['shape']}; no normalisation, it is "
-        f"part of the model. A photo becomes {size}×{size} by `{content.fit}`.",
-        f"- out: a score for each class, `{taken['dtype']}` {taken['shape']}"
-        + (f", times {taken['scale']:g}." if taken["scale"] else "."),
+        f"- in: {said.given}",
+        f"- out: {said.taken}",
         f"- size: {size_text(len(content.model))}.",
     ]
 
 
-def _data(content: Content) -> list[str]:
+def _data(content: Content, said: Card) -> list[str]:
     return [
         "## Data",
         "",
         f"Source: {cell(content.data['source'])}. Digest: `{content.data['digest']}`.",
         "",
-        *render([count_table(content.classes, content.data["counts"])]),
+        *render(said.data),
     ]
 
 
@@ -64,7 +63,7 @@ def _weights(backbone: Mapping[str, Any]) -> list[str]:
         f"{cell(weights['source'])}: {cell(weights['detail'])}.",
         "",
         f"Licence of these weights: {cell(weights['licence'] or 'not known')}. "
-        "Mind the licence of the pictures, too.",
+        "Mind the licence of the data, too.",
     ]
     return [*lines, *(["", f"SHA-256: `{weights['sha256']}`."] if weights["sha256"] else [])]
 
@@ -77,11 +76,11 @@ _TOLD = (
 )
 
 
-def _teacher(distill: Mapping[str, Any]) -> list[str]:
-    plain = percent(distill["float"]["val_accuracy"])
+def _teacher(distill: Mapping[str, Any], metric: Metric) -> list[str]:
+    plain = _figure(distill["float"]["val_accuracy"], metric)
     said = (
-        f"- the teacher's top-1 on the pictures that chose its weights: "
-        f"{percent(distill['val_accuracy'])}; the float model's: {plain}"
+        f"- the teacher's {metric.label} on the examples that chose its weights: "
+        f"{_figure(distill['val_accuracy'], metric)}; the float model's: {plain}"
     )
     net = distill.get("net")
     if net is None:
@@ -91,6 +90,10 @@ def _teacher(distill: Mapping[str, Any]) -> list[str]:
     origin = f"- the teacher, {cell(net['name'])}, alpha {net['alpha']:g}, started from "
     origin += f"{cell(weights['source'])}: {cell(weights['detail'])} (licence: {licence})"
     return [said, origin]
+
+
+def _figure(value: float | None, metric: Metric) -> str:
+    return "–" if value is None else metric.figure(value)
 
 
 def _recipe(content: Content) -> list[str]:
@@ -103,7 +106,7 @@ def _recipe(content: Content) -> list[str]:
             kept = section.get("keep") or {}
             said += [f"{layer} kept in {precision}" for layer, precision in kept.items()]
             lines.append(f"- {name}: {cell(', '.join(said))}")
-            lines += _teacher(section) if name == "distill" else []
+            lines += _teacher(section, content.task.primary) if name == "distill" else []
     if content.sparsity is not None:
         lines.append(
             f"- zeros among the prunable weights of this file: {percent(content.sparsity)}"
@@ -111,29 +114,14 @@ def _recipe(content: Content) -> list[str]:
     return lines
 
 
-def _metrics(metrics: Mapping[str, Any] | None) -> list[str]:
-    lines = ["## Metrics", ""]
-    if metrics is None:
-        return [*lines, "Not evaluated."]
-    shipped = metrics[metrics["shipped"]]
-    low, high = shipped["top1_ci95"]
-    lines += [
-        f"Measured on this very file, through LiteRT, on {metrics['n']} pictures "
-        f"({metrics['split']}).",
-        "",
-        f"- top-1: {percent(shipped['top1'])} (95 % interval {percent(low)} to {percent(high)})",
-        f"- macro recall: {percent(shipped['recall_macro'])}; "
-        f"macro F1: {percent(shipped['f1_macro'])}",
-        f"- expected calibration error: {shipped['ece']:.3f}",
-    ]
-    if "agreement" in metrics:
-        lines.append(f"- agrees with the float model on {percent(metrics['agreement'])} of them")
-    return [*lines, "", *render([class_table(shipped, "class")])]
+def _metrics(content: Content, said: Card) -> list[str]:
+    return ["## Metrics", "", *(render(said.metrics) if content.metrics else NOT_EVALUATED)]
 
 
-def _robustness(metrics: Mapping[str, Any] | None) -> list[str]:
-    said = render(robustness(metrics, task_of(DEFAULT))) if metrics else ["Not evaluated."]
-    return ["## Robustness", "", *said]
+def _robustness(content: Content) -> list[str]:
+    metrics = content.metrics
+    found = render(robustness(metrics, content.task)) if metrics else NOT_EVALUATED
+    return ["## Robustness", "", *found]
 
 
 def _latency(content: Content) -> list[str]:
@@ -166,12 +154,7 @@ def _latency(content: Content) -> list[str]:
     ]
 
 
-def _limits(content: Content) -> list[str]:
-    lines = [
-        "## Limits",
-        "",
-        "- It answers with one of its classes whatever the photo shows.",
-        "- Measured on pictures from the same source as its training; others may be harder.",
-    ]
+def _limits(content: Content, said: Card) -> list[str]:
     warnings = content.metrics["warnings"] if content.metrics else []
-    return [*lines, *(f"- {cell(warning)}" for warning in warnings)]
+    told = [*said.limits, *(cell(warning) for warning in warnings)]
+    return ["## Limits", "", *(f"- {text}" for text in told)]

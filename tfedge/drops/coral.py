@@ -9,22 +9,22 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tfedge.drops.content import Content, contract
-from tfedge.drops.linux import REQUIREMENTS
-from tfedge.drops.make import Parts, Target, replay
-from tfedge.drops.script import example
+from tfedge.drops.linux import requirements
+from tfedge.drops.make import Layout, Target, replay
 from tfedge.drops.templates import template
 from tfedge.edgetpu import edgetpu
 from tfedge.errors import DropError, MissingDependency
 from tfedge.pipeline.schema import Coral, Package
+from tfedge.tasks.drop import Content
+from tfedge.tasks.work import work_of
 from tfedge.tflite import reader
 
 CONTAINER = "docker:"
 CUSTOM_OP = "edgetpu-custom-op"
-SCRIPT = "classify_coral.py"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.tflite")
 _SECONDS = 1800  # the compiler is known to take minutes for large models
 _INSTALL = (
@@ -44,7 +44,7 @@ def needs(package: Package | None) -> None:
         raise MissingDependency(f"target coral: {program} is not installed", _INSTALL)
 
 
-def parts(content: Content) -> Parts:
+def layout(content: Content) -> Layout:
     """The compiled model and the compiler's log, or what compiles it later."""
     coral = content.package.coral
     model, wanted = f"{content.name}.tflite", f"{content.name}_edgetpu.tflite"
@@ -70,20 +70,15 @@ def parts(content: Content) -> Parts:
         files["compile.sh"] = template(
             "coral/compile.sh", models=names, min_runtime=str(coral.min_runtime)
         )
-    given, taken = contract(content)
-    files[SCRIPT] = example(SCRIPT, delegate="edgetpu")
-    files["requirements.txt"] = REQUIREMENTS.encode()
-    files["README.md"] = template(
-        "coral/README.md",
-        name=content.name,
-        model=model,
-        compiled_model=wanted,
-        state=_state(facts, wanted),
-        min_runtime=str(coral.min_runtime),
-        input=f"{given['dtype']} 0–255, {given['shape']}",
-        output=str(taken["dtype"]),
-    )
-    return Parts(model, files, facts={"coral": facts})
+    told = {
+        "model": model,
+        "compiled_model": wanted,
+        "state": _state(facts, wanted),
+        "min_runtime": str(coral.min_runtime),
+    }
+    parts = work_of(content.task).parts("coral", content, told)
+    files |= {"requirements.txt": requirements(parts), **parts.files}
+    return Layout(model, files, {"coral": facts}, parts.check)
 
 
 def compile_models(models: dict[str, bytes], coral: Coral) -> dict[str, bytes]:
@@ -193,8 +188,8 @@ def _state(facts: dict[str, Any], wanted: str) -> str:
     )
 
 
-def _check(folder: Path) -> None:
-    replay(folder, [SCRIPT, "--check", "--cpu"])
+def _check(folder: Path, command: Sequence[str]) -> None:
+    replay(folder, command)
 
 
-CORAL = Target("coral", parts, _check)
+CORAL = Target("coral", layout, _check)

@@ -2,72 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfedge.bench.call import SCRIPT_NAME, script_text
-from tfedge.drops.content import Content, contract
-from tfedge.drops.make import Parts, Target, replay
-from tfedge.drops.script import NAME, example
-from tfedge.drops.templates import template
+from tfedge.drops.make import Layout, Target, replay
+from tfedge.tasks.drop import Content, Parts
+from tfedge.tasks.work import work_of
 
 # ai-edge-litert has no wheels for Python before 3.10 and for 32-bit ARM; tflite-runtime, which
 # has, was built against numpy 1.
-REQUIREMENTS = """\
-pillow>=8.0
-ai-edge-litert>=2.1; python_version >= "3.10" and platform_machine != "armv7l"
-numpy>=1.23; python_version >= "3.10" and platform_machine != "armv7l"
-tflite-runtime>=2.11; python_version < "3.10" or platform_machine == "armv7l"
-numpy<2; python_version < "3.10" or platform_machine == "armv7l"
-"""
-
-_README = """\
-# {name}
-
-    pip install -r requirements.txt
-    python classify.py photo.jpg
-    python classify.py --check
-
-The second line names what is on a photo. The third replays the golden pairs in `golden/` and says
-whether this machine's interpreter gives what was measured when the drop was made.
-
-On a 32-bit system (armv7l) the runtime has packages for Python 3.7 to 3.11, and numpy and Pillow
-come from the system:
-
-    sudo apt install python3-numpy python3-pil python3-venv
-    python3 -m venv --system-site-packages venv && . venv/bin/activate
-
-- `{model}`: the model. RGB pixels in ({dtype}, 0–255, {shape}), nothing to normalise.
-- `labels.txt`: its classes, one a line, in the order of its scores.
-- `classify.py`: an example in one file, with numpy, Pillow and one interpreter.
-- `golden/`: pixels (`*.input.bin`, raw uint8) and the scores for them (`*.output.bin`, raw {out}).
-- `CARD.md`: what the model was made from, how good it is, what it is not for.
-- `MANIFEST.json`: the same for machines, with the SHA-256 of every file.
-"""
+_INTERPRETER = (
+    'ai-edge-litert>=2.1; python_version >= "3.10" and platform_machine != "armv7l"',
+    'numpy>=1.23; python_version >= "3.10" and platform_machine != "armv7l"',
+    'tflite-runtime>=2.11; python_version < "3.10" or platform_machine == "armv7l"',
+    'numpy<2; python_version < "3.10" or platform_machine == "armv7l"',
+)
 
 
-def parts(content: Content) -> Parts:
+def requirements(parts: Parts) -> bytes:
+    """requirements.txt: what the task's scripts import, and an interpreter with its numpy."""
+    return "".join(f"{line}\n" for line in (*parts.requirements, *_INTERPRETER)).encode("utf-8")
+
+
+def layout(content: Content) -> Layout:
     model = f"{content.name}.tflite"
-    given, taken = contract(content)
-    readme = _README.format(
-        name=content.name,
-        model=model,
-        dtype=given["dtype"],
-        shape=given["shape"],
-        out=taken["dtype"],
-    )
+    parts = work_of(content.task).parts("linux", content, {"model": model})
     files = {
         model: content.model,
-        "requirements.txt": REQUIREMENTS.encode(),
-        "README.md": readme.encode("utf-8"),
-        NAME: example(),
+        "requirements.txt": requirements(parts),
         SCRIPT_NAME: script_text().encode("utf-8"),
-        f"{content.name}.service": template("linux/classify.service", name=content.name),
+        **parts.files,
     }
-    return Parts(model, files)
+    return Layout(model, files, check=parts.check)
 
 
-def _check(folder: Path) -> None:
-    replay(folder, [NAME, "--check"])
+def _check(folder: Path, command: Sequence[str]) -> None:
+    replay(folder, command)
 
 
-LINUX = Target("linux", parts, _check)
+LINUX = Target("linux", layout, _check)

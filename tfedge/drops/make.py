@@ -7,36 +7,45 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tfedge.drops import golden, manifest
 from tfedge.drops.card import card
-from tfedge.drops.content import Content
 from tfedge.errors import DropError
+from tfedge.tasks.drop import Content
 
-LABELS = "labels.txt"
 _CHECK_SECONDS = 300
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a target adds to what every drop holds."""
+class Layout:
+    """What a target puts into a drop beside what every drop holds, and where.
 
-    model: str  # the file in the drop that is benchmarked, replayed and named in the manifest
-    files: Mapping[str, bytes]  # by path relative to the drop, the model among them
-    labels: str = LABELS  # where the classes go, one a line
-    facts: Mapping[str, Any] | None = None  # keys of the manifest that only this target has
+    ``model`` is the file that is benchmarked, replayed and named in the manifest; ``files`` are by
+    path relative to the drop, the model among them. ``facts`` are keys of the manifest that only
+    this target has. ``check`` is a script of the drop, with its arguments, that replays the golden
+    pairs on this machine; empty when it has none.
+    """
+
+    model: str
+    files: Mapping[str, bytes]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    check: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Target:
-    """A row of ``drops/targets.py``."""
+    """A row of ``drops/targets.py``.
+
+    ``check`` gets the drop's folder and the layout's ``check``, and raises DropError when the drop
+    does not hold.
+    """
 
     name: str
-    parts: Callable[[Content], Parts]
-    check: Callable[[Path], None] | None = None  # the drop's own check of itself; DropError
+    layout: Callable[[Content], Layout]
+    check: Callable[[Path, Sequence[str]], None]
 
 
 @dataclass(frozen=True)
@@ -53,13 +62,8 @@ def make(content: Content, folder: Path, target: Target) -> Drop:
     Before it gets its name it is read back by digest, and has to pass its own check. DropError
     when something does not hold.
     """
-    _check_classes(content.classes)
-    parts = target.parts(content)
-    files = {
-        **parts.files,
-        parts.labels: "".join(f"{name}\n" for name in content.classes).encode("utf-8"),
-        "CARD.md": card(content).encode("utf-8"),
-    }
+    layout = target.layout(content)
+    files = {**layout.files, "CARD.md": card(content).encode("utf-8")}
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -69,11 +73,10 @@ def make(content: Content, folder: Path, target: Target) -> Drop:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         golden.write(temporary, content.golden)
-        built = manifest.build(content, target.name, parts.model, temporary, parts.facts or {})
+        built = manifest.build(content, target.name, layout.model, temporary, layout.facts)
         digest = manifest.write(temporary, built)
         facts = manifest.verify(temporary)
-        if target.check:
-            target.check(temporary)
+        target.check(temporary, layout.check)
         sizes = [path.stat().st_size for path in temporary.rglob("*") if path.is_file()]
         if folder.exists():
             shutil.rmtree(folder)
@@ -96,10 +99,3 @@ def replay(folder: Path, command: Sequence[str]) -> None:
     if done.returncode:
         lines = (done.stderr + done.stdout).strip().splitlines() or ["no message"]
         raise DropError(f"the drop does not pass its own {shown}: {lines[-1]}")
-
-
-def _check_classes(classes: tuple[str, ...]) -> None:
-    """labels.txt holds one a line; a name with a line break in it would shift all that follow."""
-    broken = [name for name in classes if not name.strip() or len(name.splitlines()) != 1]
-    if broken:
-        raise DropError(f"class names that can't stand on one line: {', '.join(map(repr, broken))}")

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tfedge import __version__
 from tfedge.bench.result import Result
-from tfedge.drops.content import Content, contract
+from tfedge.drops import golden
 from tfedge.errors import DropError
+from tfedge.tasks.drop import Content
 
 SCHEMA = "tfedge.drop/1"
 NAME = "MANIFEST.json"
+_LIBRARIES = (
+    "ai-edge-litert",
+    "numpy",
+    "tensorflow",
+    "tensorflow-model-optimization",
+    "tf-keras",
+)
 
 
 def build(
@@ -27,19 +37,19 @@ def build(
 
     ``facts`` are what only this target says.
     """
-    given, taken = contract(content)
     return {
+        **content.facts,
         **facts,
         "schema": SCHEMA,
         "name": content.name,
+        "task": content.task.name,
         "target": target,
         "model": model_file,
-        "input": given,
-        "output": taken,
-        "classes": list(content.classes),
-        "golden": [pair.entry(i) for i, pair in enumerate(content.golden)],
+        "input": dict(content.given),
+        "output": dict(content.taken),
+        "golden": [golden.entry(i, pair) for i, pair in enumerate(content.golden)],
         "run_key": content.run_key,
-        "versions": dict(content.versions),
+        "versions": library_versions(content.task.libs),
         "data": dict(content.data),
         "backbone": dict(content.backbone),
         "recipe": dict(content.recipe),
@@ -50,8 +60,19 @@ def build(
     }
 
 
+def library_versions(also: Iterable[str] = ()) -> dict[str, str]:
+    """Versions of what makes a model, and of ``also``; what is not installed is left out."""
+    found = {"tfedge": __version__}
+    for name in (*_LIBRARIES, *also):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
 def _public(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers without the names of single pictures, which are nobody's business."""
+    """The numbers without the names of single examples, which are nobody's business."""
     return {key: value for key, value in metrics.items() if key != "worst"}
 
 

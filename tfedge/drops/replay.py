@@ -10,7 +10,8 @@ from tfedge.devices.inventory import finder
 from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Plan, measure, opened, subjects
 from tfedge.drops.golden import FOLDER
-from tfedge.drops.verify import Check, Replay
+from tfedge.drops.verify import Replay
+from tfedge.tasks.drop import Check
 
 _RUNS = 10  # the script times, too; a replay needs no more than it asks for
 

@@ -1,11 +1,11 @@
-"""Hold a drop against what it says of itself: files, contract, labels, metadata, golden pairs."""
+"""Hold a drop against what it says of itself: files, contract, golden pairs, and what more its
+task and its target say."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,13 @@ import numpy as np
 from tfedge.drops import archive, manifest
 from tfedge.drops.coral import check_compiled
 from tfedge.errors import ArtifactError, DropError
-from tfedge.portable.golden import difference
-from tfedge.tflite import metadata, reader
+from tfedge.tasks.contract import stored
+from tfedge.tasks.drop import Check
+from tfedge.tasks.table import DEFAULT, TASKS, task_of
+from tfedge.tasks.task import Work
+from tfedge.tasks.work import work_of
+from tfedge.tflite import reader
 from tfedge.tflite.runtime import LiteRT, Loader
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at. ``problems`` is empty when it holds."""
-
-    what: str
-    found: str
-    problems: tuple[str, ...] = ()
-
 
 Replay = Callable[[Path, Mapping[str, Any]], Check]
 
@@ -41,12 +35,11 @@ def verify(path: Path, replays: Sequence[Replay] = ()) -> list[Check]:
         facts = manifest.load(folder)
         checks = [_files(folder, facts)]
         try:
-            checks += [check(folder, facts) for check in _CHECKS]
-            checks += [
-                _EXTRA[target](folder, facts)
-                for target in [facts.get("target")]
-                if target in _EXTRA
-            ]
+            work = work_for(facts)
+            checks.append(_contract(folder, facts))
+            checks += work.check_drop(folder, facts)
+            if facts.get("target") == "coral":
+                checks.append(_coral(folder, facts))
             checks.append(replay_here(folder, facts))
         # A manifest whose fields are not there or of another kind; the digests can't show that.
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
@@ -57,6 +50,18 @@ def verify(path: Path, replays: Sequence[Replay] = ()) -> list[Check]:
         if not any(check.problems for check in checks):
             checks += [replay(folder, facts) for replay in replays]
         return checks
+
+
+def work_for(facts: Mapping[str, Any]) -> Work:
+    """What knows the drop's task; drops of older releases do not name theirs, it was always the
+    same. DropError for a task that is not known here."""
+    name = facts.get("task", DEFAULT)
+    if name not in TASKS:
+        raise DropError(
+            f"{manifest.NAME}: a drop of the task {name!r}, this tfedge knows {', '.join(TASKS)}",
+            "use the tfedge that made it",
+        )
+    return work_of(task_of(name))
 
 
 @contextmanager
@@ -91,53 +96,15 @@ def _contract(folder: Path, facts: Mapping[str, Any]) -> Check:
         if len(tensors) != 1:
             problems.append(f"the model has {len(tensors)} {what}s")
             continue
-        said, tensor = facts[what], tensors[0]
-        got: dict[str, Any] = {"dtype": tensor.dtype, "shape": list(tensor.shape)}
-        if what == "output":
-            scales = tensor.quantization
-            got["scale"] = scales.scales[0] if scales else None
-            got["zero_point"] = scales.zero_points[0] if scales else 0
+        got = stored(tensors[0])
+        keys = ("dtype", "shape") if what == "input" else tuple(got)
         problems += [
-            f"{what}.{key}: the manifest says {said[key]}, the model {value}"
-            for key, value in got.items()
-            if said[key] != value
+            f"{what}.{key}: the manifest says {facts[what][key]}, the model {got[key]}"
+            for key in keys
+            if facts[what][key] != got[key]
         ]
     given = facts["input"]
     return Check("model", f"takes {given['dtype']} {given['shape']}", tuple(problems))
-
-
-def _labels(folder: Path, facts: Mapping[str, Any]) -> Check:
-    (name,) = [name for name in facts["files"] if Path(name).name == "labels.txt"]
-    lines = (folder / name).read_text(encoding="utf-8").splitlines()
-    problems = []
-    if lines != facts["classes"]:
-        problems.append(f"{name} and the manifest name different classes")
-    if [1, len(lines)] != facts["output"]["shape"]:
-        problems.append(f"{len(lines)} labels for scores of shape {facts['output']['shape']}")
-    return Check("labels", f"{len(lines)} classes", tuple(problems))
-
-
-def _metadata(folder: Path, facts: Mapping[str, Any]) -> Check:
-    model = (folder / facts["model"]).read_bytes()
-    found = metadata.read(model)
-    if found is None:
-        return Check("metadata", "", ("the model carries no TFLite metadata",))
-    graph = found["subgraph_metadata"][0]
-    image, scores = graph["input_tensor_metadata"][0], graph["output_tensor_metadata"][0]
-    size = image["content"]["content_properties"]["ImageProperties"]["default_size"]
-    units = [unit["options"].get("NormalizationOptions") for unit in image["process_units"]]
-    (labels,) = [entry["name"] for entry in scores["associated_files"]]
-    lines = metadata.associated(model)[labels].decode("utf-8").splitlines()
-    problems = []
-    if [1, size["height"], size["width"], 3] != facts["input"]["shape"]:
-        problems.append(f"its metadata says {size}, the manifest {facts['input']['shape']}")
-    if units != [{"mean": [0.0], "std": [1.0]}]:
-        problems.append(f"its metadata asks for a normalisation, {units}: pixels go in as they are")
-    if lines != facts["classes"]:
-        problems.append("the labels in its metadata are not those of the manifest")
-    return Check(
-        "metadata", f"{found.get('name', 'no name')}, {len(lines)} labels", tuple(problems)
-    )
 
 
 def _coral(folder: Path, facts: Mapping[str, Any]) -> Check:
@@ -154,29 +121,23 @@ def _coral(folder: Path, facts: Mapping[str, Any]) -> Check:
 
 
 def replay_here(folder: Path, facts: Mapping[str, Any], load: Loader = LiteRT) -> Check:
-    """The golden pairs through LiteRT on this machine, by the one golden rule."""
+    """The golden pairs through LiteRT on this machine, by the task's golden rule."""
+    work = work_for(facts)
     runtime = load(folder / facts["model"], 1)
     given, taken = runtime.inputs()[0], runtime.outputs()[0]
     problems, same = [], 0
     for pair in facts["golden"]:
-        pixels = np.frombuffer((folder / pair["input"]).read_bytes(), given.dtype)
+        shown = np.frombuffer((folder / pair["input"]).read_bytes(), given.dtype)
         expected = np.frombuffer((folder / pair["output"]).read_bytes(), taken.dtype)
-        got = runtime.invoke(pixels.reshape(given.shape))[0].reshape(-1)
+        got = runtime.invoke(shown.reshape(given.shape))[0].reshape(-1)
         if expected.shape != got.shape:
-            problems.append(f"{pair['output']} holds {expected.size} scores of {got.size}")
+            problems.append(f"{pair['output']} holds {expected.size} values of {got.size}")
             continue
         same += bool((expected == got).all())
-        if told := difference(taken.real(expected), taken.real(got)):
+        if told := work.difference(taken.real(expected), taken.real(got)):
             problems.append(f"{pair['output']}: {told}")
     count = len(facts["golden"])
     if not count:
         problems.append("there are no golden pairs")
     found = f"{same} of {count} identical through {runtime.name} {runtime.version} here"
     return Check("golden pairs", found, tuple(problems))
-
-
-_CHECKS = (_contract, _labels)
-_EXTRA: dict[str, Callable[[Path, Mapping[str, Any]], Check]] = {
-    "android": _metadata,
-    "coral": _coral,
-}

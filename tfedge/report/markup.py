@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tfedge.bench.result import Host, Result
-from tfedge.tasks.blocks import Block, Bullets, Table, Text, percent
+from tfedge.tasks.blocks import Block, Bullets, Table, Text, cell
 
 NOT_RUN = ["Not run."]
-
-
-def cell(value: object) -> str:
-    """A value as it can stand in a table: one line, no bars that would end the cell."""
-    if value is None:
-        return "–"
-    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from tfedge.core.context import Context
-from tfedge.data.index import Index
 from tfedge.data.schema import Data
 from tfedge.drops import golden
-from tfedge.drops.content import Content
 from tfedge.drops.make import make
-from tfedge.drops.targets import TARGETS
-from tfedge.errors import DropError
+from tfedge.drops.targets import targets_of
 from tfedge.files.files import write_text
 from tfedge.pipeline.schema import Distill, Package
 from tfedge.report.facts import measurements
-from tfedge.stages.examples import evaluation_split, examples_of
+from tfedge.stages.examples import evaluation_split, examples_of, work_of
+from tfedge.tasks.drop import Content, Pair
+from tfedge.tasks.table import task_of
+from tfedge.tasks.task import Examples
 
 
 def run(ctx: Context) -> None:
@@ -27,22 +27,19 @@ def run(ctx: Context) -> None:
     config = ctx.pipeline.package
     if config is None:
         raise ValueError("package is not in this pipeline")
-    unknown = [target for target in config.targets if target not in TARGETS]
-    if unknown:
-        raise DropError(f"no such target: {', '.join(unknown)}", f"one of: {', '.join(TARGETS)}")
+    targets = targets_of(task_of(ctx.pipeline.task), config.targets)
     content = _content(ctx)
     made = []
-    for target in dict.fromkeys(config.targets):
-        drop = make(content, ctx.out / "drops" / target, TARGETS[target])
-        made.append(
-            {"target": target} | asdict(drop) | {"path": drop.path.relative_to(ctx.out).as_posix()}
-        )
-        ctx.progress.note(f"drop for {target}: {drop.files} files, {drop.bytes:,} bytes")
+    for target in targets:
+        drop = make(content, ctx.out / "drops" / target.name, target)
+        path = drop.path.relative_to(ctx.out).as_posix()
+        made.append({"target": target.name} | asdict(drop) | {"path": path})
+        ctx.progress.note(f"drop for {target.name}: {drop.files} files, {drop.bytes:,} bytes")
     write_text(ctx.out / "drops.json", json.dumps(made, indent=1) + "\n")
 
 
 def _content(ctx: Context) -> Content:
-    pipeline, index = ctx.pipeline, Index.load(ctx.inputs["data/index.json"])
+    pipeline, work, examples = ctx.pipeline, work_of(ctx), examples_of(ctx)
     model = ctx.inputs["convert/model.tflite"].read_bytes()
     base = _read(ctx, "backbone/base.json")
     # With a distill section its teacher takes the place of the one that these sections name.
@@ -55,17 +52,22 @@ def _content(ctx: Context) -> Content:
     if pipeline.cluster is not None:
         recipe["cluster"] = _kept(ctx.config["cluster"], unused)
     benchmark, _ = measurements(_read(ctx, "benchmark/benchmark.json") or [])
+    facts = work.drop_facts(examples)
+    given, taken = work.contract(model, examples)
+    source = _source(pipeline.data)
     return Content(
+        task=task_of(pipeline.task),
         name=pipeline.name,
         model=model,
-        classes=index.classes,
-        fit=pipeline.data.fit,
-        golden=_golden(ctx, index, model),
-        data={"source": _source(pipeline.data), "digest": index.digest, "counts": index.counts},
+        given=given,
+        taken=taken,
+        facts=facts,
+        golden=_golden(ctx, examples, model),
+        data={"source": source, "digest": examples.digest, "counts": examples.counts},
         backbone=base,
         recipe=recipe,
         sparsity=_read(ctx, "convert/model.json")["sparsity"],
-        run_key=_run_key(ctx, index, base),
+        run_key=_run_key(ctx, examples, base),
         metrics=_read(ctx, "evaluate/metrics.json"),
         benchmark=benchmark,
         package=pipeline.package or Package(),
@@ -92,27 +94,26 @@ def _read(ctx: Context, name: str) -> Any:
     return json.loads(ctx.inputs[name].read_text(encoding="utf-8")) if ctx.has(name) else None
 
 
-def _golden(ctx: Context, index: Index, model: bytes) -> tuple[golden.Pair, ...]:
-    examples = examples_of(ctx)
-    rows = index.rows_of(evaluation_split(examples))
-    chosen = [rows[i] for i in golden.choose(index.labels_of(rows))]
-    names = [index.classes[label] for label in index.labels_of(chosen)]
-    return golden.make(model, examples.inputs(chosen), names)
+def _golden(ctx: Context, examples: Examples, model: bytes) -> tuple[Pair, ...]:
+    rows = examples.rows_of(evaluation_split(examples))
+    chosen = work_of(ctx).golden(examples, rows, golden.COUNT)
+    inputs = examples.inputs([row for row, _ in chosen])
+    return golden.make(model, inputs, [facts for _, facts in chosen])
 
 
 def _source(data: Data) -> str:
-    """Where the pictures are from, without the folders of this machine."""
+    """Where the examples are from, without the folders of this machine."""
     if data.download is not None:
         return data.download.url
     path = data.path or ""
     return path if path.startswith("sample:") else Path(path).name
 
 
-def _run_key(ctx: Context, index: Index, base: dict[str, Any]) -> str:
+def _run_key(ctx: Context, examples: Examples, base: dict[str, Any]) -> str:
     """What the run was made from: the same for two runs of one pipeline over the same inputs."""
     made_from = {
         "pipeline": ctx.config,
-        "data": index.digest,
+        "data": examples.digest,
         "weights": base["weights"]["sha256"],
     }
     content = json.dumps(made_from, sort_keys=True, separators=(",", ":"))

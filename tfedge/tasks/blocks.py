@@ -43,6 +43,14 @@ class Part:
     blocks: Sequence[Block]
 
 
+def cell(value: object) -> str:
+    """A value as it can stand in a line or a table of Markdown: one line, no bars that would end a
+    cell, no tags. A dash for None."""
+    if value is None:
+        return "–"
+    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
 def percent(share: float | None) -> str:
     """``81.1 %``; a dash where there is none."""
     return "–" if share is None else f"{100 * share:.1f} %"

@@ -16,6 +16,7 @@ from tfedge.config.section import Section
 from tfedge.data.schema import Data
 from tfedge.files.progress import Progress
 from tfedge.tasks.blocks import Block, Part, percent
+from tfedge.tasks.drop import DropWork
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +74,7 @@ class Task:
     examples depend on, ``measured_with`` those of its metrics. ``detail`` are the keys of a model's
     metrics that run.json leaves to metrics.json.
 
-    ``harder`` says where its corruptions are from.
+    ``harder`` says where its corruptions are from. ``drops`` are the targets that it has drops for.
 
     ``work`` is ``"module:Class"`` of a ``Work`` (numpy) and ``head`` of a ``Head`` (TensorFlow).
     """
@@ -95,6 +96,7 @@ class Task:
     detail: tuple[str, ...] = ()
     beside: tuple[Metric, ...] = ()
     harder: str = ""
+    drops: tuple[str, ...] = ()
     version: int = 1
 
     def keys(self) -> dict[str, tuple[str, ...]]:
@@ -159,7 +161,7 @@ class Examples(Protocol):
         """Rows of a split that stand for all of it, ``count`` at most."""
 
 
-class Work(Protocol):
+class Work(DropWork, Protocol):
     """The half of a task that needs numpy alone: what it says of a model's outputs.
 
     ``outputs`` are float [N, …], what a served model gives for N examples; ``targets`` [N, …].

@@ -52,4 +52,5 @@ TASK = Task(
     measured_with=("scikit-learn",),
     harder="severity 1 of ImageNet-C; Hendrycks and Dietterich 2019",
     detail=("per_class", "confusion", "reliability"),
+    drops=("linux", "android", "coral"),
 )

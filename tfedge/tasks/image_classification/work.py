@@ -16,8 +16,10 @@ from tfedge.files.progress import Progress
 from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.inputs.images.pictures import Pictures, pixel_digests, pixel_store
 from tfedge.inputs.images.schema import ImageData
+from tfedge.portable import golden
 from tfedge.tasks.blocks import Block, Part
-from tfedge.tasks.image_classification import report
+from tfedge.tasks.drop import Card, Check, Content, Parts
+from tfedge.tasks.image_classification import card, drop, report
 from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.image_classification.schema import ClassifierEvaluate
 from tfedge.tasks.task import Examples
@@ -44,7 +46,9 @@ class Classification:
         index, findings = audit(found, pixels, bad, settings, skip)
         for warning in findings.warnings:
             progress.note(warning)
-        counts = ", ".join(f"{sum(count.values())} {split}" for split, count in index.counts.items())
+        counts = ", ".join(
+            f"{sum(count.values())} {split}" for split, count in index.counts.items()
+        )
         progress.note(f"{len(index.rows)} images of {len(index.classes)} classes: {counts}")
         index.save(out / "index.json")
         findings.save(out / "audit.json")
@@ -123,6 +127,33 @@ class Classification:
 
     def input_text(self, base: Mapping[str, Any]) -> str:
         return f"{base['image_size']} pixels a side"
+
+    def contract(self, model: bytes, examples: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
+        """uint8 [1, S, S, 3] RGB in, scores [1, classes] out."""
+        return drop.contract(model, cast(LabelledImages, examples))
+
+    def drop_facts(self, examples: Examples) -> dict[str, Any]:
+        return drop.facts(cast(LabelledImages, examples))
+
+    def golden(
+        self, examples: Examples, rows: Sequence[int], count: int
+    ) -> list[tuple[int, dict[str, Any]]]:
+        return drop.golden(cast(LabelledImages, examples), rows, count)
+
+    def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
+        return golden.difference(expected, got)
+
+    def parts(self, target: str, content: Content, told: Mapping[str, str]) -> Parts:
+        return drop.parts(target, content, told)
+
+    def card(self, content: Content) -> Card:
+        return card.card(content)
+
+    def check_drop(self, folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+        return drop.check(folder, manifest)
+
+    def texts(self) -> dict[str, bytes]:
+        return drop.texts()
 
 
 def _classes(examples: Examples) -> tuple[str, ...]:

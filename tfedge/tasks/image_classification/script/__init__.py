@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from tfedge.drops.script import classify
 from tfedge.portable.assemble import assembled, source
+from tfedge.tasks.image_classification.script import classify
 
 NAME = "classify.py"
 _PARTS = ("tfedge.portable.golden", "tfedge.portable.images")

@@ -1,0 +1,161 @@
+"""What a drop is made of and what a task adds to it. Neither numpy nor TensorFlow is imported.
+
+A drop is made for a target (linux, android, coral): ``tfedge.drops`` has what holds for any task,
+the task's ``Work`` has the labels, scripts and texts that say what its model takes and gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tfedge.tasks.blocks import Block
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tfedge.bench.result import Result
+    from tfedge.pipeline.schema import Package
+    from tfedge.tasks.task import Examples, Task
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A golden pair: one example and what the shipped model made of it.
+
+    ``input`` and ``output`` are as the model takes and stores them, in its own dtypes, without the
+    batch of one. ``facts`` are what the manifest says of the example, ready for JSON.
+    """
+
+    input: np.ndarray
+    output: np.ndarray
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything a drop is made of, whatever its target. The mappings are ready for JSON.
+
+    ``given`` and ``taken`` say how the model is fed and read (see ``DropWork.contract``), ``facts``
+    are keys of the manifest that only this task has.
+    """
+
+    task: Task
+    name: str
+    model: bytes
+    given: Mapping[str, Any]
+    taken: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    golden: tuple[Pair, ...]
+    data: Mapping[str, Any]  # source, digest, counts
+    backbone: Mapping[str, Any]  # base.json
+    # The prune and quantize sections, None where left out; "distill" and "cluster" where they ran.
+    recipe: Mapping[str, Any]
+    sparsity: float | None  # share of zeros among the prunable weights
+    package: Package
+    run_key: str = ""
+    metrics: Mapping[str, Any] | None = None  # metrics.json
+    benchmark: Sequence[Result] = ()
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """TFLite metadata as far as a task knows it, in the form of ``tfedge.tflite.metadata``.
+
+    ``description`` is for a model whose owner gave none. ``inputs`` and ``outputs`` are one
+    TensorMetadata for each of the model's tensors; ``files`` are those that it names, by name.
+    """
+
+    description: str
+    inputs: Sequence[Mapping[str, Any]]
+    outputs: Sequence[Mapping[str, Any]]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a task adds to a drop for one target.
+
+    ``files`` are by path relative to the drop. ``check`` is the script among them, with its
+    arguments, that replays the golden pairs on this machine and ends with 0 when they hold; empty
+    where no such script is. ``requirements`` are lines for requirements.txt that come before those
+    of the interpreter. ``metadata`` goes into the model of a target that has it.
+    """
+
+    files: Mapping[str, bytes]
+    check: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    metadata: Metadata | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a task says in a drop's model card.
+
+    ``use`` is a paragraph on what the model is for, ``given`` and ``taken`` complete "in: …" and
+    "out: …". ``data`` and ``metrics`` are the blocks of these sections, ``limits`` a list. All but
+    the blocks' cells is Markdown.
+    """
+
+    use: str
+    given: str
+    taken: str
+    data: Sequence[Block]
+    metrics: Sequence[Block]  # empty for a model that was not evaluated
+    limits: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing in a drop that was looked at. ``problems`` is empty when it holds."""
+
+    what: str
+    found: str
+    problems: tuple[str, ...] = ()
+
+
+class DropWork(Protocol):
+    """The part of ``Work`` that drops ask."""
+
+    def contract(
+        self, model: bytes, examples: Examples
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """How a .tflite is fed and read, ready for JSON.
+
+        The first has at least ``dtype`` and ``shape``, the second ``scale`` (None for floats) and
+        ``zero_point``, too. DropError when the model is none of this task's."""
+
+    def drop_facts(self, examples: Examples) -> dict[str, Any]:
+        """Keys of the manifest that only this task has. DropError when no drop can hold them."""
+
+    def golden(
+        self, examples: Examples, rows: Sequence[int], count: int
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """The rows that become golden pairs, ``count`` at most, and what the manifest says of
+        each."""
+
+    def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
+        """How two real-valued outputs of one example differ by more than machines may; "" if they
+        do not. The golden rule of the task."""
+
+    def parts(self, target: str, content: Content, told: Mapping[str, str]) -> Parts:
+        """What goes into a drop for ``target``, one of ``Task.drops``.
+
+        ``told`` is what the target knows and the task's texts may say, by the names of their marks:
+        ``model``, the model's file name, is always among it. DropError when this model can't be
+        used there."""
+
+    def card(self, content: Content) -> Card:
+        """What the model card says of this model."""
+
+    def check_drop(self, folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+        """What in a drop's folder is this task's, held against its manifest.
+
+        May raise what broken manifests and files lead to: LookupError, TypeError, ValueError,
+        AttributeError, OSError, ArtifactError."""
+
+    def texts(self) -> dict[str, bytes]:
+        """Everything that goes into drops as it is, or with marks filled in, by name: a drop with
+        another text is made anew."""

@@ -1,0 +1,47 @@
+"""What the model card of an image classifier says beside what every card says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfedge.tasks.blocks import Block, Bullets, Text, cell, percent
+from tfedge.tasks.drop import Card, Content
+from tfedge.tasks.image_classification.report import class_table, count_table
+
+
+def card(content: Content) -> Card:
+    given, taken, classes = content.given, content.taken, content.facts["classes"]
+    size, names = given["shape"][1], ", ".join(map(cell, classes))
+    scale = f", times {taken['scale']:g}" if taken["scale"] else ""
+    return Card(
+        use=f"Names which of {len(classes)} classes a photo shows: {names}.",
+        given=f"RGB pixels, `{given['dtype']}` 0–255, {given['shape']}; no normalisation, it is "
+        f"part of the model. A photo becomes {size}×{size} by `{given['fit']}`.",
+        taken=f"a score for each class, `{taken['dtype']}` {taken['shape']}{scale}.",
+        data=[count_table(classes, content.data["counts"])],
+        metrics=_metrics(content.metrics) if content.metrics is not None else [],
+        limits=[
+            "It answers with one of its classes whatever the photo shows.",
+            "Measured on pictures from the same source as its training; others may be harder.",
+        ],
+    )
+
+
+def _metrics(metrics: Mapping[str, Any]) -> list[Block]:
+    shipped = metrics[metrics["shipped"]]
+    low, high = shipped["top1_ci95"]
+    items = [
+        f"top-1: {percent(shipped['top1'])} (95 % interval {percent(low)} to {percent(high)})",
+        f"macro recall: {percent(shipped['recall_macro'])}; "
+        f"macro F1: {percent(shipped['f1_macro'])}",
+        f"expected calibration error: {shipped['ece']:.3f}",
+    ]
+    if "agreement" in metrics:
+        items.append(f"agrees with the float model on {percent(metrics['agreement'])} of them")
+    where = f"{metrics['n']} pictures ({metrics['split']})"
+    return [
+        Text(f"Measured on this very file, through LiteRT, on {where}."),
+        Bullets(items),
+        class_table(shipped, "class"),
+    ]

@@ -1,0 +1,147 @@
+"""What a drop of an image classifier holds beside what every drop holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfedge.errors import DropError
+from tfedge.files.template import fill
+from tfedge.files.template import texts as templates
+from tfedge.tasks.contract import ports, stored
+from tfedge.tasks.drop import Check, Content, Parts
+from tfedge.tasks.image_classification import android
+from tfedge.tasks.image_classification.examples import LabelledImages
+from tfedge.tasks.image_classification.files import LABELS, TEMPLATES, labels
+from tfedge.tasks.image_classification.script import NAME, example
+
+CORAL_SCRIPT = "classify_coral.py"
+_CHECK = "--check"  # of the scripts: replay the golden pairs
+_REQUIREMENTS = ("pillow>=8.0",)  # of what the scripts import
+
+
+def contract(model: bytes, examples: LabelledImages) -> tuple[dict[str, Any], dict[str, Any]]:
+    """uint8 [1, S, S, 3] RGB in, a score for each class [1, classes] out; ``fit`` is how an image
+    becomes square. DropError for any other model."""
+    pixels, scores = ports(model)
+    if pixels.dtype != "uint8" or len(pixels.shape) != 4 or pixels.shape[3] != 3:
+        got = f"{pixels.dtype} {list(pixels.shape)}"
+        raise DropError(f"the model takes {got}, a drop needs uint8 [1, size, size, 3]")
+    if scores.shape != (1, len(examples.classes)):
+        got = f"{list(scores.shape)} scores for {len(examples.classes)} classes"
+        raise DropError(f"the model gives {got}")
+    given = {
+        "dtype": pixels.dtype,
+        "shape": list(pixels.shape),
+        "layout": "NHWC",
+        "color": "RGB",
+        "range": [0, 255],
+        "fit": examples.pictures.fit,
+    }
+    meaning = "softmax score of each class, in the order of classes"
+    return given, stored(scores) | {"meaning": meaning}
+
+
+def facts(examples: LabelledImages) -> dict[str, Any]:
+    """The manifest's ``classes``. DropError for names that labels.txt, one a line, can't hold: a
+    line break in one would shift all that follow."""
+    classes = examples.classes
+    broken = [name for name in classes if not name.strip() or len(name.splitlines()) != 1]
+    if broken:
+        raise DropError(f"class names that can't stand on one line: {', '.join(map(repr, broken))}")
+    return {"classes": list(classes)}
+
+
+def golden(
+    examples: LabelledImages, rows: Sequence[int], count: int
+) -> list[tuple[int, dict[str, Any]]]:
+    """The first image of each class, then the second …, with the names of their classes."""
+    numbers = examples.targets(rows).tolist()
+    return [(rows[i], {"class": examples.classes[numbers[i]]}) for i in choose(numbers, count)]
+
+
+def choose(numbers: Sequence[int], count: int) -> list[int]:
+    """Positions of up to ``count`` images, given the numbers of their classes: the first of each
+    class, then the second …"""
+    seen: dict[int, int] = {}
+    turns = []
+    for position, number in enumerate(numbers):
+        turns.append((seen.get(number, 0), number, position))
+        seen[number] = seen.get(number, 0) + 1
+    return [position for _, _, position in sorted(turns)[:count]]
+
+
+def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:
+    """Labels, example script and README of ``target``; for Android the Kotlin and metadata."""
+    return _PARTS[target](content, told)
+
+
+def _linux(content: Content, told: Mapping[str, str]) -> Parts:
+    given = content.given
+    readme = fill(
+        TEMPLATES,
+        "linux/README.md",
+        **told,
+        name=content.name,
+        dtype=given["dtype"],
+        shape=str(given["shape"]),
+        out=content.taken["dtype"],
+    )
+    service = fill(TEMPLATES, "linux/classify.service", name=content.name)
+    files = {
+        LABELS: labels(content),
+        "README.md": readme,
+        NAME: example(),
+        f"{content.name}.service": service,
+    }
+    return Parts(files, check=(NAME, _CHECK), requirements=_REQUIREMENTS)
+
+
+def _coral(content: Content, told: Mapping[str, str]) -> Parts:
+    given = content.given
+    readme = fill(
+        TEMPLATES,
+        "coral/README.md",
+        **told,
+        name=content.name,
+        input=f"{given['dtype']} 0–255, {given['shape']}",
+        output=content.taken["dtype"],
+    )
+    files = {
+        LABELS: labels(content),
+        "README.md": readme,
+        CORAL_SCRIPT: example(CORAL_SCRIPT, delegate="edgetpu"),
+    }
+    return Parts(files, check=(CORAL_SCRIPT, _CHECK, "--cpu"), requirements=_REQUIREMENTS)
+
+
+_PARTS: dict[str, Callable[[Content, Mapping[str, str]], Parts]] = {
+    "linux": _linux,
+    "coral": _coral,
+    "android": android.parts,
+}
+
+
+def check(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+    """That labels.txt has the manifest's classes, one for each score, and so has the metadata."""
+    found = [_labels(folder, manifest)]
+    if manifest.get("target") == "android":
+        found.append(android.check(folder, manifest))
+    return found
+
+
+def _labels(folder: Path, manifest: Mapping[str, Any]) -> Check:
+    (name,) = [name for name in manifest["files"] if Path(name).name == LABELS]
+    lines = (folder / name).read_text(encoding="utf-8").splitlines()
+    problems = []
+    if lines != manifest["classes"]:
+        problems.append(f"{name} and the manifest name different classes")
+    if [1, len(lines)] != manifest["output"]["shape"]:
+        problems.append(f"{len(lines)} labels for scores of shape {manifest['output']['shape']}")
+    return Check("labels", f"{len(lines)} classes", tuple(problems))
+
+
+def texts() -> dict[str, bytes]:
+    """The templates, and the script that is one file in a drop."""
+    return {**templates(TEMPLATES), NAME: example()}
