@@ -2,9 +2,9 @@
 
 Writes ``graph.pb`` (a frozen graph, float32 inputs in and outputs as they ship, with its ranges
 inside after ``qat`` and when layers are kept in higher precision) and ``quantize.json`` (recipe,
-the examples that calibrated it, whether ``ranges`` stand in the graph or are the converter's to find, what
-correcting brought, what ``auto`` tried, history; ``kept``: what ``quantize.keep`` means in this
-network).
+the examples that calibrated it, whether ``ranges`` stand in the graph or are the converter's to
+find, what correcting brought, what ``auto`` tried, history; ``kept``: what ``quantize.keep`` means
+in this network).
 """
 
 from __future__ import annotations

@@ -74,7 +74,8 @@ class Task:
     of its metrics. ``detail`` are the keys of a model's metrics that run.json leaves to
     metrics.json.
 
-    ``harder`` says where its corruptions are from.
+    ``harder`` says where its corruptions are from. ``sample`` is a ``data.path`` that needs no
+    download.
 
     ``work`` is ``"module:Class"`` of a ``Work`` (numpy) and ``head`` of a ``Head`` (TensorFlow).
     """
@@ -91,6 +92,7 @@ class Task:
     shape: tuple[str, ...] = ()
     views: tuple[str, ...] = ()
     judged_by: tuple[str, ...] = ()
+    sample: str = ""
     libs: tuple[str, ...] = ()
     measured_with: tuple[str, ...] = ()
     detail: tuple[str, ...] = ()
