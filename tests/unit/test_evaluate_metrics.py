@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from color_helpers import FLOAT, make_run
+from tfedge.stages.held_out import evaluation_split
 
 from tfedge.data.index import Index, Row
 from tfedge.errors import DataError, InvariantBroken
 from tfedge.inputs.images.corruptions import CORRUPTIONS
-from tfedge.report.robustness import robustness
 from tfedge.stages import evaluate, metrics
-from tfedge.stages.held_out import evaluation_split
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 SCORES = np.array(

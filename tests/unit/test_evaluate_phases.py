@@ -10,8 +10,8 @@ import pytest
 from color_helpers import FLOAT, make_run
 from scipy.stats import binomtest
 
-from tfedge.inputs.images.schema import Augment
 from tfedge.inputs.images.corruptions import CORRUPTIONS
+from tfedge.inputs.images.schema import Augment
 from tfedge.pipeline.schema import Finetune
 from tfedge.stages import advice, evaluate, metrics, phases
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from color_helpers import make_run
 
-from tfedge.report.robustness import robustness
 from tfedge.report.facts import gather
 from tfedge.report.markdown import write
 from tfedge.report.phases import line

@@ -226,7 +226,9 @@ def schema_of(task: str) -> type[Pipeline]:
     """The pipeline of a task. KeyError if there is none of that name."""
     row = task_of(task)
     evaluate: Any = row.evaluate | None
-    return create_model("Pipeline", __base__=Pipeline, data=(row.data, ...), evaluate=(evaluate, None))
+    return create_model(
+        "Pipeline", __base__=Pipeline, data=(row.data, ...), evaluate=(evaluate, None)
+    )
 
 
 def pipeline_of(keys: Mapping[str, Any] = MappingProxyType({}), **more: Any) -> Pipeline:

@@ -19,8 +19,11 @@ def line(facts: Facts, width: int) -> list[str]:
     if len(rows) < 2:
         return []
     # No line breaks inside of what is said of one phase.
-    said = [f"{row['phase']} {metric.figure(row[metric.key])}{_p(row)}".replace(" ", "\0") for row in rows]
-    text = " → ".join(said)
+    said = [
+        f"{row['phase']} {metric.figure(row[metric.key])}{_p(row)}".replace(" ", "\0")
+        for row in rows
+    ]
+    text = " → ".join(one.replace(" ", "\0") for one in said)
     lines = wrap(text, width, initial_indent=_LINE, subsequent_indent=" " * len(_LINE))
     return [part.replace("\0", " ") for part in lines]
 

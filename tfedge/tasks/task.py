@@ -69,12 +69,14 @@ class Task:
     summary tells.
 
     ``inputs`` are the dotted keys that say how an example becomes the model's input, ``shape``
-    those of them that its shape follows from, ``views`` those of what is changed about examples that are learnt from, ``judged_by`` those of what is
-    measured: stages that depend on them hash them. ``libs`` are the distributions whose versions
-    examples depend on, ``measured_with`` those of its metrics. ``detail`` are the keys of a model's
-    metrics that run.json leaves to metrics.json.
+    those of them that its shape follows from, ``views`` those of what is changed about examples
+    that are learnt from, ``judged_by`` those of what is measured: stages that depend on them hash
+    them. ``libs`` are the distributions whose versions examples depend on, ``measured_with`` those
+    of its metrics. ``detail`` are the keys of a model's metrics that run.json leaves to
+    metrics.json.
 
-    ``harder`` says where its corruptions are from. ``drops`` are the targets that it has drops for.
+    ``harder`` says where its corruptions are from. ``sample`` is a ``data.path`` that needs no
+    download. ``drops`` are the targets that it has drops for.
 
     ``work`` is ``"module:Class"`` of a ``Work`` (numpy) and ``head`` of a ``Head`` (TensorFlow).
     """
@@ -91,6 +93,7 @@ class Task:
     shape: tuple[str, ...] = ()
     views: tuple[str, ...] = ()
     judged_by: tuple[str, ...] = ()
+    sample: str = ""
     libs: tuple[str, ...] = ()
     measured_with: tuple[str, ...] = ()
     detail: tuple[str, ...] = ()
