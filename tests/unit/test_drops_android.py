@@ -103,7 +103,7 @@ def test_what_is_not_given_is_left_out(tmp_path: Path) -> None:
     model = (packed(tmp_path).folder / ANDROID / "assets/color.tflite").read_bytes()
     found = metadata.read(model)
     assert found is not None and not {"author", "license"} & set(found)
-    assert found["description"] == "Tells which of 3 classes a picture shows."
+    assert found["description"] == "Tells which of 3 classes an image shows."
 
 
 def constants(drop: Path) -> dict[str, str]:

@@ -70,7 +70,7 @@ def describe(content: Content) -> Metadata:
     image = {
         "name": "image",
         "description": f"RGB pixels, {width}×{height}, 0 to 255, as they are: the model normalises "
-        f"them itself. A picture becomes square by {given['fit']}.",
+        f"them itself. An image becomes square by {given['fit']}.",
         "content": {
             "content_properties": {"ImageProperties": {"color_space": RGB, "default_size": size}}
         },
@@ -89,7 +89,7 @@ def describe(content: Content) -> Metadata:
         "stats": {"max": [1.0], "min": [0.0]},
         "associated_files": [names],
     }
-    many = f"Tells which of {len(content.facts['classes'])} classes a picture shows."
+    many = f"Tells which of {len(content.facts['classes'])} classes an image shows."
     return Metadata(many, [image], [scores], {LABELS: labels(content)})
 
 

@@ -23,7 +23,7 @@ def card(content: Content) -> Card:
         metrics=_metrics(content.metrics) if content.metrics is not None else [],
         limits=[
             "It answers with one of its classes whatever the photo shows.",
-            "Measured on pictures from the same source as its training; others may be harder.",
+            "Measured on images from the same source as its training; others may be harder.",
         ],
     )
 
@@ -39,7 +39,7 @@ def _metrics(metrics: Mapping[str, Any]) -> list[Block]:
     ]
     if "agreement" in metrics:
         items.append(f"agrees with the float model on {percent(metrics['agreement'])} of them")
-    where = f"{metrics['n']} pictures ({metrics['split']})"
+    where = f"{metrics['n']} images ({metrics['split']})"
     return [
         Text(f"Measured on this very file, through LiteRT, on {where}."),
         Bullets(items),
