@@ -189,7 +189,8 @@ def _state(facts: dict[str, Any], wanted: str) -> str:
 
 
 def _check(folder: Path, command: Sequence[str]) -> None:
-    replay(folder, command)
+    if command:
+        replay(folder, command)
 
 
 CORAL = Target("coral", layout, _check)

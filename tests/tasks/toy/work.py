@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from tests.tasks.toy.drop import NumberDrop
 from tfedge.data.index import Index
 from tfedge.data.schema import Data
 from tfedge.files.progress import Progress
@@ -35,7 +36,7 @@ class NumberedImages(LabelledImages):
         return LabelledImages(self.pictures).representative(count, seed, split)
 
 
-class Regression:
+class Regression(NumberDrop):
     """Outputs and targets are float [N, 1]."""
 
     def scan(self, data: Data, cache: Path, progress: Progress, out: Path) -> None:

@@ -1,0 +1,57 @@
+"""What the toy adds to a drop: a README, a line of its card, its golden rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfedge.tasks.blocks import Text
+from tfedge.tasks.contract import ports, stored
+from tfedge.tasks.drop import Card, Check, Content, Parts
+from tfedge.tasks.task import Examples
+
+README = b"Shows a number.\n"
+TOLERANCE = 0.5
+
+
+class NumberDrop:
+    def contract(self, model: bytes, examples: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
+        given, taken = ports(model)
+        return {"dtype": given.dtype, "shape": list(given.shape)}, stored(taken)
+
+    def drop_facts(self, examples: Examples) -> dict[str, Any]:
+        return {"unit": "one"}
+
+    def golden(
+        self, examples: Examples, rows: Sequence[int], count: int
+    ) -> list[tuple[int, dict[str, Any]]]:
+        chosen = list(rows[:count])
+        numbers = examples.targets(chosen)[:, 0].tolist()
+        return [(row, {"number": number}) for row, number in zip(chosen, numbers, strict=True)]
+
+    def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
+        off = float(np.abs(np.subtract(expected, got)).max())
+        return f"off by {off:.3f}" if off > TOLERANCE else ""
+
+    def parts(self, target: str, content: Content, told: Mapping[str, str]) -> Parts:
+        return Parts({"README.md": README})
+
+    def card(self, content: Content) -> Card:
+        metrics = content.metrics
+        return Card(
+            use="Says which number an image shows.",
+            given="an image.",
+            taken="a number.",
+            data=[Text("Digits.")],
+            metrics=[Text(f"Off by {metrics[metrics['shipped']]['mae']:.2f}.")] if metrics else [],
+            limits=["It knows ten numbers."],
+        )
+
+    def check_drop(self, folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+        return [Check("unit", manifest["unit"])]
+
+    def texts(self) -> dict[str, bytes]:
+        return {"README.md": README}
