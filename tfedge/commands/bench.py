@@ -15,7 +15,7 @@ from tfedge.commands import LAZY
 from tfedge.commands.options import CACHE, DEBUG, DEVICES, cache_folder
 
 if TYPE_CHECKING:
-    from tfedge.bench.result import Result
+    from tfedge.benchmark.result import Result
     from tfedge.devices.schema import BenchDevice
     from tfedge.devices.session import Plan
     from tfedge.report.versus import Asked
@@ -201,7 +201,7 @@ def _golden(folder: Path) -> Path:
 
 def _fits(models: Mapping[str, Path], fit: str | None) -> dict[str, str | None]:
     """How images become square for each model, as asked or as it is known here."""
-    from tfedge.bench.fit import fit_of
+    from tfedge.benchmark.fit import fit_of
 
     return {title: fit or fit_of(path) for title, path in models.items()}
 

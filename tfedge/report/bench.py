@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
-from tfedge.bench.result import Host, Result
-from tfedge.bench.script.run import SCHEMA
+from tfedge.benchmark.result import Host, Result
+from tfedge.benchmark.script.run import SCHEMA
 from tfedge.report.markup import host_text, milliseconds, percent, size_text, threads_text
 from tfedge.report.versus import Versus, runtime_text
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tfedge.bench.compare import Comparison, compare
-from tfedge.bench.result import Result
+from tfedge.benchmark.compare import Comparison, compare
+from tfedge.benchmark.result import Result
 from tfedge.errors import TfedgeError
 from tfedge.report.markup import threads_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tfedge.bench.script.accuracy import FITS, manifest_fit
+from tfedge.benchmark.script.accuracy import FITS, manifest_fit
 from tfedge.errors import ArtifactError
 
 _RESOLVED = "resolved.json"  # of a run directory: its pipeline with all defaults
