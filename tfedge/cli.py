@@ -163,7 +163,14 @@ def _run(
         for note in loaded.notes:
             reporter.note(f"note: {note}")
         try:
-            result = engine.run(loaded, selection, cache=cache, run_dir=opened, reporter=reporter)
+            result = engine.run(
+                loaded,
+                selection,
+                cache=cache,
+                run_dir=opened,
+                progress=reporter,
+                capture_output=True,
+            )
         except GateFailed:  # what was measured is worth seeing all the same
             _show_result(read_json(opened.path / rundir.RESULT), opened.path)
             raise
