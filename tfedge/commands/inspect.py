@@ -23,5 +23,5 @@ def command(model: Path, as_json: bool, debug: bool) -> None:
     from tfedge.edgetpu.inspect import inspect
     from tfedge.report.inspect import text
 
-    facts = inspect(model)
+    facts = inspect(model).to_json()
     click.echo(json.dumps(facts, indent=1, allow_nan=False) if as_json else text(facts))
