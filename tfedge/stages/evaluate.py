@@ -50,7 +50,7 @@ def run(ctx: Context) -> None:
         progress=partial(ctx.progress.update, f"evaluate {', '.join(pools)}", unit="images"),
     )
     for name, file in files.items():
-        _check_scores(scores[name], len(index.classes), file)
+        check_scores(scores[name], len(index.classes), file)
     last = next(reversed(scores))
     shipped = last if last == phases.INT8 else phases.FLOAT
     measured = {shipped: scores[last]}
@@ -129,7 +129,8 @@ def _robustness(
     return result
 
 
-def _check_scores(scores: np.ndarray, classes: int, file: str) -> None:
+def check_scores(scores: np.ndarray, classes: int, file: str) -> None:
+    """InvariantBroken unless these are [N, ``classes``] finite scores; ``file`` gave them."""
     if scores.ndim != 2 or scores.shape[1] != classes or not np.isfinite(scores).all():
         got = f"{list(scores.shape[1:])}{'' if np.isfinite(scores).all() else ', not all finite'}"
         raise InvariantBroken(f"scores of {file}", f"{classes} finite scores a picture", got)
