@@ -31,6 +31,7 @@ RANKS = (
     ("report",),
     ("drops",),
     ("stages",),
+    ("api",),
     ("commands",),
     ("cli",),
     ("__main__",),
