@@ -71,6 +71,10 @@ def test_every_name_is_there_whatever_was_imported_before() -> None:
     assert not hasattr(tfedge, "utils")
 
 
+def test_type_checkers_are_told_that_it_is_typed() -> None:
+    assert (Path(tfedge.__file__).parent / "py.typed").is_file()
+
+
 # ------------------------------------------------------------------ load and check
 
 
