@@ -162,8 +162,8 @@ def harmed(debug: Mapping[str, Any]) -> list[str]:
     names = ", ".join(f"{row['unit']} ({1000 * row['divergence']:.1f})" for row in worst)
     changed = round((1 - debug["now"]["agreement"]) * debug["n"])
     return [
-        f"8 bits change the answer to {changed} of {debug['n']} {debug['split']} examples; they harm "
-        f"{names} most (in thousandths of a nat): quantize.keep keeps layers in float, "
+        f"8 bits change the answer to {changed} of {debug['n']} {debug['split']} examples; they "
+        f"harm {names} most (in thousandths of a nat): quantize.keep keeps layers in float, "
         "quantize.debug: true measures which are worth it"
     ]
 
