@@ -82,9 +82,11 @@ def test_the_figures_are_those_of_the_file(done: Done) -> None:
         got = done.work.primary(outputs(done, rows, file), truth)
         assert got == pytest.approx(found[name][key], rel=1e-6)
     assert [row["phase"] for row in found["phases"]] == ["float", "pruned", "int8"]
-    assert found["phases"][-1][key] == found["int8"][key] == done.json("run.json")["metrics"][
-        "int8"
-    ][key]
+    assert (
+        found["phases"][-1][key]
+        == found["int8"][key]
+        == done.json("run.json")["metrics"]["int8"][key]
+    )
     assert found["n"] == len(rows)
 
 

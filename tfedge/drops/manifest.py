@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tfedge import __version__
-from tfedge.bench.result import Result
+from tfedge.benchmark.result import Result
 from tfedge.drops import golden
 from tfedge.errors import DropError
 from tfedge.tasks.drop import Content

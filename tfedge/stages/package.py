@@ -16,8 +16,9 @@ from tfedge.drops.targets import targets_of
 from tfedge.files.files import write_text
 from tfedge.pipeline.schema import Distill, Package
 from tfedge.report.facts import measurements
-from tfedge.stages.examples import evaluation_split, examples_of, work_of
+from tfedge.stages.examples import examples_of, work_of
 from tfedge.tasks.drop import Content, Pair
+from tfedge.tasks.streams import evaluation_split
 from tfedge.tasks.table import task_of
 from tfedge.tasks.task import Examples
 

@@ -16,7 +16,7 @@ from tfedge.tasks.blocks import Block
 if TYPE_CHECKING:
     import numpy as np
 
-    from tfedge.bench.result import Result
+    from tfedge.benchmark.result import Result
     from tfedge.pipeline.schema import Package
     from tfedge.tasks.task import Examples, Task
 

@@ -71,9 +71,8 @@ class Task:
     ``inputs`` are the dotted keys that say how an example becomes the model's input, ``shape``
     those of them that its shape follows from, ``views`` those of what is changed about examples
     that are learnt from, ``judged_by`` those of what is measured: stages that depend on them hash
-    them. ``libs`` are the distributions whose versions examples depend on, ``measured_with`` those
-    of its metrics. ``detail`` are the keys of a model's metrics that run.json leaves to
-    metrics.json.
+    them. ``libs`` are the distributions whose versions examples depend on. ``detail`` are the keys
+    of a model's metrics that run.json leaves to metrics.json.
 
     ``harder`` says where its corruptions are from. ``sample`` is a ``data.path`` that needs no
     download. ``drops`` are the targets that it has drops for.
@@ -95,7 +94,6 @@ class Task:
     judged_by: tuple[str, ...] = ()
     sample: str = ""
     libs: tuple[str, ...] = ()
-    measured_with: tuple[str, ...] = ()
     detail: tuple[str, ...] = ()
     beside: tuple[Metric, ...] = ()
     harder: str = ""
@@ -110,7 +108,6 @@ class Task:
             "task.views": self.views,
             "task.judged_by": self.judged_by,
             "task.libs": self.libs,
-            "task.measured_with": self.measured_with,
         }
 
     def facts(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tfedge.bench.call import SCRIPT_NAME, script_text
+from tfedge.benchmark.call import SCRIPT_NAME, script_text
 from tfedge.files.template import fill, texts
 from tfedge.tasks.table import names, task_of
 from tfedge.tasks.work import work_of
