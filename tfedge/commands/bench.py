@@ -298,7 +298,7 @@ def _tell(
     """The table, the JSON, and DeviceError when golden pairs differ; ``compared``: none, or all."""
     from tfedge.devices.inventory import place
     from tfedge.errors import DeviceError
-    from tfedge.files.files import write_text
+    from tfedge.files.artifact import write_text
     from tfedge.report.bench import differing, document, table
     from tfedge.report.versus import side_by_side
 

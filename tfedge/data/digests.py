@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfedge.data.listing import Entry, Stamp, stamp_of
-from tfedge.files.files import write_text
+from tfedge.files.artifact import write_text
 from tfedge.files.parallel import in_order
 from tfedge.files.progress import Progress
 

@@ -13,7 +13,6 @@ records that never reached the disk.
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 import threading
@@ -25,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import disk_error
-from tfedge.files.files import locked, write_text
+from tfedge.files.artifact import disk_error, read_json, write_json
+from tfedge.files.files import locked
 
 _ENTRY = struct.Struct("<32sI")
 
@@ -65,16 +64,11 @@ class RecordStore:
         meta, kind = self.folder / "meta.json", {"dtype": self.dtype.str, "shape": [*self.shape]}
         with locked(self.folder / "lock"):
             if not meta.exists():
-                write_text(meta, json.dumps(kind))
+                write_json(meta, kind)
                 return
-            try:
-                found = json.loads(meta.read_text(encoding="utf-8"))
-            except ValueError:
-                found = "no JSON"
-            except OSError as error:
-                raise disk_error(error, meta) from error
-        if found != kind:
             hint = f"remove {self.folder}; it is a cache and is made again"
+            found = read_json(meta, hint)
+        if found != kind:
             raise ArtifactError(meta, "holds other records", hint, str(kind), str(found))
 
     def _refresh(self) -> None:
