@@ -154,19 +154,8 @@ def _appended(data: bytes) -> list[str]:
 
 
 def _edgetpu(mapping: edgetpu.Mapping) -> dict[str, Any]:
-    return {
-        "compiled": mapping.compiled,
-        "mapped": mapping.mapped,
-        "total": mapping.total,
-        "subgraphs": mapping.subgraphs,
-        "parameter_bytes": mapping.parameter_bytes,
-        "streamed_bytes": mapping.streamed_bytes,
-        "runs": mapping.runs,
-        "min_runtime": mapping.min_runtime,
-        "compiler": mapping.compiler,
-        "notes": list(mapping.notes),
-        "ops": [asdict(op) for op in mapping.ops],
-    }
+    lists = {"notes": list(mapping.notes), "ops": [asdict(op) for op in mapping.ops]}
+    return {"mapped": mapping.mapped, "total": mapping.total, **asdict(mapping), **lists}
 
 
 def _plain(value: Any) -> Any:
