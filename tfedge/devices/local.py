@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from tfedge.devices.device import Done, patiently
+from tfedge.devices.device import Done
 from tfedge.devices.hold import TOKEN, busy, who
 from tfedge.devices.shell import Shell, tail
 from tfedge.errors import DeviceError
@@ -25,13 +25,11 @@ class LocalDevice:
         name: str = "local",
         *,
         python: Sequence[str],
-        wait: float = 0.0,
         workspace: Path | None = None,
     ) -> None:
-        """``python``: argv prefix of the interpreter. ``wait``: seconds for a busy machine."""
+        """``python``: argv prefix of the interpreter."""
         self.name = name
         self.python = tuple(python)
-        self._wait = wait
         self._workspace = workspace or Path.home() / WORKSPACE
         self._lock: IO[str] | None = None
 
@@ -57,7 +55,7 @@ class LocalDevice:
             )
         # absolute(), not resolve(): a venv's python is a link, and what it links to knows no venv
         self.python = (str(Path(found).absolute()), *self.python[1:])
-        self._lock = patiently(self._take, self._wait)
+        self._lock = self._take()
         return self
 
     def __exit__(self, *_: object) -> None:
