@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import disk_error, read_json, write_json
+from tfedge.files.artifact import disk_errors, read_json, write_json
 from tfedge.files.files import locked
 
 _ENTRY = struct.Struct("<32sI")
@@ -78,12 +78,9 @@ class RecordStore:
             self._rows, self._crcs, self._map = {}, [], None
         if complete == len(self._crcs):
             return
-        try:
-            with self._keys.open("rb") as file:
-                file.seek(len(self._crcs) * _ENTRY.size)
-                added = file.read((complete - len(self._crcs)) * _ENTRY.size)
-        except OSError as error:
-            raise disk_error(error, self._keys) from error
+        with disk_errors(self._keys), self._keys.open("rb") as file:
+            file.seek(len(self._crcs) * _ENTRY.size)
+            added = file.read((complete - len(self._crcs)) * _ENTRY.size)
         for key, crc in _ENTRY.iter_unpack(added):
             self._rows[key] = len(self._crcs)  # of two records of one key, the later one counts
             self._crcs.append(crc)
@@ -124,9 +121,8 @@ class RecordStore:
                     new.setdefault(raw, position)
             if new:
                 try:
-                    self._append(list(new), array[list(new.values())])
-                except OSError as error:
-                    raise disk_error(error, self.folder) from error
+                    with disk_errors(self.folder):
+                        self._append(list(new), array[list(new.values())])
                 finally:
                     self._refresh()
 
