@@ -30,14 +30,12 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         """Lock an existing folder; ArtifactError when another run is in it."""
         self.path = path.resolve()
-        handle = try_lock(path / LOCK)
+        handle = try_lock(path / LOCK, str(os.getpid()))
         if handle is None:
             pid = (path / LOCK).read_text(encoding="utf-8", errors="replace").strip()
             what = f"another run is in this directory (process {pid or 'unknown'})"
             raise ArtifactError(path, what, "wait until it ends, or give another --run-dir")
         self._lock = handle
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
 
     def __enter__(self) -> RunDir:
         return self

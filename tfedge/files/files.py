@@ -30,14 +30,20 @@ def locked(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def try_lock(path: Path) -> int | None:
-    """The same lock, held until the descriptor is closed; None while another holds it."""
+def try_lock(path: Path, holder: str = "") -> int | None:
+    """The same lock, held until the descriptor is closed; None while another holds it.
+
+    ``holder`` is written into the file, for whoever finds it locked.
+    """
     handle = _opened(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         return None
+    if holder:
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{holder}\n".encode())
     return handle
 
 
