@@ -8,10 +8,11 @@ from typing import Any
 
 from color_helpers import make_run
 
+from tfedge.files.text import WIDTH
 from tfedge.report.facts import gather
 from tfedge.report.markdown import write
 from tfedge.report.phases import line
-from tfedge.report.table import WIDTH, summary
+from tfedge.report.table import summary
 from tfedge.stages import evaluate
 
 RESULT = {"pipeline": "p", "status": "ok", "seconds": 1.0}
