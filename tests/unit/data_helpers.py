@@ -14,8 +14,8 @@ from tfedge.core.slice import context_of
 from tfedge.core.stages import stage as row
 from tfedge.data.audit import Findings
 from tfedge.data.index import Index
-from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.data.sources import data_root
+from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.pipeline.schema import pipeline_of
 from tfedge.stages import data as stage
 

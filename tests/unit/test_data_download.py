@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from data_helpers import Said, Stage, encoded, noise
 
-from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.data.sources import data_root, scan, source_digest
 from tfedge.errors import ArtifactError, DataError
 from tfedge.files import download as module
 from tfedge.files.download import download
 from tfedge.files.progress import Silent
+from tfedge.inputs.images.schema import ImageData as Data
 
 BODY = bytes(range(256)) * 4000  # 1 MB
 SHA = hashlib.sha256(BODY).hexdigest()

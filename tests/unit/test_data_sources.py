@@ -10,11 +10,11 @@ from data_helpers import Said, class_folders, picture, sha256
 
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.samples import make_sample
-from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.data.sources import data_root, scan, source_digest
 from tfedge.data.table import list_csv
 from tfedge.errors import ArtifactError, DataError, TfedgeError
 from tfedge.files.progress import Silent
+from tfedge.inputs.images.schema import ImageData as Data
 
 
 def listed(root: Path, **data: object) -> Listing:
