@@ -28,8 +28,8 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
     Under ``trains`` the lowest block that each stage trains, and the lowest of all; under
     ``first_recipe`` what quantize begins with; under ``measured_on`` the names of the devices,
     which a drop tells, without their addresses and interpreters, which it does not; under
-    ``device`` what training computes on here; under ``changes_examples`` whether what is learnt from
-    is changed at random.
+    ``device`` what training computes on here; under ``changes_examples`` whether what is learnt
+    from is changed at random.
     """
     lowest = lowest_trained(pipeline)
     names = [block.name for block in blocks_of(pipeline)]

@@ -162,8 +162,8 @@ def harmed(debug: Mapping[str, Any]) -> list[str]:
     names = ", ".join(f"{row['unit']} ({1000 * row['divergence']:.1f})" for row in worst)
     changed = round((1 - debug["now"]["agreement"]) * debug["n"])
     return [
-        f"8 bits change the answer to {changed} of {debug['n']} {debug['split']} images; they harm "
-        f"{names} most (in thousandths of a nat): quantize.keep keeps layers in float, "
+        f"8 bits change the answer to {changed} of {debug['n']} {debug['split']} examples; they "
+        f"harm {names} most (in thousandths of a nat): quantize.keep keeps layers in float, "
         "quantize.debug: true measures which are worth it"
     ]
 
@@ -221,7 +221,7 @@ def _accuracy(facts: Facts, interval: bool) -> list[Row]:
         return []
     models = [metrics.get("float"), metrics.get("int8")]
     count = f"{metrics['n']} {metrics['split']} examples"
-    rows = []
+    rows: list[Row] = []
     for metric in (facts.task.primary, *facts.task.beside):
         plain, int8 = (_figure(metric, model, interval) if model else "" for model in models)
         rows.append((metric.label, plain, int8, "" if rows else count))

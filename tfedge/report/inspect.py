@@ -10,8 +10,8 @@ from typing import Any
 from tfedge.edgetpu.edgetpu import LEFT, REFUSED
 from tfedge.edgetpu.edgetpu_rules import SUBGRAPH
 from tfedge.report.markup import size_text
-from tfedge.tflite.model import WEIGHTED
 from tfedge.tasks.blocks import percent
+from tfedge.tflite.model import WEIGHTED
 
 WIDTH = 100
 _NAME = 44  # columns of a tensor's name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from tfedge.report.markup import (
     threads_text,
 )
 from tfedge.report.robustness import robustness
-from tfedge.tasks.blocks import percent
+from tfedge.tasks.blocks import Part, percent
 from tfedge.tasks.task import Task
 from tfedge.tasks.work import work_of
 
@@ -112,7 +113,11 @@ def _answers(facts: Facts) -> list[tuple[str, Callable[[Facts], list[str]]]]:
     if not facts.metrics:
         return [("Answers", lambda facts: NOT_RUN)]
     parts = work_of(facts.task).answers(facts.metrics)
-    return [(part.title, lambda facts, part=part: render(part.blocks)) for part in parts]
+    return [(part.title, partial(_shown, part)) for part in parts]
+
+
+def _shown(part: Part, facts: Facts) -> list[str]:
+    return render(part.blocks)
 
 
 def _robustness(facts: Facts) -> list[str]:

@@ -19,7 +19,10 @@ def line(facts: Facts, width: int) -> list[str]:
     if len(rows) < 2:
         return []
     # No line breaks inside of what is said of one phase.
-    said = [f"{row['phase']} {metric.figure(row[metric.key])}{_p(row)}".replace(" ", "\0") for row in rows]
+    said = [
+        f"{row['phase']} {metric.figure(row[metric.key])}{_p(row)}".replace(" ", "\0")
+        for row in rows
+    ]
     text = " → ".join(said)
     lines = wrap(text, width, initial_indent=_LINE, subsequent_indent=" " * len(_LINE))
     return [part.replace("\0", " ") for part in lines]

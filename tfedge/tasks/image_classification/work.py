@@ -44,7 +44,9 @@ class Classification:
         index, findings = audit(found, pixels, bad, settings, skip)
         for warning in findings.warnings:
             progress.note(warning)
-        counts = ", ".join(f"{sum(count.values())} {split}" for split, count in index.counts.items())
+        counts = ", ".join(
+            f"{sum(count.values())} {split}" for split, count in index.counts.items()
+        )
         progress.note(f"{len(index.rows)} images of {len(index.classes)} classes: {counts}")
         index.save(out / "index.json")
         findings.save(out / "audit.json")
