@@ -1,3 +1,50 @@
-"""tfedge: from a folder of photos to a verified, measured, deployable int8 model."""
+"""tfedge: from a folder of photos to a verified, measured, deployable int8 model.
+
+The names of the Python API are imported from ``tfedge.api`` when they are first asked for, so that
+``import tfedge`` and ``tfedge --help`` stay light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfedge.api import (
+        Benchmark,
+        DryRun,
+        Run,
+        bench,
+        check,
+        evaluate,
+        inspect,
+        load,
+        run,
+        verify,
+    )
+    from tfedge.core.progress import RunProgress
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Benchmark",
+    "DryRun",
+    "Run",
+    "RunProgress",
+    "bench",
+    "check",
+    "evaluate",
+    "inspect",
+    "load",
+    "run",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "tfedge.core.progress" if name == "RunProgress" else "tfedge.api"
+    return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

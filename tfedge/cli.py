@@ -1,4 +1,4 @@
-"""The command line: thin commands over library functions, and errors to exit codes.
+"""The command line: thin commands over the Python API, and errors to exit codes.
 
 Whatever is heavy is imported inside the commands, so that ``--help`` is instant. The commands that
 have a file of their own in ``commands/`` are imported when they are called.
@@ -13,18 +13,14 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TextIO
 
 import click
 
 from tfedge import __version__
 from tfedge.commands import LAZY
-from tfedge.commands.options import CACHE, DEBUG, DEVICES, cache_folder
+from tfedge.commands.options import CACHE, DEBUG, DEVICES
 from tfedge.errors import INTERRUPTED, GateFailed, TfedgeError
-
-if TYPE_CHECKING:
-    from tfedge.core.plan import Selection
-    from tfedge.pipeline.load import Loaded
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 _SET = click.option(
@@ -77,12 +73,9 @@ def check(
     All problems are shown at once, with line and column. Nothing is downloaded or trained, and no
     device is connected to.
     """
-    from tfedge.core.plan import select
-    from tfedge.devices.inventory import finder
-    from tfedge.pipeline.load import load
+    from tfedge import api
 
-    loaded = load(file, overrides, finder(devices))
-    _show_plan(loaded, select(loaded.pipeline), cache)
+    click.echo(api.check(file, overrides, devices_file=devices, cache=cache))
 
 
 @cli.command(short_help="Run a pipeline file.")
@@ -125,55 +118,33 @@ def run(
     Stages that were done before with the same inputs come from the cache, so a run that was
     stopped goes on when the same command is given again.
     """
-    from tfedge.core.plan import select
-    from tfedge.devices.inventory import finder
-    from tfedge.pipeline.load import load
+    from tfedge import api
 
-    loaded = load(file, overrides, finder(devices))
-    selection = select(loaded.pipeline, start, stop, force)
+    loaded = api.load(file, overrides, devices_file=devices)
     if dry_run:
-        _show_plan(loaded, selection, cache)
-    else:
-        _run(loaded, selection, runs, run_dir, cache_folder(cache))
+        plan = api.check(loaded, cache=cache, from_stage=start, to_stage=stop, force=force)
+        click.echo(plan)
+        return
+    from tfedge.report.table import summary  # not in a dry run, which has no time for numpy
 
-
-def _show_plan(loaded: Loaded, selection: Selection, cache: Path | None) -> None:
-    from tfedge.core.plan import lines, plan
-
-    where = cache_folder(cache)
-    for line in lines(loaded, plan(loaded, selection, where), where):
-        click.echo(line)
-
-
-def _run(
-    loaded: Loaded, selection: Selection, runs: Path, run_dir: Path | None, cache: Path
-) -> None:
-    from tfedge.core import engine, rundir
-    from tfedge.core.progress import Reporter
-    from tfedge.core.stages import STAGES
-    from tfedge.files.artifact import disk_errors, read_json
-
-    with disk_errors(run_dir or runs):
-        if run_dir is not None:
-            opened = rundir.reuse(run_dir, [stage.name for stage in STAGES])
-        else:
-            opened = rundir.create(runs, loaded.pipeline.name, loaded.resolved())
-    with opened, _terminal() as stream:
-        reporter = Reporter(stream)
-        for note in loaded.notes:
-            reporter.note(f"note: {note}")
-        try:
-            result = engine.run(loaded, selection, cache=cache, run_dir=opened, reporter=reporter)
-        except GateFailed:  # what was measured is worth seeing all the same
-            _show_result(read_json(opened.path / rundir.RESULT), opened.path)
-            raise
-    _show_result(result, opened.path)
-
-
-def _show_result(result: dict[str, Any], run_dir: Path) -> None:
-    from tfedge.report.table import summary
-
-    click.echo(summary(result, run_dir))
+    try:
+        with _terminal() as stream:
+            done = api.run(
+                loaded,
+                cache=cache,
+                runs=runs,
+                run_dir=run_dir,
+                from_stage=start,
+                to_stage=stop,
+                force=force,
+                progress=stream,
+                capture_output=True,
+            )
+    except GateFailed as error:  # what was measured is worth seeing all the same
+        if error.run_dir is not None:
+            click.echo(summary(api.Run.read(error.run_dir).result, error.run_dir))
+        raise
+    click.echo(summary(done.result, done.directory))
 
 
 def _terminal() -> TextIO:

@@ -27,7 +27,10 @@ INTERRUPTED = 130
 
 
 class TfedgeError(Exception):
-    """What went wrong, in one line, and the way out."""
+    """What went wrong, in one line, and the way out.
+
+    ``run_dir`` is the directory of the run that ended with it; None outside of runs.
+    """
 
     exit_code = 1
 
@@ -35,6 +38,7 @@ class TfedgeError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.run_dir: Path | None = None
 
     def lines(self) -> list[str]:
         """The lines a person reads, the hint last."""

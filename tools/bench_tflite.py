@@ -11,8 +11,8 @@ runtime can't load or run the model; 5 golden pairs differ; 6 images, labels or 
 be used; 7 the delegate can't be used; 130 Ctrl-C; 143 stdin ended (--attached); ended by SIGALRM,
 in a shell 142: --timeout.
 
-Its sources are tfedge/bench/script/ and tfedge/portable/, which tools/build_device_script.py puts
-together; nothing is packed, and it writes no file but that of --json.
+Its sources are tfedge/benchmark/script/ and tfedge/portable/, which tools/build_device_script.py
+puts together; nothing is packed, and it writes no file but that of --json.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def _square(image: Any, size: int, fit: str) -> Any:
     return image.resize((size, size), bilinear)
 
 
-# ---- tfedge/bench/script/problem.py ----
+# ---- tfedge/benchmark/script/problem.py ----
 # How the script ends when something is wrong: an exit code, what is wrong, and the way out.
 
 
@@ -283,7 +283,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
-# ---- tfedge/bench/script/facts.py ----
+# ---- tfedge/benchmark/script/facts.py ----
 # What a device is, and how it feels: all that can be read of it without installing anything.
 
 ROOT = Path("/")  # of proc and sys; tests put their own there
@@ -387,7 +387,7 @@ def cpu_name() -> str | None:
     return said.get("model name") or said.get("Hardware") or said.get("Model")
 
 
-# ---- tfedge/bench/script/statistics.py ----
+# ---- tfedge/benchmark/script/statistics.py ----
 # What follows from samples: their summary, and why they should perhaps not be trusted.
 
 UNSTABLE = 0.10  # of the median, where pyperf warns, too
@@ -485,7 +485,7 @@ def joined(results: Sequence[dict]) -> dict:
     }
 
 
-# ---- tfedge/bench/script/runtime.py ----
+# ---- tfedge/benchmark/script/runtime.py ----
 # Interpreters and delegates, and a model that runs on them.
 
 
@@ -639,7 +639,7 @@ class Model:
         return (stored.astype(np.float32) - zero_point) * np.float32(scale)
 
 
-# ---- tfedge/bench/script/golden_pairs.py ----
+# ---- tfedge/benchmark/script/golden_pairs.py ----
 # Golden pairs: does this device still compute what was shipped?
 
 
@@ -692,7 +692,7 @@ def softmax(values: Any) -> Any:
         return powers / powers.sum()
 
 
-# ---- tfedge/bench/script/accuracy.py ----
+# ---- tfedge/benchmark/script/accuracy.py ----
 # Images as input, and how many of them a model names rightly.
 
 FITS = ("crop", "stretch", "pad")
@@ -774,7 +774,7 @@ def top1_accuracy(model: Model, folder: str, labels: str, fit: str) -> dict:
     return {"top1": right / len(files), "n": len(files), "classes": len(classes)}
 
 
-# ---- tfedge/bench/script/litert_profiler.py ----
+# ---- tfedge/benchmark/script/litert_profiler.py ----
 # Time per op from LiteRT's own profiler.
 #
 # The Python API has none, but the wheel's ``libLiteRt.so`` exports the C API, whose compiled model
@@ -1039,7 +1039,7 @@ def fits_op(head: str, name: str) -> bool:
     return head.replace(" ", "").upper().startswith(short) or name in XNNPACK_NAMES.get(head, ())
 
 
-# ---- tfedge/bench/script/profile.py ----
+# ---- tfedge/benchmark/script/profile.py ----
 # Time per op: by LiteRT's own profiler where it can be had, else by cutting the model.
 #
 # A model is cut after each op in turn and timed; the differences are the ops' times.
@@ -1176,7 +1176,7 @@ def timed(invoke: Any) -> int:
     return time.perf_counter_ns() - start
 
 
-# ---- tfedge/bench/script/run.py ----
+# ---- tfedge/benchmark/script/run.py ----
 
 SCHEMA = "tfedge.bench/1"
 SCRIPT_FILE = Path(__file__).absolute()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write tools/bench_tflite.py, the device script, from its sources in tfedge/bench/script/.
+"""Write tools/bench_tflite.py, the device script, from its sources in tfedge/benchmark/script/.
 
 python tools/build_device_script.py           writes it
 python tools/build_device_script.py --check   exit 1 when it is another one; nothing is written
@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # of this checkout, whatever is installed
 
-from tfedge.bench.call import SCRIPT_NAME, script_text  # noqa: E402
+from tfedge.benchmark.call import SCRIPT_NAME, script_text  # noqa: E402
 
 SCRIPT = ROOT / "tools" / SCRIPT_NAME
 

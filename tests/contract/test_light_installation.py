@@ -172,6 +172,31 @@ def test_what_works_without_the_train_part(light: Run, arguments: list[object], 
     assert said in ran.stdout and "Traceback" not in ran.stderr
 
 
+FROM_PYTHON = """
+import sys
+from tfedge import bench, check, evaluate, inspect, load, run, verify
+from tfedge.errors import MissingDependency
+drop, model, pipeline, images = sys.argv[1:]
+assert not any(found.problems for found in verify(drop))
+assert inspect(model).float_tensors == 0
+assert bench(model, runs=5, warmup=1, processes=1).results[0].summary.n == 5
+assert evaluate(model, images)["n"] == 2
+assert len(check(load(pipeline)).steps) > 5
+try:
+    run(pipeline)
+except MissingDependency as error:
+    print(error.hint)
+"""
+
+
+def test_the_python_api_works_without_the_train_part(light: Run, tmp_path: Path) -> None:
+    for label in "37":
+        (tmp_path / "images" / label).mkdir(parents=True)
+        Image.new("RGB", (40, 40)).save(tmp_path / "images" / label / "0.png")
+    ran = light("-c", FROM_PYTHON, DROP, MODEL, PIPELINE, tmp_path / "images")
+    assert (ran.returncode, ran.stdout) == (0, f"{TO_TRAIN}\n"), ran.stderr
+
+
 def test_drops_are_taken_out_of_a_run_made_elsewhere(light: Run, tmp_path: Path) -> None:
     shutil.copytree(DROP, tmp_path / "run" / "drops" / "linux")
     ran = light("package", "run", "--archive=zip")

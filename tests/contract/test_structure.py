@@ -22,7 +22,7 @@ RANKS = (
     ("files", "catalog"),
     ("config",),
     ("tflite",),
-    ("edgetpu", "bench"),
+    ("edgetpu", "benchmark"),
     ("devices",),
     ("data",),
     ("inputs",),
@@ -33,6 +33,7 @@ RANKS = (
     ("report",),
     ("drops",),
     ("stages",),
+    ("api",),
     ("commands",),
     ("cli",),
     ("__main__",),
@@ -164,7 +165,9 @@ def test_what_runs_on_devices_takes_only_what_is_there(file: Path) -> None:
     roots = {name.split(".")[0] for name in imports_of(file)}
     assert roots <= {*sys.stdlib_module_names, "numpy", "PIL", "ai_edge_litert", "tfedge"}
     ours = {name for name in imports_of(file) if name.startswith("tfedge.")}
-    assert all(name.startswith(("tfedge.portable.", "tfedge.bench.script.")) for name in ours), ours
+    assert all(
+        name.startswith(("tfedge.portable.", "tfedge.benchmark.script.")) for name in ours
+    ), ours
 
 
 FORBIDDEN_CALLS = {

@@ -20,8 +20,8 @@ from arm64 import MODEL, PAIRS, arm64_root, write_golden
 from boards import eventually
 from from_debian import Unavailable
 
-from tfedge.bench import call
-from tfedge.bench.result import Result, merge
+from tfedge.benchmark import call
+from tfedge.benchmark.result import Result, merge
 from tfedge.devices.adb import WORKSPACE, AdbDevice
 from tfedge.devices.address import open_device
 from tfedge.devices.android import Work, measure, measures_by_python

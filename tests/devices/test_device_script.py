@@ -19,7 +19,7 @@ import pytest
 from color_helpers import FLOAT, INT8, pixels
 from script_helpers import SCRIPT, document, fake_runtime, run
 
-from tfedge.bench.script.run import command
+from tfedge.benchmark.script.run import command
 from tfedge.tflite.runtime import LiteRT
 
 QUICK = ("--runs", "12", "--warmup", "2")

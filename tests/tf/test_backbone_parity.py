@@ -18,8 +18,8 @@ from sklearn.datasets import load_sample_image
 from tfedge.catalog.weights import WHEELS
 from tfedge.core.slice import context_of
 from tfedge.core.stages import stage as stage_row
-from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.errors import MissingDependency
+from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.modeling.nets import backbone
 from tfedge.modeling.nets.weights import wheel
 from tfedge.pipeline.schema import pipeline_of

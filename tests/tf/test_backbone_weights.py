@@ -16,9 +16,9 @@ import tiny
 from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.core.slice import context_of
 from tfedge.core.stages import stage as row
-from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.errors import ArtifactError, MissingDependency, StageError
 from tfedge.files import download
+from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.modeling.nets import backbone
 from tfedge.modeling.nets.env import fresh, keras
 from tfedge.modeling.nets.weights import imagenet

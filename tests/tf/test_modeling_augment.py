@@ -7,8 +7,8 @@ import pytest
 import tiny
 
 from tfedge.data.index import Index, Row
-from tfedge.inputs.images.schema import Augment
 from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training.augment import augment
 from tfedge.modeling.training.loop import Wanted

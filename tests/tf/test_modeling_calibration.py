@@ -18,11 +18,17 @@ from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.export import freeze, to_tflite
 from tfedge.modeling.nets.layers import kernel_of
 from tfedge.modeling.nets.network import OFFSET
+from tfedge.modeling.training import classes
+from tfedge.tasks.image_classification.work import Classification
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 
 L = keras.layers
 OFFSET_IN_8_BITS = f"{PREFIX}{OFFSET}"
+JUDGED: dict[str, Any] = {
+    "work": Classification(),
+    "served": lambda logits: classes.softened(logits, 1.0),
+}
 IMAGES, CHECKED, FRESH = pictures(24), pictures(18, 100), pictures(24, 200)
 
 
@@ -45,7 +51,7 @@ def small_nets_are_loaded():
 
 
 def calibrated(model: Any = None, **more: Any) -> calibration.Calibrated:
-    return calibrate(None, model or net(), IMAGES, CHECKED, **more)  # type: ignore[arg-type]
+    return calibrate(None, model or net(), IMAGES, CHECKED, **JUDGED, **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +118,7 @@ def test_ranges_are_those_of_the_equalised_net(done):
 def test_noise_is_within_the_ranges_too():
     """What a camera adds to a calm scene must not be cut off: half of the range it would be."""
     calm = np.stack([np.full((SIZE, SIZE, 3), 40 + 5 * n, np.uint8) for n in range(32)])
-    wrapped = calibrate(None, net(), calm, calm[:8]).wrapped  # type: ignore[arg-type]
+    wrapped = calibrate(None, net(), calm, calm[:8], **JUDGED).wrapped  # type: ignore[arg-type]
     alone = quantization.ranged(net(), batches(calm), preserve_zeros=False)
     float_net, noisy = net(), with_noise(calm)
     wanted = scores(float_net, noisy)

@@ -20,7 +20,7 @@ from tfedge.modeling.nets.export import float_pixels, load_graph
 from tfedge.modeling.nets.network import HEAD, Spec
 from tfedge.modeling.training.augment import augment
 from tfedge.pipeline.unfreeze import first_trained, prunable
-from tfedge.stages.samples import samples_of
+from tfedge.stages.heads import head_of
 from tfedge.tflite.model import Kernel
 from tfedge.tflite.runtime import predict
 
@@ -76,7 +76,7 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> Non
 def pixels_of(run: tiny.Run, split: str) -> tuple[np.ndarray, list[int]]:
     index = Index.load(run.files["data/index.json"])
     rows = index.rows_of(split)
-    pictures = samples_of(run.context("finetune")).source.pictures
+    pictures = head_of(run.context("finetune")).samples.source.pictures
     return pictures.pixels(rows), index.labels_of(rows)
 
 
@@ -115,7 +115,7 @@ def test_the_float_file_is_the_best_epoch_on_the_validation_pictures(chain):
 
 
 def test_the_teacher_says_what_the_float_file_says_of_every_item(chain):
-    samples = samples_of(chain.context("finetune"))
+    samples = head_of(chain.context("finetune")).samples
     scores = predict(chain.read("finetune/float.tflite"), samples.source.pixels(samples.items))
     teacher = chain.arrays("finetune/teacher.npz")
     np.testing.assert_allclose(tf.nn.softmax(teacher["logits"]), scores, atol=1e-4)
@@ -125,11 +125,11 @@ def test_the_teacher_says_what_the_float_file_says_of_every_item(chain):
 
 def test_views_are_what_augmentation_gives(chain):
     """Two views of a picture differ, and its first is the picture."""
-    samples = samples_of(chain.context("finetune"))
+    samples = head_of(chain.context("finetune")).samples
     row, count = samples.train_rows[0], sum(tiny.TRAIN)
     plain, view = samples.source.pixels([samples.items[0], samples.items[count]])
     np.testing.assert_array_equal(plain, samples.source.pictures.pixel(row))
-    seed = [int(samples.index.rows[row].sha256[:7], 16), 7919 + chain.pipeline.seed]
+    seed = [int(samples.examples.index.rows[row].sha256[:7], 16), 7919 + chain.pipeline.seed]
     settings = chain.pipeline.data.augment
     np.testing.assert_array_equal(view, augment(plain, tf.constant(seed, tf.int32), settings))
 
@@ -188,7 +188,7 @@ def test_the_pruned_network_is_a_file_that_answers_as_its_weights_do(chain):
     pixels, _ = pixels_of(chain, "val")
     wanted = tf.nn.softmax(model(tf.cast(np.stack(pixels), tf.float32), training=False)).numpy()
     np.testing.assert_allclose(predict(chain.read("prune/float.tflite"), pixels), wanted, atol=1e-3)
-    assert chain.read("prune/float.tflite") == float_pixels(model, tiny.SIZE, softmax=True)
+    assert chain.read("prune/float.tflite") == float_pixels(model, tiny.SIZE, serve=tf.nn.softmax)
 
 
 def test_training_while_pruning_brings_the_loss_down(chain):

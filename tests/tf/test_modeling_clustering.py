@@ -18,10 +18,10 @@ from tfedge.modeling.compression.quantize_clusters import ClusterPreserving
 from tfedge.modeling.compression.quantize_layers import DepthwiseQuantizer
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.network import HEAD
-from tfedge.modeling.training import loop, schedules
+from tfedge.modeling.training import classes, loop, schedules
 from tfedge.pipeline.schema import Cluster, Training
 from tfedge.pipeline.unfreeze import first_trained, prunable
-from tfedge.stages.samples import samples_of
+from tfedge.stages.heads import head_of
 from tfedge.tflite.model import Model
 from tfedge.tflite.runtime import predict
 
@@ -95,7 +95,7 @@ class Noise:
     def epoch(self, number: int):
         rng = np.random.default_rng(number)
         for _ in range(self.steps):
-            labels = loop.one_hot(rng.integers(0, 3, 4), 3)
+            labels = classes.one_hot(rng.integers(0, 3, 4), 3)
             pictures = rng.normal(size=(4, 8, 8, 3)).astype(np.float32)
             yield pictures, (labels,), np.ones(4, np.float32)
 
@@ -105,6 +105,7 @@ def learn(model: keras.Model, settings: Training) -> None:
         model,
         Noise(),
         settings,
+        loss=classes.cross_entropy,
         steps=Noise.steps,
         learning_rate=0.01,
         what="cluster",
@@ -303,7 +304,7 @@ def test_the_file_has_the_zeros_of_pruning_and_still_answers(run, chain):
     assert facts["deflated"] < 0.85 * chain.json("convert/model.json")["deflated"]
     index = Index.load(run.files["data/index.json"])
     val = index.rows_of("val")
-    pixels = samples_of(run.context("cluster")).source.pictures.pixels(val)
+    pixels = head_of(run.context("cluster")).samples.source.pictures.pixels(val)
     said = predict(run.read("convert/model.tflite"), pixels)
     assert (said.argmax(-1) == index.labels_of(val)).mean() >= 0.8
 

@@ -13,10 +13,10 @@ from tfedge.modeling.compression.calibration import batches
 from tfedge.modeling.compression.correction import correct, images_for, ops
 from tfedge.modeling.compression.observation import observe, ranges_of
 from tfedge.modeling.compression.quantization import PREFIX
-from tfedge.modeling.compression.sensitivity import divergence
 from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.layers import kernel_of
 from tfedge.modeling.nets.network import HEAD
+from tfedge.tasks.image_classification.work import Classification
 
 L = keras.layers
 IMAGES, FRESH = pictures(24), pictures(24, 100)
@@ -125,8 +125,8 @@ def test_answers_are_nearer_to_those_of_float(corrected, which):
     _, model, _, wrapped, before, _ = corrected
     images = sets()[which]
     wanted = scores(said(model, HEAD, images))
-    was = divergence(wanted, scores(before[which][HEAD]))
-    now = divergence(wanted, scores(results(wrapped, images, PREFIX)[HEAD]))
+    was = Classification().divergence(wanted, scores(before[which][HEAD]))
+    now = Classification().divergence(wanted, scores(results(wrapped, images, PREFIX)[HEAD]))
     # Of answers that were right already to a ten-thousandth nothing is left to gain.
     assert now < max(0.4 * was, 5e-4), (was, now)
 

@@ -12,8 +12,9 @@ from tfedge.modeling.nets import backbone
 from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.nets.weights import source
-from tfedge.modeling.training import features, loop, transfer
-from tfedge.stages.samples import samples_of
+from tfedge.modeling.training import classes, features, loop, transfer
+from tfedge.modeling.training.part import Samples
+from tfedge.stages.heads import head_of
 from tfedge.tflite.runtime import predict
 
 NAME, ALPHA, SIZE = "MobileNet", 0.25, 48  # another net than the student's, larger pictures
@@ -50,7 +51,7 @@ def gradient(loss, *wanted: np.ndarray) -> tuple[float, np.ndarray]:
 def test_the_loss_is_the_one_of_hinton(alpha, temperature):
     """Tolerances: float32 against float64."""
     soft = softmax(TAUGHT / temperature)
-    found = loop.softened(TAUGHT.astype(np.float32), temperature)
+    found = classes.softened(TAUGHT.astype(np.float32), temperature)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, soft, rtol=1e-5, atol=1e-7)
 
@@ -58,7 +59,7 @@ def test_the_loss_is_the_one_of_hinton(alpha, temperature):
     student = softmax(SAID / temperature)
     far = (soft * np.log(soft / student)).sum(-1)  # KL(teacher ‖ student)
     wanted = np.mean(((1 - alpha) * plain + alpha * temperature**2 * far) * WEIGHTS)
-    value, slope = gradient(loop.distilled(alpha, temperature), HARD, soft)
+    value, slope = gradient(classes.distilled(alpha, temperature), HARD, soft)
     assert value == pytest.approx(wanted, rel=1e-5)
     # By hand: one 1/T comes from the student's logits over T, the other is left of the T².
     pull = (1 - alpha) * (softmax(SAID) - HARD) + alpha * temperature * (student - soft)
@@ -70,22 +71,22 @@ def test_gradients_of_soft_scores_keep_their_size_at_any_temperature():
     sizes = {}
     for temperature in (10.0, 40.0):
         soft = softmax(TAUGHT / temperature)
-        _, slope = gradient(loop.distilled(1.0, temperature), HARD, soft)
+        _, slope = gradient(classes.distilled(1.0, temperature), HARD, soft)
         sizes[temperature] = np.abs(slope).mean()
     assert sizes[40.0] == pytest.approx(sizes[10.0], rel=0.1)  # without T²: a sixteenth
 
 
 def test_a_student_that_agrees_has_nothing_to_learn():
-    value, slope = gradient(loop.distilled(1.0, 3.0), HARD, softmax(SAID / 3))
+    value, slope = gradient(classes.distilled(1.0, 3.0), HARD, softmax(SAID / 3))
     assert value == pytest.approx(0, abs=1e-5)
     np.testing.assert_allclose(slope, 0, atol=1e-6)
 
 
 def test_at_temperature_1_it_teaches_as_mixed_targets_do():
     soft = softmax(TAUGHT)
-    value, slope = gradient(loop.distilled(0.7, 1.0), HARD, soft)
-    mixed = loop.mix(HARD, TAUGHT, 0.7)
-    other, same = gradient(loop.cross_entropy, mixed)
+    value, slope = gradient(classes.distilled(0.7, 1.0), HARD, soft)
+    mixed = classes.mix(HARD, TAUGHT, 0.7)
+    other, same = gradient(classes.cross_entropy, mixed)
     np.testing.assert_allclose(slope, same, atol=1e-6)
     entropy = -(soft * np.log(soft)).sum(-1)  # what no student can change
     assert other - value == pytest.approx(0.7 * np.mean(entropy * WEIGHTS), rel=1e-4)
@@ -93,7 +94,7 @@ def test_at_temperature_1_it_teaches_as_mixed_targets_do():
 
 def test_a_teacher_that_is_certain_leaves_numbers():
     sure = np.eye(5)[[0] * 7]
-    value, slope = gradient(loop.distilled(0.5, 1.0), HARD, sure)
+    value, slope = gradient(classes.distilled(0.5, 1.0), HARD, sure)
     assert np.isfinite(value) and np.isfinite(slope).all()
 
 
@@ -102,7 +103,7 @@ def test_hints_come_on_top_of_it():
     hints = RNG.normal(size=(7, 3)).astype(np.float32)
     weights = WEIGHTS.astype(np.float32)
     wanted = [HARD.astype(np.float32), soft.astype(np.float32)]
-    plain = loop.distilled(0.6, 2.0)
+    plain = classes.distilled(0.6, 2.0)
     logits = SAID.astype(np.float32)
     both = loop.hinted(0.5, 2.0, plain)((taught, logits), (*wanted, hints), weights)
     far = np.mean(np.square(taught * 2.0 - hints).mean(-1) * weights)
@@ -138,6 +139,11 @@ def teacher(tmp_path_factory) -> dict:
     return {"teacher": named, "epochs": 12, "batch_size": 8, "learning_rate": 0.01}
 
 
+def labels_of(samples: Samples) -> np.ndarray:
+    """The class of each item."""
+    return samples.examples.targets(samples.item_rows)
+
+
 class Spy:
     """Keeps the teacher's model, which no file holds."""
 
@@ -159,18 +165,18 @@ def test_another_net_at_another_size_says_what_it_thinks_of_every_item(
     run = chain.again(tmp_path / "first", but=LATER, distill=teacher)("distill")
     logits, facts = run.arrays("distill/teacher.npz")["logits"], run.json("distill/distill.json")
     assert logits.dtype == np.float32 and logits.shape == (ITEMS, 3)
-    file = float_pixels(spy.model, SIZE, softmax=True)
+    file = float_pixels(spy.model, SIZE, serve=tf.nn.softmax)
     scores = predict(file, spy.samples.source.pixels(spy.samples.items))
     np.testing.assert_allclose(softmax(logits), scores, atol=1e-4)  # LiteRT against numpy
     (first,) = spy.samples.source.pixels(spy.samples.items[:1])
     assert first.shape == (SIZE, SIZE, 3)
     # The items are those of the student's stages: it is they who look its answers up.
-    assert spy.samples.items == samples_of(run.context("prune")).items
-    assert (logits.argmax(-1) == spy.samples.labels).mean() > 0.8
+    assert spy.samples.items == head_of(run.context("prune")).samples.items
+    assert (logits.argmax(-1) == labels_of(spy.samples)).mean() > 0.8
 
-    rows = spy.samples.index.rows_of("val")
+    rows = spy.samples.val_rows
     said = predict(file, spy.samples.source.pictures.pixels(rows))
-    right = (said.argmax(-1) == spy.samples.index.labels_of(rows)).mean()
+    right = (said.argmax(-1) == spy.samples.examples.targets(rows)).mean()
     assert facts["val_accuracy"] == pytest.approx(right) and right > 0.8
     plain = chain.json("finetune/history.json")["val"]
     assert facts["float"] == {"val_accuracy": plain["top1"], "val_loss": plain["loss"]}
@@ -245,7 +251,7 @@ def test_students_believe_a_teacher_that_is_wrong(chain, tmp_path):
     Pruning learns it anew. Quantization starts from there and has little left to learn, which its
     loss says: against labels, or the float model, it would be several times as large.
     """
-    labels = np.asarray(samples_of(chain.context("finetune")).labels)
+    labels = labels_of(head_of(chain.context("finetune")).samples)
     logits = 6.0 * np.eye(3)[(labels + 1) % 3]
     settings = {"alpha": 1.0, "temperature": 2.0}
     prune = HEAD | SPARSE | {"epochs": 25, "hints": 0}
@@ -254,7 +260,7 @@ def test_students_believe_a_teacher_that_is_wrong(chain, tmp_path):
     run("prune", "quantize", "convert")
     index = Index.load(run.files["data/index.json"])
     rows = index.rows_of("val")
-    pictures = samples_of(run.context("finetune")).source.pictures
+    pictures = head_of(run.context("finetune")).samples.source.pictures
     answers = predict(run.read("convert/model.tflite"), pictures.pixels(rows)).argmax(-1)
     assert run.json("convert/model.json")["recipe"] == "qat"
     wrong = (np.asarray(index.labels_of(rows)) + 1) % 3

@@ -17,13 +17,15 @@ from tfedge.modeling.nets import backbone, network
 from tfedge.modeling.nets.env import fresh, keras
 from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.nets.network import HEAD, POOL, Spec
-from tfedge.modeling.training import augment, features
+from tfedge.modeling.training import augment, classes, features
 from tfedge.modeling.training.loop import Memory, Wanted
-from tfedge.modeling.training.part import Samples, TopPart, predictor, score
+from tfedge.modeling.training.part import Samples, TopPart, predictor
 from tfedge.pipeline.schema import Finetune
-from tfedge.stages.samples import samples_of
+from tfedge.stages.heads import head_class, material_of
 
 SPEC = Spec("MobileNet", 0.25, tiny.SIZE, (120.0, 90.0, 60.0), (50.0, 60.0, 70.0), 3)
+BASE = {"name": SPEC.name, "alpha": SPEC.alpha, "image_size": SPEC.size}
+BASE |= {"mean": SPEC.mean, "std": SPEC.std}
 LAYER = "conv_pw_11_relu"
 DATA = {"image_size": tiny.SIZE, "augment": {"views": 1}}
 
@@ -33,7 +35,8 @@ def begun(folder: Path, cache: Path | None = None, seed: int = 1, **data) -> Sam
     root = tiny.pictures(folder / "pictures")
     sections = {"name": "t", "seed": seed, "data": {**DATA, "path": str(root), **data}}
     run = tiny.Run(folder / "run", cache or folder / "cache", sections)("data")
-    return samples_of(run.context("finetune"))
+    context = run.context("finetune")
+    return head_class(context)(material_of(context), BASE).samples
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +150,7 @@ def test_a_new_picture_is_the_only_one_computed(tmp_path, monkeypatch):
     counted = Counted(monkeypatch, after)
     second = compute(after, after.items, calls)
     assert len(after.items) == len(before.items) + 2
-    (row,) = [n for n, r in enumerate(after.index.rows) if r.path == "train/green/00b.png"]
+    (row,) = [n for n, r in enumerate(after.examples.index.rows) if r.path == "train/green/00b.png"]
     assert counted.items == [(row, 0), (row, 1)] and len(calls) == 2
     known = [after.source.key(item) for item in after.items]
     order = [known.index(before.source.key(item)) for item in before.items]
@@ -219,18 +222,18 @@ def test_validation_pictures_are_never_changed(samples):
     items = samples.val_items()
     assert len(items) == 3 * tiny.VAL
     for (row, _), found in zip(items, samples.source.pixels(items), strict=True):
-        assert samples.index.rows[row].split == "val"
-        image = Image.open(samples.source.pictures.root / samples.index.rows[row].path)
+        assert samples.examples.index.rows[row].split == "val"
+        image = Image.open(samples.source.pictures.root / samples.examples.index.rows[row].path)
         np.testing.assert_array_equal(found, np.asarray(image))
 
 
 def test_items_are_the_training_pictures_and_their_views(samples):
     count = sum(tiny.TRAIN)
-    assert len(samples.items) == len(samples.labels) == 2 * count
+    assert len(samples.items) == len(samples.item_rows) == 2 * count
     for number, (row, view) in enumerate(samples.items):
         assert view == number // count and row == samples.train_rows[number % count]
-        assert samples.index.rows[row].split == "train"
-        assert samples.index.rows[row].label == samples.labels[number]
+        assert samples.examples.index.rows[row].split == "train"
+        assert samples.item_rows[number] == row
     chosen = samples.choose(np.random.default_rng(1))
     np.testing.assert_array_equal(chosen % count, np.arange(count))
     assert set(chosen // count) == {0, 1}
@@ -246,7 +249,7 @@ def test_without_augmentation_there_are_no_views(tmp_path):
 def test_pictures_for_calibration_are_training_pictures_evenly_over_the_classes(samples):
     rows = samples.representative(9, seed=1)
     assert len(set(rows)) == 9 and set(rows) <= set(samples.train_rows)
-    assert sorted(samples.index.labels_of(rows)) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert sorted(samples.examples.index.labels_of(rows)) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert rows == samples.representative(9, seed=1) != samples.representative(9, seed=2)
     assert sorted(samples.representative(999, seed=1)) == samples.train_rows
 
@@ -254,7 +257,7 @@ def test_pictures_for_calibration_are_training_pictures_evenly_over_the_classes(
 def test_the_key_of_a_picture_is_stable(samples):
     """Whoever changes it throws every user's features away: it should be on purpose."""
     row = samples.train_rows[0]
-    sha = samples.index.rows[row].sha256
+    sha = samples.examples.index.rows[row].sha256
     wanted = hashlib.sha256(json.dumps([sha, tiny.SIZE, "crop", 0]).encode()).hexdigest()
     assert samples.source.key((row, 0)) == wanted
     assert samples.source.augment == Augment(views=1)
@@ -265,9 +268,9 @@ def test_the_key_of_a_picture_is_stable(samples):
 
 def test_the_score_of_logits():
     logits = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3]])) + 500
-    found = score(logits, [0, 0, 1])
-    assert found["val_accuracy"] == pytest.approx(2 / 3)
-    assert found["val_loss"] == pytest.approx(-np.log([0.7, 0.1, 0.4]).mean())
+    found = classes.score(logits, [0, 0, 1])
+    assert found.primary == pytest.approx(2 / 3)
+    assert found.loss == pytest.approx(-np.log([0.7, 0.1, 0.4]).mean())
 
 
 def test_a_predictor_answers_for_all_positions_as_the_model_is_now():

@@ -16,6 +16,7 @@ from tfedge.modeling.compression.units import Graph
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.export import freeze
+from tfedge.tasks.image_classification.work import Classification
 from tfedge.tflite import barriers
 from tfedge.tflite.model import Model
 from tfedge.tflite.reader import read
@@ -43,7 +44,7 @@ def concrete():
 
 @pytest.fixture(scope="module")
 def mixtures(concrete) -> Mixtures:
-    return Mixtures(Graph.of(concrete), pictures(24).astype(np.uint8))
+    return Mixtures(Graph.of(concrete), pictures(24).astype(np.uint8), Classification())
 
 
 def ops(model: Model) -> dict[str, tuple[str, str, str]]:
@@ -203,7 +204,7 @@ def odd_net() -> keras.Model:
 @pytest.fixture(scope="module")
 def odd():
     concrete = frozen(ranged(odd_net()))
-    return concrete, Mixtures(Graph.of(concrete), pictures(24).astype(np.uint8))
+    return concrete, Mixtures(Graph.of(concrete), pictures(24).astype(np.uint8), Classification())
 
 
 def quiet(done: int, total: int) -> None:

@@ -72,7 +72,7 @@ def test_pixels_in_gives_what_normalised_pixels_give_the_bare_backbone(case):
 @pytest.mark.parametrize(("size", "softmax"), [(32, False), (33, True)])
 def test_the_float_file_takes_bytes_and_gives_the_same(size, softmax):
     case = made(size)
-    content = float_pixels(case.model, size, softmax=softmax)
+    content = float_pixels(case.model, size, serve=tf.nn.softmax if softmax else None)
     (taken,), (given,) = (getattr(read(content), side) for side in ("inputs", "outputs"))
     assert (taken.dtype, taken.shape) == ("uint8", (1, size, size, 3))
     assert (given.dtype, given.shape) == ("float32", (1, 3))

@@ -22,7 +22,7 @@ from tfedge.modeling.compression.allocation import (
 from tfedge.modeling.compression.damage import scan
 from tfedge.modeling.compression.sparsity import Pruner
 from tfedge.modeling.nets.env import fresh, keras, tf
-from tfedge.modeling.training import loop
+from tfedge.modeling.training import classes, loop
 from tfedge.pipeline.schema import Prune
 from tfedge.pipeline.unfreeze import MAX_SHARE
 
@@ -207,7 +207,7 @@ class Noise:
     def epoch(self, number: int):
         rng = np.random.default_rng(number)
         for _ in range(self.steps):
-            labels = loop.one_hot(rng.integers(0, 3, 4), 3)
+            labels = classes.one_hot(rng.integers(0, 3, 4), 3)
             pictures = rng.normal(size=(4, 8, 8, 3)).astype(np.float32)
             yield pictures, (labels,), np.ones(4, np.float32)
 
@@ -231,6 +231,7 @@ def test_the_target_is_reached_in_any_number_of_steps(kind, steps):
         pruner.model,
         Noise(steps),
         prune,
+        loss=classes.cross_entropy,
         steps=steps,
         learning_rate=0.01,
         what="prune",

@@ -10,7 +10,7 @@ import pytest
 from tfedge.errors import StageError
 from tfedge.files.progress import Silent
 from tfedge.modeling.nets.env import fresh, keras, tf
-from tfedge.modeling.training import loop
+from tfedge.modeling.training import classes, loop
 from tfedge.modeling.training.loop import Memory, Wanted
 from tfedge.modeling.training.schedules import Rate, optimizer
 from tfedge.pipeline.schema import Training
@@ -71,9 +71,9 @@ def test_optimizers_are_what_their_names_say():
 
 
 def test_label_smoothing_keeps_the_sum():
-    hard = loop.one_hot([2, 0], 4)
+    hard = classes.one_hot([2, 0], 4)
     np.testing.assert_array_equal(hard, [[0, 0, 1, 0], [1, 0, 0, 0]])
-    smooth = loop.one_hot([2, 0], 4, 0.2)
+    smooth = classes.one_hot([2, 0], 4, 0.2)
     assert smooth.dtype == np.float32
     np.testing.assert_allclose(smooth.sum(-1), 1, rtol=1e-6)
     np.testing.assert_allclose(smooth[0], [0.05, 0.05, 0.85, 0.05], rtol=1e-6)
@@ -81,46 +81,46 @@ def test_label_smoothing_keeps_the_sum():
 
 def test_balanced_weights_make_every_class_count_the_same():
     labels = [0, 0, 0, 0, 0, 0, 2, 2, 3]  # of class 1 there is none
-    weights = loop.class_weights(Training(class_weights="balanced"), labels, 4)
+    weights = classes.class_weights(Training(class_weights="balanced"), labels, 4)
     sums = [weights[np.equal(labels, label)].sum() for label in (0, 2, 3)]
     np.testing.assert_allclose(sums, 9 / 4)
-    none = loop.class_weights(Training(), labels, 4)
+    none = classes.class_weights(Training(), labels, 4)
     assert none.dtype == weights.dtype == np.float32 and (none == 1).all()
 
 
 def test_mixed_targets_give_the_mix_of_both_losses():
     rng = np.random.default_rng(1)
-    hard = loop.one_hot(rng.integers(0, 5, 7), 5)
+    hard = classes.one_hot(rng.integers(0, 5, 7), 5)
     logits = rng.normal(0, 4, (7, 5)).astype(np.float32) + 1000  # as large as they come
     said = rng.normal(size=(7, 5)).astype(np.float32)
     soft = tf.nn.softmax(logits).numpy()
-    mixed = loop.mix(hard, logits, 0.7)
+    mixed = classes.mix(hard, logits, 0.7)
     assert mixed.dtype == np.float32
     np.testing.assert_allclose(mixed.sum(-1), 1, rtol=1e-5)
     ones = np.ones(7, np.float32)
-    both = [float(loop.cross_entropy(said, (t,), ones)) for t in (hard, soft)]
-    found = float(loop.cross_entropy(said, (mixed,), ones))
+    both = [float(classes.cross_entropy(said, (t,), ones)) for t in (hard, soft)]
+    found = float(classes.cross_entropy(said, (mixed,), ones))
     assert found == pytest.approx(0.3 * both[0] + 0.7 * both[1], rel=1e-5)
-    np.testing.assert_array_equal(loop.mix(hard, logits, 0.0), hard)
+    np.testing.assert_array_equal(classes.mix(hard, logits, 0.0), hard)
 
 
 def test_cross_entropy_is_weighted_by_picture():
     said = np.log([[0.5, 0.5], [0.25, 0.75]]).astype(np.float32)
-    hard = loop.one_hot([0, 0], 2)
-    loss = loop.cross_entropy(said, (hard,), np.array([1, 3], np.float32))
+    hard = classes.one_hot([0, 0], 2)
+    loss = classes.cross_entropy(said, (hard,), np.array([1, 3], np.float32))
     assert float(loss) == pytest.approx((math.log(2) + 3 * math.log(4)) / 2)
 
 
 def test_hints_add_the_distance_from_the_features_of_the_teacher():
     said = np.zeros((2, 2), np.float32)
-    hard = loop.one_hot([0, 1], 2)
+    hard = classes.one_hot([0, 1], 2)
     teacher = np.array([[1, 2, 3], [1, 0, 0]], np.float32)
     features = teacher + np.array([[1, 1, 1], [0, 0, 3]], np.float32)
     weights = np.array([1, 2], np.float32)
-    plain = float(loop.cross_entropy(said, (hard,), weights))
+    plain = float(classes.cross_entropy(said, (hard,), weights))
     far = (1 * 1 + 3 * 2) / 2  # mean squares 1 and 3, weights 1 and 2
     for scale in (1.0, 0.25):  # what the model says may be of any size, what is wanted is of one
-        loss = loop.hinted(0.5, scale)
+        loss = loop.hinted(0.5, scale, classes.cross_entropy)
         found = float(loss((features / scale, said), (hard, teacher), weights))
         assert found == pytest.approx(plain + 0.5 * far)
 
@@ -197,7 +197,7 @@ class Points:
         self.points[20] *= np.nan if wrong else 1
 
     def epoch(self, number: int):
-        hard = loop.one_hot(self.labels, 2)
+        hard = classes.one_hot(self.labels, 2)
         for rows in np.random.default_rng(number).permutation(32).reshape(4, 8):
             yield self.points[rows], (hard[rows],), self.weights[rows]
 
@@ -213,6 +213,7 @@ def train(model, batches, epochs=6, rate=0.1, settings=None, **more):
         model,
         batches,
         settings,
+        loss=classes.cross_entropy,
         steps=epochs * batches.steps,
         learning_rate=rate,
         what="line",
@@ -313,7 +314,7 @@ class One(Points):
     steps, size = 1, 32
 
     def epoch(self, number: int):
-        yield self.points, (loop.one_hot(self.labels, 2),), self.weights
+        yield self.points, (classes.one_hot(self.labels, 2),), self.weights
 
 
 def test_what_the_last_step_did_is_looked_at():

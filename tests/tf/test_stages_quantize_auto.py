@@ -12,7 +12,7 @@ from tfedge.data.index import Index
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.network import HEAD
 from tfedge.stages import quantize
-from tfedge.stages.samples import samples_of
+from tfedge.stages.heads import head_of
 from tfedge.tflite.runtime import predict
 
 TRAIN, VAL = sum(tiny.TRAIN), 3 * tiny.VAL
@@ -29,7 +29,7 @@ def head(tmp_path_factory) -> tiny.Run:
 def pixels_of(run: tiny.Run, split: str) -> tuple[np.ndarray, np.ndarray]:
     index = Index.load(run.files["data/index.json"])
     rows = index.rows_of(split)
-    pictures = samples_of(run.context("finetune")).source.pictures
+    pictures = head_of(run.context("finetune")).samples.source.pictures
     return pictures.pixels(rows), np.array(index.labels_of(rows))
 
 
@@ -159,7 +159,7 @@ def test_what_was_tried_is_what_the_file_answers(calibrated):
     index = Index.load(calibrated.files["data/index.json"])
     others = [row for row in index.rows_of("train") if row not in rows]
     assert (tried["recipe"], tried["split"], tried["n"]) == ("ptq", "train", len(others))
-    pixels = samples_of(calibrated.context("finetune")).source.pictures.pixels(others)
+    pixels = head_of(calibrated.context("finetune")).samples.source.pictures.pixels(others)
     labels = np.array(index.labels_of(others))
     files = ("finetune/float.tflite", "convert/model.tflite")
     plain, int8 = (predict(calibrated.read(file), pixels).argmax(1) for file in files)

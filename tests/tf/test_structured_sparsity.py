@@ -17,7 +17,7 @@ from tfedge.modeling.compression.allocation import allocate
 from tfedge.modeling.compression.damage import scan
 from tfedge.modeling.compression.sparsity import Pruner
 from tfedge.modeling.nets import network
-from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.nets.network import Spec
 from tfedge.pipeline.schema import Prune
@@ -217,7 +217,7 @@ def pruned_files(run: tiny.Run, folder: Path, arrays: dict[str, np.ndarray]) -> 
     folder.mkdir(exist_ok=True)
     network.save_weights(folder / "model.npz", arrays)
     spec = Spec.read(run.files["backbone/base.json"], len(tiny.CLASSES))
-    content = float_pixels(network.load(spec, arrays), spec.size, softmax=True)
+    content = float_pixels(network.load(spec, arrays), spec.size, serve=tf.nn.softmax)
     (folder / "float.tflite").write_bytes(content)
     return {f"prune/{name}": folder / name for name in ("model.npz", "float.tflite")}
 

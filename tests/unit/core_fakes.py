@@ -248,6 +248,7 @@ def go(
     report: str = "core_fakes:report",
     table: tuple[Stage, ...] = TABLE,
     stream: TextIO | None = None,
+    capture_output: bool = True,
     **selection: object,
 ) -> tuple[dict, Path]:
     """Run ``folder/fake.yaml`` with the fakes; returns run.json and the run directory."""
@@ -257,15 +258,15 @@ def go(
         opened = rundir.create(folder / "runs", loaded.pipeline.name, loaded.resolved())
     else:
         opened = rundir.reuse(run_dir, [stage.name for stage in table])
-    reporter = Reporter(stream or io.StringIO(), live=False)
     with opened:
         result = engine.run(
             loaded,
             selected,
             cache=folder / "cache",
             run_dir=opened,
-            reporter=reporter,
+            progress=Reporter(stream or io.StringIO(), live=False),
             report=report,
+            capture_output=capture_output,
         )
     return result, opened.path
 

@@ -9,9 +9,9 @@ import pytest
 from script_helpers import run
 from test_bench_results import INT8, result, steady
 
-from tfedge.bench import call
-from tfedge.bench.compare import compare
-from tfedge.bench.result import merge
+from tfedge.benchmark import call
+from tfedge.benchmark.compare import compare
+from tfedge.benchmark.result import merge
 
 
 def test_what_the_script_prints_is_read_back() -> None:

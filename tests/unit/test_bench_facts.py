@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.bench.script import facts as sources
-from tfedge.bench.script.statistics import disturbed
+from tfedge.benchmark.script import facts as sources
+from tfedge.benchmark.script.statistics import disturbed
 
 CPU = "sys/devices/system/cpu"
 THERMAL = "sys/class/thermal"

@@ -9,9 +9,9 @@ import pytest
 from color_helpers import INT8, make_run
 from test_bench_results import result
 
-from tfedge.bench.compare import differences
-from tfedge.bench.fit import fit_of
-from tfedge.bench.result import Result, merge
+from tfedge.benchmark.compare import differences
+from tfedge.benchmark.fit import fit_of
+from tfedge.benchmark.result import Result, merge
 from tfedge.errors import ArtifactError
 from tfedge.stages import package
 

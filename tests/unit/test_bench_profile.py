@@ -12,8 +12,8 @@ from ai_edge_litert import interpreter as litert
 from color_helpers import FLOAT, INT8, pixels
 from script_helpers import SCRIPT, document, fake_runtime
 
-from tfedge.bench.script import litert_profiler, profile
-from tfedge.bench.script.litert_profiler import ProfileError
+from tfedge.benchmark.script import litert_profiler, profile
+from tfedge.benchmark.script.litert_profiler import ProfileError
 from tfedge.tflite.reader import read
 
 QUICK = ("--runs", "12", "--warmup", "2")

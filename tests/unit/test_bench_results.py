@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from color_helpers import FLOAT, INT8, make_run
 
-from tfedge.bench.compare import compare
-from tfedge.bench.result import Host, Process, Result, merge, this_host
-from tfedge.bench.script.statistics import summarise, unstable
+from tfedge.benchmark.compare import compare
+from tfedge.benchmark.result import Host, Process, Result, merge, this_host
+from tfedge.benchmark.script.statistics import summarise, unstable
 from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Plan, measure, opened, subjects
 from tfedge.errors import ArtifactError, DeviceError, TfedgeError

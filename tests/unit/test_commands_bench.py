@@ -13,7 +13,7 @@ from bench_fakes import HOST, Board, Lab
 from color_helpers import DATA, FLOAT, INT8
 
 from tfedge import cli
-from tfedge.bench.result import Result
+from tfedge.benchmark.result import Result
 from tfedge.devices.device import Done
 from tfedge.errors import DeviceError
 

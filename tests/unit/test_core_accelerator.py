@@ -82,6 +82,17 @@ def test_tensorflow_is_told_before_it_is_imported(machine, monkeypatch) -> None:
     accelerator.prepare(make("cpu"), [stage("evaluate")])  # which has no use for it
     assert os.environ[accelerator.VARIABLE] == "gpu"
     monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
+    monkeypatch.setitem(sys.modules, accelerator.DOOR, ModuleType("env"))
     accelerator.prepare(make("gpu"), [stage("finetune")])
     with pytest.raises(StageError, match="computes on the gpu already, not on the cpu"):
+        accelerator.prepare(make("cpu"), [stage("finetune")])
+
+
+def test_a_tensorflow_that_others_imported_is_refused(machine, monkeypatch) -> None:
+    machine(False)
+    monkeypatch.setenv(accelerator.VARIABLE, "cpu")
+    monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
+    monkeypatch.delitem(sys.modules, accelerator.DOOR, raising=False)
+    accelerator.prepare(make("cpu"), [stage("evaluate")])  # which has no use for it
+    with pytest.raises(StageError, match="imported before tfedge could set it up"):
         accelerator.prepare(make("cpu"), [stage("finetune")])

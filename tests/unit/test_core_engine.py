@@ -405,3 +405,25 @@ def test_gates_hold_for_cached_results_too(folder: Path) -> None:
 def test_gates_that_hold_say_nothing(folder: Path) -> None:
     gates = "{max_accuracy_drop: 0.03, min_accuracy: 0.87, max_size: 100, max_latency: 2.5}"
     assert go(folder, f"evaluate.gates={gates}")[0]["status"] == "ok"
+
+
+def test_output_is_left_alone_where_nobody_asked_for_the_log(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, path = go(folder, capture_output=False)
+    said = capfd.readouterr()
+    assert "noise of a library" in said.out and "noise from C" in said.err
+    assert not (path / "finetune" / "log.txt").exists()
+
+
+def test_an_error_knows_its_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(GateFailed) as failed:
+        go(folder, "evaluate.gates.min_accuracy=0.95")
+    assert failed.value.run_dir == (folder / "runs" / "latest").resolve()
+    assert failed.value.stage == "evaluate"
+    monkeypatch.setenv("FAKE_CONVERT", "bug")
+    with pytest.raises(StageError) as broken:
+        go(folder, capture_output=False, force=True)
+    assert broken.value.run_dir is not None and broken.value.stage == "convert"
+    log = broken.value.run_dir / "convert" / "log.txt"
+    assert str(log) in broken.value.hint and "in _bug" in log.read_text()

@@ -17,7 +17,7 @@ from tfedge.core import keys
 from tfedge.core.cache import StageCache, Workspace
 from tfedge.core.plan import inputs_of, lines, plan, select
 from tfedge.core.process import output_to
-from tfedge.core.progress import Events, Reporter
+from tfedge.core.progress import Recorder, Reporter
 from tfedge.core.stages import STAGES, Stage, active, of_task, stage
 from tfedge.errors import ArtifactError, ConfigError
 from tfedge.files.artifact import (
@@ -223,8 +223,7 @@ def test_plain_progress_is_a_few_lines(monkeypatch: pytest.MonkeyPatch, tmp_path
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     stream = io.StringIO()
-    reporter = Reporter(stream)
-    reporter.log_to(Events(tmp_path / "events.jsonl"))
+    reporter = Recorder(tmp_path / "events.jsonl", Reporter(stream))
     reporter.start("finetune", 3, 9)
     for done in range(0, 201, 10):
         reporter.update("features", done, 200, "pictures")

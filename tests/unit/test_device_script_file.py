@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from script_helpers import ROOT, SCRIPT
 
-from tfedge.bench.call import SCRIPT_NAME, script_file, script_text
+from tfedge.benchmark.call import SCRIPT_NAME, script_file, script_text
 from tfedge.drops.script import example
 
 BUILD = ROOT / "tools" / "build_device_script.py"
@@ -28,7 +28,7 @@ def test_another_one_is_found_and_written_anew(tmp_path: Path) -> None:
     for folder in ("tools", "tfedge"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     script, build = tmp_path / "tools" / SCRIPT_NAME, tmp_path / "tools" / BUILD.name
-    facts = tmp_path / "tfedge" / "bench" / "script" / "facts.py"
+    facts = tmp_path / "tfedge" / "benchmark" / "script" / "facts.py"
     facts.write_text(facts.read_text("utf-8") + "\n\nMORE_FACTS = 1\n")
     check = subprocess.run([sys.executable, build, "--check"], capture_output=True, text=True)
     assert check.returncode == 1
@@ -64,7 +64,7 @@ def test_an_installed_package_hands_it_out(tmp_path: Path) -> None:
         for file in package.parent.glob("*.py"):
             shutil.copy(file, folder)
     assert not (tmp_path / "tools").exists()
-    code = "from tfedge.bench import call; print(call.script_file().read_text('utf-8'), end='')"
+    code = "from tfedge.benchmark import call; print(call.script_file().read_text('utf-8'), end='')"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.bench.result import Host, Result, merge
+from tfedge.benchmark.result import Host, Result, merge
 from tfedge.devices.android import Work, facts, measure, measures_by_python, state
 from tfedge.devices.device import Done
 from tfedge.devices.fake import FakeDevice, Reply

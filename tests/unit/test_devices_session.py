@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from bench_fakes import Board, Lab
 
-from tfedge.bench import call
-from tfedge.bench.result import Result
+from tfedge.benchmark import call
+from tfedge.benchmark.result import Result
 from tfedge.devices.device import Busy, Done
 from tfedge.devices.fake import FakeDevice
 from tfedge.devices.schema import BenchDevice

@@ -17,11 +17,19 @@ from test_tflite_darwinn import WHOLE, compiled_model
 from tflite_helpers import DATA, NAMES, repacked
 
 from tfedge import cli
-from tfedge.edgetpu.inspect import describe, inspect
+from tfedge.edgetpu import inspect as inspecting
 from tfedge.errors import ArtifactError
 from tfedge.report.inspect import WIDTH, count_text, text
 
 INT8 = DATA / "color_int8.tflite"
+
+
+def inspect(path: Path) -> dict[str, Any]:
+    return inspecting.inspect(path).to_json()
+
+
+def describe(data: bytes) -> dict[str, Any]:
+    return inspecting.describe(data).to_json()
 
 
 @pytest.fixture(scope="module")

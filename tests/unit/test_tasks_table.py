@@ -172,14 +172,13 @@ def test_spelled_out_by_hand() -> None:
         shape=("data.bands",),
         views=(),
         judged_by=("evaluate.within",),
-        libs=("soundfile",),
-        measured_with=("scipy", "numpy"),
+        libs=("soundfile", "numpy"),
     )
     row = Stage(
         "a",
         "b:c",
         config=("seed", "task.inputs", "task.shape", "task.views", "task.judged_by", "data"),
-        libs=("numpy", "task.libs", "task.measured_with"),
+        libs=("numpy", "task.libs", "scipy"),
     )
     full = of_task(row, task)
     assert full.config == ("seed", "data.rate", "data.bands", "evaluate.within", "data")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfedge.commands import LAZY
-from tfedge.commands.options import CACHE, DEBUG, DEVICES, cache_folder
+from tfedge.commands.options import CACHE, DEBUG, DEVICES
 
 if TYPE_CHECKING:
     from tfedge.devices.schema import BenchDevice
@@ -35,6 +35,7 @@ def command(
     from tfedge.devices.health import examine
     from tfedge.devices.tools import tools
     from tfedge.errors import DeviceError
+    from tfedge.files.cache import cache_folder
     from tfedge.report.devices import document, table
 
     wanted = _wanted(names, devices)

@@ -20,8 +20,8 @@ def command(model: Path, as_json: bool, debug: bool) -> None:
     The mapping is predicted without Google's compiler; of a compiled model it is read. Nothing is
     run, and a broken file is refused.
     """
-    from tfedge.edgetpu.inspect import inspect
+    from tfedge import api
     from tfedge.report.inspect import text
 
-    facts = inspect(model)
+    facts = api.inspect(model).to_json()
     click.echo(json.dumps(facts, indent=1, allow_nan=False) if as_json else text(facts))

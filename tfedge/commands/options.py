@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -10,7 +9,6 @@ import click
 CACHE = click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
-    envvar="TFEDGE_CACHE",
     help="Where finished stages, weights and downloads are kept.  [default: ~/.cache/tfedge, or "
     "$TFEDGE_CACHE]",
 )
@@ -21,11 +19,3 @@ DEVICES = click.option(
     help="The file that gives devices their names.  [default: ./devices.yaml, else "
     "~/.config/tfedge/devices.yaml]",
 )
-
-
-def cache_folder(given: Path | None) -> Path:
-    """The folder that ``--cache`` names, or the usual one."""
-    if given is not None:
-        return given.expanduser().absolute()
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "tfedge"

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from tfedge.commands.options import DEBUG, DEVICES
-
-if TYPE_CHECKING:
-    from tfedge.drops.verify import Replay
 
 
 @click.command("verify")
@@ -35,10 +31,10 @@ def command(
 
     A byte that was changed is found. Ends with 9 when something does not hold.
     """
-    from tfedge.drops.verify import verify
+    from tfedge import api
     from tfedge.errors import DropError
 
-    checks = verify(drop, _replays(names, devices))
+    checks = api.verify(drop, devices=names, devices_file=devices)
     failed = sum(bool(check.problems) for check in checks)
     if as_json:
         rows = [asdict(check) | {"ok": not check.problems} for check in checks]
@@ -52,11 +48,3 @@ def command(
                 click.echo(f"        {problem}")
     if failed:
         raise DropError(f"{drop}: {failed} of {len(checks)} checks failed", "make the drop again")
-
-
-def _replays(names: tuple[str, ...], devices: Path | None) -> list[Replay]:
-    if not names:
-        return []
-    from tfedge.drops.replay import on_device
-
-    return [on_device(name, devices) for name in names]

@@ -13,6 +13,7 @@ from tfedge.pipeline.schema import Pipeline
 
 VARIABLE = "TFEDGE_DEVICE"  # how modeling/nets/env.py is told, before it imports TensorFlow
 SETTING = "device"  # the key of a row whose results depend on it
+DOOR = "tfedge.modeling.nets.env"  # which imports TensorFlow, set up for us
 NVIDIA = Path("/dev/nvidiactl")  # there when NVIDIA's driver has found a GPU
 
 
@@ -25,10 +26,14 @@ def device_of(pipeline: Pipeline) -> str:
 
 
 def prepare(pipeline: Pipeline, stages: Iterable[Stage]) -> None:
-    """Choose the device for a run's stages. StageError when this process has chosen another one:
-    TensorFlow is told once."""
+    """Choose the device for a run's stages. StageError when TensorFlow was imported by others, or
+    for another device: it is set up once, when it is imported."""
     if not any(SETTING in stage.config for stage in stages):
         return
+    if "tensorflow" in sys.modules and DOOR not in sys.modules:
+        what = "TensorFlow was imported before tfedge could set it up for results that repeat"
+        hint = "start another process, or restart the notebook's kernel; import it after the run"
+        raise StageError(what, hint)
     device, before = device_of(pipeline), os.environ.get(VARIABLE, "cpu")
     if "tensorflow" in sys.modules and device != before:
         what = f"runtime.device: this process computes on the {before} already, not on the {device}"

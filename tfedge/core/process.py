@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from tfedge.errors import TfedgeError
+
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -54,16 +56,38 @@ class Stop:
             raise KeyboardInterrupt
 
 
+_at_work = threading.Lock()
+
+
+@contextmanager
+def one_run() -> Iterator[None]:
+    """For one run at a time in a process: TensorFlow's random state and session are the process's.
+
+    TfedgeError while another thread is in such a block.
+    """
+    if not _at_work.acquire(blocking=False):
+        raise TfedgeError(
+            "another run is at work in this process", "wait for it, or start another process"
+        )
+    try:
+        yield
+    finally:
+        _at_work.release()
+
+
 @contextmanager
 def stoppable() -> Iterator[Stop]:
     """Let Ctrl-C, SIGTERM and a closed terminal all raise KeyboardInterrupt.
 
+    In the main thread only, where Python handles signals; afterwards all are as they were.
     ``asked`` stays true even if a library turns the exception into one of its own.
     """
     stop, before = Stop(), {}
     if threading.current_thread() is threading.main_thread():  # only there can signals be handled
         for number in _STOPPING:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a job in the background
+            found = signal.getsignal(number)
+            # Ignored: by nohup, or a job in the background. None: set by C code, for good reasons.
+            if found is not signal.SIG_IGN and found is not None:
                 before[number] = signal.signal(number, stop)
     try:
         yield stop

@@ -19,82 +19,148 @@ _EVENT_SECONDS = 1.0  # between two progress events
 _NAME = 10  # columns of a stage's name
 
 
-class Events:
-    """``events.jsonl``: one JSON object a line, with the time in Unix seconds, there at once."""
+class RunProgress:
+    """Where a run says how it goes. Here nobody listens: every method does nothing.
 
-    def __init__(self, path: Path) -> None:
+    To follow a run from Python, derive a class and override the methods of interest. A run calls
+    one of them at a time, but not always from the thread that started it. What a method raises
+    ends the run.
+    """
+
+    def start(self, stage: str, number: int, total: int) -> None:
+        """A stage begins: the ``number``-th of ``total``, counted from 1."""
+
+    def end(self, cache: str, seconds: float) -> None:
+        """The stage is done: ``cache`` is hit, miss or none (never cached)."""
+
+    def update(self, what: str, done: int, total: int, unit: str = "") -> None:
+        """``done`` of ``total`` of what the stage is busy with: images, steps …"""
+
+    def note(self, text: str) -> None:
+        """Something to read: a decision, a warning, a measured number."""
+
+    def finish(self) -> None:
+        """All is done."""
+
+    def fail(self, status: str, message: str) -> None:
+        """The run ends here: failed, gate failed or interrupted. The error is raised as well."""
+
+    def clear(self) -> None:
+        """What is drawn for the moment only should go."""
+
+
+def shown_on(progress: RunProgress | TextIO | None) -> RunProgress:
+    """A progress object as it is, a stream as lines on it, None as silence."""
+    if progress is None:
+        return RunProgress()
+    return progress if isinstance(progress, RunProgress) else Reporter(progress)
+
+
+class Recorder(RunProgress):
+    """Keeps a run's progress in ``events.jsonl`` and passes it on. Safe across threads.
+
+    One JSON object a line, with the time in Unix seconds, there at once.
+    """
+
+    def __init__(self, path: Path, shown: RunProgress) -> None:
         self._path = path
+        self._shown = shown
+        self._lock = threading.RLock()
+        self._stage = ""
+        self._updated = 0.0  # when a progress event was last written
 
-    def write(self, event: str, **facts: Any) -> None:
+    def start(self, stage: str, number: int, total: int) -> None:
+        with self._lock:
+            self._stage = stage
+            self._write("start", stage=stage)
+            self._shown.start(stage, number, total)
+
+    def end(self, cache: str, seconds: float) -> None:
+        with self._lock:
+            self._shown.end(cache, seconds)
+            self._write("end", stage=self._stage, cache=cache, seconds=round(seconds, 3))
+            self._stage = ""
+
+    def update(self, what: str, done: int, total: int, unit: str = "") -> None:
+        with self._lock:
+            now = time.monotonic()
+            if now - self._updated >= _EVENT_SECONDS:
+                self._updated = now
+                facts = {"what": what, "done": done, "total": total, "unit": unit}
+                self._write("progress", stage=self._stage, **facts)
+            self._shown.update(what, done, total, unit)
+
+    def note(self, text: str) -> None:
+        with self._lock:
+            self._write("note", stage=self._stage, text=text)
+            self._shown.note(text)
+
+    def finish(self) -> None:
+        with self._lock:
+            self._write("run end", status="ok")
+            self._shown.finish()
+
+    def fail(self, status: str, message: str) -> None:
+        with self._lock:
+            self._shown.fail(status, message)
+            self._write("run end", stage=self._stage, status=status, message=message)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._shown.clear()
+
+    def _write(self, event: str, **facts: Any) -> None:
         record = {"time": round(time.time(), 3), "event": event, **facts}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-class Reporter:
-    """Draws a run's progress on ``stream``: a ``context.Progress``, safe across threads."""
+class Reporter(RunProgress):
+    """Draws a run's progress on ``stream``. Safe across threads."""
 
     def __init__(self, stream: TextIO, live: bool | None = None) -> None:
         self._stream = stream
         self._live = stream.isatty() if live is None else live
-        self._events: Events | None = None
         self._lock = threading.RLock()
         self._drawn = 0  # columns of the live line
         self._head = ""
         self._titled = False  # whether the stage's name stands above its notes
-        self._stage = ""
         self._what = ""
         self._since = (0.0, 0)  # when `what` began, and with how much done
-        self._shown = {"screen": 0.0, "event": 0.0}  # when something was last shown there
-
-    def log_to(self, events: Events) -> None:
-        """Record in ``events.jsonl`` as well from now on."""
-        self._events = events
+        self._updated = 0.0  # when progress was last shown
 
     def start(self, stage: str, number: int, total: int) -> None:
-        """A stage begins."""
         with self._lock:
-            self._stage, self._what, self._titled = stage, "", False
+            self._what, self._titled = "", False
             self._head = f"[{number}/{total}] {stage.ljust(_NAME)}"
-            self._event("start", stage=stage)
             if self._live:
                 self._draw(self._head)
             # Else the first line comes with the first note, after some progress, or at the end.
-            self._shown["screen"] = time.monotonic()
+            self._updated = time.monotonic()
 
     def end(self, cache: str, seconds: float) -> None:
-        """The stage is done: ``cache`` is hit, miss or none (never cached)."""
         with self._lock:
             how = "from the cache" if cache == "hit" else f"{seconds:.1f} s"
             self._line(f"{self._head} {how}")
-            self._event("end", stage=self._stage, cache=cache, seconds=round(seconds, 3))
-            self._head = self._stage = ""
+            self._head = ""
 
     def clear(self) -> None:
         """Take the live line away."""
         with self._lock:
             self._line("")
 
-    def finish(self) -> None:
-        """All is done."""
-        self._event("run end", status="ok")
-
     def fail(self, status: str, message: str) -> None:
-        """The run ends here: failed, gate failed or interrupted. The message is shown elsewhere."""
+        """Without the message, which is shown elsewhere."""
         with self._lock:
             self._line(f"{self._head} {status}" if self._head else "")
-            self._event("run end", stage=self._stage, status=status, message=message)
 
     def update(self, what: str, done: int, total: int, unit: str = "") -> None:
-        """``done`` of ``total`` of what the stage is busy with."""
         with self._lock:
             now = time.monotonic()
             if what != self._what:
                 self._what, self._since = what, (now, done)
-            if self._due("event", now, _EVENT_SECONDS):
-                facts = {"what": what, "done": done, "total": total, "unit": unit}
-                self._event("progress", stage=self._stage, **facts)
-            if self._due("screen", now, _LIVE_SECONDS if self._live else _PLAIN_SECONDS):
+            if now - self._updated >= (_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
+                self._updated = now
                 text = f"{self._head} {self._described(now, done, total, unit)}".lstrip()
                 if self._live:
                     self._draw(text)
@@ -102,9 +168,8 @@ class Reporter:
                     self._line(text)
 
     def note(self, text: str) -> None:
-        """One line that stays."""
+        """Lines that stay."""
         with self._lock:
-            self._event("note", stage=self._stage, text=text)
             if self._head and not self._titled:
                 self._line(self._head.rstrip())
                 self._titled = True
@@ -124,12 +189,6 @@ class Reporter:
                 said.append(f"{_clock((total - done) / rate)} left")
         return ", ".join(said)
 
-    def _due(self, where: str, now: float, every: float) -> bool:
-        if now - self._shown[where] < every:
-            return False
-        self._shown[where] = now
-        return True
-
     def _draw(self, text: str) -> None:
         """The live line, over the one before it."""
         text = text[: shutil.get_terminal_size().columns - 1]
@@ -145,10 +204,6 @@ class Reporter:
         if text:
             self._stream.write(f"{text}\n")
         self._stream.flush()
-
-    def _event(self, event: str, **facts: Any) -> None:
-        if self._events is not None:
-            self._events.write(event, **facts)
 
 
 def _clock(seconds: float) -> str:

@@ -255,7 +255,7 @@ STAGES: tuple[Stage, ...] = (
             "evaluate.worst",
             "evaluate.robustness",
         ),
-        libs=("ai-edge-litert", "numpy", "task.libs", "task.measured_with"),
+        libs=("ai-edge-litert", "numpy", "task.libs"),
         version=3,
         section="evaluate",
     ),

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfedge.bench import call
-from tfedge.bench.result import Host, Process, Result
+from tfedge.benchmark import call
+from tfedge.benchmark.result import Host, Process, Result
 from tfedge.devices import benchmark_model, scripts
 from tfedge.devices.device import Device, Done
 from tfedge.devices.shell import tail

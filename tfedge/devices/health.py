@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tfedge.bench.call import script_file
+from tfedge.benchmark.call import script_file
 from tfedge.devices import android
 from tfedge.devices.address import parse
 from tfedge.devices.device import Device, Done

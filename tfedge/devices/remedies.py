@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfedge.bench.script.runtime import RUNTIMES
+from tfedge.benchmark.script.runtime import RUNTIMES
 from tfedge.devices.address import Address
 from tfedge.devices.schema import BenchDevice
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from tfedge.bench import call
-from tfedge.bench.result import Result, merge
+from tfedge.benchmark import call
+from tfedge.benchmark.result import Result, merge
 from tfedge.devices import android
 from tfedge.devices.adb import AdbDevice
 from tfedge.devices.address import open_device

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from tfedge import __version__
-from tfedge.bench.result import Result
+from tfedge.benchmark.result import Result
 from tfedge.drops.golden import Pair
 from tfedge.errors import DropError
 from tfedge.pipeline.schema import Package

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfedge.bench.call import SCRIPT_NAME, script_text
+from tfedge.benchmark.call import SCRIPT_NAME, script_text
 from tfedge.drops.content import Content, contract
 from tfedge.drops.make import Parts, Target, replay
 from tfedge.drops.script import NAME, example

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfedge.bench.result import Result
+from tfedge.benchmark.result import Result
 from tfedge.drops.content import Content, contract
 from tfedge.errors import DropError
 

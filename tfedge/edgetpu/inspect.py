@@ -1,4 +1,4 @@
-"""Everything that a .tflite tells about itself, as plain data: schema ``tfedge.inspect/1``."""
+"""Everything that a .tflite tells about itself. Sizes in bytes."""
 
 from __future__ import annotations
 
@@ -8,123 +8,248 @@ import math
 import struct
 import zipfile
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tfedge.edgetpu import edgetpu
 from tfedge.tflite import cost, reader
-from tfedge.tflite.model import Graph, Model, Op, Tensor
+from tfedge.tflite.model import Graph, Kernel, Model, Op, Tensor
 from tfedge.tflite.versions import latest, minimum_runtime
 
 SCHEMA = "tfedge.inspect/1"
 MOST_FILES = 1000  # of a zip behind the model; more are not listed
 
 
-def inspect(path: str | Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class GraphFacts:
+    """One of the model's subgraphs."""
+
+    name: str
+    tensors: int
+    ops: int
+
+
+@dataclass(frozen=True)
+class SignatureFacts:
+    """A way to call the model: its own names of inputs and outputs, and those of the tensors."""
+
+    key: str
+    graph: int
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class QuantizationFacts:
+    """``real = scale * (stored - zero_point)``; one of each, or one per channel of ``axis``.
+
+    A scale that is no finite number is None.
+    """
+
+    per_channel: bool
+    axis: int | None
+    scales: tuple[float | None, ...]
+    zero_points: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """A tensor. ``shape_signature`` has -1 where a size is open; ``bytes`` is what a constant takes
+    in the file, 0 for what is computed."""
+
+    index: int
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    shape_signature: tuple[int, ...]
+    constant: bool
+    bytes: int
+    quantization: QuantizationFacts | None
+
+
+@dataclass(frozen=True)
+class OpTypeFacts:
+    """All ops of one kind and version. ``minimum_runtime``: the first TensorFlow Lite that has it;
+    None for a custom op and for a version that is not known."""
+
+    op: str
+    version: int
+    custom: bool
+    minimum_runtime: str | None
+    count: int
+    macs: int  # multiply-accumulates of one inference
+
+
+@dataclass(frozen=True)
+class OpFacts:
+    """An op. ``inputs`` and ``outputs`` are indices of tensors; -1 is an optional one left out."""
+
+    index: int
+    op: str
+    version: int
+    custom: bool
+    minimum_runtime: str | None
+    macs: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EdgeTPUFacts:
+    """How the ops are shared between Edge TPU and CPU: predicted, or of a compiled model as told.
+
+    See ``edgetpu.Mapping``, of which this is the plain form.
+    """
+
+    compiled: bool
+    mapped: int  # ops on the chip
+    total: int
+    subgraphs: int
+    parameter_bytes: int
+    streamed_bytes: int  # of these, what does not fit on the chip: sent in every inference
+    runs: int
+    min_runtime: int | None
+    compiler: str
+    notes: tuple[str, ...]  # what to change, the most useful first
+    ops: tuple[edgetpu.Placed, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a .tflite tells about itself. ``ops`` and ``tensors`` are those of the first graph."""
+
+    file: str  # its name, without the folder
+    sha256: str
+    bytes: int
+    description: str
+    graphs: tuple[GraphFacts, ...]
+    signatures: tuple[SignatureFacts, ...]
+    metadata: tuple[str, ...]  # names of its entries
+    associated_files: tuple[str, ...]  # in a zip behind the model, such as labels.txt
+    minimum_runtime: str | None  # TensorFlow Lite; None when the version of an op is not known
+    inputs: tuple[TensorFacts, ...]
+    outputs: tuple[TensorFacts, ...]
+    op_types: tuple[OpTypeFacts, ...]  # in the order of their first use
+    ops: tuple[OpFacts, ...]
+    tensors: tuple[TensorFacts, ...]
+    dtypes: dict[str, int]  # how many tensors, by dtype, the most frequent first
+    float_tensors: int
+    kernels: tuple[Kernel, ...]
+    kernel_values: int
+    kernel_zeros: int
+    constant_bytes: int  # of all constants; those that tensors share are counted once
+    macs: int  # multiply-accumulates of one inference
+    arena_bytes: int | None  # of activations, estimated; None: too many tensors to plan
+    edgetpu: EdgeTPUFacts
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data, ready for JSON: schema ``tfedge.inspect/1``."""
+        return {"schema": SCHEMA, **{name: _json(value) for name, value in asdict(self).items()}}
+
+
+def inspect(path: str | Path) -> Inspection:
     """What is in the file. ArtifactError when it can't be read or is not sound."""
     return describe(reader.load(path), path)
 
 
-def describe(data: bytes, path: str | Path = "<bytes>") -> dict[str, Any]:
-    """What is in these bytes; tensors and ops are those of the first graph. Sizes in bytes.
-
-    ``path`` names them. ArtifactError when they are no sound .tflite.
-    """
+def describe(data: bytes, path: str | Path = "<bytes>") -> Inspection:
+    """What is in these bytes. ``path`` names them. ArtifactError when they are no sound .tflite."""
     model = reader.read(data, path)
     graph = model.graphs[0]
-    ops = [_op(op, graph) for op in graph.ops]
-    kernels = [asdict(kernel) | {"shape": list(kernel.shape)} for kernel in model.kernels()]
-    return {
-        "schema": SCHEMA,
-        "file": Path(path).name,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "bytes": model.size,
-        "description": model.description,
-        "graphs": [
-            {"name": g.name, "tensors": len(g.tensors), "ops": len(g.ops)} for g in model.graphs
-        ],
-        "signatures": [
-            {
-                "key": s.key,
-                "graph": s.graph,
-                "inputs": {name: model.graphs[s.graph].tensors[i].name for name, i in s.inputs},
-                "outputs": {name: model.graphs[s.graph].tensors[i].name for name, i in s.outputs},
-            }
+    ops = tuple(_op(op, graph) for op in graph.ops)
+    kernels = tuple(model.kernels())
+    return Inspection(
+        file=Path(path).name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        bytes=model.size,
+        description=model.description,
+        graphs=tuple(GraphFacts(g.name, len(g.tensors), len(g.ops)) for g in model.graphs),
+        signatures=tuple(
+            SignatureFacts(
+                s.key,
+                s.graph,
+                {name: model.graphs[s.graph].tensors[i].name for name, i in s.inputs},
+                {name: model.graphs[s.graph].tensors[i].name for name, i in s.outputs},
+            )
             for s in model.signatures
-        ],
-        "metadata": list(model.metadata),
-        "associated_files": _appended(data),
-        "minimum_runtime": _runtime(model),
-        "inputs": [_tensor(tensor) for tensor in model.inputs],
-        "outputs": [_tensor(tensor) for tensor in model.outputs],
-        "op_types": _types(ops),
-        "ops": ops,
-        "tensors": [_tensor(tensor) for tensor in graph.tensors],
-        "dtypes": dict(Counter(tensor.dtype for tensor in graph.tensors).most_common()),
-        "float_tensors": len(model.float_tensors()),
-        "kernels": kernels,
-        "kernel_values": sum(kernel["size"] for kernel in kernels),
-        "kernel_zeros": sum(kernel["zeros"] for kernel in kernels),
-        "constant_bytes": _constants(model),
-        "macs": sum(op["macs"] for op in ops),
-        "arena_bytes": cost.arena(graph),
-        "edgetpu": _edgetpu(edgetpu.predict(model)),
-    }
+        ),
+        metadata=tuple(model.metadata),
+        associated_files=tuple(_appended(data)),
+        minimum_runtime=_runtime(model),
+        inputs=tuple(_tensor(tensor) for tensor in model.inputs),
+        outputs=tuple(_tensor(tensor) for tensor in model.outputs),
+        op_types=_types(ops),
+        ops=ops,
+        tensors=tuple(_tensor(tensor) for tensor in graph.tensors),
+        dtypes=dict(Counter(tensor.dtype for tensor in graph.tensors).most_common()),
+        float_tensors=len(model.float_tensors()),
+        kernels=kernels,
+        kernel_values=sum(kernel.size for kernel in kernels),
+        kernel_zeros=sum(kernel.zeros for kernel in kernels),
+        constant_bytes=_constants(model),
+        macs=sum(op.macs for op in ops),
+        arena_bytes=cost.arena(graph),
+        edgetpu=_edgetpu(edgetpu.predict(model)),
+    )
 
 
-def _op(op: Op, graph: Graph) -> dict[str, Any]:
-    return {
-        "index": op.index,
-        "op": op.name,
-        "version": op.version,
-        "custom": op.custom,
-        "minimum_runtime": None if op.custom else minimum_runtime(op.name, op.version),
-        "macs": cost.macs(op, graph.tensors),
-        "inputs": list(op.inputs),
-        "outputs": list(op.outputs),
-        "options": {name: _plain(value) for name, value in op.options.items()},
-    }
+def _op(op: Op, graph: Graph) -> OpFacts:
+    return OpFacts(
+        index=op.index,
+        op=op.name,
+        version=op.version,
+        custom=op.custom,
+        minimum_runtime=None if op.custom else minimum_runtime(op.name, op.version),
+        macs=cost.macs(op, graph.tensors),
+        inputs=tuple(op.inputs),
+        outputs=tuple(op.outputs),
+        options={name: _finite(value) for name, value in op.options.items()},
+    )
 
 
-def _types(ops: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each op and version, in the order of their first use."""
-    rows: dict[tuple[str, int], dict[str, Any]] = {}
+def _types(ops: Sequence[OpFacts]) -> tuple[OpTypeFacts, ...]:
+    kinds: dict[tuple[str, int], list[OpFacts]] = {}
     for op in ops:
-        row = rows.setdefault(
-            (op["op"], op["version"]),
-            {key: op[key] for key in ("op", "version", "custom", "minimum_runtime")}
-            | {"count": 0, "macs": 0},
+        kinds.setdefault((op.op, op.version), []).append(op)
+    return tuple(
+        OpTypeFacts(
+            op=first.op,
+            version=first.version,
+            custom=first.custom,
+            minimum_runtime=first.minimum_runtime,
+            count=1 + len(others),
+            macs=first.macs + sum(op.macs for op in others),
         )
-        row["count"] += 1
-        row["macs"] += op["macs"]
-    return list(rows.values())
+        for first, *others in kinds.values()
+    )
 
 
-def _tensor(tensor: Tensor) -> dict[str, Any]:
-    return {
-        "index": tensor.index,
-        "name": tensor.name,
-        "dtype": tensor.dtype,
-        "shape": list(tensor.shape),
-        "shape_signature": list(tensor.shape_signature),
-        "constant": tensor.is_const,
-        "bytes": tensor.bytes,
-        "quantization": _quantization(tensor),
-    }
+def _tensor(tensor: Tensor) -> TensorFacts:
+    return TensorFacts(
+        index=tensor.index,
+        name=tensor.name,
+        dtype=tensor.dtype,
+        shape=tuple(tensor.shape),
+        shape_signature=tuple(tensor.shape_signature),
+        constant=tensor.is_const,
+        bytes=tensor.bytes,
+        quantization=_quantization(tensor),
+    )
 
 
-def _quantization(tensor: Tensor) -> dict[str, Any] | None:
-    """``real = scale * (stored - zero_point)``; a list of each, of one or one per channel."""
+def _quantization(tensor: Tensor) -> QuantizationFacts | None:
     found = tensor.quantization
     if found is None:
         return None
-    return {
-        "per_channel": found.axis is not None,
-        "axis": found.axis,
-        "scales": [_plain(scale) for scale in found.scales],
-        "zero_points": list(found.zero_points),
-    }
+    return QuantizationFacts(
+        per_channel=found.axis is not None,
+        axis=found.axis,
+        scales=tuple(_finite(scale) for scale in found.scales),
+        zero_points=tuple(found.zero_points),
+    )
 
 
 def _runtime(model: Model) -> str | None:
@@ -153,24 +278,29 @@ def _appended(data: bytes) -> list[str]:
         return []  # what looks like a zip and is none
 
 
-def _edgetpu(mapping: edgetpu.Mapping) -> dict[str, Any]:
-    return {
-        "compiled": mapping.compiled,
-        "mapped": mapping.mapped,
-        "total": mapping.total,
-        "subgraphs": mapping.subgraphs,
-        "parameter_bytes": mapping.parameter_bytes,
-        "streamed_bytes": mapping.streamed_bytes,
-        "runs": mapping.runs,
-        "min_runtime": mapping.min_runtime,
-        "compiler": mapping.compiler,
-        "notes": list(mapping.notes),
-        "ops": [asdict(op) for op in mapping.ops],
-    }
+def _edgetpu(mapping: edgetpu.Mapping) -> EdgeTPUFacts:
+    return EdgeTPUFacts(
+        compiled=mapping.compiled,
+        mapped=mapping.mapped,
+        total=mapping.total,
+        subgraphs=mapping.subgraphs,
+        parameter_bytes=mapping.parameter_bytes,
+        streamed_bytes=mapping.streamed_bytes,
+        runs=mapping.runs,
+        min_runtime=mapping.min_runtime,
+        compiler=mapping.compiler,
+        notes=tuple(mapping.notes),
+        ops=mapping.ops,
+    )
 
 
-def _plain(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     """As JSON can hold it: None for what is not a finite number."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return list(value) if isinstance(value, tuple) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _json(value: Any) -> Any:
+    """Tuples as lists, however deep."""
+    if isinstance(value, dict):
+        return {key: _json(item) for key, item in value.items()}
+    return [_json(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -17,6 +17,11 @@ def size_of(teacher: TeacherNet) -> int:
     return own or row.native_size
 
 
+def described(teacher: TeacherNet) -> str:
+    """Which net, and how large its images are."""
+    return f"{teacher.name} {teacher.alpha:g} at {size_of(teacher)} pixels"
+
+
 def learners(pipeline: Pipeline) -> list[str]:
     """The stages of this pipeline that learn from a teacher."""
     found = [stage for stage in ("prune", "cluster") if getattr(pipeline, stage) is not None]

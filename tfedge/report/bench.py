@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
-from tfedge.bench.result import Host, Result
-from tfedge.bench.script.run import SCHEMA
+from tfedge.benchmark.labelled import accuracy_text, same_answers
+from tfedge.benchmark.result import Host, Result
+from tfedge.benchmark.script.run import SCHEMA
 from tfedge.report.markup import host_text, milliseconds, size_text, threads_text
 from tfedge.report.versus import Versus, runtime_text
-from tfedge.tasks.blocks import percent
 
 WIDTH = 100
 _IN_JSON = ("p99 ms", "load ms", "first ms", "p90 ms")  # left out, in this order, for want of room
@@ -111,12 +111,11 @@ def _findings(result: Result) -> Iterator[str]:
         same = golden["identical"] == golden["pairs"]
         yield (
             f"golden, {_subject(result)}: {golden['identical']} of {golden['pairs']} identical"
-            + ("" if same else f", the same top-1 in {golden['top1_agree']}")
+            + ("" if same else f", {same_answers(golden)}")
             + ("" if same or far is None else f", values differ by up to {far:g}")
         )
     if accuracy:
-        of = f"{accuracy['n']} images, {accuracy['classes']} classes"
-        yield f"accuracy, {_subject(result)}: top-1 {percent(accuracy['top1'])} of {of}"
+        yield f"accuracy, {_subject(result)}: {accuracy_text(accuracy)}"
 
 
 def _drift(result: Result) -> Iterator[str]:

@@ -32,9 +32,9 @@ def calibration(facts: Facts) -> list[str]:
         head = ["state", "examples", "before", "after", "agreement", "p", ""]
         lines += ["", *table(head, [_row(row, metric) for row in tried]), ""]
         lines.append(
-            f"{metric.label.capitalize()} on the same examples; p by McNemar's exact test. `ptq` stands against the float "
-            "model, 8-bit training against its own start; what stays is the rule's choice unless "
-            "it loses by more than chance."
+            f"{metric.label.capitalize()} on the same examples; p by McNemar's exact test. `ptq` "
+            "stands against the float model, 8-bit training against its own start; what stays is "
+            "the rule's choice unless it loses by more than chance."
         )
     return lines
 
@@ -50,8 +50,9 @@ def _correction(found: Mapping[str, Any]) -> list[str]:
     ]
     return [
         "Ranges alone, and equalised, centred, rounded and corrected: divergence of the outputs "
-        f"from the float model's (of scores: KL, in nats), and agreement with it, on {found['n']} training examples "
-        "that gave neither ranges nor corrections; the state in bold went on.",
+        "from the float model's (of scores: KL, in nats), and agreement with it, on "
+        f"{found['n']} training examples that gave neither ranges nor corrections; the state in "
+        "bold went on.",
         "",
         *table(["state", "divergence", "agreement"], rows),
     ]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from textwrap import wrap
 from typing import Any
 
-from tfedge.bench.result import Host
+from tfedge.benchmark.result import Host
 from tfedge.devices.health import Health
 from tfedge.report.markup import host_text
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfedge.bench.compare import compare, differences
-from tfedge.bench.result import Result
+from tfedge.benchmark.compare import compare, differences
+from tfedge.benchmark.result import Result
 from tfedge.errors import ArtifactError
 from tfedge.report import sparse
 from tfedge.report.markup import milliseconds, size_text, threads_text

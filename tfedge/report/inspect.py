@@ -24,7 +24,7 @@ Facts = Mapping[str, Any]
 
 
 def text(facts: Facts) -> str:
-    """``facts`` is what ``tflite.inspect`` found; lines of at most 100 columns."""
+    """``facts`` is what ``edgetpu.inspect`` found, as JSON; lines of at most 100 columns."""
     facts = _tame({name: value for name, value in facts.items() if name not in ("ops", "tensors")})
     blocks = [
         _head(facts),

@@ -113,10 +113,10 @@ def _answers(facts: Facts) -> list[tuple[str, Callable[[Facts], list[str]]]]:
     if not facts.metrics:
         return [("Answers", lambda facts: NOT_RUN)]
     parts = work_of(facts.task).answers(facts.metrics)
-    return [(part.title, partial(_shown, part)) for part in parts]
+    return [(part.title, partial(_rendered, part)) for part in parts]
 
 
-def _shown(part: Part, facts: Facts) -> list[str]:
+def _rendered(part: Part, facts: Facts) -> list[str]:
     return render(part.blocks)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tfedge.bench.result import Host, Result
+from tfedge.benchmark.result import Host, Result
 from tfedge.tasks.blocks import Block, Bullets, Table, Text
 
 NOT_RUN = ["Not run."]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tfedge.bench.compare import compare, differences
-from tfedge.bench.result import Result
+from tfedge.benchmark.compare import compare, differences
+from tfedge.benchmark.result import Result
 from tfedge.report.markup import milliseconds
 
 DENSE = "dense"  # the float model before pruning, where the shipped one is float and stored sparse

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tfedge.bench.compare import Comparison, compare
-from tfedge.bench.result import Result
+from tfedge.benchmark.compare import Comparison, compare
+from tfedge.benchmark.result import Result
+from tfedge.devices.matrix import Asked, axes
 from tfedge.errors import TfedgeError
 from tfedge.report.markup import threads_text
-
-
-class Asked(NamedTuple):
-    """What a measurement was asked to be: the runtime may be ``auto``, the device a name."""
-
-    model: str
-    device: str
-    runtime: str
-    delegate: str
-    threads: int
-
 
 # What may differ when this is what was put side by side; it is said beside the ratio. Two entries
 # for one machine stand for what runs on it.
@@ -64,13 +54,6 @@ class Versus(NamedTuple):
         }
         sides = {"of": _identity(self.after), "against": _identity(self.before)}
         return {**sides, **(figures or {"refused": self.refused})}
-
-
-def axes(asked: Sequence[Asked]) -> list[str]:
-    """In what the subjects differ; threads only when it is the one thing, since a sweep over
-    threads beside other things would multiply the lines."""
-    several = [axis for axis in Asked._fields if len({getattr(one, axis) for one in asked}) > 1]
-    return [axis for axis in several if axis != "threads"] or several
 
 
 def side_by_side(

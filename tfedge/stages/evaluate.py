@@ -13,8 +13,9 @@ from tfedge.errors import InvariantBroken
 from tfedge.files.files import write_text
 from tfedge.files.parallel import cores
 from tfedge.stages import advice, phases
-from tfedge.stages.examples import Stream, evaluation_split, examples_of, primary_of, work_of
+from tfedge.stages.examples import examples_of, primary_of, work_of
 from tfedge.tasks.paired import compared
+from tfedge.tasks.streams import Stream, evaluation_split
 from tfedge.tasks.task import Examples, Metric, Work
 from tfedge.tflite.runtime import Pool, side_by_side
 

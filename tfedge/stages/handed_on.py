@@ -16,7 +16,7 @@ def weights(ctx: Context) -> Path:
 
 
 def float_model(ctx: Context) -> Path:
-    """``float.tflite`` of that stage: the same network, from uint8 pixels to scores."""
+    """``float.tflite`` of that stage: the same network, from raw inputs to what ships."""
     return _newest(ctx, "float.tflite")
 
 

@@ -16,9 +16,10 @@ from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh
 from tfedge.modeling.nets.export import load_graph
 from tfedge.stages import handed_on
-from tfedge.stages.examples import evaluation_split, primary_of
+from tfedge.stages.examples import primary_of
 from tfedge.stages.heads import Head, head_of
 from tfedge.stages.quantize import with_ranges
+from tfedge.tasks.streams import evaluation_split
 from tfedge.tflite.runtime import predict
 
 EXAMPLES = 64  # enough to tell layers apart; each is looked at once for every layer

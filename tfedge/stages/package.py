@@ -19,7 +19,8 @@ from tfedge.errors import DropError
 from tfedge.files.files import write_text
 from tfedge.pipeline.schema import Distill, Package
 from tfedge.report.facts import measurements
-from tfedge.stages.examples import evaluation_split, examples_of
+from tfedge.stages.examples import examples_of
+from tfedge.tasks.streams import evaluation_split
 
 
 def run(ctx: Context) -> None:

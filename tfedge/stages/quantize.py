@@ -1,10 +1,10 @@
 """Stage ``quantize``: the recipes that make a network ready for int8.
 
-Writes ``graph.pb`` (a frozen graph, float32 inputs in and outputs as they ship, with its ranges inside after
-``qat`` and when layers are kept in higher precision) and ``quantize.json`` (recipe, the examples
-that calibrated it, whether ``ranges`` stand in the graph or are the converter's to find, what
-correcting brought, what ``auto`` tried, history; ``kept``: what ``quantize.keep`` means in this
-network).
+Writes ``graph.pb`` (a frozen graph, float32 inputs in and outputs as they ship, with its ranges
+inside after ``qat`` and when layers are kept in higher precision) and ``quantize.json`` (recipe,
+the examples that calibrated it, whether ``ranges`` stand in the graph or are the converter's to
+find, what correcting brought, what ``auto`` tried, history; ``kept``: what ``quantize.keep`` means
+in this network).
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def with_ranges(
     before, after = found.facts["plain"], found.facts["corrected"]
     ctx.progress.note(
         f"8 bits without training, against float on {found.facts['n']} training examples: "
-        f"divergence {before['kl']:.4f}, same answer {before['agreement']:.1%}; corrected {after['kl']:.4f}, "
-        f"{after['agreement']:.1%}; the {found.facts['state']} state goes on"
+        f"divergence {before['kl']:.4f}, same answer {before['agreement']:.1%}; corrected "
+        f"{after['kl']:.4f}, {after['agreement']:.1%}; the {found.facts['state']} state goes on"
     )
     return found.wrapped, {"correction": found.facts}
 

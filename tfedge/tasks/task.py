@@ -68,12 +68,13 @@ class Task:
     summary tells.
 
     ``inputs`` are the dotted keys that say how an example becomes the model's input, ``shape``
-    those of them that its shape follows from, ``views`` those of what is changed about examples that are learnt from, ``judged_by`` those of what is
-    measured: stages that depend on them hash them. ``libs`` are the distributions whose versions
-    examples depend on, ``measured_with`` those of its metrics. ``detail`` are the keys of a model's
-    metrics that run.json leaves to metrics.json.
+    those of them that its shape follows from, ``views`` those of what is changed about examples
+    that are learnt from, ``judged_by`` those of what is measured: stages that depend on them hash
+    them. ``libs`` are the distributions whose versions examples depend on. ``detail`` are the keys
+    of a model's metrics that run.json leaves to metrics.json.
 
-    ``harder`` says where its corruptions are from.
+    ``harder`` says where its corruptions are from. ``sample`` is a ``data.path`` that needs no
+    download.
 
     ``work`` is ``"module:Class"`` of a ``Work`` (numpy) and ``head`` of a ``Head`` (TensorFlow).
     """
@@ -90,8 +91,8 @@ class Task:
     shape: tuple[str, ...] = ()
     views: tuple[str, ...] = ()
     judged_by: tuple[str, ...] = ()
+    sample: str = ""
     libs: tuple[str, ...] = ()
-    measured_with: tuple[str, ...] = ()
     detail: tuple[str, ...] = ()
     beside: tuple[Metric, ...] = ()
     harder: str = ""
@@ -105,7 +106,6 @@ class Task:
             "task.views": self.views,
             "task.judged_by": self.judged_by,
             "task.libs": self.libs,
-            "task.measured_with": self.measured_with,
         }
 
     def facts(self) -> dict[str, Any]:

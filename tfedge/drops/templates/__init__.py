@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tfedge.bench.call import SCRIPT_NAME, script_text
+from tfedge.benchmark.call import SCRIPT_NAME, script_text
 from tfedge.drops.script import NAME, example
 
 _MARK = re.compile(r"@([a-z_]+)@")

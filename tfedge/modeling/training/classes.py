@@ -111,7 +111,9 @@ def softened(logits: np.ndarray, temperature: float) -> np.ndarray:
     return soft
 
 
-def class_weights(training: Training, labels: Sequence[int] | np.ndarray, classes: int) -> np.ndarray:
+def class_weights(
+    training: Training, labels: Sequence[int] | np.ndarray, classes: int
+) -> np.ndarray:
     """A weight for each label [n]; ``balanced`` makes every class count the same in the sum."""
     numbers = np.asarray(labels)
     if training.class_weights == "none":

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.inputs.images.schema import Augment
 from tfedge.files.progress import Progress
 from tfedge.files.store import MissingRecords, RecordStore
 from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.export import float_pixels

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tfedge.inputs.images.schema import Augment
 from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training.augment import augment
 

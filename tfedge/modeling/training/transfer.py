@@ -68,9 +68,10 @@ def learn(
     A head that is fitted asks no validation example. Where something is trained in epochs the
     validation split chooses the state that stays: an epoch's, or the one from before the blocks
     trained. ``lowest`` is the lowest block that anything will train: the activations below it are
-    kept. Batch norm learns in the blocks of a ``random`` base, and of no other. ``metric`` is
-    what history calls the primary one; ``whose`` is for the progress line; ``record`` gives what takes each epoch's figures of the head and of the
-    blocks (TensorBoard); ``headed`` gets the model with its new head before blocks train with it.
+    kept. Batch norm learns in the blocks of a ``random`` base, and of no other. ``metric`` is what
+    history calls the primary one; ``whose`` is for the progress line; ``record`` gives what takes
+    each epoch's figures of the head and of the blocks (TensorBoard); ``headed`` gets the model with
+    its new head before blocks train with it.
     """
     # Activations in between are worth keeping only if a stage trains above them.
     top = TopPart(samples, model, network.boundary(spec, lowest) if lowest is not None else "")

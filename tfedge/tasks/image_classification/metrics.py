@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from tfedge.tasks.paired import wilson
 
@@ -30,13 +29,13 @@ def measure(
     """
     order = np.argsort(-scores, axis=1, kind="stable")
     predicted = order[:, 0]
-    names = range(len(classes))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        labels, predicted, labels=names, zero_division=0
-    )
-    hits = int((predicted == labels).sum())
+    confusion = np.zeros((len(classes), len(classes)), int)  # [true][predicted]
+    np.add.at(confusion, (labels, predicted), 1)
+    right, support, made = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    precision, recall = _shares(right, made), _shares(right, support)
+    f1 = _shares(2 * right, support + made)
+    hits = int(right.sum())
     present = support > 0
-    made = np.bincount(predicted, minlength=len(classes))
     bins = reliability(scores, labels)
     return {
         "n": len(labels),
@@ -58,10 +57,13 @@ def measure(
             }
             for i, name in enumerate(classes)
         ],
-        "confusion": confusion_matrix(
-            labels, predicted, labels=names
-        ).tolist(),  # [true][predicted]
+        "confusion": confusion.tolist(),  # [true][predicted]
     }
+
+
+def _shares(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """``part / whole``, 0 where ``whole`` is."""
+    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
 
 
 def reliability(scores: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:

@@ -48,8 +48,8 @@ TASK = Task(
     shape=(_SIZE,),
     views=("data.augment",),
     judged_by=("evaluate.top_k",),
+    sample="sample:digits",
     libs=("pillow",),
-    measured_with=("scikit-learn",),
     harder="severity 1 of ImageNet-C; Hendrycks and Dietterich 2019",
     detail=("per_class", "confusion", "reliability"),
 )

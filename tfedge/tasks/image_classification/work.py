@@ -17,7 +17,7 @@ from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.inputs.images.pictures import Pictures, pixel_digests, pixel_store
 from tfedge.inputs.images.schema import ImageData
 from tfedge.tasks.blocks import Block, Part
-from tfedge.tasks.image_classification import report
+from tfedge.tasks.image_classification import metrics, report
 from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.image_classification.schema import ClassifierEvaluate
 from tfedge.tasks.task import Examples
@@ -58,11 +58,7 @@ class Classification:
         )
 
     def problem(self, outputs: np.ndarray, examples: Examples) -> tuple[str, str] | None:
-        count, finite = len(_classes(examples)), bool(np.isfinite(outputs).all())
-        if outputs.ndim == 2 and outputs.shape[1] == count and finite:
-            return None
-        got = f"{list(outputs.shape[1:])}{'' if finite else ', not all finite'}"
-        return f"{count} finite scores an image", got
+        return problem_of(outputs, len(_classes(examples)))
 
     def settings(self, evaluate: ClassifierEvaluate, examples: Examples) -> dict[str, Any]:
         return {"top_k": min(evaluate.top_k, len(_classes(examples)))}
@@ -74,10 +70,8 @@ class Classification:
         examples: Examples,
         evaluate: ClassifierEvaluate,
     ) -> dict[str, Any]:
-        from tfedge.tasks.image_classification.metrics import measure  # scikit-learn is slow
-
         top_k = self.settings(evaluate, examples)["top_k"]
-        return measure(outputs, targets, _classes(examples), top_k)
+        return metrics.measure(outputs, targets, _classes(examples), top_k)
 
     def primary(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         """Top-1."""
@@ -106,10 +100,8 @@ class Classification:
         self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int
     ) -> list[dict[str, Any]]:
         """The wrong answers given with the largest lead over the truth."""
-        from tfedge.tasks.image_classification.metrics import worst
-
         labels, names = examples.targets(rows), examples.names(rows)
-        return worst(outputs, labels, names, _classes(examples), count)
+        return metrics.worst(outputs, labels, names, _classes(examples), count)
 
     def warnings(self, evaluation: Mapping[str, Any]) -> list[str]:
         """Classes that no image judges."""
@@ -129,3 +121,12 @@ class Classification:
 
 def _classes(examples: Examples) -> tuple[str, ...]:
     return cast(LabelledImages, examples).classes
+
+
+def problem_of(scores: np.ndarray, classes: int) -> tuple[str, str] | None:
+    """What scores of that many classes must be and what these are; None when they are fine."""
+    finite = bool(np.isfinite(scores).all())
+    if scores.ndim == 2 and scores.shape[1] == classes and finite:
+        return None
+    got = f"{list(scores.shape[1:])}{'' if finite else ', not all finite'}"
+    return f"{classes} finite scores an image", got

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from tfedge.bench.script.facts import device
-from tfedge.bench.script.statistics import ONCE, Summary, disturbed, summarise, unstable
+from tfedge.benchmark.script.facts import device
+from tfedge.benchmark.script.statistics import ONCE, Summary, disturbed, summarise, unstable
 
 
 @dataclass(frozen=True)

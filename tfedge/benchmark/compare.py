@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfedge.bench.result import Result
+from tfedge.benchmark.result import Result
 from tfedge.errors import TfedgeError
 
 _RESAMPLES = 2000

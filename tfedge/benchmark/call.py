@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tfedge.bench.result import Result
-from tfedge.bench.script import run
+from tfedge.benchmark.result import Result
+from tfedge.benchmark.script import run
 from tfedge.portable.assemble import assembled, source
 from tfedge.tflite.versions import minimum_runtime
 
@@ -19,14 +19,14 @@ SCRIPT_NAME = "bench_tflite.py"
 _PARTS = (
     "tfedge.portable.golden",
     "tfedge.portable.images",
-    "tfedge.bench.script.problem",
-    "tfedge.bench.script.facts",
-    "tfedge.bench.script.statistics",
-    "tfedge.bench.script.runtime",
-    "tfedge.bench.script.golden_pairs",
-    "tfedge.bench.script.accuracy",
-    "tfedge.bench.script.litert_profiler",
-    "tfedge.bench.script.profile",
+    "tfedge.benchmark.script.problem",
+    "tfedge.benchmark.script.facts",
+    "tfedge.benchmark.script.statistics",
+    "tfedge.benchmark.script.runtime",
+    "tfedge.benchmark.script.golden_pairs",
+    "tfedge.benchmark.script.accuracy",
+    "tfedge.benchmark.script.litert_profiler",
+    "tfedge.benchmark.script.profile",
 )
 
 _FAILED = {

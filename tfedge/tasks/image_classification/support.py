@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
-from tfedge.report.table import WIDTH
-
+WIDTH = 100  # columns of a terminal
 HEAD = (
     *("backbone", "pixels", "zeros", "float", "QAT", "PTQ", "float tensors"),
     *("as Keras", "tflite-runtime", "int8 MB", "convert, s"),

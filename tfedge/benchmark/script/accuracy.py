@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.bench.script.runtime import Model
+from tfedge.benchmark.script.runtime import Model
 from tfedge.portable.images import decode
 
 FITS = ("crop", "stretch", "pad")

@@ -12,7 +12,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from tfedge.bench.script.litert_profiler import ProfileError, Row, profile_in_process
+from tfedge.benchmark.script.litert_profiler import ProfileError, Row, profile_in_process
 
 PASSES = 3  # over all cuts, so that a busy moment does not hit one of them alone
 CUT_RUNS = 20  # inferences of a cut in each pass

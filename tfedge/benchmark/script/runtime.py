@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from tfedge.bench.script.facts import state
-from tfedge.bench.script.problem import Problem, ending
-from tfedge.bench.script.statistics import summarise
+from tfedge.benchmark.script.facts import state
+from tfedge.benchmark.script.problem import Problem, ending
+from tfedge.benchmark.script.statistics import summarise
 
 
 class RuntimePackage(NamedTuple):

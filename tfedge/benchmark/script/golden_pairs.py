@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.bench.script.runtime import Model
+from tfedge.benchmark.script.runtime import Model
 from tfedge.portable.golden import difference
 
 

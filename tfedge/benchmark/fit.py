@@ -1,14 +1,17 @@
-"""How images become square for a model, told by where it lies: in a drop, or in a run directory."""
+"""How images become square for a model, and which classes it tells apart: told by where it lies,
+in a drop or in a run directory."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from tfedge.bench.script.accuracy import FITS, manifest_fit
+from tfedge.benchmark.script.accuracy import FITS, manifest_fit, models_of
 from tfedge.errors import ArtifactError
 
 _RESOLVED = "resolved.json"  # of a run directory: its pipeline with all defaults
+_INDEX = "data/index.json"  # of a run directory, too
+_MANIFEST = "MANIFEST.json"  # of a drop
 _DEEPEST = 3  # folders between a run directory and a model in it
 
 
@@ -22,6 +25,23 @@ def fit_of(model: Path) -> str | None:
     except ValueError as error:
         raise ArtifactError(model, str(error), "say how with --fit") from error
     return found or _of_run(model)
+
+
+def classes_of(model: Path) -> tuple[str, ...] | None:
+    """The classes in the model's order, by the MANIFEST.json that names it or the index of its
+    run's images; None: neither is there. ArtifactError when one is there and can't be read."""
+    for folder in list(model.absolute().parents)[:_DEEPEST]:
+        for file in (folder / _MANIFEST, folder / _INDEX):
+            if not file.is_file():
+                continue
+            try:
+                told = json.loads(file.read_text(encoding="utf-8"))
+                name = model.absolute().relative_to(folder).as_posix()
+                if file.name != _MANIFEST or name in models_of(told):
+                    return tuple(told["classes"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise ArtifactError(file, f"tells no classes: {error}", "give labels") from error
+    return None
 
 
 def _of_run(model: Path) -> str | None:

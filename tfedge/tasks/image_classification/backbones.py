@@ -10,9 +10,8 @@ from tfedge.catalog.backbones import Backbone, net
 from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.catalog.support import load
 from tfedge.catalog.weights import WHEELS
-from tfedge.report import support as outcomes
-from tfedge.report.support import aligned
-from tfedge.report.table import WIDTH
+from tfedge.tasks.image_classification import support as outcomes
+from tfedge.tasks.image_classification.support import WIDTH, aligned
 
 WAYS = ("qat", "ptq")
 

@@ -11,8 +11,8 @@ runtime can't load or run the model; 5 golden pairs differ; 6 images, labels or 
 be used; 7 the delegate can't be used; 130 Ctrl-C; 143 stdin ended (--attached); ended by SIGALRM,
 in a shell 142: --timeout.
 
-Its sources are tfedge/bench/script/ and tfedge/portable/, which tools/build_device_script.py puts
-together; nothing is packed, and it writes no file but that of --json.
+Its sources are tfedge/benchmark/script/ and tfedge/portable/, which tools/build_device_script.py
+puts together; nothing is packed, and it writes no file but that of --json.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Sequence
 
-from tfedge.bench.script.accuracy import FITS, image_inputs, manifest_fit, top1_accuracy
-from tfedge.bench.script.facts import ROOT, device, read_number, state
-from tfedge.bench.script.golden_pairs import replay_pairs
-from tfedge.bench.script.litert_profiler import print_profile
-from tfedge.bench.script.problem import Problem, ending, printable
-from tfedge.bench.script.profile import profile
-from tfedge.bench.script.runtime import (
+from tfedge.benchmark.script.accuracy import FITS, image_inputs, manifest_fit, top1_accuracy
+from tfedge.benchmark.script.facts import ROOT, device, read_number, state
+from tfedge.benchmark.script.golden_pairs import replay_pairs
+from tfedge.benchmark.script.litert_profiler import print_profile
+from tfedge.benchmark.script.problem import Problem, ending, printable
+from tfedge.benchmark.script.profile import profile
+from tfedge.benchmark.script.runtime import (
     PIP,
     RUNTIMES,
     Model,
     interpreter_arguments,
     open_runtime,
 )
-from tfedge.bench.script.statistics import ONCE, joined
+from tfedge.benchmark.script.statistics import ONCE, joined
 
 SCHEMA = "tfedge.bench/1"
 SCRIPT_FILE = Path(__file__).absolute()

@@ -1,0 +1,77 @@
+"""Every registered task, and a toy that is registered here alone, run once on its own sample."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tfedge.cli import main
+from tfedge.tasks import table
+from tfedge.tasks.table import TASKS, task_of
+from tfedge.tasks.task import Task, Work
+from tfedge.tasks.work import work_of
+
+TOY = "image-regression"
+NAMES = (*TASKS, TOY)
+
+# A net of no more than what a stage needs to have something to do.
+TINY = {
+    "backbone": {"name": "MobileNet", "alpha": 0.25, "weights": "none"},
+    "prune": {"steps": 4, "epochs": 1, "sparsity": 0.3},
+    "quantize": {"recipe": "qat", "steps": 4, "epochs": 1, "representative": 16},
+    "evaluate": {"robustness": 20},
+    "package": {"targets": ["linux"]},
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished run of a task's sample."""
+
+    task: Task
+    folder: Path
+
+    @property
+    def work(self) -> Work:
+        return work_of(self.task)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "tiny.yaml"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.folder / "run"
+
+    @property
+    def content(self) -> dict[str, Any]:
+        data = {"path": self.task.sample, **self.small()}
+        return {"name": "tiny", "task": self.task.name, "data": data, **TINY}
+
+    def small(self) -> dict[str, Any]:
+        """Inputs as small as the task takes them."""
+        return {"image_size": 32, "split": {"val": 0.4, "test": 0.5}}
+
+    def tfedge(self, *arguments: object) -> int:
+        return main([str(argument) for argument in (*arguments, "--cache", self.folder / "cache")])
+
+    def json(self, name: str) -> Any:
+        return json.loads((self.run_dir / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def done(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Done]:
+    """The whole chain, once for each task."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(table.TASKS, TOY, "tests.tasks.toy.schema:TASK")
+        run = Done(task_of(request.param), tmp_path_factory.mktemp("task"))
+        run.file.write_text(json.dumps(run.content), encoding="utf-8")  # JSON is YAML
+        assert run.tfedge("run", run.file, "--run-dir", run.run_dir) == 0
+        yield run

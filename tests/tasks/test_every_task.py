@@ -1,0 +1,185 @@
+"""The same checks for every task: what is promised does not depend on which one it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tasks.conftest import Done
+from tfedge.data.schema import Data
+from tfedge.pipeline.schema import pipeline_of
+from tfedge.tasks.paired import compared
+from tfedge.tasks.task import Examples
+from tfedge.tflite.reader import read
+from tfedge.tflite.runtime import predict
+
+
+def examples(done: Done) -> Examples:
+    data = pipeline_of(json.loads((done.run_dir / "resolved.json").read_text("utf-8"))).data
+    cache = done.folder / "cache"
+    return done.work.examples(done.run_dir / "data" / "index.json", data, root(data, cache), cache)
+
+
+def root(data: Data, cache: Path) -> Path:
+    from tfedge.data.sources import data_root
+
+    return data_root(data, cache)
+
+
+def outputs(done: Done, rows: list[int], file: str = "convert/model.tflite") -> np.ndarray:
+    return predict(done.run_dir / file, examples(done).inputs(rows))
+
+
+def test_its_row_needs_neither_numpy_nor_tensorflow(done: Done) -> None:
+    name = type(done.task).__module__, done.task.work.rpartition(".")[0]
+    code = (
+        f"import sys, importlib; importlib.import_module('{name[1]}.schema')\n"
+        "assert not {'numpy', 'tensorflow', 'PIL', 'tf_keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_key_of_another_world_is_named(done: Done, capsys: pytest.CaptureFixture[str]) -> None:
+    file = done.folder / "wrong.yaml"
+    content = done.content
+    file.write_text(json.dumps({**content, "data": {**content["data"], "flavour": 1}}))
+    assert main_check(file) == 2
+    assert "data.flavour: unknown key" in capsys.readouterr().err
+
+
+def main_check(file: Path) -> int:
+    from tfedge.cli import main
+
+    return main(["check", str(file)])
+
+
+def test_the_run_is_whole(done: Done) -> None:
+    result = done.json("run.json")
+    assert (result["status"], result["task"]) == ("ok", done.task.name)
+    assert {row["name"] for row in result["stages"]} >= {"data", "finetune", "quantize", "package"}
+
+
+def test_the_file_takes_raw_inputs_and_is_all_int8(done: Done) -> None:
+    model = read(done.run_dir / "convert" / "model.tflite")
+    (given,) = examples(done).inputs([0])
+    assert model.inputs[0].dtype == given.dtype.name
+    assert model.inputs[0].shape == (1, *given.shape)
+    assert model.float_tensors() == []
+
+
+def test_the_figures_are_those_of_the_file(done: Done) -> None:
+    """Computed once more from the file that ships; LiteRT gives the same every time."""
+    found, key = done.json("evaluate/metrics.json"), done.task.primary.key
+    rows = examples(done).rows_of(found["split"])
+    truth = examples(done).targets(rows)
+    for name, file in (("int8", "convert/model.tflite"), ("float", "convert/float.tflite")):
+        got = done.work.primary(outputs(done, rows, file), truth)
+        assert got == pytest.approx(found[name][key], rel=1e-6)
+    assert [row["phase"] for row in found["phases"]] == ["float", "pruned", "int8"]
+    assert (
+        found["phases"][-1][key]
+        == found["int8"][key]
+        == done.json("run.json")["metrics"]["int8"][key]
+    )
+    assert found["n"] == len(rows)
+
+
+def test_a_model_compared_with_itself_has_changed_nothing(done: Done) -> None:
+    rows = examples(done).rows_of("test")[:50]
+    said, truth = outputs(done, rows), examples(done).targets(rows)
+    quality = done.work.quality(said, truth)
+    assert quality.shape == (50,)
+    assert compared(quality, quality) == {"gained": 0, "lost": 0, "p": 1.0}
+    assert done.work.same(said, said).all() and done.work.same(said, said).shape == (50,)
+    assert done.work.divergence(said, said) == pytest.approx(0, abs=1e-9)
+
+
+def test_perfect_answers_are_best(done: Done) -> None:
+    """Quality is higher, and the primary metric better, for the answers that are nearer."""
+    rows = examples(done).rows_of("test")
+    said, truth = outputs(done, rows), examples(done).targets(rows)
+    quality = done.work.quality(said, truth)
+    order = np.argsort(quality)
+    half = len(order) // 2
+    worse, better = (
+        done.work.primary(said[part], truth[part]) for part in (order[:half], order[-half:])
+    )
+    assert done.task.primary.lost(better, worse) > 0
+
+
+def test_outputs_of_another_shape_are_refused(done: Done) -> None:
+    rows = examples(done).rows_of("test")[:3]
+    said = outputs(done, rows)
+    assert done.work.problem(said, examples(done)) is None
+    for wrong in (np.concatenate([said, said], 1), np.full_like(said, np.nan)):
+        expected, got = done.work.problem(wrong, examples(done)) or ("", "")
+        assert expected and got
+
+
+def test_corruptions_change_an_input_the_same_way_every_time(done: Done) -> None:
+    (given,) = examples(done).inputs([0])
+    for corrupt in done.work.corruptions().values():
+        first, second, other = corrupt(given, 1), corrupt(given, 1), given
+        assert (first.dtype, first.shape) == (given.dtype, given.shape)
+        np.testing.assert_array_equal(first, second)
+        assert (first != other).any()
+
+
+def test_robustness_is_told_for_each_phase(done: Done) -> None:
+    found = done.json("evaluate/metrics.json")["robustness"]
+    assert list(found["models"]) == ["float", "pruned", "int8"]
+    assert set(found["models"]["int8"]) == {"none", *done.work.corruptions()}
+    assert found[done.task.primary.key] == found["models"]["int8"]
+
+
+def test_representative_examples_are_of_the_split_and_the_same_every_time(done: Done) -> None:
+    every = examples(done)
+    chosen = every.representative(20, 3)
+    assert chosen == every.representative(20, 3) and len(set(chosen)) == 20
+    assert set(chosen) <= set(every.rows_of("train"))
+    assert len(every.representative(10**6, 3)) == len(every.rows_of("train"))
+
+
+def test_the_report_speaks_of_it(done: Done) -> None:
+    text = (done.run_dir / "report.md").read_text("utf-8")
+    found = done.json("evaluate/metrics.json")
+    assert f"| {done.task.primary.label} | " in text
+    for part in done.work.answers(found):
+        assert f"## {part.title}\n" in text
+    assert "None |" not in text
+
+
+def test_the_drop_holds_and_a_changed_answer_does_not(done: Done, tmp_path: Path) -> None:
+    drop = done.run_dir / "drops" / "linux"
+    manifest = json.loads((drop / "MANIFEST.json").read_text("utf-8"))
+    assert manifest["task"] == done.task.name
+    assert done_verify(drop) == 0
+    copy = Path(shutil.copytree(drop, tmp_path / "drop"))
+    pair = copy / manifest["golden"][0]["output"]
+    pair.write_bytes(bytes(255 - byte for byte in pair.read_bytes()))
+    assert done_verify(copy) == 9
+
+
+def done_verify(drop: Path) -> int:
+    from tfedge.cli import main
+
+    return main(["verify", str(drop)])
+
+
+def test_nothing_is_done_twice(done: Done) -> None:
+    again = done.folder / "again"
+    assert done.tfedge("run", done.file, "--run-dir", again) == 0
+    first, second = (json.loads((d / "run.json").read_text()) for d in (done.run_dir, again))
+    assert {row["cache"] for row in second["stages"]} == {"hit"}
+    assert first["model"]["sha256"] == second["model"]["sha256"]
+
+
+def test_a_gate_that_is_missed_stops_the_run(done: Done) -> None:
+    gate = "evaluate.gates.max_size=1"
+    assert done.tfedge("run", done.file, "--run-dir", done.folder / "gate", "--set", gate) == 6

@@ -1,0 +1,94 @@
+"""What a number is worth: how far it is from the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from tfedge.data.index import Index
+from tfedge.data.schema import Data
+from tfedge.files.progress import Progress
+from tfedge.inputs.images.corruptions import CORRUPTIONS
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.schema import ImageData
+from tfedge.pipeline.schema import Evaluate
+from tfedge.tasks.blocks import Block, Part, Table, Text
+from tfedge.tasks.image_classification.examples import LabelledImages
+from tfedge.tasks.image_classification.work import Classification
+from tfedge.tasks.task import Examples
+
+
+class NumberedImages(LabelledImages):
+    """Targets float [n, 1]: what the folder's name says."""
+
+    def at(self, size: int) -> NumberedImages:
+        return NumberedImages(super().at(size).pictures)
+
+    def targets(self, rows: Iterable[int]) -> np.ndarray:
+        numbers = [float(self.classes[label]) for label in super().targets(rows)]
+        return np.asarray(numbers, np.float32)[:, None]
+
+    def representative(self, count: int, seed: int, split: str = "train") -> list[int]:
+        return LabelledImages(self.pictures).representative(count, seed, split)
+
+
+class Regression:
+    """Outputs and targets are float [N, 1]."""
+
+    def scan(self, data: Data, cache: Path, progress: Progress, out: Path) -> None:
+        Classification().scan(data, cache, progress, out)
+
+    def examples(self, index: Path, data: Data, root: Path, cache: Path) -> NumberedImages:
+        images = cast(ImageData, data)
+        pictures = Pictures(Index.load(index), root, cache, images.image_size, images.fit)
+        return NumberedImages(pictures)
+
+    def problem(self, outputs: np.ndarray, examples: Examples) -> tuple[str, str] | None:
+        fine = outputs.shape[1:] == (1,) and np.isfinite(outputs).all()
+        return None if fine else ("one finite number an image", str(outputs.shape[1:]))
+
+    def settings(self, evaluate: Evaluate, examples: Examples) -> dict[str, Any]:
+        return {}
+
+    def measure(
+        self, outputs: np.ndarray, targets: np.ndarray, examples: Examples, evaluate: Evaluate
+    ) -> dict[str, Any]:
+        return {"n": len(targets), "mae": self.primary(outputs, targets)}
+
+    def primary(self, outputs: np.ndarray, targets: np.ndarray) -> float:
+        return float(np.abs(outputs - targets).mean())
+
+    def quality(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        return -np.abs(outputs - targets)[:, 0]
+
+    def same(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
+        return np.abs(outputs - others)[:, 0] < 0.5
+
+    def divergence(self, reference: np.ndarray, outputs: np.ndarray) -> float:
+        return float(np.square(reference - outputs).mean())
+
+    def corruptions(self) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
+        return CORRUPTIONS
+
+    def worst(
+        self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int
+    ) -> list[dict[str, Any]]:
+        far = np.abs(outputs - examples.targets(rows))[:, 0]
+        names = examples.names(rows)
+        return [{"path": names[i], "far": float(far[i])} for i in np.argsort(-far)[:count]]
+
+    def warnings(self, evaluation: Mapping[str, Any]) -> list[str]:
+        return []
+
+    def answers(self, evaluation: Mapping[str, Any]) -> list[Part]:
+        rows = [[row["path"], f"{row['far']:.2f}"] for row in evaluation["worst"]]
+        return [Part("Farthest", [Table(["image", "by"], rows)])]
+
+    def data(self, index: Mapping[str, Any], audit: Mapping[str, Any] | None) -> list[Block]:
+        return [Text(f"{len(index['rows'])} images.")]
+
+    def input_text(self, base: Mapping[str, Any]) -> str:
+        return f"{base['image_size']} pixels a side"

@@ -1,0 +1,550 @@
+"""tfedge from Python: ``from tfedge import load, check, run, evaluate, bench, inspect, verify``.
+
+Everything here can be called from a script, a notebook or a thread. Nothing is printed, nothing
+ends the process, and its output is not redirected; errors are those of ``tfedge.errors``. Paths may
+be text. What is heavy is imported when a function needs it: TensorFlow by ``run`` alone.
+
+Where an error speaks of ``--option``, it means the command's option, which is an argument here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+from tfedge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tfedge.benchmark.result import Result
+    from tfedge.core.plan import Selection, Step
+    from tfedge.core.progress import RunProgress
+    from tfedge.drops.verify import Check
+    from tfedge.edgetpu.inspect import Inspection
+    from tfedge.pipeline.load import Loaded
+    from tfedge.report.versus import Versus
+
+AnyPath = str | os.PathLike[str]
+Overrides = Mapping[str, object] | Sequence[str]
+Item = TypeVar("Item")
+
+# What run.json holds under ``metrics``, and what ``evaluate`` measures of one model: the one place
+# that says which types these are.
+RunMetrics = dict[str, Any]
+ModelMetrics = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """How a stage of a run went."""
+
+    name: str
+    key: str  # SHA-256 of all that went into it
+    cache: str  # hit, miss, or none: never cached
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended, and what it left in its directory. ``result`` is its ``run.json``."""
+
+    directory: Path
+    result: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def read(cls, directory: AnyPath) -> Run:
+        """A run of this or another process. ArtifactError when it has not ended, or is none."""
+        from tfedge.core.rundir import RESULT
+        from tfedge.files.artifact import read_json
+
+        path = Path(directory).resolve()
+        return cls(path, read_json(path / RESULT))
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline's name."""
+        return str(self.result["pipeline"])
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``failed``, ``gate failed`` or ``interrupted``."""
+        return str(self.result["status"])
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the whole run."""
+        return float(self.result["seconds"])
+
+    @property
+    def stages(self) -> tuple[StageRun, ...]:
+        """Those that were done, in order."""
+        return tuple(StageRun(**row) for row in self.result["stages"])
+
+    @property
+    def metrics(self) -> RunMetrics:
+        """What was measured of the exported files: ``float`` and ``int8``, each with ``top1``,
+        ``recall_macro`` … as shares of 1, ``agreement``, ``phases``. Empty without ``evaluate``."""
+        return dict(self.result["metrics"])
+
+    @property
+    def model(self) -> Path | None:
+        """The .tflite that ships; None when the run did not come so far."""
+        found = self.result["model"]
+        return self.directory / found["path"] if found else None
+
+    @property
+    def drops(self) -> dict[str, Path]:
+        """The folder of each drop, by its target: linux, coral, android."""
+        return {drop["target"]: self.directory / drop["path"] for drop in self.result["drops"]}
+
+    @property
+    def report(self) -> Path | None:
+        """``report.md``; None for a run that failed before there was something to report."""
+        path = self.directory / "report.md"
+        return path if path.is_file() else None
+
+    @cached_property
+    def benchmark(self) -> tuple[Result, ...]:
+        """What was measured of latency and memory, with all samples. Devices that were away are
+        left out."""
+        from tfedge.benchmark.result import Result
+        from tfedge.files.artifact import read_json
+
+        if not self.result["benchmark"]:
+            return ()
+        rows = read_json(self.directory / "benchmark" / "benchmark.json")
+        return tuple(Result.from_json(row) for row in rows if "missing" not in row)
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would do: each stage, and whether the cache has its result."""
+
+    pipeline: Loaded
+    steps: tuple[Step, ...]
+    cache: Path
+
+    def lines(self) -> list[str]:
+        """For people: the stages, what trains, gates, devices, notes."""
+        from tfedge.core.plan import lines
+
+        return lines(self.pipeline, self.steps, self.cache)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What was measured. ``results`` has one for each number of threads, device, runtime, delegate
+    and model, the models varying fastest; ``comparisons`` each of them against the first."""
+
+    results: tuple[Result, ...]
+    comparisons: tuple[Versus, ...] = ()
+
+
+def load(
+    path: AnyPath, overrides: Overrides = (), *, devices_file: AnyPath | None = None
+) -> Loaded:
+    """Read a pipeline file and check it.
+
+    Args:
+        path: the YAML file.
+        overrides: values that replace those of the file, by dotted key:
+            ``{"data.image_size": 97}``, or as the command line has them,
+            ``["data.image_size=97"]``. Paths in them are relative to the working directory, those
+            in the file to its folder.
+        devices_file: gives the devices of ``benchmark.devices`` their addresses; None:
+            ``devices.yaml`` in the working directory, else in ``~/.config/tfedge``.
+
+    Returns:
+        The checked pipeline with all defaults (``.pipeline``), and what it was read from.
+
+    Raises:
+        ConfigError: every problem at once, with file, line and column.
+    """
+    from tfedge.devices.inventory import finder
+    from tfedge.pipeline.load import load
+
+    return load(Path(path), _assignments(overrides), finder(_path(devices_file)))
+
+
+def check(
+    pipeline: Loaded | AnyPath,
+    overrides: Overrides = (),
+    *,
+    devices_file: AnyPath | None = None,
+    cache: AnyPath | None = None,
+    from_stage: str | None = None,
+    to_stage: str | None = None,
+    force: bool = False,
+) -> DryRun:
+    """Check a pipeline and say what a run of it would do. Nothing is fetched, trained or written.
+
+    The arguments are those of :func:`run`. ConfigError with every problem at once.
+    """
+    from tfedge.core.plan import plan
+    from tfedge.files.cache import cache_folder
+
+    loaded, selection = _selected(
+        pipeline, overrides, devices_file, from_stage, to_stage, force=force
+    )
+    where = cache_folder(_path(cache))
+    return DryRun(loaded, tuple(plan(loaded, selection, where)), where)
+
+
+def run(
+    pipeline: Loaded | AnyPath,
+    overrides: Overrides = (),
+    *,
+    devices_file: AnyPath | None = None,
+    cache: AnyPath | None = None,
+    runs: AnyPath = "runs",
+    run_dir: AnyPath | None = None,
+    from_stage: str | None = None,
+    to_stage: str | None = None,
+    force: bool = False,
+    progress: RunProgress | TextIO | None = None,
+    capture_output: bool = False,
+) -> Run:
+    """Run a pipeline: train, prune, quantize, convert, evaluate, benchmark, package.
+
+    What was done before with the same inputs comes from the cache, so a run that was stopped goes
+    on when it is called again. One run at a time in a process. Ctrl-C and SIGTERM stop it with
+    KeyboardInterrupt when it is called in the main thread; their handlers are put back afterwards.
+
+    Args:
+        pipeline: what :func:`load` returned, or a pipeline file.
+        overrides, devices_file: as for :func:`load`; only with a file.
+        cache: the folder of finished stages, weights and features; None: ``$TFEDGE_CACHE``, else
+            ``~/.cache/tfedge``.
+        runs: the folder in which the run gets a new directory; ``latest`` there points to it.
+        run_dir: this very directory instead; an earlier run in it is replaced.
+        from_stage: take every stage before it from the cache, or fail.
+        to_stage: the last stage.
+        force: run again what the cache has (with ``from_stage``: from there).
+        progress: hears how it goes; a stream gets lines for people, None is silence.
+        capture_output: redirect the process's standard output and error into each stage's
+            ``log.txt`` while it runs, child processes included. For programs that own their
+            process.
+
+    Raises:
+        ConfigError: the pipeline or an argument is wrong.
+        GateFailed: a limit of ``evaluate.gates`` was missed. ``Run.read(error.run_dir)`` has what
+            was measured, and the report.
+        TfedgeError: any other reason; ``run_dir`` is the run's directory once there is one. A bug
+            in a stage is a StageError with the traceback in that stage's ``log.txt``.
+    """
+    from tfedge.core import engine, rundir
+    from tfedge.core.process import one_run
+    from tfedge.core.progress import shown_on
+    from tfedge.core.stages import STAGES
+    from tfedge.files.artifact import disk_errors
+    from tfedge.files.cache import cache_folder
+
+    loaded, selection = _selected(
+        pipeline, overrides, devices_file, from_stage, to_stage, force=force
+    )
+    shown, there = shown_on(progress), Path(runs if run_dir is None else run_dir)
+    with one_run():
+        with disk_errors(there):
+            if run_dir is not None:
+                opened = rundir.reuse(there, [stage.name for stage in STAGES])
+            else:
+                opened = rundir.create(there, loaded.pipeline.name, loaded.resolved())
+        with opened:
+            for note in loaded.notes:
+                shown.note(f"note: {note}")
+            result = engine.run(
+                loaded,
+                selection,
+                cache=cache_folder(_path(cache)),
+                run_dir=opened,
+                progress=shown,
+                capture_output=capture_output,
+            )
+    return Run(opened.path, result)
+
+
+def evaluate(
+    model: AnyPath | Run,
+    images: AnyPath | Run | None = None,
+    *,
+    split: str | None = None,
+    labels: AnyPath | Sequence[str] | None = None,
+    fit: str | None = None,
+    top_k: int = 3,
+    cache: AnyPath | None = None,
+    progress: RunProgress | TextIO | None = None,
+) -> ModelMetrics:
+    """Measure a .tflite image classifier on labelled images, through LiteRT on all cores.
+
+    Args:
+        model: the file, with one square RGB input of 8 bits, [1, size, size, 3]; or a run, whose
+            shipped file is taken.
+        images: a folder with a folder for each class, perhaps below train, val and test; or a run
+            or its directory, whose own images are taken; None: those of the run ``model``.
+        split: ``train``, ``val`` or ``test``; None: the first that is there of test, val, train.
+        labels: the classes in the model's order, or a file with one a line. None: as the drop or
+            the run directory that the model is in says, else the names of the folders, sorted.
+        fit: how an image becomes square: ``crop``, ``stretch`` or ``pad``; None: as a run's
+            pipeline says, else as the drop or the run directory that the model is in, else crop.
+        top_k: how many of the best scores may hold the truth in ``top_k``.
+        cache: for a run's images; see :func:`run`.
+        progress: hears how far it is; a stream gets lines for people.
+
+    Returns:
+        ``n``, ``top1`` with ``top1_ci95``, ``top_k``, ``precision_macro``, ``recall_macro``,
+        ``f1_macro``, ``ece`` as shares of 1, ``per_class``, ``confusion`` [true][predicted],
+        ``reliability``: as ``Run.metrics`` has it for each model.
+
+    Raises:
+        ConfigError: an argument makes no sense.
+        DataError: an image is broken, or the images' classes are not the model's.
+        UnsupportedModel: images can't be fed to the model.
+        ArtifactError: a file is not what it must be.
+    """
+    from tfedge.core.installation import lacking
+    from tfedge.core.progress import shown_on
+    from tfedge.files.cache import cache_folder
+
+    if missing := lacking(["pillow"]):
+        raise missing
+    from tfedge.benchmark.fit import classes_of, fit_of
+    from tfedge.tasks.image_classification import labelled
+
+    path = _model_of(model)
+    if images is None:
+        if not isinstance(model, Run):
+            raise ConfigError(["evaluate: no images for a model that is no run: give a folder"])
+        images = model
+    _one_of("fit", fit, ("crop", "stretch", "pad"))
+    _one_of("split", split, ("train", "val", "test"))
+    if top_k < 1:
+        raise ConfigError([f"top_k must be 1 or more, got {top_k}"])
+    size = labelled.image_side(path)
+    folder = images.directory if isinstance(images, Run) else Path(images)
+    if labelled.is_run(folder):
+        found = labelled.of_run(folder, split, size, fit, cache_folder(_path(cache)))
+    else:
+        found = labelled.of_folder(folder, split, size, fit or fit_of(path) or "crop")
+    classes = classes_of(path) if labels is None else _lines(labels)
+    if classes is not None:
+        found = found.numbered_by(classes)
+    shown = shown_on(progress)
+    try:
+        return labelled.accuracy(path, found, top_k, shown)
+    finally:
+        shown.clear()
+
+
+def bench(
+    models: AnyPath | Run | Sequence[AnyPath],
+    *,
+    devices: str | Sequence[str] = "local",
+    threads: int | Sequence[int] = 1,
+    runs: int = 50,
+    warmup: int = 10,
+    processes: int = 3,
+    seconds: float | None = None,
+    runtimes: str | Sequence[str] = (),
+    delegates: str | Sequence[str] = (),
+    golden: AnyPath | None = None,
+    profile: bool = False,
+    images: AnyPath | None = None,
+    accuracy: AnyPath | None = None,
+    labels: AnyPath | None = None,
+    fit: str | None = None,
+    compare: bool = False,
+    timeout: float | None = None,
+    devices_file: AnyPath | None = None,
+    cache: AnyPath | None = None,
+    progress: RunProgress | TextIO | None = None,
+) -> Benchmark:
+    """Measure .tflite models on devices: latency, memory, and what they need to be trusted.
+
+    They take turns, one fresh process at a time, on this machine too; docs/bench.md explains the
+    figures.
+
+    Args:
+        models: one file or several; a run stands for its shipped file.
+        devices: ``local``, ``local:PYTHON``, ``ssh://user@host[:port]``, ``adb[:SERIAL]``, or names
+            in ``devices_file``.
+        threads: numbers of threads.
+        runs, warmup: timed and untimed inferences a process.
+        processes: fresh ones for each combination.
+        seconds: how long each process runs, instead of ``runs``.
+        runtimes: ``litert``, ``tflite-runtime``, ``pycoral``, ``tensorflow``; none: each device's.
+        delegates: ``xnnpack``, ``none``, ``edgetpu`` or a library there; none: each device's.
+        golden: a drop, or its golden folder: its pairs are replayed. A result whose
+            ``golden["failed"]`` is not 0 gives other answers.
+        profile: time each op as well.
+        images: a folder of images to infer instead of noise.
+        accuracy: a folder with a folder for each class: top-1 on it, on the device.
+        labels: a file with the classes of ``accuracy``, one a line, in the model's order.
+        fit: how images become square; see :func:`evaluate`.
+        compare: set everything beside the first.
+        timeout: seconds for one process on a device.
+        devices_file, cache, progress: as for :func:`run`.
+
+    Returns:
+        A :class:`tfedge.benchmark.result.Result` for each combination, times in nanoseconds.
+
+    Raises:
+        ConfigError: arguments make no sense, or the devices file is wrong.
+        DeviceError: a device can't be had or was lost, or the script failed there.
+        ArtifactError: a file is no sound model.
+    """
+    from tfedge.core.process import stoppable
+    from tfedge.core.progress import shown_on
+    from tfedge.devices.inventory import finder, place
+    from tfedge.devices.matrix import Matrix, golden_folder, measure_all
+    from tfedge.devices.schema import BenchDevice
+    from tfedge.devices.session import Plan
+    from tfedge.files.cache import cache_folder
+    from tfedge.report.versus import side_by_side
+
+    find = finder(_path(devices_file))
+    changed = {} if timeout is None else {"timeout": timeout}
+    files = [models] if isinstance(models, (str, os.PathLike, Run)) else models
+    matrix = Matrix(
+        models=tuple(_model_of(model) for model in files),
+        devices=tuple(
+            find(BenchDevice(name=name), Path()).model_copy(update=changed)
+            for name in _several(devices)
+        ),
+        runtimes=_several(runtimes),
+        delegates=_several(delegates),
+        plan=Plan(
+            threads=(threads,) if isinstance(threads, int) else tuple(threads),
+            runs=runs,
+            warmup=warmup,
+            processes=processes,
+            seconds=seconds,
+            pictures=_path(images),
+            golden=None if golden is None else golden_folder(Path(golden)),
+            accuracy=_path(accuracy),
+            labels=_path(labels),
+            profile=profile,
+        ),
+        fit=fit,
+    )
+    problems = list(matrix.problems())
+    if timeout is not None and timeout <= 0:
+        problems.append(f"--timeout must be above 0, got {timeout:g}")
+    if compare and not problems and (why := matrix.incomparable()):
+        problems.append(why)
+    if problems:
+        raise ConfigError(problems)
+    shown = shown_on(progress)
+    try:
+        with stoppable():
+            measured = measure_all(matrix, cache_folder(_path(cache)), shown)
+    finally:
+        shown.clear()
+    places = {device.name: place(device) for device in matrix.devices}
+    comparisons = tuple(side_by_side(measured, places)) if compare else ()
+    return Benchmark(tuple(measured.values()), comparisons)
+
+
+def inspect(model: AnyPath | Run) -> Inspection:
+    """What is in a .tflite: ops, tensors, zeros, cost, and how an Edge TPU would map it.
+
+    Nothing is run. The mapping is predicted; of a compiled model it is read. ArtifactError when the
+    file can't be read or is not sound.
+    """
+    from tfedge.edgetpu.inspect import inspect
+
+    return inspect(_model_of(model))
+
+
+def verify(
+    drop: AnyPath,
+    *,
+    devices: str | Sequence[str] = (),
+    devices_file: AnyPath | None = None,
+) -> list[Check]:
+    """Hold a drop against what it says of itself: files, contract, labels, golden pairs.
+
+    Args:
+        drop: its folder or its .zip.
+        devices: where the golden pairs are replayed, too; names as for :func:`bench`. They are
+            asked only when all that can be checked here holds.
+        devices_file: see :func:`load`.
+
+    Returns:
+        Every check, in order. One with ``problems`` does not hold.
+
+    Raises:
+        DropError: there is no drop to check.
+        DeviceError: a device is not known or can't be had.
+    """
+    from tfedge.drops.verify import verify
+
+    names = _several(devices)
+    if not names:
+        return verify(Path(drop))
+    from tfedge.drops.replay import on_device
+
+    return verify(Path(drop), [on_device(name, _path(devices_file)) for name in names])
+
+
+def _selected(
+    pipeline: Loaded | AnyPath,
+    overrides: Overrides,
+    devices_file: AnyPath | None,
+    from_stage: str | None,
+    to_stage: str | None,
+    *,
+    force: bool,
+) -> tuple[Loaded, Selection]:
+    from tfedge.core.plan import select
+
+    if isinstance(pipeline, (str, os.PathLike)):
+        loaded = load(pipeline, overrides, devices_file=devices_file)
+    elif overrides or devices_file is not None:
+        what = "overrides and devices_file are for a file; this pipeline is loaded already"
+        raise ConfigError([what], "give them to load")
+    else:
+        loaded = pipeline
+    return loaded, select(loaded.pipeline, from_stage, to_stage, force)
+
+
+def _assignments(overrides: Overrides) -> Sequence[str]:
+    """``key=value`` with the value in JSON, which is YAML too."""
+    if isinstance(overrides, str):
+        return (overrides,)
+    if isinstance(overrides, Mapping):
+        return [f"{key}={json.dumps(value, default=os.fspath)}" for key, value in overrides.items()]
+    return overrides
+
+
+def _model_of(model: AnyPath | Run) -> Path:
+    if not isinstance(model, Run):
+        return Path(model)
+    if model.model is None:
+        raise ConfigError([f"{model.directory}: this run has no model: it is {model.status}"])
+    return model.model
+
+
+def _one_of(name: str, value: str | None, allowed: Sequence[str]) -> None:
+    if value is not None and value not in allowed:
+        raise ConfigError([f"{name} must be {', '.join(allowed)}, got {value!r}"])
+
+
+def _lines(labels: AnyPath | Sequence[str]) -> Sequence[str]:
+    if not isinstance(labels, (str, os.PathLike)):
+        return labels
+    return Path(labels).read_text(encoding="utf-8").strip().splitlines()
+
+
+def _several(values: str | Sequence[str]) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def _path(path: AnyPath | None) -> Path | None:
+    return None if path is None else Path(path)

@@ -1,0 +1,176 @@
+"""One bench: models × devices × runtimes × delegates × numbers of threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from tfedge.benchmark.fit import fit_of
+from tfedge.benchmark.result import Result
+from tfedge.benchmark.script.accuracy import FITS
+from tfedge.benchmark.script.runtime import RUNTIMES
+from tfedge.devices.inventory import place
+from tfedge.devices.schema import BenchDevice
+from tfedge.devices.session import Plan, Subject, measure, opened
+from tfedge.devices.tools import tools
+from tfedge.errors import ArtifactError
+from tfedge.files.progress import Progress
+from tfedge.tflite.reader import read
+
+
+class Asked(NamedTuple):
+    """What a measurement was asked to be: the runtime may be ``auto``, the device a name. An empty
+    runtime or delegate is the device's own."""
+
+    model: str
+    device: str
+    runtime: str
+    delegate: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What is put side by side. Each model is measured with each of the others."""
+
+    models: tuple[Path, ...]
+    devices: tuple[BenchDevice, ...]
+    runtimes: tuple[str, ...]  # empty: that of each device
+    delegates: tuple[str, ...]  # empty: that of each device
+    plan: Plan
+    fit: str | None = None  # how images become square; None: as is known of each model
+
+    def asked(self) -> list[Asked]:
+        """Every combination, in the order of measurement and of the table."""
+        return [
+            Asked(model, device.name, runtime, delegate, count)
+            for count in self.plan.threads
+            for device in self.devices
+            for runtime in self.runtimes or ("",)
+            for delegate in self.delegates or ("",)
+            for model in titles(self.models)
+        ]
+
+    def problems(self) -> Iterator[str]:
+        """What makes no sense of what was asked, a line each, by the names of the options."""
+        names = tuple(device.name for device in self.devices)
+        given = {"MODEL": self.models, "--device": names, "--threads": self.plan.threads}
+        for option, values in given.items():
+            if not values:
+                yield f"{option}: none is given"
+        several = given | {"--runtime": self.runtimes, "--delegate": self.delegates}
+        for option, values in several.items():
+            if (twice := _twice(values)) is not None:
+                yield f"{option} {twice} is given twice"
+        for runtime in self.runtimes:
+            if runtime not in ("auto", *RUNTIMES):
+                yield f"--runtime must be auto, {', '.join(RUNTIMES)}, got {runtime!r}"
+        yield from _out_of_range(self.plan)
+        if self.plan.labels is not None and self.plan.accuracy is None:
+            yield "--labels is for --accuracy"
+        if self.fit is not None and self.fit not in FITS:
+            yield f"--fit must be {', '.join(FITS)}, got {self.fit!r}"
+        if self.fit is not None and not self.shows_images:
+            yield "--fit is for --pictures and --accuracy"
+
+    def incomparable(self) -> str | None:
+        """Why comparing would end without a single ratio; None: it would not."""
+        if self.plan.processes < 2:
+            return "--compare needs --processes=2 or more: one may be lucky"
+        several = axes(self.asked())
+        if not several:
+            what = "two models, runtimes, delegates or numbers of threads"
+            return f"--compare needs {what}, or two interpreters of one machine"
+        places = {place(device) for device in self.devices}
+        if several == ["device"] and len(places) == len(self.devices):
+            names = ", ".join(device.name for device in self.devices)
+            return (
+                f"--compare: {names} are different devices, which are no ratio; leave --compare "
+                "out to see their figures one below the other"
+            )
+        return None
+
+    @property
+    def shows_images(self) -> bool:
+        """Whether images are fed."""
+        return self.plan.pictures is not None or self.plan.accuracy is not None
+
+
+def axes(asked: Sequence[Asked]) -> list[str]:
+    """In what the subjects differ; threads only when it is the one thing, since a sweep over
+    threads beside other things would multiply the lines."""
+    several = [axis for axis in Asked._fields if len({getattr(one, axis) for one in asked}) > 1]
+    return [axis for axis in several if axis != "threads"] or several
+
+
+def titles(models: Sequence[Path]) -> dict[str, Path]:
+    """The files by names for the results: their own, with as many folders as tell them apart."""
+    absolute = [Path(os.path.abspath(model)) for model in models]  # noqa: PTH100 (links are names)
+    for depth in range(1, max((len(path.parts) for path in absolute), default=0) + 1):
+        names = [Path(*path.parts[-depth:]).with_suffix("").as_posix() for path in absolute]
+        if len(set(names)) == len(names):
+            return dict(zip(names, models, strict=True))
+    return {path.as_posix(): model for path, model in zip(absolute, models, strict=True)}
+
+
+def golden_folder(folder: Path) -> Path:
+    """The folder with golden pairs: the one given, or that of the drop given."""
+    for found in (folder / "golden", folder):
+        if any(found.glob("*.input.bin")):
+            return found
+    hint = "give a drop, or a folder with 000.input.bin, 000.output.bin …"
+    raise ArtifactError(folder, "no golden pairs in it", hint)
+
+
+def measure_all(matrix: Matrix, cache: Path, progress: Progress) -> dict[Asked, Result]:
+    """Measure everything, all devices held at once, in turns.
+
+    Programs that devices need are fetched into ``cache``. ArtifactError for a file that is no
+    model: a broken one crashes an interpreter. DeviceError: see ``session.measure``.
+    """
+    models = titles(matrix.models)
+    for path in matrix.models:
+        read(path)
+    fits = {
+        title: (matrix.fit or fit_of(path)) if matrix.shows_images else None
+        for title, path in models.items()
+    }
+    by_name = {device.name: device for device in matrix.devices}
+    programs = tools(matrix.devices, cache, progress)
+    asked = matrix.asked()
+    with opened(matrix.devices) as devices:
+        subjects = [
+            Subject(
+                one.model,
+                models[one.model],
+                devices[one.device],
+                runtime=one.runtime or by_name[one.device].runtime,
+                delegate=one.delegate or by_name[one.device].delegate,
+                timeout=by_name[one.device].timeout,
+                tool=programs.get(one.device),
+                fit=fits[one.model],
+            )
+            for one in asked
+            if one.threads == matrix.plan.threads[0]
+        ]
+        update = partial(progress.update, "measuring", unit="processes")
+        results = measure(subjects, matrix.plan, progress=update)
+    return dict(zip(asked, results, strict=True))
+
+
+def _out_of_range(plan: Plan) -> Iterator[str]:
+    if any(count < 1 for count in plan.threads):
+        yield f"--threads must be numbers from 1 on, got {', '.join(map(str, plan.threads))}"
+    for name, least in (("runs", 1), ("warmup", 0), ("processes", 1)):
+        if getattr(plan, name) < least:
+            yield f"--{name} must be {least} or more, got {getattr(plan, name)}"
+    if plan.seconds is not None and plan.seconds <= 0:
+        yield f"--seconds must be above 0, got {plan.seconds:g}"
+
+
+def _twice(values: Sequence[object]) -> object | None:
+    return next((value for i, value in enumerate(values) if value in values[:i]), None)
