@@ -15,8 +15,8 @@ from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.report.markup import render
 from tfedge.report.robustness import robustness
 from tfedge.stages import evaluate
-from tfedge.stages.examples import evaluation_split
 from tfedge.tasks.image_classification import metrics
+from tfedge.tasks.streams import evaluation_split
 from tfedge.tasks.table import task_of
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -203,7 +203,7 @@ def test_same_metrics_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_pictures_come_in_chunks(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("tfedge.stages.examples._CHUNK", 5)
+    monkeypatch.setattr("tfedge.tasks.streams._CHUNK", 5)
     run = make_run(tmp_path, mislabelled=2)
     evaluate.run(run.context("evaluate"))
     assert run.json("evaluate/metrics.json")["int8"]["confusion"] == [
