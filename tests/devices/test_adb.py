@@ -24,8 +24,9 @@ from tfedge.benchmark import call
 from tfedge.benchmark.result import Result, merge
 from tfedge.devices.adb import WORKSPACE, AdbDevice
 from tfedge.devices.address import open_device
-from tfedge.devices.android import Work, measure, measures_by_python
-from tfedge.devices.device import Busy
+from tfedge.devices.android import measure, measures_by_python
+from tfedge.devices.benchmark_model import Work
+from tfedge.devices.device import Busy, patiently
 from tfedge.errors import DeviceError
 
 DATA = Path(__file__).resolve().parents[1] / "unit/data/benchmark_model"
@@ -136,8 +137,7 @@ def test_two_benches_at_once(phone: Phone) -> None:
     finally:
         process.kill()
         process.communicate()
-    with device(wait=60):
-        pass
+    patiently(device().__enter__, 60).__exit__()
 
 
 @pytest.mark.parametrize(

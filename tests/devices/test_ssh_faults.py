@@ -15,7 +15,7 @@ import pytest
 from boards import Board, children, eventually, free_port, kill, running, sshd
 
 from tfedge.devices import shell
-from tfedge.devices.device import Busy
+from tfedge.devices.device import Busy, patiently
 from tfedge.errors import DeviceError
 
 NAP = "while :; do sleep 1; done"
@@ -252,11 +252,10 @@ def test_two_benches_at_once(board: Board) -> None:
         login = ["ssh", "-p", str(board.port), f"{board.user}@127.0.0.1"]
         assert way_out[:-1] == [*login, "kill"]
         with pytest.raises(Busy):
-            board.device(wait=1.5).__enter__()
+            patiently(board.device().__enter__, 1.5)
         assert running(mark)  # the first is not disturbed
         kill(int(way_out[-1]))  # the way out of the hint, here without the ssh
-        with board.device(wait=20):
-            pass
+        patiently(board.device().__enter__, 20).__exit__()
     finally:
         kill(first.pid)
         first.wait()
@@ -270,5 +269,8 @@ def test_nothing_is_left_when_this_side_is_killed(board: Board, number: signal.S
     first.send_signal(number)
     first.wait()
     assert eventually(lambda: not running(mark))
-    with board.device(wait=20) as device:  # and it is free again
+    device = patiently(board.device().__enter__, 20)  # and it is free again
+    try:
         assert device.run(["true"], timeout=20).returncode == 0
+    finally:
+        device.__exit__()

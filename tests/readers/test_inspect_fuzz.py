@@ -17,7 +17,8 @@ from tflite_helpers import DATA, packed
 
 from tfedge.edgetpu.inspect import describe
 from tfedge.errors import ArtifactError
-from tfedge.report.inspect import WIDTH, text
+from tfedge.files.text import WIDTH
+from tfedge.report.inspect import text
 
 FILES = 10_000
 NAMES = ("color_int8", "color_half", "color_wide", "digits_int8")

@@ -73,7 +73,7 @@ def mean_part(calls: list[str]):
 
 
 def compute(samples: Samples, items, calls: list[str], name: str = "a" * 64) -> np.ndarray:
-    found = features.of_pixels(
+    found = features.compute(
         samples.source, items, name=name, shape=(3,), convert=mean_part(calls), what="mean"
     )
     return found(np.arange(len(found)))

@@ -12,7 +12,8 @@ import pytest
 from color_helpers import FLOAT, INT8, make_run
 
 from tfedge.benchmark.compare import compare
-from tfedge.benchmark.result import Host, Process, Result, merge, this_host
+from tfedge.benchmark.result import Host, Process, Result, merge
+from tfedge.benchmark.script.facts import device
 from tfedge.benchmark.script.statistics import summarise, unstable
 from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Plan, measure, opened, subjects
@@ -65,7 +66,7 @@ def test_unstable_says_why() -> None:
 
 
 def test_json_round_trip_keeps_every_sample() -> None:
-    before = result(steady(1000, 2), host=this_host())
+    before = result(steady(1000, 2), host=Host.from_json(device()))
     data = json.loads(json.dumps(before.to_json()))
     assert Result.from_json(data) == before
     assert data["summary"]["n"] == 150

@@ -13,10 +13,11 @@ from tfedge.core import gates, keys, result
 from tfedge.core.stages import stage
 from tfedge.devices.device import Busy
 from tfedge.errors import ArtifactError, DeviceError, GateFailed
+from tfedge.files.text import WIDTH
 from tfedge.pipeline.schema import pipeline_of
 from tfedge.report import markdown
 from tfedge.report.facts import comparison, gather, warnings
-from tfedge.report.table import WIDTH, summary
+from tfedge.report.table import summary
 from tfedge.stages import benchmark, package
 
 DEVICES = ["local", {"name": "pi4", "address": "ssh://pi@board", "optional": True}]

@@ -10,7 +10,7 @@ import pytest
 from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.support import SMALLEST
 from tfedge.cli import main
-from tfedge.report.table import WIDTH
+from tfedge.files.text import WIDTH
 
 
 def test_a_line_for_each(

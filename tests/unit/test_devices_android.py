@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tfedge.benchmark.result import Host, Result, merge
-from tfedge.devices.android import Work, facts, measure, measures_by_python, state
+from tfedge.devices.android import facts, measure, measures_by_python, state
+from tfedge.devices.benchmark_model import Work
 from tfedge.devices.device import Done
 from tfedge.devices.fake import FakeDevice, Reply
 from tfedge.errors import DeviceError

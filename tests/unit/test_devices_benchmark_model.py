@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tfedge.devices.benchmark_model import Unreadable, command, failure, parse, parse_profile
+from tfedge.devices.benchmark_model import (
+    Unreadable,
+    Work,
+    command,
+    failure,
+    parse,
+    parse_profile,
+)
 
 DATA = Path(__file__).parent / "data/benchmark_model"
 
@@ -125,8 +133,7 @@ def test_profile() -> None:
 
 
 def test_command() -> None:
-    plain = {"threads": 2, "runs": 50, "warmup": 10, "seconds": None, "timeout": 1800.0}
-    found = command("/there/tool", "/there/model.tflite", delegate="xnnpack", **plain)
+    found = command("/there/tool", "/there/model.tflite", Work("int8", Path(), threads=2))
     assert found[:2] == ["/there/tool", "--graph=/there/model.tflite"]
     assert (
         {
@@ -143,11 +150,11 @@ def test_command() -> None:
 
 
 def test_command_for_a_time_and_for_other_delegates() -> None:
-    plain = {"threads": 2, "runs": 50, "warmup": 10, "timeout": 90.0}
-    found = command("t", "m", delegate="none", seconds=60.0, profile=True, **plain)
+    work = Work("int8", Path(), threads=2, timeout=90.0)
+    found = command("t", "m", replace(work, delegate="none", seconds=60.0), profile=True)
     assert {"--num_runs=1", "--min_secs=60", "--max_secs=90"} < set(found)
     assert {"--use_xnnpack=false", "--enable_op_profiling=true"} < set(found)
-    found = command("t", "m", delegate="/l/libvx.so,cache=1,a=b=c", seconds=None, **plain)
+    found = command("t", "m", replace(work, delegate="/l/libvx.so,cache=1,a=b=c"))
     assert found[-2:] == [
         "--external_delegate_path=/l/libvx.so",
         "--external_delegate_options=cache:1;a:b=c",

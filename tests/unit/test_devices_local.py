@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.devices.device import Busy, Done
+from tfedge.devices.device import Busy, Done, patiently
 from tfedge.devices.fake import FakeDevice
 from tfedge.devices.local import LocalDevice
 from tfedge.errors import DeviceError
@@ -103,8 +103,8 @@ def test_one_bench_at_a_time(local: LocalDevice, tmp_path: Path) -> None:
             assert f"kill {other.pid}" in caught.value.hint
             # A waiting one gets its turn, even when the first was killed.
             threading.Timer(0.5, other.kill).start()
-            with LocalDevice(python=(sys.executable,), workspace=tmp_path / "work", wait=60):
-                pass
+            waiting = LocalDevice(python=(sys.executable,), workspace=tmp_path / "work")
+            patiently(waiting.__enter__, 60).__exit__()
         finally:
             other.kill()
 

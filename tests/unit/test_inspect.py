@@ -19,7 +19,8 @@ from tflite_helpers import DATA, NAMES, repacked
 from tfedge import cli
 from tfedge.edgetpu import inspect as inspecting
 from tfedge.errors import ArtifactError
-from tfedge.report.inspect import WIDTH, count_text, text
+from tfedge.files.text import WIDTH
+from tfedge.report.inspect import count_text, text
 
 INT8 = DATA / "color_int8.tflite"
 

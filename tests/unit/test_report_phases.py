@@ -8,12 +8,13 @@ from typing import Any
 
 from color_helpers import make_run
 
+from tfedge.files.text import WIDTH
 from tfedge.report.facts import gather
 from tfedge.report.markdown import write
 from tfedge.report.markup import render
 from tfedge.report.phases import line
 from tfedge.report.robustness import robustness
-from tfedge.report.table import WIDTH, summary
+from tfedge.report.table import summary
 from tfedge.stages import evaluate
 from tfedge.tasks.table import task_of
 

@@ -9,9 +9,10 @@ import pytest
 from bench_fakes import HOST
 from color_helpers import FLOAT, make_run
 
+from tfedge.files.text import WIDTH
 from tfedge.report import markdown, sparse
 from tfedge.report.facts import measurements
-from tfedge.report.table import WIDTH, summary
+from tfedge.report.table import summary
 from tfedge.stages import benchmark
 from tfedge.tflite import xnnpack
 from tfedge.tflite.reader import read

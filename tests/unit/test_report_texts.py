@@ -11,10 +11,11 @@ from color_helpers import FLOAT, INT8, Run, make_run
 
 from tfedge.drops import linux
 from tfedge.errors import ArtifactError
+from tfedge.files.text import WIDTH
 from tfedge.pipeline.load import load
 from tfedge.report import markdown
 from tfedge.report.markup import table
-from tfedge.report.table import WIDTH, summary
+from tfedge.report.table import summary
 from tfedge.stages import benchmark, evaluate, package
 
 SECTIONS = [

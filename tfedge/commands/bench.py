@@ -157,7 +157,7 @@ def command(
 def _tell(found: Benchmark, json_file: Path | None) -> None:
     """The table, the JSON, and DeviceError when golden pairs differ."""
     from tfedge.errors import DeviceError
-    from tfedge.files.files import write_text
+    from tfedge.files.artifact import write_text
     from tfedge.report.bench import differing, document, table
 
     to_stdout = json_file is not None and str(json_file) == "-"

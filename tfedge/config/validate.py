@@ -47,6 +47,25 @@ def validate(data: Any, root: type[S]) -> tuple[S | None, list[Wrong]]:
         return None, _innermost(list(problems.values()))
 
 
+def checked(
+    tree: Tree, root: type[S], least: dict[str, Any]
+) -> tuple[S | None, list[tuple[Spot, str]], set[KeyPath]]:
+    """The tree as a section, its problems with their places, and the paths of what is wrong.
+
+    What is wrong is left out of the section, for others may know of more problems; ``least`` stands
+    in for keys that must be there. None: not even so.
+    """
+    data, bad = prepared(tree.data, root), set(tree.bad)
+    section, errors = validate(data, root)
+    found = [(spot(tree, e.path, e.on_key), e.text) for e in errors if e.path not in bad]
+    if section is None:
+        bad |= {error.path for error in errors}
+        for error in errors:
+            remove(data, error.path[:-1] if error.missing else error.path)
+        section, _ = validate({**least, **data}, root)
+    return section, [*tree.problems, *found], bad
+
+
 def _innermost(problems: list[Wrong]) -> list[Wrong]:
     """Of a union that also takes text, the error inside the section says what is wrong; that the
     section is no text says nothing."""

@@ -9,7 +9,6 @@ whenever an entry is used.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any
 from tfedge.core.stages import Stage
 from tfedge.errors import ArtifactError, InvariantBroken
 from tfedge.files.artifact import read_json, sha256_file, write_json
+from tfedge.files.files import try_lock
 
 RECORD = "stage.json"
 
@@ -189,14 +189,3 @@ def _renamed(folder: Path, target: Path) -> bool:
             return False
         raise
     return True
-
-
-def try_lock(path: Path) -> int | None:
-    """An exclusive lock on a file, held by the open descriptor; None while another holds it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    return handle

@@ -14,6 +14,7 @@ from tfedge.core.cache import StageCache
 from tfedge.core.installation import lacking
 from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
 from tfedge.errors import ConfigError, DataError
+from tfedge.files.text import columns
 from tfedge.pipeline.load import Loaded
 from tfedge.pipeline.recipes import first_recipe, head_kind
 from tfedge.pipeline.schema import Pipeline, TeacherNet
@@ -144,8 +145,7 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
         table.append(
             (step.stage.name, step.state, depends + (f" ({step.why})" if step.why else ""))
         )
-    widths = [max(len(row[i]) for row in table) for i in range(2)]
-    rows = [f"  {a.ljust(widths[0])}  {b.ljust(widths[1])}  {c}".rstrip() for a, b, c in table]
+    rows = [f"  {line}" for line in columns(table, left=(0, 1, 2), gap=2)]
     sections: list[Callable[[Pipeline], Iterator[str]]] = [
         *(_computes, _trains, _sparsity, _clusters, _gates, _devices)
     ]
@@ -241,9 +241,8 @@ def _sparsity(pipeline: Pipeline) -> Iterator[str]:
         f"{layers[0].share:.0%} in the {len(layers)} layers that train "
         f"({said})"
     )
-    width = max(len(row.layer) for row in layers)
-    for row in layers:
-        yield f"  {row.layer.ljust(width)}  {row.size:>9,}  {row.share:.0%}"
+    table = [(row.layer, f"{row.size:>9,}", f"{row.share:.0%}") for row in layers]
+    yield from (f"  {line}" for line in columns(table, left=(0, 2), gap=2))
 
 
 def _clusters(pipeline: Pipeline) -> Iterator[str]:

@@ -15,9 +15,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from tfedge.core.cache import RECORD, Entry, try_lock
+from tfedge.core.cache import RECORD, Entry
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import sha256_json, write_atomic, write_json
+from tfedge.files.artifact import sha256_json, write_json, write_text
+from tfedge.files.files import try_lock
 
 LOCK, EVENTS, RESULT, LOG = "lock", "events.jsonl", "run.json", "log.txt"
 DROPS = "drops"
@@ -29,14 +30,12 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         """Lock an existing folder; ArtifactError when another run is in it."""
         self.path = path.resolve()
-        handle = try_lock(path / LOCK)
+        handle = try_lock(path / LOCK, str(os.getpid()))
         if handle is None:
             pid = (path / LOCK).read_text(encoding="utf-8", errors="replace").strip()
             what = f"another run is in this directory (process {pid or 'unknown'})"
             raise ArtifactError(path, what, "wait until it ends, or give another --run-dir")
         self._lock = handle
-        os.ftruncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
 
     def __enter__(self) -> RunDir:
         return self
@@ -46,7 +45,7 @@ class RunDir:
 
     def write_inputs(self, text: str, resolved: dict[str, Any]) -> None:
         """Keep the pipeline file as it was given, and what it came to with all defaults."""
-        write_atomic(self.path / "pipeline.yaml", text.encode())
+        write_text(self.path / "pipeline.yaml", text)
         write_json(self.path / "resolved.json", resolved)
 
     def stage(self, name: str) -> Path:

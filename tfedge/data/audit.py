@@ -19,7 +19,8 @@ from tfedge.data.schema import Data
 from tfedge.data.sources import Scan
 from tfedge.data.split import assign
 from tfedge.errors import DataError
-from tfedge.files.files import shown, write_text
+from tfedge.files.artifact import write_text
+from tfedge.files.files import shown
 
 SHOWN = 20  # files named for one kind of problem
 TINY = 10  # training pictures; classes with fewer get a warning

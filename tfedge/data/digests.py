@@ -14,14 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfedge.data.listing import Entry, Stamp, stamp_of
-from tfedge.files.files import write_text
+from tfedge.files.artifact import sha256_file, write_text
 from tfedge.files.parallel import in_order
 from tfedge.files.progress import Progress
 
 # File systems stamp with the kernel's tick (10 ms at most): a file that changed within the last
 # tick could change again and keep its stamp.
 _TICK = 0.02
-_BLOCK = 1 << 20
 
 
 class Digests:
@@ -84,12 +83,7 @@ def _sha256(path: Path) -> tuple[Stamp | None, str, str]:
     try:
         if not path.is_file():
             return None, "", "no such file"
-        with path.open("rb") as file:
-            before = stamp_of(os.fstat(file.fileno()))
-            digest = hashlib.sha256()
-            while block := file.read(_BLOCK):
-                digest.update(block)
-            after = stamp_of(os.fstat(file.fileno()))
+        before, digest, after = stamp_of(path.stat()), sha256_file(path), stamp_of(path.stat())
     except OSError as error:
         return None, "", f"can't be read: {error.strerror}"
-    return (before if before == after else None), digest.hexdigest(), ""
+    return (before if before == after else None), digest, ""

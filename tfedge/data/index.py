@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tfedge.errors import ArtifactError
-from tfedge.files.files import write_text
+from tfedge.files.artifact import write_text
 
 SPLITS = ("train", "val", "test")
 

@@ -22,7 +22,6 @@ from tfedge.devices.adb_faults import (
     several_attached,
     state_fault,
 )
-from tfedge.devices.device import patiently
 from tfedge.devices.held import HeldDevice
 from tfedge.devices.hold import Hold, hold_command
 from tfedge.errors import DeviceError, MissingDependency
@@ -56,16 +55,14 @@ class AdbDevice(HeldDevice):
         *,
         name: str = "",
         python: Sequence[str] = _DEFAULT,
-        wait: float = 0.0,
         workspace: str = WORKSPACE,
     ) -> None:
         """
         Args:
             python: argv prefix of the interpreter; ``~/`` at its start is the home folder there.
                 With the default, Termux's is taken where ``python3`` is not there and that runs.
-            wait: seconds to wait for a device that another process measures on.
         """
-        super().__init__(name or (f"adb:{serial}" if serial else "adb"), python, wait, workspace)
+        super().__init__(name or (f"adb:{serial}" if serial else "adb"), python, workspace)
         self.serial = serial  # final once entered
 
     def __enter__(self) -> AdbDevice:
@@ -79,7 +76,7 @@ class AdbDevice(HeldDevice):
             self._start_server()
             self.serial = self._find()
             self._check_shell()
-            self._hold = patiently(self._connect, self._wait)
+            self._hold = self._connect()
             self._choose_python()
         except BaseException:
             self.__exit__()

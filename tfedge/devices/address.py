@@ -98,7 +98,6 @@ def open_device(
     *,
     name: str = "",
     python: Sequence[str] | None = None,
-    wait: float = 0.0,
 ) -> Device:
     """The device at an address, not entered yet: nothing is connected, nothing is held.
 
@@ -106,7 +105,6 @@ def open_device(
         name: what it is called in messages and results; the address as written by default.
         python: argv prefix of the interpreter there, for ``ssh`` and ``adb``; ``python3`` by
             default. A leading ``~/`` stands for the home folder there.
-        wait: seconds to wait for a device that another process measures on.
 
     Raises:
         DeviceError: not an address, or ``local:PYTHON`` together with ``python``.
@@ -122,18 +120,12 @@ def open_device(
                 "give one of them",
             )
         chosen = tuple(python or ()) or (where.python or sys.executable,)
-        return LocalDevice(label, python=chosen, wait=wait)
+        return LocalDevice(label, python=chosen)
     if where.kind == "adb":
         from tfedge.devices.adb import AdbDevice
 
-        return AdbDevice(where.serial, name=label, python=tuple(python or ("python3",)), wait=wait)
+        return AdbDevice(where.serial, name=label, python=tuple(python or ("python3",)))
     from tfedge.devices.ssh import SshDevice
 
-    return SshDevice(
-        where.host,
-        user=where.user,
-        port=where.port,
-        name=label,
-        python=tuple(python or ("python3",)),
-        wait=wait,
-    )
+    words = tuple(python or ("python3",))
+    return SshDevice(where.host, user=where.user, port=where.port, name=label, python=words)

@@ -14,13 +14,13 @@ of processes; five processes of 50 runs say more than one of 250.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tfedge.benchmark import call
 from tfedge.benchmark.result import Host, Process, Result
 from tfedge.devices import benchmark_model, scripts
+from tfedge.devices.benchmark_model import Work
 from tfedge.devices.device import Device, Done
 from tfedge.devices.shell import tail
 from tfedge.errors import DeviceError
@@ -75,21 +75,6 @@ def no_python(device: Device, done: Done) -> DeviceError:
     )
 
 
-@dataclass(frozen=True)
-class Work:
-    """What benchmark_model is to do."""
-
-    model: str  # its name in results
-    path: Path
-    threads: int = 1
-    runs: int = 50
-    warmup: int = 10
-    seconds: float | None = None  # run so long instead of ``runs`` times
-    delegate: str = "xnnpack"  # or none, gpu, nnapi, PATH[,key=value…] on the device
-    profile: bool = False  # in a process of its own, after the one that is measured
-    timeout: float = 1800.0  # seconds for one process
-
-
 def measure(device: Device, tool: Path, work: Work) -> Result:
     """One process of benchmark_model, which counts as one sample.
 
@@ -135,17 +120,7 @@ def measure(device: Device, tool: Path, work: Work) -> Result:
 
 def _run(device: Device, tool: str, model: str, work: Work, *, profile: bool = False) -> str:
     """What benchmark_model prints; DeviceError unless it ends well."""
-    words = benchmark_model.command(
-        tool,
-        model,
-        threads=work.threads,
-        runs=work.runs,
-        warmup=work.warmup,
-        seconds=work.seconds,
-        delegate=work.delegate,
-        timeout=work.timeout,
-        profile=profile,
-    )
+    words = benchmark_model.command(tool, model, work, profile=profile)
     done = device.run(words, timeout=work.timeout + _GRACE)
     text = f"{done.stdout}\n{done.stderr}"
     # A file that is no program for this processor is handed to the shell by some libraries.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 _FINE = 100  # microseconds: from here on a median in whole ones is exact to 1 %
@@ -88,19 +89,24 @@ class Reading:
         }
 
 
-def command(
-    tool: str,
-    model: str,
-    *,
-    threads: int,
-    runs: int,
-    warmup: int,
-    seconds: float | None,
-    delegate: str,
-    timeout: float,
-    profile: bool = False,
-) -> list[str]:
-    """argv. One more warm-up than asked for, as the first inference is counted apart.
+@dataclass(frozen=True)
+class Work:
+    """What it is to do."""
+
+    model: str  # its name in results
+    path: Path
+    threads: int = 1
+    runs: int = 50
+    warmup: int = 10
+    seconds: float | None = None  # run so long instead of ``runs`` times
+    delegate: str = "xnnpack"  # or none, gpu, nnapi, PATH[,key=value…] on the device
+    profile: bool = False  # in a process of its own, after the one that is measured
+    timeout: float = 1800.0  # seconds for one process
+
+
+def command(tool: str, model: str, work: Work, *, profile: bool = False) -> list[str]:
+    """argv, of files on the device. One more warm-up than asked for, as the first inference is
+    counted apart.
 
     With ``seconds`` it runs that long; otherwise exactly ``runs`` times, where it would by itself
     go on for a second at least.
@@ -108,13 +114,13 @@ def command(
     return [
         tool,
         f"--graph={model}",
-        f"--num_threads={threads}",
-        f"--warmup_runs={warmup + 1}",
+        f"--num_threads={work.threads}",
+        f"--warmup_runs={work.warmup + 1}",
         "--warmup_min_secs=0",
-        f"--num_runs={1 if seconds else runs}",
-        f"--min_secs={seconds or 0:g}",
-        f"--max_secs={timeout:g}",
-        *_delegate_flags(delegate),
+        f"--num_runs={1 if work.seconds else work.runs}",
+        f"--min_secs={work.seconds or 0:g}",
+        f"--max_secs={work.timeout:g}",
+        *_delegate_flags(work.delegate),
         *(["--enable_op_profiling=true"] if profile else []),
     ]
 

@@ -19,10 +19,9 @@ class HeldDevice:
     ``__enter__`` of a kind of device, and end here.
     """
 
-    def __init__(self, name: str, python: Sequence[str], wait: float, workspace: str) -> None:
+    def __init__(self, name: str, python: Sequence[str], workspace: str) -> None:
         self.name = name
         self.python = tuple(python)
-        self._wait = wait
         self._workspace = workspace
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._hold: Hold | None = None

@@ -26,7 +26,7 @@ from functools import cache
 from pathlib import Path
 
 from tfedge.config import nodes
-from tfedge.config.validate import prepared, remove, spot, validate
+from tfedge.config.validate import checked, spot
 from tfedge.devices.address import Address, parse
 from tfedge.devices.schema import (
     BenchDevice,
@@ -99,14 +99,7 @@ def finder(given: Path | None) -> FindDevice:
 def read(path: Path) -> Inventory:
     """Every problem at once, as ConfigError with file, line and column."""
     tree = nodes.read(path, KIND)
-    data = prepared(tree.data, Devices)
-    file, errors = validate(data, Devices)
-    found = list(tree.problems)
-    found += [(spot(tree, e.path, e.on_key), e.text) for e in errors if e.path not in tree.bad]
-    if file is None:  # look on without what is wrong
-        for error in errors:
-            remove(data, error.path[:-1] if error.missing else error.path)
-        file, _ = validate({"devices": {}, **data}, Devices)
+    file, found, _ = checked(tree, Devices, {"devices": {}})
     devices: dict[str, BenchDevice] = {}
     for name, given in (file.devices if file is not None else {}).items():
         entry = Device(address=given) if isinstance(given, str) else given

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
-from tfedge.devices.device import Done, patiently
+from tfedge.devices.device import Done
 from tfedge.devices.hold import TOKEN, busy, who
 from tfedge.devices.shell import Shell, tail
 from tfedge.errors import DeviceError
+from tfedge.files.files import try_lock
 
 WORKSPACE = Path(".cache/tfedge-bench")  # in the home folder, as for an account reached by ssh
 
@@ -25,15 +24,13 @@ class LocalDevice:
         name: str = "local",
         *,
         python: Sequence[str],
-        wait: float = 0.0,
         workspace: Path | None = None,
     ) -> None:
-        """``python``: argv prefix of the interpreter. ``wait``: seconds for a busy machine."""
+        """``python``: argv prefix of the interpreter."""
         self.name = name
         self.python = tuple(python)
-        self._wait = wait
         self._workspace = workspace or Path.home() / WORKSPACE
-        self._lock: IO[str] | None = None
+        self._lock: int | None = None
 
     def run(self, argv: Sequence[str], *, timeout: float) -> Done:
         return self._shell().run(argv, timeout=timeout)
@@ -57,12 +54,12 @@ class LocalDevice:
             )
         # absolute(), not resolve(): a venv's python is a link, and what it links to knows no venv
         self.python = (str(Path(found).absolute()), *self.python[1:])
-        self._lock = patiently(self._take, self._wait)
+        self._lock = self._take()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
-            self._lock.close()
+            os.close(self._lock)
             self._lock = None
 
     def _shell(self) -> Shell:
@@ -73,28 +70,21 @@ class LocalDevice:
     def _broken(self, code: int, stderr: str) -> DeviceError:
         return DeviceError(f"{self.name}: sh ended with {code}: {tail(stderr)}")
 
-    def _take(self) -> IO[str]:
+    def _take(self) -> int:
         """The lock, as :data:`tfedge.devices.scripts.HOLD` takes it, without a process of its own:
         there is no flock command on macOS."""
         path = self._workspace / "lock"
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = path.open("a+", encoding="utf-8")
+            lock = try_lock(path, f"{TOKEN} {os.getpid()} {who()}")
+            if lock is not None:
+                return lock
+            token, _, holder = path.read_text(encoding="utf-8").strip().partition(" ")
+            if token == TOKEN:  # held by this process, through another interpreter
+                return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise DeviceError(
                 f"{path}: can't be written: {error.strerror or error}",
                 "make your home folder writable: benches of this machine take turns by that file",
             ) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            token, _, holder = file.readline().strip().partition(" ")
-            if token == TOKEN:
-                return file
-            file.close()
-            raise busy(self.name, holder) from error
-        file.truncate(0)
-        file.write(f"{TOKEN} {os.getpid()} {who()}\n")
-        file.flush()
-        return file
+        raise busy(self.name, holder)

@@ -13,6 +13,7 @@ from tfedge.benchmark.result import Result, merge
 from tfedge.devices import android
 from tfedge.devices.adb import AdbDevice
 from tfedge.devices.address import open_device
+from tfedge.devices.benchmark_model import Work
 from tfedge.devices.device import Busy, Device, Done, patiently
 from tfedge.devices.schema import BenchDevice
 from tfedge.devices.shell import tail
@@ -221,7 +222,7 @@ class _Bench:
                     f"{subject.device.name}: benchmark_model only times: it can't take --{what}",
                     "leave it out, or measure with Python there: tfedge devices says how",
                 )
-        work = android.Work(
+        work = Work(
             subject.model,
             subject.path,
             threads=threads,
@@ -266,13 +267,11 @@ class _Bench:
 def _by_python(subject: Subject) -> bool:
     """Whether the script measures there, or benchmark_model. DeviceError: neither can."""
     device = subject.device
-    if subject.tool is not None:
+    if subject.tool is not None or isinstance(device, AdbDevice):
         return android.measures_by_python(device, subject.tool)
     done = device.run([*device.python, "-c", "pass"], timeout=_START)
     if done.returncode == 0:
         return True
-    if isinstance(device, AdbDevice):
-        raise android.no_python(device, done)
     python = " ".join(device.python)
     raise DeviceError(
         f"{device.name}: {python} does not run there: {tail(done.stderr)}",

@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfedge.devices.device import patiently
 from tfedge.devices.held import HeldDevice
 from tfedge.devices.hold import Hold, hold_command
 from tfedge.devices.ssh_faults import Target, connect_fault, lost_fault, session_fault
@@ -52,21 +51,19 @@ class SshDevice(HeldDevice):
         port: int | None = None,
         name: str = "",
         python: Sequence[str] = ("python3",),
-        wait: float = 0.0,
         config: Path | None = None,
         workspace: str = WORKSPACE,
     ) -> None:
         """
         Args:
             python: argv prefix of the interpreter; ``~/`` at its start is the home folder there.
-            wait: seconds to wait for a device that another process measures on.
             config: a configuration file instead of the user's own and the system's.
             workspace: folder there, in the home folder unless absolute.
         """
         destination = f"{user}@{host}" if user else host
         place = [*(["-p", str(port)] if port else []), destination]
         address = f"ssh://{destination}" + (f":{port}" if port else "")
-        super().__init__(name or address, python, wait, workspace)
+        super().__init__(name or address, python, workspace)
         self._target = Target(self.name, host, port, ("ssh", *place))
         self._config = ["-F", str(config)] if config else []
         self._port = ["-p", str(port)] if port else []
@@ -79,7 +76,7 @@ class SshDevice(HeldDevice):
             )
         self._folder = _private_folder()
         try:
-            self._hold = patiently(self._connect, self._wait)
+            self._hold = self._connect()
         except BaseException:
             self._folder.cleanup()
             raise

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import zipfile
-import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from tfedge.errors import DropError
+from tfedge.errors import ArtifactError, DropError
+from tfedge.files import archive as archives
 
 SUFFIX = ".zip"
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # a zip can't say "no date"
@@ -43,33 +43,16 @@ def pack(folder: Path, archive: Path) -> None:
 def unpack(archive: Path, folder: Path) -> Path:
     """Unpack into ``folder``; returns the drop in it.
 
-    DropError for what is no zip of one drop: entries that climb out of their folder, links,
-    several top folders, or more than a drop can be.
+    DropError for what is no archive of one drop: entries that climb out of their folder, links,
+    anything beside the drop's folder, or more than a drop can be.
     """
     try:
-        with zipfile.ZipFile(archive) as source:
-            entries = [entry for entry in source.infolist() if not entry.is_dir()]
-            if len(entries) > _FILES or sum(entry.file_size for entry in entries) > _LIMIT:
-                raise DropError(f"{archive}: unpacks to more than a drop can be")
-            tops = {_checked(archive, entry).parts[0] for entry in entries}
-            if len(tops) != 1:
-                raise DropError(f"{archive}: holds {len(tops)} folders, a drop is one")
-            for entry in entries:
-                path = folder / entry.filename
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(source.read(entry))
-    except OSError as error:
-        raise DropError(f"{archive}: can't be read: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise DropError(f"{archive}: no zip that can be read: {error}") from error
-    return folder / tops.pop()
-
-
-def _checked(archive: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
-    name = PurePosixPath(entry.filename)
-    linked = (entry.external_attr >> 16) & 0o170000 == 0o120000
-    if name.is_absolute() or ".." in name.parts or "\\" in entry.filename or linked:
-        raise DropError(f"{archive}: {entry.filename!r} would lie outside of its folder")
-    if len(name.parts) < 2:
-        raise DropError(f"{archive}: {entry.filename!r} lies beside the drop's folder")
-    return name
+        whole = archives.unpack(
+            archive, folder / "unpacked", most_bytes=_LIMIT, most_entries=_FILES
+        )
+    except ArtifactError as error:
+        raise DropError(error.message) from error
+    top = list(whole.iterdir())
+    if len(top) != 1 or not top[0].is_dir():
+        raise DropError(f"{archive}: at its top there is more than one folder, a drop is one")
+    return top[0]

@@ -43,19 +43,27 @@ class _Entry:
     open: Callable[[], IO[bytes]]
 
 
-def unpack(archive: Path, target: Path, called: str = "") -> Path:
+def unpack(
+    archive: Path,
+    target: Path,
+    called: str = "",
+    *,
+    most_bytes: int = MAX_BYTES,
+    most_entries: int | None = None,
+) -> Path:
     """Unpacks a zip or tar (plain, gz, bz2, xz) into the new folder ``target``, under a lock.
 
     The caller holds the lock. ``called`` names the archive in messages. Raises ArtifactError for
-    what is no archive, is damaged, or is refused; then there is no ``target``.
+    what is no archive, is damaged, or is refused, as what unpacks to more bytes or entries than
+    these; then there is no ``target``.
     """
-    name = called or str(archive)
-    limit = min(MAX_BYTES, max(_FREE_BYTES, MAX_RATIO * archive.stat().st_size))
+    name, most = called or str(archive), most_entries or MAX_ENTRIES
+    limit = min(most_bytes, max(_FREE_BYTES, MAX_RATIO * archive.stat().st_size))
     with new_folder(target) as folder, _entries(archive, name) as entries:
         written = 0
         for count, entry in enumerate(entries, 1):
-            if count > MAX_ENTRIES:
-                raise ArtifactError(name, f"more than {MAX_ENTRIES} entries: refused")
+            if count > most:
+                raise ArtifactError(name, f"more than {most} entries: refused")
             path = _inside(folder, entry, name)
             try:
                 (path if entry.what == "folder" else path.parent).mkdir(parents=True, exist_ok=True)

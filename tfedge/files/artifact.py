@@ -45,34 +45,41 @@ def sha256_json(value: Any) -> str:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file that is either whole or not there: to a temporary name, then renamed.
+    """Write a file that is either whole or not there, and the folders to it: to a temporary name,
+    then renamed. ArtifactError when the disk refuses.
 
     No fsync: what a power cut leaves behind is seen by its digest.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), 0o644)  # mkstemp's 0600 would hide results from others
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                os.fchmod(file.fileno(), 0o644)  # mkstemp's 0600 would hide results from others
+            Path(name).replace(path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                Path(name).unlink()
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8, atomically."""
+    write_atomic(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON for people and programs, atomically."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, f"{text}\n".encode())
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file of ours; ArtifactError if it is not there or no JSON."""
+def read_json(path: Path, hint: str = "") -> Any:
+    """Read a JSON file of ours; ArtifactError, with that hint, if it is not there or no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ArtifactError(path, f"can't be read as JSON: {error}") from None
+        raise ArtifactError(path, f"can't be read as JSON: {error}", hint) from None
 
 
 def out_of_space(error: BaseException) -> bool:

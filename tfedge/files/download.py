@@ -11,7 +11,7 @@ import requests
 import urllib3
 
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import disk_error, disk_errors, file_digest
+from tfedge.files.artifact import disk_errors, file_digest
 from tfedge.files.files import locked
 from tfedge.files.progress import Progress
 
@@ -153,19 +153,15 @@ def _append(
     part: Path, have: int, blocks: Iterator[bytes], total: int | None, progress: Progress
 ) -> None:
     """Writes the blocks from byte ``have`` on; ``total`` is the size the file must end with."""
-    try:
+    with disk_errors(part):
         part.parent.mkdir(parents=True, exist_ok=True)
         file = part.open("r+b" if have else "wb")
-    except OSError as error:
-        raise disk_error(error, part) from error
     with file:
         file.seek(have)
         for block in blocks:
-            try:
+            with disk_errors(part):
                 file.write(block)
                 file.flush()
-            except OSError as error:
-                raise disk_error(error, part) from error
             have += len(block)
             progress.update("download", have, max(total or 0, have), "bytes")
     if total is not None and have < total:  # urllib3 1.26 does not notice

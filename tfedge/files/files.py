@@ -1,4 +1,4 @@
-"""Writing so that a kill at any moment leaves the old or the new, never half of it."""
+"""Locks, folders that are whole or not there, and names that can stand in a message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tfedge.files.artifact import disk_error, disk_errors, write_atomic
+from tfedge.files.artifact import disk_errors
+from tfedge.files.artifact import write_text as write_text
 
 
 @contextmanager
@@ -19,42 +20,60 @@ def locked(path: Path) -> Iterator[None]:
     The kernel lets go of it when the process dies, however it dies. The file stays: removing it
     would let two processes hold "the" lock.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise disk_error(error, path) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes or replaces the whole file."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, text.encode())
+        handle = _opened(path)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def try_lock(path: Path, holder: str = "") -> int | None:
+    """The same lock, held until the descriptor is closed; None while another holds it.
+
+    ``holder`` is written into the file, for whoever finds it locked.
+    """
+    handle = _opened(path)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    if holder:
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{holder}\n".encode())
+    return handle
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+
+@contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """An empty folder beside ``target``, on the same disk, that is gone when the block ends.
+
+    To be used under a lock: its name is fixed, so that what a killed run left behind is found and
+    removed. Raises ArtifactError when the disk refuses.
+    """
+    folder = target.with_name(f".{target.name}.tmp")
+    with disk_errors(target):
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """An empty folder beside ``target`` that becomes ``target`` when the block ends without error.
-
-    To be used under a lock: the temporary name is fixed, so that what a killed run left behind is
-    found and removed.
-    """
-    temporary = target.with_name(f".{target.name}.tmp")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        yield temporary
-        temporary.replace(target)
-    except OSError as error:
-        raise disk_error(error, target) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    """A scratch folder that becomes ``target`` when the block ends without error."""
+    with scratch_folder(target) as folder:
+        yield folder
+        folder.replace(target)
 
 
 def shown(name: str) -> str:

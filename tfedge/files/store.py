@@ -13,7 +13,6 @@ records that never reached the disk.
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 import threading
@@ -25,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import disk_error
-from tfedge.files.files import locked, write_text
+from tfedge.files.artifact import disk_errors, read_json, write_json
+from tfedge.files.files import locked
 
 _ENTRY = struct.Struct("<32sI")
 
@@ -65,16 +64,11 @@ class RecordStore:
         meta, kind = self.folder / "meta.json", {"dtype": self.dtype.str, "shape": [*self.shape]}
         with locked(self.folder / "lock"):
             if not meta.exists():
-                write_text(meta, json.dumps(kind))
+                write_json(meta, kind)
                 return
-            try:
-                found = json.loads(meta.read_text(encoding="utf-8"))
-            except ValueError:
-                found = "no JSON"
-            except OSError as error:
-                raise disk_error(error, meta) from error
-        if found != kind:
             hint = f"remove {self.folder}; it is a cache and is made again"
+            found = read_json(meta, hint)
+        if found != kind:
             raise ArtifactError(meta, "holds other records", hint, str(kind), str(found))
 
     def _refresh(self) -> None:
@@ -84,12 +78,9 @@ class RecordStore:
             self._rows, self._crcs, self._map = {}, [], None
         if complete == len(self._crcs):
             return
-        try:
-            with self._keys.open("rb") as file:
-                file.seek(len(self._crcs) * _ENTRY.size)
-                added = file.read((complete - len(self._crcs)) * _ENTRY.size)
-        except OSError as error:
-            raise disk_error(error, self._keys) from error
+        with disk_errors(self._keys), self._keys.open("rb") as file:
+            file.seek(len(self._crcs) * _ENTRY.size)
+            added = file.read((complete - len(self._crcs)) * _ENTRY.size)
         for key, crc in _ENTRY.iter_unpack(added):
             self._rows[key] = len(self._crcs)  # of two records of one key, the later one counts
             self._crcs.append(crc)
@@ -130,9 +121,8 @@ class RecordStore:
                     new.setdefault(raw, position)
             if new:
                 try:
-                    self._append(list(new), array[list(new.values())])
-                except OSError as error:
-                    raise disk_error(error, self.folder) from error
+                    with disk_errors(self.folder):
+                        self._append(list(new), array[list(new.values())])
                 finally:
                     self._refresh()
 

@@ -21,7 +21,7 @@ def problems(pipeline: Pipeline) -> Iterator[Problem]:
     if distill is None:
         return
     if not learners(pipeline):
-        what = "distill: nothing learns from it: add a prune section, or quantize with recipe qat"
+        what = "nothing learns from it: add a prune section, or quantize with recipe qat"
         yield Problem("distill", what, ("prune", "cluster", "quantize"))
     yield from _shares(pipeline)
     teacher = distill.teacher
@@ -32,16 +32,12 @@ def problems(pipeline: Pipeline) -> Iterator[Problem]:
             if nets.known(teacher):
                 resolve(distill.unfreeze, layers(teacher.name, teacher.alpha))
         except ConfigError as error:
-            key = "distill.unfreeze"
-            yield Problem(key, f"{key}: {error.message}", (_NET,))
+            yield Problem("distill.unfreeze", error.message, (_NET,))
         return
     for name, field in Transfer.model_fields.items():
         if getattr(distill, name) != field.default:
-            key = f"distill.{name}"
-            what = (
-                f"the teacher float is what finetune made: nothing trains here, see finetune.{name}"
-            )
-            yield Problem(key, f"{key}: {what}", (_NET,))
+            what = "the teacher float is what finetune made: nothing trains here, see finetune."
+            yield Problem(f"distill.{name}", what + name, (_NET,))
 
 
 def _shares(pipeline: Pipeline) -> Iterator[Problem]:
@@ -50,9 +46,8 @@ def _shares(pipeline: Pipeline) -> Iterator[Problem]:
     for stage in learners(pipeline):
         section = getattr(pipeline, stage)
         if section.teacher != type(section).model_fields["teacher"].default:
-            key = f"{stage}.teacher"
             what = "distill.alpha is the share of the teacher in every stage: leave this out"
-            yield Problem(key, f"{key}: {what}", ("distill",))
+            yield Problem(f"{stage}.teacher", what, ("distill",))
 
 
 def notes(pipeline: Pipeline) -> list[str]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from tfedge.catalog.backbones import BACKBONES
 from tfedge.config.spelling import closest
+from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.schema import Pipeline, Quantize
 from tfedge.pipeline.unfreeze import blocks_of
 
@@ -50,15 +51,13 @@ def known_layers(pipeline: Pipeline) -> Known:
     return Known(tuple(dict.fromkeys(names)), beginnings)
 
 
-def keep_problems(
-    quantize: Quantize, known: Known | None
-) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Problems as (key, text, keys read); ``known`` None: the backbone is not known either."""
+def keep_problems(quantize: Quantize, known: Known | None) -> Iterator[Problem]:
+    """``known`` None: the backbone is not known either."""
     if quantize.recipe == "none":
         for key in ("keep", "debug"):
             if getattr(quantize, key) not in ({}, False, "auto"):
-                what = f"quantize.{key}: nothing is quantized: choose recipe qat or ptq"
-                yield f"quantize.{key}", what, ("quantize.recipe",)
+                what = "nothing is quantized: choose recipe qat or ptq"
+                yield Problem(f"quantize.{key}", what, ("quantize.recipe",))
     if known is None:
         return
     fitting = {pattern: set(fnmatch.filter(known.names, pattern)) for pattern in quantize.keep}
@@ -68,9 +67,9 @@ def keep_problems(
         if slip or not any(re.match(beginning, pattern) for beginning in known.beginnings):
             near = closest(pattern, known.names)
             what = f"no layer is called {pattern!r}" + (f", did you mean {near}?" if near else "")
-            yield "quantize.keep", f"quantize.keep: {what}", ("backbone",)
+            yield Problem("quantize.keep", what, ("backbone",))
     for one, other in itertools.combinations(quantize.keep, 2):
         both = [name for name in known.names if name in fitting[one] & fitting[other]]
         if both and quantize.keep[one] != quantize.keep[other]:
             what = f"{both[0]} is to be {quantize.keep[one]} by {one!r} and {quantize.keep[other]}"
-            yield "quantize.keep", f"quantize.keep: {what} by {other!r}: say one", ("backbone",)
+            yield Problem("quantize.keep", f"{what} by {other!r}: say one", ("backbone",))

@@ -6,11 +6,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from tfedge.config import nodes
 from tfedge.config.nodes import KeyPath, Spot, Tree
-from tfedge.config.validate import parts, prepared, related, remove, spot, validate
+from tfedge.config.validate import checked, parts, related, spot
 from tfedge.devices.schema import BenchDevice, FindDevice
 from tfedge.errors import ConfigError, DeviceError
 from tfedge.pipeline import nets, rules
@@ -18,6 +20,7 @@ from tfedge.pipeline.recipes import completed
 from tfedge.pipeline.schema import Pipeline, TeacherNet, known_task, schema_of
 
 Resolved = dict[str, Any]
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -62,16 +65,8 @@ def load(
     tree = nodes.read(path)
     for number, override in enumerate(overrides, start=1):
         _override(tree, override, number)
-    found, bad = list(tree.problems), set(tree.bad)
-    schema = schema_of(known_task(tree.data.get("task")) if isinstance(tree.data, dict) else "")
-    data = prepared(tree.data, schema)
-    pipeline, errors = validate(data, schema)
-    found += [(spot(tree, e.path, e.on_key), e.text) for e in errors if e.path not in bad]
-    if pipeline is None:  # look on without what is wrong: the rules may know of more
-        bad |= {error.path for error in errors}
-        for error in errors:
-            remove(data, error.path[:-1] if error.missing else error.path)
-        pipeline, _ = validate({"name": "unnamed", "data": {}, **data}, schema)
+    schema = schema_of(known_task(tree.data.get("task") if isinstance(tree.data, dict) else None))
+    pipeline, found, bad = checked(tree, schema, {"name": "unnamed", "data": {}})
     elsewhere: list[str] = []
     if pipeline is not None:
         pipeline = _absolute(completed(pipeline), tree, path.parent)
@@ -131,32 +126,32 @@ def _forget(tree: Tree, path: KeyPath) -> None:
 
 def _absolute(pipeline: Pipeline, tree: Tree, folder: Path) -> Pipeline:
     """The pipeline with absolute paths."""
-    data, backbone = pipeline.data, pipeline.backbone
+    data, distill, package = pipeline.data, pipeline.distill, pipeline.package
+    weights: dict[KeyPath, str] = {("backbone", "weights"): pipeline.backbone.weights}
+    if distill is not None and isinstance(distill.teacher, TeacherNet):
+        weights["distill", "teacher", "weights"] = distill.teacher.weights
+    given: dict[KeyPath, str | tuple[str, ...]] = {}
+    if data.path is not None and "://" not in data.path and not data.path.startswith(rules.SAMPLE):
+        given["data", "path"] = data.path
+    given |= {at: text for at, text in weights.items() if text not in nets.WEIGHT_NAMES}
+    if package is not None and package.coral.together:
+        given["package", "coral", "together"] = package.coral.together
 
     def path(text: str, at: KeyPath) -> str:
         base = Path() if spot(tree, at).source else folder
         return os.path.abspath(base / os.path.expanduser(text))  # noqa: PTH100, PTH111 (no raising)
 
-    if data.path is not None and "://" not in data.path and not data.path.startswith(rules.SAMPLE):
-        data = data.model_copy(update={"path": path(data.path, ("data", "path"))})
-    if backbone.weights not in nets.WEIGHT_NAMES:
-        at = ("backbone", "weights")
-        backbone = backbone.model_copy(update={"weights": path(backbone.weights, at)})
-    distill = pipeline.distill
-    if distill is not None and isinstance(distill.teacher, TeacherNet):
-        teacher = distill.teacher
-        if teacher.weights not in nets.WEIGHT_NAMES:
-            found = path(teacher.weights, ("distill", "teacher", "weights"))
-            teacher = teacher.model_copy(update={"weights": found})
-        distill = distill.model_copy(update={"teacher": teacher})
-    package = pipeline.package
-    if package is not None and package.coral.together:
-        spot_of = ("package", "coral", "together")
-        together = tuple(path(name, spot_of) for name in package.coral.together)
-        coral = package.coral.model_copy(update={"together": together})
-        package = package.model_copy(update={"coral": coral})
-    changed = {"data": data, "backbone": backbone, "distill": distill, "package": package}
-    return pipeline.model_copy(update=changed)
+    for at, text in given.items():
+        found = tuple(path(t, at) for t in text) if isinstance(text, tuple) else path(text, at)
+        pipeline = _with(pipeline, at, found)
+    return pipeline
+
+
+def _with(section: M, at: KeyPath, value: object) -> M:
+    """A section with another value at a path of keys."""
+    name, rest = str(at[0]), at[1:]
+    inner = _with(getattr(section, name), rest, value) if rest else value
+    return section.model_copy(update={name: inner})
 
 
 def _with_devices(

@@ -20,17 +20,17 @@ def problems(given: Backbone, key: str, size: int, size_key: str) -> Iterator[Pr
     """What is wrong with the backbone that stands at ``key``, for pictures of ``size``."""
     row = BACKBONES.get(given.name)
     if row is None:
-        what = f"{key}.name: no backbone {given.name!r}{did_you_mean(given.name, BACKBONES)}"
+        what = f"no backbone {given.name!r}{did_you_mean(given.name, BACKBONES)}"
         yield Problem(f"{key}.name", what)
         return
     if given.alpha not in row.alphas:
-        what = f"{key}.alpha: {row.name} comes in {numbers(row.alphas)}, got {given.alpha:g}"
+        what = f"{row.name} comes in {numbers(row.alphas)}, got {given.alpha:g}"
         yield Problem(f"{key}.alpha", what, (f"{key}.name",))
     if size < row.min_size:
-        what = f"{size_key}: {row.name} needs at least {row.min_size}, got {size}"
+        what = f"{row.name} needs at least {row.min_size}, got {size}"
         yield Problem(size_key, what, (f"{key}.name",))
     for text in _weights(given.weights, given.alpha, row):
-        yield Problem(f"{key}.weights", f"{key}.weights: {text}", (f"{key}.name",))
+        yield Problem(f"{key}.weights", text, (f"{key}.name",))
 
 
 def notes(given: Backbone, key: str, size: int, size_key: str) -> list[str]:

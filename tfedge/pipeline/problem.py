@@ -6,11 +6,16 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """``key`` is where to look; ``uses`` are the other keys the rule read."""
+    """``key`` is where to look, and stands before ``what`` in the message; ``uses`` are the other
+    keys that the rule read."""
 
     key: str
-    text: str
+    what: str
     uses: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return f"{self.key}: {self.what}"
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -38,16 +38,15 @@ def structure_keys(prune: Prune) -> Iterator[Problem]:
     """What is wrong with the keys themselves, whatever the net."""
     both = ("prune.sparsity_m_by_n", "prune.block_size")
     if prune.sparsity_m_by_n is not None:
-        key, (m, n) = "prune.sparsity_m_by_n", prune.sparsity_m_by_n
+        m, n = prune.sparsity_m_by_n
         if m / n > MAX_SHARE:
             most = f"at most {MAX_SHARE:.0%}, as 2 of 4"
-            yield Problem(key, f"{key}: {m} zeros in {n} weights are too many: {most}")
+            yield Problem(both[0], f"{m} zeros in {n} weights are too many: {most}")
         if block_area(prune) > 1:
-            text = f"{both[1]}: is one structure, {both[0]} another: leave one out"
-            yield Problem(both[1], text, both)
+            yield Problem(both[1], f"is one structure, {both[0]} another: leave one out", both)
     if block_area(prune) == 1 and prune.block_pooling_type != "AVG":
-        key = "prune.block_pooling_type"
-        yield Problem(key, f"{key}: there are no blocks to pool: set {both[1]}", both[1:])
+        what = f"there are no blocks to pool: set {both[1]}"
+        yield Problem("prune.block_pooling_type", what, both[1:])
 
 
 def structure(pipeline: Pipeline) -> Iterator[Problem]:
@@ -63,7 +62,7 @@ def structure(pipeline: Pipeline) -> Iterator[Problem]:
     name = structure_name(prune)
     if "depthwise" in prune.also and not prune.layers:
         what = f"a depthwise kernel has one input for each output, which {name} can't be cut from"
-        yield Problem("prune.also", f"prune.also: {what}: leave depthwise out", uses)
+        yield Problem("prune.also", f"{what}: leave depthwise out", uses)
     chosen = prunable(prune, blocks_of(pipeline))
     for index, pattern in enumerate(prune.layers):
         unfit = [
@@ -71,10 +70,10 @@ def structure(pipeline: Pipeline) -> Iterator[Problem]:
             if fnmatchcase(k.layer, pattern) and not carries(prune, k.shape, k.kind)
         ]  # fmt: skip
         if unfit:
-            where = f"prune.layers[{index}]"
-            yield Problem(where, f"{where}: {_can_not(prune, unfit)}: name others", uses)
+            what = f"{_can_not(prune, unfit)}: name others"
+            yield Problem(f"prune.layers[{index}]", what, uses)
     if not carrying(prune, blocks_of(pipeline)):
-        yield Problem(key, f"{key}: no kernel of {pipeline.backbone.name} can carry {name}", uses)
+        yield Problem(key, f"no kernel of {pipeline.backbone.name} can carry {name}", uses)
     elif prune.sparsity_m_by_n is not None:
         yield from _follows(pipeline, prune, uses)
 
@@ -97,7 +96,7 @@ def _follows(pipeline: Pipeline, prune: Prune, uses: tuple[str, ...]) -> Iterato
         if start == 0 or not follows or prune.sparsity < follows
         else (", or prune.unfreeze: all" if prune.unfreeze != "all" else "")
     )
-    text = f"prune.sparsity: {what}, the net being trained {where}, not {prune.sparsity:g}"
+    text = f"{what}, the net being trained {where}, not {prune.sparsity:g}"
     yield Problem("prune.sparsity", f"{text}: {way}{more}", uses)
 
 
@@ -136,19 +135,19 @@ def xnnpack(pipeline: Pipeline) -> Iterator[Problem]:
     if quantize is not None and quantize.recipe != "none":
         what = "XNNPACK has sparse kernels for float models only, and this one becomes int8"
         way = "leave out the quantize section, or use prune.recipe: magnitude"
-        yield Problem("prune.recipe", f"prune.recipe: xnnpack: {what}: {way}", ("quantize",))
+        yield Problem("prune.recipe", f"xnnpack: {what}: {way}", ("quantize",))
     if prune.sparsity < XNNPACK_LEAST:
         what = f"prune.recipe xnnpack needs {XNNPACK_LEAST:g} or more: with fewer zeros XNNPACK"
-        text = f"prune.sparsity: {prune.sparsity:g}: {what} stays with its dense kernels"
+        text = f"{prune.sparsity:g}: {what} stays with its dense kernels"
         yield Problem("prune.sparsity", text, uses)
     for key in ("layers", "also"):
         if getattr(prune, key):
             what = "prune.recipe xnnpack prunes the 1×1 convolutions, all of them: leave it out"
-            yield Problem(f"prune.{key}", f"prune.{key}: {what}", uses)
+            yield Problem(f"prune.{key}", what, uses)
     if row is not None and row.family not in XNNPACK_FAMILIES:
         what = f"XNNPACK's sparse kernels can't run all of {row.name}"
         way = f"prune.recipe xnnpack is for {' and '.join(XNNPACK_FAMILIES)}"
-        yield Problem("backbone.name", f"backbone.name: {what}: {way}", uses)
+        yield Problem("backbone.name", f"{what}: {way}", uses)
 
 
 def xnnpack_size(pipeline: Pipeline, size: int, key: str) -> Iterator[Problem]:
@@ -158,7 +157,7 @@ def xnnpack_size(pipeline: Pipeline, size: int, key: str) -> Iterator[Problem]:
     if asked and pipeline.backbone.name in BACKBONES and size % 32 != 1:
         what = "on sides other than 32k+1 the net pads unevenly, which XNNPACK's sparse kernels"
         near = max(33, (size + 15) // 32 * 32 + 1)
-        text = f"{key}: {size}: {what} can't: {near} is the nearest"
+        text = f"{size}: {what} can't: {near} is the nearest"
         yield Problem(key, text, ("prune.recipe",))
 
 
@@ -171,9 +170,5 @@ def xnnpack_trains(pipeline: Pipeline) -> Iterator[Problem]:
     if prune is None or prune.recipe != XNNPACK or not first_trained(pipeline, "prune"):
         return
     first = block_name(pipeline, "prune")
-    key, what = "prune.unfreeze", f"what lies below {first} would stay dense, and XNNPACK with it"
-    yield Problem(
-        key,
-        f"{key}: {what}: prune.recipe xnnpack needs all, or auto",
-        ("prune.recipe", "backbone"),
-    )
+    what = f"what lies below {first} would stay dense, and XNNPACK with it: prune.recipe xnnpack"
+    yield Problem("prune.unfreeze", f"{what} needs all, or auto", ("prune.recipe", "backbone"))

@@ -82,34 +82,29 @@ def _head_notes(pipeline: Pipeline) -> Iterator[str]:
 def _data(pipeline: Pipeline) -> Iterator[Problem]:
     data = pipeline.data
     if data.path is None and data.download is None:
-        what = "data: needs path (a folder, a .csv, or sample:digits) or download"
+        what = "needs path (a folder, a .csv, or sample:digits) or download"
         yield Problem("data", what, ("data.path", "data.download"))
     if data.path is not None and data.download is not None:
-        what = "data.download: give path or download, not both"
-        yield Problem("data.download", what, ("data.path",))
+        yield Problem("data.download", "give path or download, not both", ("data.path",))
     if data.path is not None and data.path.startswith(SAMPLE):
         sample = data.path.removeprefix(SAMPLE)
         if sample not in SAMPLES:
-            yield Problem(
-                "data.path", f"data.path: no sample {sample!r}{did_you_mean(sample, SAMPLES)}"
-            )
+            yield Problem("data.path", f"no sample {sample!r}{did_you_mean(sample, SAMPLES)}")
     elif data.path is not None and "://" in data.path:
-        yield Problem(
-            "data.path", "data.path: is an address: give it as data.download (url, sha256)"
-        )
+        yield Problem("data.path", "is an address: give it as data.download (url, sha256)")
     if data.download is not None:
         folder = PurePosixPath(data.download.folder)
         if folder.is_absolute() or ".." in folder.parts:
-            what = "data.download.folder: must be a folder inside the archive"
-            yield Problem("data.download.folder", f"{what}, got {data.download.folder!r}")
+            what = f"must be a folder inside the archive, got {data.download.folder!r}"
+            yield Problem("data.download.folder", what)
     if data.split is not None and data.split.val + data.split.test >= 1.0:
         what = f"{data.split.val:g} for val and {data.split.test:g} for test leave none to train on"
-        yield Problem("data.split", f"data.split: {what}")
+        yield Problem("data.split", what)
 
 
 def _task(pipeline: Pipeline) -> Iterator[Problem]:
     if pipeline.task not in TASKS:
-        what = f"task: no task {pipeline.task!r}{did_you_mean(pipeline.task, TASKS)}"
+        what = f"no task {pipeline.task!r}{did_you_mean(pipeline.task, TASKS)}"
         yield Problem("task", what)
         return
     yield from task_of(pipeline.task).rules(pipeline)
@@ -121,21 +116,19 @@ def _recipes(pipeline: Pipeline) -> Iterator[Problem]:
     chosen += [("quantize", quantize.recipe, QUANTIZE_RECIPES)] if quantize else []
     for section, recipe, known in chosen:
         if recipe not in known:
-            what = f"{section}.recipe: no recipe {recipe!r}{did_you_mean(recipe, known)}"
+            what = f"no recipe {recipe!r}{did_you_mean(recipe, known)}"
             yield Problem(f"{section}.recipe", what)
     for section in ("finetune", "distill", "prune", "cluster", "quantize"):
         training = getattr(pipeline, section)
         if training is not None and training.weight_decay and training.optimizer != "adamw":
-            key, uses = f"{section}.weight_decay", (f"{section}.optimizer",)
             what = f"only the optimizer adamw decays weights, {training.optimizer} does not"
-            yield Problem(key, f"{key}: {what}", uses)
+            yield Problem(f"{section}.weight_decay", what, (f"{section}.optimizer",))
 
 
 def _keep(pipeline: Pipeline) -> Iterator[Problem]:
     if pipeline.quantize is not None:
         names = known_layers(pipeline) if _known_net(pipeline) else None
-        for key, text, uses in keep_problems(pipeline.quantize, names):
-            yield Problem(key, text, uses)
+        yield from keep_problems(pipeline.quantize, names)
 
 
 def _unfreeze(pipeline: Pipeline) -> Iterator[Problem]:
@@ -149,8 +142,7 @@ def _unfreeze(pipeline: Pipeline) -> Iterator[Problem]:
             if section.unfreeze != "auto" or stage == "finetune":
                 first_trained(pipeline, stage)  # type: ignore[arg-type]
         except ConfigError as error:
-            key = f"{stage}.unfreeze"
-            yield Problem(key, f"{key}: {error.message}", ("backbone",))
+            yield Problem(f"{stage}.unfreeze", error.message, ("backbone",))
 
 
 def _sparsity(pipeline: Pipeline) -> Iterator[Problem]:
@@ -167,7 +159,7 @@ def _sparsity(pipeline: Pipeline) -> Iterator[Problem]:
     share = prune.sparsity * total / trained if trained else 0.0
     if trained and share <= MAX_SHARE:
         return
-    what = f"prune.sparsity: {prune.sparsity:g} of the model's {total:,} prunable weights"
+    what = f"{prune.sparsity:g} of the model's {total:,} prunable weights"
     if trained:
         layers = len(planned_sparsity(pipeline))
         most = int(MAX_SHARE * trained / total * 100) / 100
@@ -196,15 +188,14 @@ def _named_layers(
 ) -> Iterator[Problem]:
     """What is wrong with ``layers`` and ``also``."""
     if section.layers and section.also:
-        key = f"{stage}.also"
         what = f"adds to the rule that {stage}.layers replaces: name the layers there"
-        yield Problem(key, f"{key}: {what}", uses)
+        yield Problem(f"{stage}.also", what, uses)
     kernels = [kernel.layer for block in blocks_of(pipeline) for kernel in block.kernels]
     for index, pattern in enumerate(section.layers):
         if not fnmatch.filter(kernels, pattern):
-            key, near = f"{stage}.layers[{index}]", closest(pattern, kernels)
+            near = closest(pattern, kernels)
             what = f"no kernel is called {pattern!r}" + (f", did you mean {near}?" if near else "")
-            yield Problem(key, f"{key}: {what}", uses)
+            yield Problem(f"{stage}.layers[{index}]", what, uses)
 
 
 def _clusters(pipeline: Pipeline) -> Iterator[Problem]:
@@ -213,9 +204,8 @@ def _clusters(pipeline: Pipeline) -> Iterator[Problem]:
         return
     uses = ("backbone", "cluster", "prune", "finetune.unfreeze")
     if pipeline.prune is not None and cluster.clusters < 3:
-        key = "cluster.clusters"
         what = "one of the values is the zero of pruning: it takes at least 3 with a prune section"
-        yield Problem(key, f"{key}: {what}, got {cluster.clusters}", uses)
+        yield Problem("cluster.clusters", f"{what}, got {cluster.clusters}", uses)
     named = list(_named_layers(pipeline, "cluster", cluster, uses))
     yield from named
     head = "head" in cluster.also and not cluster.layers
@@ -223,7 +213,7 @@ def _clusters(pipeline: Pipeline) -> Iterator[Problem]:
         what = "chooses no kernel of the part that trains"
         where = f"(from {block_name(pipeline, 'cluster') or 'the head'} up)"
         remedy = "set cluster.unfreeze: auto, or a block below them"
-        yield Problem("cluster", f"cluster: {what} {where}: {remedy}", uses)
+        yield Problem("cluster", f"{what} {where}: {remedy}", uses)
 
 
 def _gates(pipeline: Pipeline) -> Iterator[Problem]:
@@ -231,17 +221,16 @@ def _gates(pipeline: Pipeline) -> Iterator[Problem]:
         return
     gates, quantize = pipeline.evaluate.gates, pipeline.quantize
     if gates.max_latency is not None and pipeline.benchmark is None:
-        key = "evaluate.gates.max_latency"
-        yield Problem(key, f"{key}: nothing measures it: add a benchmark section", ("benchmark",))
+        what = "nothing measures it: add a benchmark section"
+        yield Problem("evaluate.gates.max_latency", what, ("benchmark",))
     first = pipeline.benchmark.measured_on[:1] if pipeline.benchmark else ()
     if gates.max_latency is not None and first and first[0].optional:
-        key, uses = "benchmark.devices[0]", ("evaluate.gates.max_latency",)
         what = f"{first[0].name}: evaluate.gates.max_latency holds on the first device, so it"
-        yield Problem(key, f"{key}: {what} can't be optional: put another one first", uses)
+        what += " can't be optional: put another one first"
+        yield Problem("benchmark.devices[0]", what, ("evaluate.gates.max_latency",))
     if gates.max_accuracy_drop is not None and (quantize is None or quantize.recipe == "none"):
-        key = "evaluate.gates.max_accuracy_drop"
         what = "there is no int8 model to compare with the float one: add a quantize section"
-        yield Problem(key, f"{key}: {what}", ("quantize",))
+        yield Problem("evaluate.gates.max_accuracy_drop", what, ("quantize",))
 
 
 def _lists(pipeline: Pipeline) -> Iterator[Problem]:
@@ -251,18 +240,17 @@ def _lists(pipeline: Pipeline) -> Iterator[Problem]:
         yield from _distinct("benchmark.devices", tuple(device.name for device in devices))
         for index, device in enumerate(devices):
             for inner, text in device_problems(device):
-                key = f"benchmark.devices[{index}].{inner}"
-                yield Problem(key, f"{key}: {text}")
+                yield Problem(f"benchmark.devices[{index}].{inner}", text)
     if pipeline.package is None:
         return
     yield from _distinct("package.targets", pipeline.package.targets)
     for index, target in enumerate(pipeline.package.targets):
         key = f"package.targets[{index}]"
         if target not in TARGETS:
-            yield Problem(key, f"{key}: no target {target!r}{did_you_mean(target, TARGETS)}")
+            yield Problem(key, f"no target {target!r}{did_you_mean(target, TARGETS)}")
         elif target == "coral" and not _quantized(pipeline):
             what = "an Edge TPU takes 8-bit models only: give the pipeline a quantize section"
-            yield Problem(key, f"{key}: {what}", ("quantize",))
+            yield Problem(key, what, ("quantize",))
 
 
 def _quantized(pipeline: Pipeline) -> bool:
@@ -271,16 +259,17 @@ def _quantized(pipeline: Pipeline) -> bool:
 
 def _android(pipeline: Pipeline) -> Iterator[Problem]:
     if pipeline.package is not None:
-        key, name = "package.android.package", pipeline.package.android.package
-        for word in dict.fromkeys(word for word in name.split(".") if word in RESERVED):
-            yield Problem(key, f"{key}: {word!r} is a word of Kotlin or Java, not for a package")
+        words = pipeline.package.android.package.split(".")
+        for word in dict.fromkeys(word for word in words if word in RESERVED):
+            what = f"{word!r} is a word of Kotlin or Java, not for a package"
+            yield Problem("package.android.package", what)
 
 
 def _distinct(key: str, items: tuple[object, ...]) -> Iterator[Problem]:
     if not items:
-        yield Problem(key, f"{key}: the list is empty: name at least one, or leave the key out")
+        yield Problem(key, "the list is empty: name at least one, or leave the key out")
     if len(set(items)) < len(items):
-        yield Problem(key, f"{key}: something is named twice")
+        yield Problem(key, "something is named twice")
 
 
 def _known_net(pipeline: Pipeline) -> bool:

@@ -124,16 +124,14 @@ def planned_clusters(pipeline: Pipeline) -> list[Kernel]:
     return prunable(pipeline.cluster, blocks_of(pipeline)[start:])
 
 
-def part(pipeline: Pipeline, start: int | None, head: int = 0) -> Part:
+def part(pipeline: Pipeline, start: int | None) -> Part:
     """Prunable weights in all, and from block ``start`` up, there without those of kernels that
-    can't carry the structure asked for. ``head``: those of the head's kernel, which always trains,
-    when ``prune.also`` names it (before the classes are known, leave it out).
+    can't carry the structure asked for. The head's are in neither: its classes come with the data.
     """
     prune, blocks = pipeline.prune or Prune(), blocks_of(pipeline)
     trained = blocks[start:] if start is not None else ()
-    head = head if "head" in prune.also and not prune.layers else 0
     total = sum(kernel.size for kernel in prunable(prune, blocks))
-    return Part(total + head, sum(kernel.size for kernel in carrying(prune, trained)) + head)
+    return Part(total, sum(kernel.size for kernel in carrying(prune, trained)))
 
 
 def carrying(prune: Prune, blocks: tuple[Block, ...]) -> list[Kernel]:

@@ -9,10 +9,10 @@ from typing import Any
 from tfedge.benchmark.labelled import accuracy_text, same_answers
 from tfedge.benchmark.result import Host, Result
 from tfedge.benchmark.script.run import SCHEMA
+from tfedge.files.text import WIDTH, columns
 from tfedge.report.markup import host_text, milliseconds, size_text, threads_text
 from tfedge.report.versus import Versus, runtime_text
 
-WIDTH = 100
 _IN_JSON = ("p99 ms", "load ms", "first ms", "p90 ms")  # left out, in this order, for want of room
 _LABEL = 24  # columns of a device's name
 _TYPES = 12  # rows of a profile; what is left is one more
@@ -89,13 +89,8 @@ def _columns(results: Sequence[Result]) -> list[str]:
         if name in names and sum(widths[n] + 2 for n in names) - 2 > WIDTH:
             names.remove(name)
     text = ("model", "device", "runtime")
-    return [
-        "  ".join(
-            row[name].ljust(widths[name]) if name in text else row[name].rjust(widths[name])
-            for name in names
-        ).rstrip()
-        for row in [{name: name for name in names}, *rows]
-    ]
+    left = [number for number, name in enumerate(names) if name in text]
+    return columns([names, *([row[name] for name in names] for row in rows)], left=left, gap=2)
 
 
 def _short(devices: Iterable[str]) -> dict[str, str]:

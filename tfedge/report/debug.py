@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from textwrap import wrap
 from typing import Any
 
+from tfedge.files.text import WIDTH, columns
 from tfedge.report.facts import Facts
 from tfedge.report.markup import NOT_RUN, cell, table
 from tfedge.tasks.blocks import percent
@@ -14,7 +15,6 @@ from tfedge.tasks.task import Metric
 
 SHOWN = 5  # layers on the terminal …
 MOST = 8  # … and of a proposal there
-WIDTH = 100
 
 _HEAD = ("layer", "harm", "same answer", "error", "SQNR", "now")
 
@@ -54,21 +54,13 @@ def short(facts: Facts) -> list[str]:
     if not found or found.get("quick"):
         return []
     rows = [_HEAD, *_rows(found)[:SHOWN]]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
-    lines = [
-        "   ".join(
-            [row[0].ljust(widths[0])]
-            + [text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)]
-        ).rstrip()
-        for row in rows
-    ]
     left = len(found["layers"]) - SHOWN
     more = [f"({left} more in the report; harm in thousandths of a nat)"] if left > 0 else []
     proposal = _yaml(found)
     if proposal and len(found["proposed"]["kept"]) > MOST:
         proposal = f"{len(found['proposed']['kept'])} layers, named in the report"
     said = wrap(_proposal(found), WIDTH)
-    return [*lines, *more, "", *said, *([f"  {proposal}"] if proposal else [])]
+    return [*columns(rows), *more, "", *said, *([f"  {proposal}"] if proposal else [])]
 
 
 def _kept(model: Mapping[str, Any] | None) -> str:

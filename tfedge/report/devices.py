@@ -9,9 +9,9 @@ from typing import Any
 
 from tfedge.benchmark.result import Host
 from tfedge.devices.health import Health
+from tfedge.files.text import WIDTH
 from tfedge.report.markup import host_text
 
-_WIDTH = 100
 _INDENT = "    "
 
 
@@ -45,4 +45,4 @@ def _block(device: Health, width: int) -> Iterator[str]:
 
 
 def _wrapped(text: str) -> list[str]:
-    return wrap(text, _WIDTH, initial_indent=_INDENT, subsequent_indent=f"{_INDENT}  ")
+    return wrap(text, WIDTH, initial_indent=_INDENT, subsequent_indent=f"{_INDENT}  ")

@@ -9,11 +9,11 @@ from typing import Any
 
 from tfedge.edgetpu.edgetpu import LEFT, REFUSED
 from tfedge.edgetpu.edgetpu_rules import SUBGRAPH
+from tfedge.files.text import WIDTH, columns
 from tfedge.report.markup import size_text
 from tfedge.tasks.blocks import percent
 from tfedge.tflite.model import WEIGHTED
 
-WIDTH = 100
 _NAME = 44  # columns of a tensor's name
 _MOST_REASONS = 12  # rows of ops that stay on the CPU
 _MOST_KERNELS = 12
@@ -119,7 +119,7 @@ def _ops(facts: Facts) -> list[str]:
         macs = count_text(row["macs"]) if counted else ""
         op = _cut(row["op"], _NAME)
         rows.append((op, str(row["version"]), str(row["count"]), since, macs))
-    return _table(rows)
+    return columns(rows)
 
 
 def _kernels(facts: Facts) -> list[str]:
@@ -143,7 +143,7 @@ def _kernels(facts: Facts) -> list[str]:
         zeros = _share(facts["kernel_zeros"], facts["kernel_values"])
         more = " (--json has each)" if len(sizes) > _MOST_KERNELS else ""
         rows.append((f"all {len(sizes)}{more}", count_text(sum(sizes)), "", zeros))
-    return _table(rows)
+    return columns(rows)
 
 
 def _edgetpu(found: Facts) -> list[str]:
@@ -206,21 +206,6 @@ def _notes(notes: Sequence[str]) -> list[str]:
 def _row(name: str, value: str) -> list[str]:
     return wrap(f"{name:<11}{value}", WIDTH, subsequent_indent=" " * 11, drop_whitespace=True) or [
         name
-    ]
-
-
-def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """The first column to the left, the others to the right."""
-    rows = list(rows)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "   ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
-            ]
-        ).rstrip()
-        for row in rows
     ]
 
 

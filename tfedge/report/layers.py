@@ -28,31 +28,21 @@ def sparsity(facts: Facts) -> list[str]:
             *_sparse(facts),
             *table(
                 ["pruned layer", "weights", "zeros", ""],
-                [
-                    [
-                        row["name"],
-                        f"{row['size']:,}",
-                        percent(row["zeros"] / row["size"]),
-                        "frozen" if row["frozen"] else "",
-                    ]
-                    for row in pruned["layers"]
-                ],
+                [[*_sizes(row), "frozen" if row["frozen"] else ""] for row in pruned["layers"]],
             ),
             "",
         ]
     rows = [
-        [
-            row["name"],
-            f"{row['size']:,}",
-            percent(row["zeros"] / row["size"]),
-            f"{row['distinct']:,}",
-            f"{row['distinct_channel']:,}",
-        ]
+        [*_sizes(row), f"{row['distinct']:,}", f"{row['distinct_channel']:,}"]
         for row in facts.model["layers"]
         if row["size"]
     ]
     head = ["kernel in model.tflite", "weights", "zeros", "distinct values", "most in a channel"]
     return [*lines, *_clusters(facts), *table(head, rows)]
+
+
+def _sizes(row: Mapping[str, Any]) -> list[str]:
+    return [row["name"], f"{row['size']:,}", percent(row["zeros"] / row["size"])]
 
 
 def _structure(pruned: Mapping[str, Any]) -> str:
@@ -86,16 +76,10 @@ def _clusters(facts: Facts) -> list[str]:
     if facts.clusters is None:
         return []
     layers = facts.clusters["layers"]
-    rows = [
-        [
-            row["name"],
-            f"{row['size']:,}",
-            f"{row['distinct']:,}",
-            percent(row["zeros"] / row["size"]),
-            "frozen" if row["frozen"] else "",
-        ]
-        for row in layers
-    ]
+    rows = []
+    for row in layers:
+        name, size, zeros = _sizes(row)
+        rows.append([name, size, f"{row['distinct']:,}", zeros, "frozen" if row["frozen"] else ""])
     return [
         f"Clustered to {facts.clusters['clusters']} values in each of "
         f"{sum(not row['frozen'] for row in layers)} kernels; the frozen ones keep all of theirs.",

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tfedge.errors import ArtifactError
+from tfedge.files.artifact import write_text
 from tfedge.report import phases
 from tfedge.report.calibration import calibration as calibrated
 from tfedge.report.calibration import has_calibration
@@ -56,13 +56,8 @@ def write(run_dir: Path, result: Mapping[str, Any]) -> Path:
     lines = [*_head(facts), *_problem(facts)]
     for title, section in sections:
         lines += ["", f"## {title}", "", *section(facts)]
-    path, temporary = run_dir / NAME, run_dir / f".{NAME}.tmp"
-    try:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise ArtifactError(path, f"can't be written: {error.strerror}") from error
-    return path
+    write_text(run_dir / NAME, "\n".join(lines) + "\n")
+    return run_dir / NAME
 
 
 def _head(facts: Facts) -> list[str]:

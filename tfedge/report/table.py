@@ -8,11 +8,10 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from tfedge.files.text import WIDTH, columns
 from tfedge.report import phases
 from tfedge.report.debug import short
 from tfedge.report.facts import Facts, comparison, gather, proposals, warnings
-
-WIDTH = 100
 
 
 def summary(result: Mapping[str, Any], run_dir: Path) -> str:
@@ -48,12 +47,7 @@ def _columns(facts: Facts) -> list[str]:
     table = [("", "float", "int8", ""), *rows]
     if facts.shipped == "float":
         table = [(name, plain, note) for name, plain, _, note in table]
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]) - 1)]
-    lines = []
-    for row in table:
-        cells = [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:], strict=True)]
-        lines.append("   ".join([row[0].ljust(widths[0]), *cells, row[-1]]).rstrip())
-    return lines
+    return columns(table, left=(0, len(table[0]) - 1))
 
 
 def _told(facts: Facts) -> list[str]:
@@ -73,8 +67,7 @@ def _places(facts: Facts) -> list[str]:
     ]
     if (facts.run_dir / "report.md").is_file():
         places.append(("report", facts.run_dir / "report.md"))
-    width = max((len(name) for name, _ in places), default=0)
-    return [f"{name.ljust(width)}   {_short(path)}" for name, path in places]
+    return columns([(name, _short(path)) for name, path in places], left=(0, 1))
 
 
 def _short(path: Path) -> str:

@@ -26,7 +26,7 @@ from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import save_graph, to_tflite
 from tfedge.modeling.nets.network import POOL
-from tfedge.modeling.training.features import Activations, digest, of_pixels
+from tfedge.modeling.training.features import Activations, compute, digest
 from tfedge.modeling.training.part import Gather, Samples, predictor
 from tfedge.modeling.training.stream import Item
 from tfedge.stages import handed_on
@@ -259,7 +259,7 @@ def _int8_activations(
     name = digest(lower, f"int8{more}")
 
     def of(items: Sequence[Item]) -> Activations:
-        return of_pixels(
+        return compute(
             head.samples.source,
             items,
             name=name,

@@ -1,6 +1,6 @@
 """Run .tflite models: the Runtime protocol, LiteRT, a fake for tests, and prediction on all cores.
 
-A runtime is loaded by calling its class: ``LiteRT(model, threads=1)``. :func:`run` and
+A runtime is loaded by calling its class: ``LiteRT(model, threads=1)``. :class:`Pool` and
 :func:`predict` take any such callable.
 """
 
@@ -178,7 +178,24 @@ class Pool:
         raw: bool = False,
         progress: Report | None = None,
     ) -> list[np.ndarray]:
-        """The outputs for every picture. See the function :func:`run`."""
+        """Run the model over pictures on all cores.
+
+        Args:
+            pictures: an array [N, …], or anything with a length that yields arrays of the model's
+                input shape without its batch dimension. The dtype may be narrower than the input's
+                (uint8 pixels or float16 features for float32); what would lose something is
+                refused.
+            outputs: positions or tensor names of the outputs wanted; None: all of them, in order.
+            raw: give quantized outputs as stored instead of as float32.
+            progress: called from this thread with (done, total).
+
+        Returns:
+            For each output wanted an array [N, …] in the order of the pictures.
+
+        Raises:
+            UnsupportedModel: it lacks an output.
+            ValueError: a picture has another shape or dtype than the model's input.
+        """
         wanted = _select(self._outputs, outputs)
         found = [_room(len(pictures), output, raw) for _, output in wanted]
 
@@ -266,43 +283,9 @@ def predict(
     progress: Report | None = None,
     load: Loader = LiteRT,
 ) -> np.ndarray:
-    """One output of the model for every picture, [N, …]. See :func:`run`."""
-    return run(
-        model, pictures, outputs=(output,), raw=raw, workers=workers, progress=progress, load=load
-    )[0]
-
-
-def run(
-    model: ModelSource,
-    pictures: Pictures,
-    *,
-    outputs: Sequence[int | str] | None = None,
-    raw: bool = False,
-    workers: int | None = None,
-    progress: Report | None = None,
-    load: Loader = LiteRT,
-) -> list[np.ndarray]:
-    """Run a one-input, batch-1 model over pictures on all cores.
-
-    Args:
-        pictures: an array [N, …], or anything with a length that yields arrays of the model's
-            input shape without its batch dimension. The dtype may be narrower than the input's
-            (uint8 pixels or float16 features for float32); what would lose something is refused.
-        outputs: positions or tensor names of the outputs wanted; None: all of them, in order.
-        raw: give quantized outputs as stored instead of as float32.
-        workers: interpreters; None: one for each core.
-        progress: called from this thread with (done, total).
-
-    Returns:
-        For each output wanted an array [N, …] in the order of the pictures.
-
-    Raises:
-        ArtifactError: the model can't be loaded.
-        UnsupportedModel: it has several inputs or a batch other than 1, or lacks an output.
-        ValueError: a picture has another shape or dtype than the model's input.
-    """
-    workers = max(1, min(workers or cores(), len(pictures)))
-    return Pool(model, workers, load).run(pictures, outputs=outputs, raw=raw, progress=progress)
+    """One output of a model for every picture, [N, …], on all cores; see ``Pool``, ``Pool.run``."""
+    pool = Pool(model, max(1, min(workers or cores(), len(pictures))), load)
+    return pool.run(pictures, outputs=(output,), raw=raw, progress=progress)[0]
 
 
 def _watch(jobs: list[Future], done: list[int], total: int, progress: Report | None) -> None:

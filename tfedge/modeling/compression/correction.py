@@ -22,7 +22,7 @@ from tfedge.modeling.compression.quantization import PREFIX
 from tfedge.modeling.compression.quantize_configs import neighbours
 from tfedge.modeling.compression.quantize_layers import LEVELS
 from tfedge.modeling.nets.env import keras, tf
-from tfedge.modeling.nets.layers import kernel_of
+from tfedge.modeling.nets.layers import kernel_of, offset_of, sources
 
 IMAGES = 48  # that biases are corrected on, at most …
 _BYTES = 2**30  # … fewer if _COPIES of the largest result would not fit
@@ -48,14 +48,12 @@ class Op:
     @property
     def sources(self) -> list[str]:
         """The layers whose results it reads."""
-        return [
-            layer.name for layer in tf.nest.flatten(self.layers[0].inbound_nodes[0].inbound_layers)
-        ]
+        return [layer.name for layer in sources(self.layers[0])]
 
     @property
     def bias_at(self) -> int | None:
         """The layer that adds a bias a channel, by its position: the last that does."""
-        found = [i for i, layer in enumerate(self.layers) if _bias_of(layer) is not None]
+        found = [i for i, layer in enumerate(self.layers) if offset_of(layer) is not None]
         return found[-1] if found else None
 
 
@@ -157,7 +155,7 @@ class _Walk:
         self.plain[op.name] = _run(op.layers[at + 1 :], middle)
         # The kernel need not be applied again once the batch norm behind it has another offset.
         below = _run(twins[:at], rounded)
-        _bias_of(twins[at].layer).assign_add(wanted - _mean(_run(twins[at : at + 1], below)))
+        offset_of(twins[at].layer).assign_add(wanted - _mean(_run(twins[at : at + 1], below)))
         self.rounded[op.name] = _run(twins[at:], below)
 
     @staticmethod
@@ -185,13 +183,6 @@ class _Walk:
         chosen = rounding.round_rows(rows, step, rounding.covariance(taken))
         kernel = rounding.kernel_from(layer, chosen * step[:, None], kernel.shape)
         weight.assign(kernel.astype(np.float32))
-
-
-def _bias_of(layer: Any) -> Any:
-    """What a layer adds to each channel: batch norm's beta, a convolution's bias; or None."""
-    if isinstance(layer, _L.BatchNormalization):
-        return layer.beta
-    return layer.bias if is_convolution(layer) and layer.use_bias else None
 
 
 def _run(layers: tuple[Any, ...], values: Values) -> Values:

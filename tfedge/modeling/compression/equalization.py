@@ -24,8 +24,8 @@ import numpy as np
 
 from tfedge.modeling.compression.observation import Channels, Observation
 from tfedge.modeling.compression.quantize_configs import neighbours
-from tfedge.modeling.nets.env import keras, tf
-from tfedge.modeling.nets.layers import kernel_of
+from tfedge.modeling.nets.env import keras
+from tfedge.modeling.nets.layers import kernel_of, offset_of, sources
 from tfedge.modeling.nets.network import POOL
 
 MARGIN = 1.1  # of the largest value seen, that stays below the end of a ReLU6
@@ -94,7 +94,7 @@ def centre(model: Any, seen: Observation) -> list[str]:
             continue
         shifts = _shifts(group, seen)
         for conv, norm in group.producers:
-            _offset(_own(conv, norm)).assign_sub(shifts[_own(conv, norm).name])
+            offset_of(_own(conv, norm)).assign_sub(shifts[_own(conv, norm).name])
         for reader in group.readers:
             _absorb(reader, shifts[neighbours(reader)[0].name])
         for name, shift in shifts.items():
@@ -111,14 +111,14 @@ def groups(model: Any) -> list[Group]:
     for layer in model.layers:
         group = found.setdefault(together.name_of(layer), Group())
         group.members.append(layer)
-        sources = _sources(layer)
+        read = sources(layer)
         if is_convolution(layer):
             norm = neighbours(layer)[1]
             norm = norm if isinstance(norm, _L.BatchNormalization) else None
             group.producers.append((layer, norm))
-            found[together.name_of(sources[0])].readers.append(layer)
+            found[together.name_of(read[0])].readers.append(layer)
         elif not _carries(layer):
-            for one in (layer, *sources):
+            for one in (layer, *read):
                 found[together.name_of(one)].free = False
     for layer in model.layers:  # what the network gives is nobody's to scale
         if not layer.outbound_nodes:
@@ -133,7 +133,7 @@ class _Together:
         self._of: dict[str, str] = {layer.name: layer.name for layer in model.layers}
         for layer in model.layers:
             if _carries(layer):
-                for source in _sources(layer):
+                for source in sources(layer):
                     self._of[self.name_of(source)] = self.name_of(layer)
 
     def name_of(self, layer: Any) -> str:
@@ -160,13 +160,6 @@ def _carries(layer: Any) -> bool:
         return is_convolution(conv) and neighbours(conv)[1] is layer
     # The features before the head stay as they are: hints compare them with the teacher's.
     return isinstance(layer, _SCALED_ON) and layer.name != POOL
-
-
-def _sources(layer: Any) -> list[Any]:
-    if isinstance(layer, _L.InputLayer):
-        return []
-    found: list[Any] = tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)
-    return found
 
 
 def _scales(group: Group) -> bool:
@@ -226,20 +219,13 @@ def _is_linear(group: Group) -> bool:
     """Whether results are added up at most, and all producers have an offset."""
     allowed = (_L.BatchNormalization, _L.Add, _L.Conv2D, _L.Dense)
     return all(isinstance(layer, allowed) for layer in group.members) and all(
-        _offset(_own(conv, norm)) is not None for conv, norm in group.producers
+        offset_of(_own(conv, norm)) is not None for conv, norm in group.producers
     )
 
 
 def _own(conv: Any, norm: Any) -> Any:
     """The layer whose result a producer's is."""
     return conv if norm is None else norm
-
-
-def _offset(layer: Any) -> Any:
-    """The variable that is added to each channel of a layer's result; None without one."""
-    if isinstance(layer, _L.BatchNormalization):
-        return layer.beta
-    return layer.bias if layer.use_bias else None
 
 
 def _absorbs(reader: Any) -> bool:
@@ -257,7 +243,7 @@ def _shifts(group: Group, seen: Mapping[str, Channels]) -> dict[str, np.ndarray]
         if layer.name in own:
             shifts[layer.name] = seen[layer.name].mean.copy()
         elif isinstance(layer, _L.Add):
-            shifts[layer.name] = np.sum([shifts[one.name] for one in _sources(layer)], axis=0)
+            shifts[layer.name] = np.sum([shifts[one.name] for one in sources(layer)], axis=0)
     return shifts
 
 

@@ -20,8 +20,15 @@ from tfedge.modeling.compression.tfmot import (
     default_8bit_quantize_registry,
     prune_preserve_quantize_registry,
 )
-from tfedge.modeling.nets.env import keras, tf
-from tfedge.modeling.nets.layers import Carrier, ChannelMean, HardSwish, InverseRoot, kernel_of
+from tfedge.modeling.nets.env import keras
+from tfedge.modeling.nets.layers import (
+    Carrier,
+    ChannelMean,
+    HardSwish,
+    InverseRoot,
+    kernel_of,
+    sources,
+)
 
 _Output = default_8bit_quantize_configs.Default8BitOutputQuantizeConfig
 
@@ -111,7 +118,7 @@ def _rectifies(layer: Any) -> bool:
 
 def neighbours(layer: Any) -> tuple[Any, Any]:
     """The only layer before and the only layer behind, or None where there are several."""
-    inbound = tf.nest.flatten(layer.inbound_nodes[0].inbound_layers) if layer.inbound_nodes else []
+    inbound = sources(layer)
     # A part cut out of the network puts nodes of its own between the same layers.
     outbound = list({id(n.outbound_layer): n.outbound_layer for n in layer.outbound_nodes}.values())
     return (
@@ -130,8 +137,7 @@ def same_scale(model: Any) -> list[set[str]]:
     for layer in model.layers:
         if not isinstance(layer, keras.layers.Concatenate):
             continue
-        parts = tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)
-        group = {layer.name} | {_source(part).name for part in parts}
+        group = {layer.name} | {_source(part).name for part in sources(layer)}
         for other in [other for other in groups if other & group]:
             groups.remove(other)
             group |= other
@@ -142,5 +148,5 @@ def same_scale(model: Any) -> list[set[str]]:
 def _source(layer: Any) -> Any:
     """The layer that this one's result has its range from."""
     while isinstance(layer, _PASSING):
-        (layer,) = tf.nest.flatten(layer.inbound_nodes[0].inbound_layers)
+        (layer,) = sources(layer)
     return layer

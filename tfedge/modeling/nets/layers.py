@@ -12,6 +12,21 @@ def kernel_of(layer: Any) -> Any:
     return layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel
 
 
+def offset_of(layer: Any) -> Any:
+    """The variable that is added to each channel of a layer's result: batch norm's beta, the bias
+    of a convolution or a dense layer; None without one."""
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return layer.beta
+    return layer.bias if getattr(layer, "use_bias", False) else None
+
+
+def sources(layer: Any) -> list[Any]:
+    """The layers whose results a layer of a flat network reads."""
+    nodes = layer.inbound_nodes
+    found: list[Any] = tf.nest.flatten(nodes[0].inbound_layers) if nodes else []
+    return found
+
+
 def unwrapped(layer: Any) -> Any:
     """The layer that a wrapper of TF-MOT is round, or the layer itself."""
     return getattr(layer, "layer", layer)

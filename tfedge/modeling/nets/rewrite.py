@@ -32,13 +32,7 @@ L = keras.layers
 _CARRYING = (L.Conv2D, L.DepthwiseConv2D, L.Dense)
 _LEFT_OUT = ("Dropout", "StochasticDepth", "Rescaling", "Normalization", "InputLayer")
 _KEPT = (
-    *(
-        L.Conv2D,
-        L.DepthwiseConv2D,
-        L.BatchNormalization,
-        L.ReLU,
-        L.Activation,
-    ),
+    *(L.Conv2D, L.DepthwiseConv2D, L.BatchNormalization, L.ReLU, L.Activation),
     *(L.Add, L.Multiply, L.Concatenate, L.MaxPooling2D, L.AveragePooling2D, L.Cropping2D),
     *(L.GlobalAveragePooling2D, L.Reshape, L.ZeroPadding2D),
 )
@@ -57,6 +51,11 @@ def _name(layer: Any) -> str:
     """Keras' names for bare operations, and for layers in scopes, as names of layers."""
     name = layer.name.replace("tf.__operators__.add", "plus").replace("tf.math.multiply", "times")
     return name.replace("/", "_")
+
+
+def _refused(layer: Any, what: str) -> UnsupportedModel:
+    remedy = "choose another backbone; `tfedge backbones` lists those that work"
+    return UnsupportedModel(what, [f"{layer.name} ({type(layer).__name__})"], remedy)
 
 
 class _Writer:
@@ -106,11 +105,7 @@ class _Writer:
         if rule := self._rules.get(kind):
             return rule(layer, args, kwargs)
         if not isinstance(layer, _KEPT):
-            raise UnsupportedModel(
-                "a layer that is not known here",
-                [f"{layer.name} ({kind})"],
-                "choose another backbone; `tfedge backbones` lists those that work",
-            )
+            raise _refused(layer, "a layer that is not known here")
         return self._again(layer, args[0])
 
     def _again(self, layer: Any, inputs: Any, **changed: Any) -> Any:
@@ -143,11 +138,7 @@ class _Writer:
             return L.Add(name=name)([self._settled(left), self._settled(right)])
         if not number and operation == "math.multiply":
             return L.Multiply(name=name)([self._settled(left), self._settled(right)])
-        raise UnsupportedModel(
-            f"an operation that is not known here, {operation}",
-            [f"{layer.name} (TFOpLambda)"],
-            "choose another backbone; `tfedge backbones` lists those that work",
-        )
+        raise _refused(layer, f"an operation that is not known here, {operation}")
 
     def _relu(self, layer: Any, args: tuple, kwargs: dict) -> Any:
         given = args[0]
@@ -226,11 +217,7 @@ class _Writer:
         """
         inputs, name = self._settled(args[0]), _name(layer)
         if list(layer.axis) != [len(inputs.shape) - 1]:
-            raise UnsupportedModel(
-                "a layer normalisation over more than the channels",
-                [f"{layer.name} (LayerNormalization)"],
-                "choose another backbone; `tfedge backbones` lists those that work",
-            )
+            raise _refused(layer, "a layer normalisation over more than the channels")
         mean = ChannelMean(name=f"{name}_mean")(inputs)
         centred = L.Subtract(name=f"{name}_centred")([inputs, mean])
         squares = L.Multiply(name=f"{name}_squares")([centred, centred])

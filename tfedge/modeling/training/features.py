@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -112,8 +112,8 @@ def compute(
     name: str,
     shape: Sequence[int],
     convert: Callable[[], bytes],
-    inputs: Callable[[Sequence[int]], Any],
     what: str,
+    inputs: Callable[[Sequence[int]], Any] | None = None,
 ) -> Activations:
     """Activations of all items; only those that the store lacks are computed.
 
@@ -121,8 +121,8 @@ def compute(
         name: digest of the part that computes them.
         shape: of one output, without the batch.
         convert: makes the .tflite, called only when something is missing.
-        inputs: the pictures (or activations) at positions of ``items``, for the LiteRT runner.
         what: for the progress line.
+        inputs: what the part takes, at positions of ``items``; None: the pictures themselves.
     """
     folder: Path = source.cache / "store" / f"features-{name[:32]}"
     store = RecordStore(folder, np.float32, tuple(shape))
@@ -132,6 +132,7 @@ def compute(
     except MissingRecords as missing:
         absent = set(missing.keys)
     todo = [position for position, key in enumerate(keys) if key in absent]
+    given = inputs or (lambda chunk: source.pixels([items[position] for position in chunk]))
     pool = Pool(convert())
     progress = source.progress
     for first in range(0, len(todo), _CHUNK):
@@ -140,23 +141,6 @@ def compute(
         def report(done: int, _: int, first: int = first) -> None:
             progress.update(what, first + done, len(todo), "examples")
 
-        (outputs,) = pool.run(inputs(chunk), progress=report)
+        (outputs,) = pool.run(given(chunk), progress=report)
         store.put([keys[position] for position in chunk], outputs)
     return Activations(store, keys)
-
-
-def of_pixels(
-    source: Source,
-    items: Sequence[Item],
-    *,
-    name: str,
-    shape: Sequence[int],
-    convert: Callable[[], bytes],
-    what: str,
-) -> Activations:
-    """``compute`` for a part whose input is the picture itself."""
-
-    def inputs(positions: Iterable[int]) -> Views:
-        return source.pixels([items[position] for position in positions])
-
-    return compute(source, items, name=name, shape=shape, convert=convert, inputs=inputs, what=what)

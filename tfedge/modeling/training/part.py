@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from tfedge.modeling.training.features import (
     Source,
     compute,
     digest,
-    of_pixels,
 )
 from tfedge.modeling.training.folding import folded_norms
 from tfedge.modeling.training.objective import Objective
@@ -124,7 +123,7 @@ class TopPart:
 
     def activations(self, items: Sequence[Item], what: str) -> Activations:
         """The boundary's float activations for items, from the store or through LiteRT."""
-        return of_pixels(
+        return compute(
             self._samples.source,
             items,
             name=self._digest,
@@ -137,24 +136,15 @@ class TopPart:
         """What ``layer``, above the boundary, says of items; from the boundary's activations."""
         start = output_of(self._whole, self._layer) if self._layer else self._whole.input
         part = keras.Model(start, output_of(self._whole, layer))
+        of = partial(compute, self._samples.source, items, shape=part.output_shape[1:], what=what)
         if self.lower is None:
-            return of_pixels(
-                self._samples.source,
-                items,
-                name=digest(part, "pixels"),
-                shape=part.output_shape[1:],
-                convert=lambda: self._samples.source.converted(part),
-                what=what,
-            )
+            convert = self._samples.source.converted
+            return of(name=digest(part, "pixels"), convert=lambda: convert(part))
         below = self.activations(items, f"{what}: frozen part")
-        return compute(
-            self._samples.source,
-            items,
+        return of(
             name=digest(part, self._digest),
-            shape=part.output_shape[1:],
             convert=lambda: float_part(part),
             inputs=lambda positions: below(np.asarray(positions)),
-            what=what,
         )
 
     def inputs(self, items: Sequence[Item], what: str) -> Gather:

@@ -10,8 +10,8 @@ from tfedge.catalog.backbones import Backbone, net
 from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.catalog.support import load
 from tfedge.catalog.weights import WHEELS
+from tfedge.files.text import WIDTH, columns
 from tfedge.tasks.image_classification import support as outcomes
-from tfedge.tasks.image_classification.support import WIDTH, aligned
 
 WAYS = ("qat", "ptq")
 
@@ -92,15 +92,9 @@ def listing(rows: Iterable[Backbone]) -> str:
     """A line for each; of several alphas the figures of the largest."""
     found = load()
     cells = [_HEAD, *((*_cells(row), _int8(found.get(row.name))) for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(_HEAD))]
-    right = {3, 4}
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in cells
-    )
+    figures = ("params", "MACs")
+    left = [number for number, name in enumerate(_HEAD) if name not in figures]
+    return "\n".join(columns(cells, left=left, gap=2))
 
 
 def _cells(row: Backbone) -> tuple[str, ...]:
@@ -140,7 +134,7 @@ def support(row: Backbone) -> list[str]:
     for name, key, form in _TRIED:
         float_too = "".join(floats) if key == "top1" else ""
         table.append((name, float_too, *(_told(way, key, form) for way in ways.values())))
-    told += aligned(table)
+    told += columns(table, gap=2)
     for way, result in ways.items():
         if not result["ok"]:
             told += wrap(f"{way}: {result['error']}", WIDTH, subsequent_indent="  ")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from textwrap import wrap
 from typing import Any
 
-WIDTH = 100  # columns of a terminal
+from tfedge.files.text import WIDTH, columns
+
 HEAD = (
     *("backbone", "pixels", "zeros", "float", "QAT", "PTQ", "float tensors"),
     *("as Keras", "tflite-runtime", "int8 MB", "convert, s"),
@@ -57,17 +58,6 @@ def origin(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return f"({'; '.join([when, *machines, ', '.join(versions)])})"
 
 
-def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of cells in columns: names on the left, figures on the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(
-            [first.ljust(widths[0]), *map(str.rjust, figures, widths[1:])],
-        ).rstrip()
-        for first, *figures in lines
-    ]
-
-
 def listing(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The table in at most ``WIDTH`` columns, with what its columns are."""
     told = (
@@ -77,4 +67,10 @@ def listing(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "conversion."
     )
     cells = [cells_of(name, row) for name, row in rows.items()]
-    return [*wrap(told, WIDTH), "", *aligned([SHORT, *cells]), "", *wrap(origin(rows), WIDTH)]
+    return [
+        *wrap(told, WIDTH),
+        "",
+        *columns([SHORT, *cells], gap=2),
+        "",
+        *wrap(origin(rows), WIDTH),
+    ]

