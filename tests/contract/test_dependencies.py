@@ -14,7 +14,9 @@ from test_structure import FILES, imports, imports_of, module_of, tree_of
 
 from tfedge.catalog.libraries import LIGHT, MODULES, TRAIN
 from tfedge.core import engine
-from tfedge.core.stages import STAGES, Stage
+from tfedge.core.stages import STAGES, Stage, of_task
+from tfedge.tasks.table import TASKS, names, task_of
+from tfedge.tasks.task import Task
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -52,14 +54,29 @@ def imported(names: Iterable[str]) -> set[str]:
     return {min(owners().get(root, {root})) for root in roots}
 
 
+def module(reference: str) -> str:
+    return reference.split(":")[0]
+
+
+ROWS = [task_of(name) for name in names()]
+# What a module imports by a name that it finds in a table.
+BY_NAME = {
+    "tfedge.tasks.table": {module(place) for place in TASKS.values()},
+    "tfedge.tasks.work": {module(row.work) for row in ROWS},
+    "tfedge.stages.heads": {module(row.head) for row in ROWS},
+}
+
+
 def reached(*starts: str) -> set[str]:
-    """The modules of tfedge that these import, and those that they import, at whatever moment."""
+    """The modules of tfedge that these import, and those that they import, at whatever moment, by
+    whatever name."""
     found: set[str] = set()
-    left = [start.split(":")[0] for start in starts]
+    left = [module(start) for start in starts]
     while left:
         name = left.pop()
         if name in MODULE and name not in found:
             found.add(name)
+            left += BY_NAME.get(name, ())
             left += imports_of(MODULE[name])
     return found
 
@@ -127,10 +144,19 @@ def test_what_is_needed_sometimes_is_imported_late(name: str, libraries: set[str
 
 @pytest.mark.parametrize("row", STAGES, ids=lambda row: row.name)
 def test_a_stage_asks_for_what_it_imports(row: Stage) -> None:
+    task = task_of("image-classification")
+    row = of_task(row, task)
     asked = {*row.libs, *row.also}
     assert needed(row.function) & TRAIN.keys() == asked & TRAIN.keys()
     assert asked <= {*LIGHT, *TRAIN}
     assert not set(row.also) & set(row.libs)
+
+
+@pytest.mark.parametrize("task", ROWS, ids=lambda task: task.name)
+def test_a_task_names_what_its_examples_are_read_with(task: Task) -> None:
+    """The keys of stages hash these libraries; the stages name numpy and LiteRT themselves."""
+    no_matter = {"pydantic", "requests", "urllib3"}  # for keys and downloads
+    assert needed(task.work) - no_matter - {"numpy", "ai-edge-litert"} == set(task.libs)
 
 
 def test_dev_brings_everything_that_tests_need() -> None:

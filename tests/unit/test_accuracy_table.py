@@ -33,6 +33,7 @@ from accuracy_sets import SETS, Picture, copies, folder_of, once, split  # noqa:
 
 from tfedge.data.index import Index, Row  # noqa: E402
 from tfedge.pipeline.load import load_pipeline  # noqa: E402
+from tfedge.tasks.image_classification.work import Classification  # noqa: E402
 from tfedge.tflite.runtime import Port  # noqa: E402
 
 
@@ -193,7 +194,7 @@ def test_scores_by_hand() -> None:
     one = np.array([[0.75, 0.25], [0.5, 0.5], [0.1, 0.9], [0.2, 0.8]])
     other = np.array([[0.5, 0.5], [0.25, 0.75], [0.1, 0.9], [0.2, 0.8]])
     assert top1(one, np.array([0, 1, 1, 0])) == 0.5
-    assert agreement(one, other) == 0.75
+    assert Classification().same(one, other).tolist() == [True, False, True, True]
     first = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
     second = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
     assert divergence(one, other) == pytest.approx((first + second) / 4)

@@ -16,9 +16,8 @@ from tfedge.files.text import WIDTH
 def test_a_line_for_each(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "tfedge.tasks.image_classification.backbones.load", lambda: {}
-    )  # see test_what_was_tried
+    # see test_what_was_tried
+    monkeypatch.setattr("tfedge.tasks.image_classification.backbones.load", lambda: {})
     assert main(["backbones"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(BACKBONES)

@@ -13,7 +13,7 @@ from tfedge.config.nodes import MAX_BYTES
 from tfedge.config.words import _PATTERNS, expected_at
 from tfedge.errors import ConfigError
 from tfedge.pipeline.load import load, load_pipeline
-from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.schema import Pipeline, schema_of
 
 SMALL = "name: small\ndata: {path: sample:digits}\n"
 
@@ -267,15 +267,16 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_every_pattern_of_the_schema_has_words() -> None:
     package = Path(load.__code__.co_filename).parents[1]
-    schemas = (package / "config" / "section.py", *package.glob("*/schema.py"))
+    schemas = (package / "config" / "section.py", *package.rglob("schema.py"))
     patterns = [p for f in schemas for p in re.findall(r'pattern=r"([^"]+)"', f.read_text())]
     assert len(patterns) == 4 and set(patterns) == set(_PATTERNS)
 
 
 def test_words_for_every_kind_of_value() -> None:
+    images = schema_of("image-classification")
     assert expected_at(("finetune", "warmup"), Pipeline) == "a number of at least 0 and below 1"
     assert expected_at(("finetune", "weight_decay"), Pipeline) == "a number of at least 0"
-    assert expected_at(("data", "augment", "rotate"), Pipeline) == "a number from 0 to 180"
+    assert expected_at(("data", "augment", "rotate"), images) == "a number from 0 to 180"
     assert expected_at(("data", "download", "sha256"), Pipeline).startswith("a SHA-256")
     assert expected_at(("data", "split"), Pipeline) == "a section (with val, test)"
     limit = expected_at(("evaluate", "gates", "max_size"), Pipeline)

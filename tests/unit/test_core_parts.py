@@ -18,7 +18,7 @@ from tfedge.core.cache import StageCache, Workspace
 from tfedge.core.plan import inputs_of, lines, plan, select
 from tfedge.core.process import output_to
 from tfedge.core.progress import Recorder, Reporter
-from tfedge.core.stages import STAGES, Stage, active, stage
+from tfedge.core.stages import STAGES, Stage, active, of_task, stage
 from tfedge.errors import ArtifactError, ConfigError
 from tfedge.files.artifact import (
     canonical_json,
@@ -31,6 +31,7 @@ from tfedge.files.artifact import (
 )
 from tfedge.pipeline.load import load
 from tfedge.pipeline.schema import Backbone, Pipeline, pipeline_of
+from tfedge.tasks.table import task_of
 
 
 def make(**sections: object) -> Pipeline:
@@ -147,20 +148,22 @@ def test_the_weights_file_is_read_and_the_wheel_is_pinned(tmp_path: Path) -> Non
         keys.weights_digest(Backbone(weights=str(tmp_path / "gone.npz")), tmp_path, True)
 
 
+DERIVED = ("measured_on", "first_recipe", "device", "changes_examples")
+
+
 def test_the_table_fits_together() -> None:
     """Each input is an output of an earlier stage, and each key of the config exists."""
     made: set[str] = set()
-    settings = keys.settings(make(prune={}, quantize={}, evaluate={}, benchmark={}, package={}))
-    for row in STAGES:
+    made_of = make(prune={}, quantize={}, evaluate={}, benchmark={}, package={})
+    settings, schema = keys.settings(made_of), type(made_of)
+    for row in (of_task(row, task_of(made_of.task)) for row in STAGES):
         assert set(row.inputs) <= made, row.name
         made |= {f"{row.name}/{output}" for output in (*row.outputs, *row.optional_outputs)}
         for dotted in (*row.config, *row.without, *(k for k in row.unkeyed if "/" not in k)):
             section, _, name = dotted.partition(".")
-            derived = (
-                section in ("measured_on", "first_recipe", "device") or name in settings["trains"]
-            )
-            assert section in Pipeline.model_fields or derived, dotted
-            fields = Pipeline.model_fields
+            derived = section in DERIVED or name in settings["trains"]
+            assert section in schema.model_fields or derived, dotted
+            fields = schema.model_fields
             for part in dotted.split(".") if section in fields else ():
                 assert part in fields, dotted
                 kind = fields[part].annotation

@@ -56,7 +56,7 @@ def test_clean_folders(tmp_path: Path) -> None:
         "warnings": [],
         "imbalance": 1.0,
     }
-    assert stage.said.notes == ["30 pictures of 2 classes: 24 train, 6 val"]
+    assert stage.said.notes == ["30 images of 2 classes: 24 train, 6 val"]
     assert stage.said.updates[-1] == ("decode", 30, 30, "pictures")
 
 

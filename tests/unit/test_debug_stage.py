@@ -53,7 +53,9 @@ def test_a_point_or_less_is_no_reason_to_look(
 ) -> None:
     found = written(evaluated(tmp_path, plain, int8))
     assert not found["needed"] and "layers" not in found and looks == []
-    assert found["why"].startswith("top-1 of int8 is not more than 0.01 below float (float 90.0%")
+    assert found["why"].startswith(
+        "top-1 of int8 is not worse than float by more than 0.01 (float 90.0%"
+    )
 
 
 def test_more_than_a_point_is(tmp_path: Path, looks: list[bool]) -> None:
@@ -78,7 +80,7 @@ def test_the_worst_layers_are_named_at_once(
     run = evaluated(tmp_path, 0.9, 0.8)
     written(run)
     (note,) = run.said.notes
-    assert note.startswith("warning: 8 bits change the answer to 4 of 8 val images")
+    assert note.startswith("warning: 8 bits change the answer to 4 of 8 val examples")
     assert "conv_7 (20.0)" in note
 
 

@@ -23,6 +23,7 @@ from tfedge.pipeline.teacher import learners, size_of
 from tfedge.report import markdown
 from tfedge.report.table import summary
 from tfedge.stages import package
+from tfedge.tasks.table import task_of
 
 LITE = {"name": "EfficientNetLite0"}
 TAUGHT = {"data": {"path": "sample:digits"}, "prune": {}, "quantize": {}}
@@ -256,7 +257,8 @@ def finished(tmp: Path, accuracy: float | None) -> Any:
 def result(run: Any) -> dict[str, Any]:
     named = {"distill": type("Entry", (), {"record": {"versions": {}}})}
     about = {"pipeline": "color", "status": "ok", "seconds": 1.0, "stages": []}
-    return assemble(run.folder, **about, entries=named)
+    task = task_of(run.pipeline.task)
+    return assemble(run.folder, **about, task=task, entries=named)
 
 
 @pytest.mark.parametrize(("accuracy", "worse"), [(0.85, True), (0.9, False), (None, False)])
@@ -268,7 +270,7 @@ def test_a_teacher_that_is_worse_than_its_student_is_told(
     text = markdown.write(run.folder, result(run)).read_text("utf-8")
     for told in (" ".join(shown.split()), text):
         warning = (
-            "the teacher, EfficientNetLite0, is worse than the float model on the val pictures"
+            "the teacher, EfficientNetLite0, is worse than the float model on the val examples"
         )
         assert (warning in told) == worse
         assert (f"{warning}: 85.0 % against 90.0 % (distill.teacher: float" in told) == worse
@@ -279,7 +281,9 @@ def test_a_teacher_that_is_worse_than_its_student_is_told(
 
 
 def test_run_json_has_the_teacher_without_its_history(tmp_path: Path) -> None:
-    found = result(finished(tmp_path, 0.95))["distill"]
+    whole = result(finished(tmp_path, 0.95))
+    assert whole["task"] == "image-classification"
+    found = whole["distill"]
     assert found["val_accuracy"] == 0.95 and found["net"]["image_size"] == 224
     assert "history" not in found
 

@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from color_helpers import FLOAT, make_run
-from tfedge.stages.held_out import evaluation_split
 
 from tfedge.data.index import Index, Row
 from tfedge.errors import DataError, InvariantBroken
 from tfedge.inputs.images.corruptions import CORRUPTIONS
-from tfedge.stages import evaluate, metrics
+from tfedge.report.markup import render
+from tfedge.report.robustness import robustness
+from tfedge.stages import evaluate
+from tfedge.tasks.image_classification import metrics
+from tfedge.tasks.streams import evaluation_split
+from tfedge.tasks.table import task_of
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 SCORES = np.array(
@@ -59,19 +63,6 @@ def test_ties_go_to_the_first_class() -> None:
     found = metrics.measure(scores, np.array([1, 2]), CLASSES, top_k=2)
     assert found["top1"] == 0.0
     assert found["top_k"] == 0.5
-
-
-@pytest.mark.parametrize(
-    ("hits", "n", "low", "high"),
-    [
-        (5, 10, 0.2366, 0.7634),
-        (0, 10, 0.0, 0.2775),
-        (200, 200, 0.9812, 1.0),
-        (90, 100, 0.8256, 0.9448),
-    ],
-)
-def test_wilson_against_published_values(hits: int, n: int, low: float, high: float) -> None:
-    assert metrics.wilson(hits, n) == pytest.approx((low, high), abs=1e-4)
 
 
 def test_calibration_error_by_hand() -> None:
@@ -142,8 +133,8 @@ def test_stage_says_what_is_left_on_harder_pictures(tmp_path: Path) -> None:
     assert list(found["robustness"]["top1"]) == ["none", *CORRUPTIONS]
     assert found["robustness"]["top1"]["none"] == 1.0
     assert ("evaluate with jpeg", 6, 6) in run.said.updates
-    text = "\n".join(robustness_table(found))
-    assert "on 6 of the images" in text and "| as they are | 100.0 % | 100.0 % |" in text
+    text = "\n".join(render(robustness(found, task_of("image-classification"))))
+    assert "on 6 of the examples" in text and "| as they are | 100.0 % | 100.0 % |" in text
 
     off = make_run(tmp_path / "off", evaluate={"robustness": 0})
     evaluate.run(off.context("evaluate"))
@@ -184,7 +175,7 @@ def test_stage_warns_when_int8_and_float_disagree(tmp_path: Path, monkeypatch) -
     found = run.json("evaluate/metrics.json")
     assert found["agreement"] == pytest.approx(1 / 3)
     assert found["int8"]["top1"] == pytest.approx(1 / 3)
-    assert "agree on 33.3% of the pictures only" in found["warnings"][0]
+    assert "agree on 33.3% of the examples only" in found["warnings"][0]
 
 
 def test_stage_names_classes_without_pictures(tmp_path: Path) -> None:
@@ -193,12 +184,12 @@ def test_stage_names_classes_without_pictures(tmp_path: Path) -> None:
     index = Index.load(path)
     Index(index.classes, tuple(r for r in index.rows if r.label != 2), "folders").save(path)
     evaluate.run(run.context("evaluate"))
-    assert run.json("evaluate/metrics.json")["warnings"] == ["no test pictures of: blue"]
+    assert run.json("evaluate/metrics.json")["warnings"] == ["no test images of: blue"]
 
 
 def test_scores_of_another_model_are_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path, classes=("red", "green", "blue", "grey"))
-    with pytest.raises(InvariantBroken, match="4 finite scores a picture, got \\[3\\]"):
+    with pytest.raises(InvariantBroken, match="4 finite scores an image, got \\[3\\]"):
         evaluate.run(run.context("evaluate"))
     assert not (run.folder / "evaluate" / "metrics.json").exists()
 
@@ -212,7 +203,7 @@ def test_same_metrics_byte_for_byte(tmp_path: Path) -> None:
 
 
 def test_pictures_come_in_chunks(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("tfedge.stages.held_out._CHUNK", 5)
+    monkeypatch.setattr("tfedge.tasks.streams._CHUNK", 5)
     run = make_run(tmp_path, mislabelled=2)
     evaluate.run(run.context("evaluate"))
     assert run.json("evaluate/metrics.json")["int8"]["confusion"] == [

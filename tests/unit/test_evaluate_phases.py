@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,19 @@ from color_helpers import FLOAT, make_run
 from scipy.stats import binomtest
 
 from tfedge.inputs.images.corruptions import CORRUPTIONS
-from tfedge.inputs.images.schema import Augment
 from tfedge.pipeline.schema import Finetune
-from tfedge.stages import advice, evaluate, metrics, phases
+from tfedge.stages import advice, evaluate, phases
+from tfedge.tasks.paired import mcnemar
+from tfedge.tasks.table import task_of
+from tfedge.tasks.work import work_of
 
 LABELS = np.zeros(200, int)
+TASK = task_of("image-classification")
+TOP1 = TASK.primary
+
+
+def table(outputs: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    return phases.table(work_of(TASK), TOP1, outputs, LABELS)
 
 
 def scores(*wrong: range) -> np.ndarray:
@@ -26,34 +35,17 @@ def scores(*wrong: range) -> np.ndarray:
     return found
 
 
-# ------------------------------------------------------------------ the statistics
-
-
-@pytest.mark.parametrize(
-    ("gained", "lost", "p"),
-    [(0, 0, 1.0), (3, 3, 1.0), (0, 5, 0.0625), (0, 6, 0.03125), (1, 9, 0.021484375), (9, 1, None)],
-)
-def test_mcnemar_is_the_exact_binomial_test(gained: int, lost: int, p: float | None) -> None:
-    found = metrics.mcnemar(gained, lost)
-    assert found == pytest.approx(metrics.mcnemar(lost, gained) if p is None else p)
-    if gained + lost:
-        assert found == pytest.approx(binomtest(lost, gained + lost).pvalue)
-
-
-def test_many_images_are_no_matter() -> None:
-    assert metrics.mcnemar(2100, 1900) == pytest.approx(binomtest(1900, 4000).pvalue, rel=1e-9)
-    assert 0 <= metrics.mcnemar(0, 5000) < 1e-300
+# ------------------------------------------------------------------ the table
 
 
 def test_each_phase_stands_against_the_one_before() -> None:
-    found = phases.table(
+    found = table(
         {
             "head": scores(range(40)),
             "float": scores(range(20, 50)),
             "pruned": scores(range(20, 60)),
             "int8": scores(range(22, 63)),
-        },
-        LABELS,
+        }
     )
     head, plain, pruned, int8 = found
     assert [row["phase"] for row in found] == ["head", "float", "pruned", "int8"]
@@ -72,7 +64,7 @@ def test_each_phase_stands_against_the_one_before() -> None:
 
 
 def test_without_phases_between_there_is_one_comparison() -> None:
-    _, int8 = phases.table({"float": scores(range(5)), "int8": scores(range(9))}, LABELS)
+    _, int8 = table({"float": scores(range(5)), "int8": scores(range(9))})
     assert (int8["against"], int8["lost"], int8["p"]) == ("float", 4, 0.125)
     assert "p_float" not in int8
 
@@ -81,13 +73,13 @@ def test_without_phases_between_there_is_one_comparison() -> None:
 
 
 def told(recipe: str = "qat", **found: np.ndarray) -> list[str]:
-    return advice.lost_on_the_way(phases.table(found, LABELS), "test", recipe)
+    return advice.lost_on_the_way(table(found), "test", recipe, TOP1)
 
 
 def test_a_phase_that_loses_beyond_chance_is_named_with_its_figures_and_keys() -> None:
     (text,) = told(float=scores(range(20)), pruned=scores(range(40)), int8=scores(range(40)))
     assert "pruned is worse than float, and not by chance" in text
-    assert "top-1 80.0% against 90.0% on the same 200 test images (p = 1.9e-06)" in text
+    assert "top-1 80.0% against 90.0% on the same 200 test examples (p = 1.9e-06)" in text
     for key in ("prune.steps", "prune.epochs", "prune.sparsity", "prune.teacher", "prune.hints"):
         assert key in text
 
@@ -110,12 +102,12 @@ def test_int8_is_told_what_to_change_by_its_recipe(recipe: str, keys: tuple[str,
 
 def test_more_than_a_point_below_float_is_said_even_where_it_may_be_chance() -> None:
     (text,) = told("ptq", float=scores(range(20)), int8=scores(range(23)))
-    assert "int8 is 1.5 points below float: top-1 88.5% against 90.0%" in text
+    assert "int8 is 1.5 points worse than float: top-1 88.5% against 90.0%" in text
     assert "(p = 0.25, so it may be chance): quantize.recipe: qat" in text
     # Where the loss came earlier, the advice is about that phase.
     pruned = scores(range(24))
     (text,) = told("qat", float=scores(range(20)), pruned=pruned, int8=pruned)
-    assert "int8 is 2.0 points below float" in text
+    assert "int8 is 2.0 points worse than float" in text
     assert "most of it was lost in pruned: raise prune.steps" in text and "quantize." not in text
 
 
@@ -128,7 +120,7 @@ def test_a_float_model_that_ships_is_not_told_of_int8() -> None:
 
 def test_a_corruption_that_only_hurts_the_shipped_file_is_named() -> None:
     def row(gap: float, gained: int, lost: int) -> dict[str, Any]:
-        return {"gap": gap, "gained": gained, "lost": lost, "p": metrics.mcnemar(gained, lost)}
+        return {"gap": gap, "gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
 
     figures = {"none": 0.8, "noise": 0.7, "blur": 0.6, "jpeg": 0.7}
     found = {
@@ -141,9 +133,9 @@ def test_a_corruption_that_only_hurts_the_shipped_file_is_named() -> None:
             "jpeg": row(0.10, 10, 0),
         },
     }
-    (text,) = advice.lost_robustness(found, "int8")
-    assert text.startswith("on images with noise int8 is 10.0 points below float")
-    assert "top-1 70.0% against 80.0% on the same 100 images (p = 0.0063)" in text
+    (text,) = advice.lost_robustness(found, "int8", TOP1)
+    assert text.startswith("on examples with noise int8 is 10.0 points worse than float")
+    assert "top-1 70.0% against 80.0% on the same 100 examples (p = 0.0063)" in text
     assert "data.augment.noise" in text
 
 
@@ -155,26 +147,28 @@ def known(train: float, val: float) -> dict[str, Any]:
 
 
 def test_learning_by_heart_is_answered_by_augmentation_and_unfreezing() -> None:
-    (text,) = advice.proposals(known(0.99, 0.85), Finetune(), None)
-    assert "top-1 99.0% of 700 training images, 85.0% of 200 validation images" in text
+    (text,) = advice.proposals(known(0.99, 0.85), Finetune(), False, TOP1)
+    assert "top-1 99.0% of 700 training examples, 85.0% of 200 validation examples" in text
     assert "a gap of 14.0 points" in text
     assert "set data.augment, and finetune.unfreeze: 0.25" in text
-    (text,) = advice.proposals(known(0.99, 0.85), Finetune(unfreeze=0.5), Augment())
+    (text,) = advice.proposals(known(0.99, 0.85), Finetune(unfreeze=0.5), True, TOP1)
     assert "make data.augment stronger" in text and "unfreeze" not in text
 
 
 def test_learning_too_little_is_answered_by_unfreezing() -> None:
-    (text,) = advice.proposals(known(0.85, 0.8), Finetune(), None)
-    assert "does not even learn its training images" in text
-    assert "top-1 85.0% of 700 training images: finetune.unfreeze: 0.25" in text
-    both = advice.proposals(known(0.85, 0.7), Finetune(), None)
+    (text,) = advice.proposals(known(0.85, 0.8), Finetune(), False, TOP1)
+    assert "does not even learn its training examples" in text
+    assert "top-1 85.0% of 700 training examples: finetune.unfreeze: 0.25" in text
+    both = advice.proposals(known(0.85, 0.7), Finetune(), False, TOP1)
     assert len(both) == 2
 
 
 def test_a_good_fit_and_a_history_without_figures_propose_nothing() -> None:
-    assert advice.proposals(known(0.98, 0.9), Finetune(), None) == []
-    assert advice.proposals(known(0.98, 0.88), Finetune(), None) == []  # ten points, to the digit
-    assert advice.proposals({"head": [], "best_epoch": 1}, Finetune(), None) == []
+    assert advice.proposals(known(0.98, 0.9), Finetune(), False, TOP1) == []
+    assert (
+        advice.proposals(known(0.98, 0.88), Finetune(), False, TOP1) == []
+    )  # ten points, to the digit
+    assert advice.proposals({"head": [], "best_epoch": 1}, Finetune(), False, TOP1) == []
 
 
 # ------------------------------------------------------------------ the stage

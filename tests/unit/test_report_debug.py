@@ -76,7 +76,7 @@ def test_the_terminal_shows_the_worst_layers_and_a_line_to_paste(tmp_path: Path)
     ]
     assert "(3 more in the report; harm in thousandths of a nat)" in lines
     said = " ".join(lines)
-    assert "for 100.0 % of 64 val pictures instead of 50.0 % with the answer of float" in said
+    assert "for 100.0 % of 64 val examples instead of 50.0 % with the answer of float" in said
     pasted = yaml.safe_load(next(line for line in lines if line.startswith("  keep:")))
     assert pasted == {"keep": {"bad": "float"}}
 
@@ -97,7 +97,7 @@ def test_the_report_lists_every_layer_and_what_is_kept(tmp_path: Path) -> None:
     assert "Kept in higher precision: logits (float)." in text
     assert "| bad | 12.300 | 50.0 % | 0.75 | 20.0 dB | int8 |" in text and "| l6 |" in text
     assert "- the shipped file: same answer as float 62.5 %, top-1 50.0 %" in text
-    assert "Nothing more need be kept: 100.0 % of 64 val pictures" in text
+    assert "Nothing more need be kept: 100.0 % of 64 val examples" in text
     assert "```yaml" not in text
 
 
@@ -105,7 +105,7 @@ def test_no_good_enough_choice_is_said_aloud_and_so_is_the_gate(tmp_path: Path) 
     gate = "evaluate.gates.max_accuracy_drop"
     folder = left(tmp_path, found(proposed=None, limit=0.001, limit_from=gate))
     said = " ".join(summary(RESULT, folder).split())
-    assert "No choice of layers to keep is good enough on 64 val pictures: at most 0.1 %" in said
+    assert "No choice of layers to keep is good enough on 64 val examples: at most 0.1 %" in said
     assert f"may change ({gate})" in said
 
 
@@ -114,13 +114,13 @@ def test_a_quick_look_names_the_worst_layers_in_a_warning(tmp_path: Path) -> Non
     debug = found(quick=True, n=8, proposed=None, layers=layers, now=mixture({}, 0.75))
     folder = left(tmp_path, debug)
     (warning,) = [text for text in warnings(gather(folder, RESULT)) if "8 bits" in text]
-    assert "8 bits change the answer to 2 of 8 val images" in warning
+    assert "8 bits change the answer to 2 of 8 val examples" in warning
     assert "they harm bad (12.3), less (4.0) most" in warning
     assert "quantize.keep" in warning and "quantize.debug: true" in warning
     said = summary(RESULT, folder)
     assert warning in " ".join(said.split()) and "SQNR" not in said  # no table on the terminal
     text = section(folder)
-    assert "| bad | 12.300 |" in text and "A quick look at 8 val pictures" in text
+    assert "| bad | 12.300 |" in text and "A quick look at 8 val examples" in text
     assert "No choice" not in text and "```yaml" not in text
 
 

@@ -11,9 +11,12 @@ from color_helpers import make_run
 from tfedge.files.text import WIDTH
 from tfedge.report.facts import gather
 from tfedge.report.markdown import write
+from tfedge.report.markup import render
 from tfedge.report.phases import line
+from tfedge.report.robustness import robustness
 from tfedge.report.table import summary
 from tfedge.stages import evaluate
+from tfedge.tasks.table import task_of
 
 RESULT = {"pipeline": "p", "status": "ok", "seconds": 1.0}
 
@@ -94,12 +97,14 @@ def test_a_gap_of_more_than_three_points_is_marked() -> None:
     }
     losses = {"none": loss(0.87 - 0.9, 0.2), "noise": loss(-0.035, 0.04), "blur": loss(0.02, 0.5)}
     found = {"n": 200, "top1": models["int8"], "models": models, "against_float": losses}
-    text = "\n".join(robustness_table({"robustness": found}))
-    assert "| images with | float | pruned | int8 | int8 − float, points |" in text
+    text = "\n".join(render(robustness({"robustness": found}, task_of("image-classification"))))
+    assert "| examples with | float | pruned | int8 | int8 − float, points |" in text
     assert "| as they are | 90.0 % | 89.0 % | 87.0 % | -3.0 (p 0.2) |" in text
     assert "| noise | 80.0 % | 79.0 % | 76.5 % | **-3.5 (p 0.04)** |" in text
     assert "| blur | 70.0 % | 69.0 % | 72.0 % | +2.0 (p 0.5) |" in text
-    assert "on 200 of the images" in text and "Bold: more than 3 points below float" in text
+    assert (
+        "on 200 of the examples" in text and "Bold: more than 3.0 points worse than float" in text
+    )
 
 
 def test_images_that_chose_nothing_are_said_to_be_honest(tmp_path: Path) -> None:
@@ -107,5 +112,5 @@ def test_images_that_chose_nothing_are_said_to_be_honest(tmp_path: Path) -> None
     run.add("finetune/history.json", run.json("finetune/history.json") | {"chose_weights_on": None})
     evaluate.run(run.context("evaluate"))
     text = write(run.folder, RESULT).read_text("utf-8")
-    assert "The validation images chose nothing: the accuracy measured on them is honest." in text
-    assert "chose the weights" not in text and "same pictures.**" not in text
+    assert "The validation examples chose nothing: the accuracy measured on them is honest." in text
+    assert "chose the weights" not in text and "same examples.**" not in text

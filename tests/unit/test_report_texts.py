@@ -20,11 +20,8 @@ from tfedge.stages import benchmark, evaluate, package
 
 SECTIONS = [
     "Result",
-    "Classes",
-    "Confusion",
-    "Calibration",
+    *("Classes", "Confusion", "Calibration", "Worst images"),  # the task's own
     "Robustness",
-    "Worst pictures",
     "Sparsity",
     "Training",
     "Data",
@@ -34,6 +31,8 @@ SECTIONS = [
     "Versions",
     "How to do it again",
 ]
+# Where nothing was evaluated there are no sections of the task's.
+NOT_EVALUATED = ["Result", "Answers", *SECTIONS[SECTIONS.index("Robustness") :]]
 STAGES = {"evaluate": evaluate, "benchmark": benchmark, "package": package}
 
 
@@ -82,7 +81,7 @@ def test_report_has_every_section_filled(whole: tuple[Run, dict]) -> None:
     assert list(found) == SECTIONS
     assert not [name for name, text in found.items() if text == "Not run."]
     top1 = "83.3 % [55.2, 95.3]"
-    assert f"| top-1 | {top1} | {top1} | 12 val pictures |" in found["Result"]
+    assert f"| top-1 | {top1} | {top1} | 12 val examples |" in found["Result"]
     assert "| same answer as float |  | 100.0 % |" in found["Result"]
     assert "× as fast" in found["Result"] or "not significant" in found["Result"]
     assert "| zeros |  | 50.0 % |" in found["Result"]
@@ -92,18 +91,18 @@ def test_report_has_every_section_filled(whole: tuple[Run, dict]) -> None:
     assert found["Classes"].count("| red |") == 2, "float and int8"
     assert "| red | 2 | 2 | 0 |" in found["Confusion"]
     assert "15 bins: float 0." in found["Calibration"]
-    assert "| images with | float | int8 | int8 − float, points |" in found["Robustness"]
+    assert "| examples with | float | int8 | int8 − float, points |" in found["Robustness"]
     assert "| as they are | 83.3 % | 83.3 % | +0.0 (p 1) |" in found["Robustness"]
     assert "| jpeg |" in found["Robustness"]
     assert "| float | 83.3 % | – | 12 | – | – | – | – |" in found["Result"]
     assert "| int8 | 83.3 % | 100.0 % | 12 | float | 0 | 0 | 1 |" in found["Result"]
-    assert "| val/red/00.png | red | green |" in found["Worst pictures"]
+    assert "| val/red/00.png | red | green |" in found["Worst images"]
     assert "| point | 32 | 50.0 % |" in found["Sparsity"]
     assert "model/depth/depthwise" in found["Sparsity"]
-    assert "the lowest loss on the val pictures (epoch 1)" in found["Training"]
-    assert "measured on the same pictures" in found["Training"]
+    assert "the lowest loss on the val examples (epoch 1)" in found["Training"]
+    assert "measured on the same examples" in found["Training"]
     assert "| **all** | 12 |" in found["Data"]
-    assert "0 pictures left out as bad" in found["Data"]
+    assert "0 images left out as bad" in found["Data"]
     assert "Licence: MIT" in found["Backbone and weights"]
     assert "LiteRT 2." in found["Benchmark"]
     assert "20 in 2" in found["Benchmark"]
@@ -161,8 +160,8 @@ def test_a_run_that_failed_at_once(tmp_path: Path) -> None:
     }
     text = markdown.write(tmp_path, result).read_text("utf-8")
     found = sections(text)
-    assert list(found) == SECTIONS
-    assert [n for n in SECTIONS if found[n] == "Not run."] == SECTIONS[:-2]
+    assert list(found) == NOT_EVALUATED
+    assert [n for n in found if found[n] == "Not run."] == NOT_EVALUATED[:-2]
     assert "no such folder" in text
     assert "color: failed" in summary(result, tmp_path)
 
@@ -175,7 +174,7 @@ def test_summary_is_the_table_of_the_issue(whole: tuple[Run, dict]) -> None:
     assert lines[0] == "color: ok in 12 s, 1 of 2 stages from the cache"
     rows = {line.split("  ")[0]: line for line in lines}
     assert rows["top-1"].split()[1:5] == ["83.3", "%", "83.3", "%"]
-    assert "12 val pictures" in rows["top-1"]
+    assert "12 val examples" in rows["top-1"]
     assert rows["macro recall"].count("83.3 %") == 2
     assert rows["size"].count("kB") == 2
     small = FLOAT.read_bytes(), INT8.read_bytes()
@@ -186,7 +185,7 @@ def test_summary_is_the_table_of_the_issue(whole: tuple[Run, dict]) -> None:
     assert "phases   float 83.3 % → int8 83.3 % (p 1)" in lines
     assert any(line.startswith("drop (linux)") and "drops/linux" in line for line in lines)
     assert any(line.startswith("report") and line.endswith("report.md") for line in lines)
-    assert any(line.startswith("warning: the val pictures also chose") for line in lines)
+    assert any(line.startswith("warning: the val examples also chose") for line in lines)
     places = ("drop", "report")
     assert max(len(line) for line in lines if not line.startswith(places)) <= WIDTH
 
@@ -244,7 +243,7 @@ def test_audit_findings_are_listed(tmp_path: Path) -> None:
     (run.folder / "data" / "audit.json").write_text(json.dumps(audit))
     result = {"status": "ok", "pipeline": "color", "seconds": 1}
     data = sections(markdown.write(run.folder, result).read_text("utf-8"))["Data"]
-    assert "25 pictures left out as bad" in data
+    assert "25 images left out as bad" in data
     assert "- left out: 0.jpg (empty file)" in data
     assert "… and 5 more" in data
     assert "val/a.jpg (red, val) = train/a.jpg (red, train)" in data

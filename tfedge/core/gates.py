@@ -44,7 +44,7 @@ def _accuracy_and_size(pipeline: Pipeline, result: Mapping[str, Any]) -> Iterato
     value = {name: metrics[name][metric.key] for name in ("float", "int8") if name in metrics}
     if gates.min_accuracy is not None:
         got = value[metrics["shipped"]]
-        if got < gates.min_accuracy - _ROUNDING:
+        if metric.lost(gates.min_accuracy, got) > _ROUNDING:
             yield "min_accuracy", f"{gates.min_accuracy:g}", f"{got:.4g}"
     if gates.max_accuracy_drop is not None:
         got = metric.lost(value["float"], value["int8"])

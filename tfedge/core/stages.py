@@ -59,6 +59,8 @@ class Stage:
 
 _TF = ("tensorflow", "tf-keras", "numpy", "ai-edge-litert")
 _TFMOT = (*_TF, "tensorflow-model-optimization")
+# What else the heads of tasks import, whatever a stage makes of them.
+_HEADS = ("h5py", "scikit-learn", "threadpoolctl")
 # What the stages that learn from a teacher read of its section, and of what it said.
 _DISTILLED = ("distill.temperature", "distill.alpha")
 
@@ -78,7 +80,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("base.npz", "base.json"),
         config=("seed", "device", "backbone", "task.shape"),
         libs=_TF,
-        also=("h5py",),
+        also=(*_HEADS, "tensorflow-model-optimization"),
         version=2,
         probe="tfedge.core.keys:weights_digest",
     ),
@@ -100,7 +102,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         unkeyed=("finetune.tensorboard",),  # where the run tells how training goes
         libs=_TF,
-        also=("scikit-learn", "threadpoolctl"),
+        also=(*_HEADS, "tensorflow-model-optimization"),
         version=6,
     ),
     Stage(
@@ -117,7 +119,7 @@ STAGES: tuple[Stage, ...] = (
             *(f"distill.{key}" for key in Transfer.model_fields),
         ),
         libs=_TF,
-        also=("h5py", "scikit-learn", "threadpoolctl"),
+        also=(*_HEADS, "tensorflow-model-optimization"),
         version=3,
         section="distill",
         probe="tfedge.core.keys:teacher_digest",
@@ -144,6 +146,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.prune",
         ),
         libs=_TFMOT,
+        also=_HEADS,
         version=5,
         section="prune",
     ),
@@ -171,6 +174,7 @@ STAGES: tuple[Stage, ...] = (
             "trains.cluster",
         ),
         libs=_TFMOT,
+        also=_HEADS,
         version=4,
         section="cluster",
     ),
@@ -202,6 +206,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
+        also=_HEADS,
         version=5,
         section="quantize",
     ),
@@ -224,7 +229,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("model.tflite", "float.tflite", "model.json"),
         config=("seed", "task.inputs"),
         libs=_TF,
-        also=("tensorflow-model-optimization",),
+        also=(*_HEADS, "tensorflow-model-optimization"),
         version=4,
     ),
     Stage(
@@ -279,6 +284,7 @@ STAGES: tuple[Stage, ...] = (
             "evaluate.gates.max_accuracy_drop",
         ),
         libs=_TFMOT,
+        also=_HEADS,
         version=2,
         section="quantize.debug",
         auto="evaluate",

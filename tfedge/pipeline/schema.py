@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, create_model
 
 from tfedge.config.section import Count, Fraction, NotNegative, PackageName, Positive, Section
+from tfedge.config.spelling import closest
 from tfedge.data.schema import Data
 from tfedge.devices.schema import BenchDevice
 from tfedge.tasks.table import DEFAULT, TASKS, task_of
@@ -239,5 +240,7 @@ def pipeline_of(keys: Mapping[str, Any] = MappingProxyType({}), **more: Any) -> 
 
 
 def known_task(name: Any) -> str:
-    """The name, or the default's where it names no task."""
-    return name if isinstance(name, str) and name in TASKS else DEFAULT
+    """The name; where there is no task of that name the one that was probably meant."""
+    if not isinstance(name, str):
+        return DEFAULT
+    return name if name in TASKS else closest(name, TASKS) or DEFAULT

@@ -23,7 +23,7 @@ def line(facts: Facts, width: int) -> list[str]:
         f"{row['phase']} {metric.figure(row[metric.key])}{_p(row)}".replace(" ", "\0")
         for row in rows
     ]
-    text = " → ".join(one.replace(" ", "\0") for one in said)
+    text = " → ".join(said)
     lines = wrap(text, width, initial_indent=_LINE, subsequent_indent=" " * len(_LINE))
     return [part.replace("\0", " ") for part in lines]
 

@@ -28,7 +28,8 @@ def robustness(evaluation: Mapping[str, Any], task: Task) -> list[Block]:
         for name in found[metric.key]
     ]
     head = ["examples with", *models]
-    head += [f"{last} − float{', points' if metric.share else ''}"] if losses else []
+    better = f"{last} − float" if metric.higher else f"float − {last}"
+    head += [f"{better}{', points' if metric.share else ''}"] if losses else []
     limit = metric.difference(WIDE_GAP)
     marked = f" Bold: more than {limit} worse than float." if losses and metric.share else ""
     return [

@@ -9,9 +9,9 @@ from tfedge.pipeline.schema import Finetune
 from tfedge.tasks.task import Metric
 
 SIGNIFICANT = 0.05  # p of a loss that is not luck
-POINT = 0.01  # of accuracy, that int8 may lose before anything is said
+POINT = 0.01  # of a share, or of a plain figure's value, that int8 may lose before a word is said
 WIDE = 0.10  # training accuracy minus validation accuracy: the model learns its examples by heart
-LEARNT = 0.90  # training accuracy below which the model is too small for its examples
+LEARNT = 0.90  # training accuracy (1 − error), below which the model is too small for its examples
 
 _ROUNDING = 1e-9  # 0.90 - 0.89 is a little more than 0.01 in binary
 
@@ -41,15 +41,18 @@ Phases = Sequence[Mapping[str, Any]]
 
 def lost_on_the_way(phases: Phases, split: str, recipe: str, metric: Metric) -> list[str]:
     """Phases that are worse than the one before and not by chance, and an int8 model that is more
-    than a point below float. ``phases`` as in metrics.json; ``recipe``: qat, ptq or float."""
+    than a point worse than float. ``phases`` as in metrics.json; ``recipe``: qat, ptq or float."""
     found, warned = [], set()
     value = {row["phase"]: row[metric.key] for row in phases}
     for row in phases:
-        if row["against"] is not None and is_worse(row):
+        before = row["against"]
+        if before is None or metric.lost(value[before], value[row["phase"]]) <= 0:
+            continue
+        if is_worse(row):
             warned.add(row["phase"])
             found.append(
-                f"{row['phase']} is worse than {row['against']}, and not by chance: {metric.label} "
-                f"{metric.text(row[metric.key])} against {metric.text(value[row['against']])} on "
+                f"{row['phase']} is worse than {before}, and not by chance: {metric.label} "
+                f"{metric.text(row[metric.key])} against {metric.text(value[before])} on "
                 f"the same {row['n']} {split} examples (p = {row['p']:.2g}): "
                 f"{_remedy(row['phase'], recipe)}"
             )
@@ -67,14 +70,22 @@ def lost_on_the_way(phases: Phases, split: str, recipe: str, metric: Metric) -> 
     return found
 
 
-def below_float(value: Mapping[str, float], metric: Metric, limit: float = POINT) -> bool:
-    """Whether int8 is worse than float by more than ``limit``; False where either is missing."""
+def point(metric: Metric, value: float) -> float:
+    """How much a model of that value may lose before a word is said: a point, or a hundredth of a
+    plain figure, whose unit is not known."""
+    return POINT if metric.share else POINT * abs(value)
+
+
+def below_float(value: Mapping[str, float], metric: Metric, limit: float | None = None) -> bool:
+    """Whether int8 is worse than float by more than ``limit``, or a point; False where either is
+    missing."""
     if "int8" not in value or "float" not in value:
         return False
+    limit = point(metric, value["float"]) if limit is None else limit
     return metric.lost(value["float"], value["int8"]) > limit + _ROUNDING
 
 
-def below_before(phases: Phases, metric: Metric, limit: float = POINT) -> bool:
+def below_before(phases: Phases, metric: Metric, limit: float) -> bool:
     """Whether the last phase is worse than the one before it by more than ``limit``."""
     *_, before, last = phases
     return metric.lost(before[metric.key], last[metric.key]) > limit + _ROUNDING
@@ -110,7 +121,7 @@ def lost_robustness(robustness: Mapping[str, Any], shipped: str, metric: Metric)
         f"{metric.text(models['float'][name])} on the same {robustness['n']} examples "
         f"(p = {change['p']:.2g}): data.augment.{name} trains every phase on such examples"
         for name, change in robustness.get("against_float", {}).items()
-        if name != "none" and is_worse(change)
+        if name != "none" and change["gap"] < 0 and is_worse(change)
     ]
 
 
@@ -138,7 +149,7 @@ def proposals(
             f"{metric.text(others)} of {val['n']} validation examples, a gap of "
             f"{metric.difference(gap)}: {', and '.join(ways)}"
         )
-    if known < LEARNT - _ROUNDING:
+    if metric.lost(float(metric.higher), known) > 1 - LEARNT + _ROUNDING:
         ways = ["finetune.unfreeze: 0.25" if frozen else "raise finetune.unfreeze_epochs"]
         ways += ["finetune.head: logistic"] if finetune.head == "sgd" else []
         found.append(

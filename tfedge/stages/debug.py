@@ -15,7 +15,7 @@ from tfedge.core.context import Context
 from tfedge.errors import UnsupportedModel
 from tfedge.files.files import write_text
 from tfedge.report.facts import harmed
-from tfedge.stages.advice import POINT, below_before, below_float, blamed
+from tfedge.stages.advice import below_before, below_float, blamed, point
 from tfedge.stages.examples import primary_of
 
 
@@ -49,7 +49,8 @@ def _no_need(ctx: Context) -> str:
     value = {name: metrics[name][metric.key] for name in ("float", "int8") if name in metrics}
     gates = ctx.pipeline.evaluate.gates if ctx.pipeline.evaluate else None
     gate = gates.max_accuracy_drop if gates else None
-    limit = POINT if gate is None else min(POINT, gate)
+    limit = point(metric, value["float"])
+    limit = limit if gate is None else min(limit, gate)
     figures = ", ".join(f"{name} {metric.text(found)}" for name, found in value.items())
     if not below_float(value, metric, limit):
         return f"{metric.label} of int8 is not worse than float by more than {limit:g} ({figures})"

@@ -117,7 +117,7 @@ def _robustness(
     if last != phases.FLOAT:
         result["against_float"] = {
             name: {
-                "gap": -metric.lost(models[phases.FLOAT][name], models[last][name]),
+                "gap": metric.lost(models[last][name], models[phases.FLOAT][name]),
                 **compared(
                     work.quality(outputs[phases.FLOAT], targets),
                     work.quality(outputs[last], targets),
