@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -19,8 +19,6 @@ from tfedge.errors import InvariantBroken, TfedgeError
 from tfedge.files.progress import Progress
 from tfedge.inputs.images.pictures import Pictures
 from tfedge.inputs.images.schema import ImageData
-from tfedge.modeling.compression import calibration
-from tfedge.modeling.compression.quantize_layers import PIXELS
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import Weights
 from tfedge.modeling.nets.env import tf
@@ -36,6 +34,9 @@ from tfedge.pipeline.teacher import size_of
 from tfedge.pipeline.unfreeze import resolve
 from tfedge.tasks.task import Examples, Material
 from tfedge.tflite.model import Model
+
+if TYPE_CHECKING:
+    from tfedge.modeling.compression.calibration import Calibrated
 
 
 @dataclass(frozen=True)
@@ -178,8 +179,10 @@ class VisionHead:
         preserve_zeros: bool,
         clustered: Collection[str],
         report: Callable[[int, int], None],
-    ) -> calibration.Calibrated:
+    ) -> Calibrated:
         """The network wrapped for 8 bits, with ranges and corrections; see ``calibrate``."""
+        from tfedge.modeling.compression import calibration  # and TF-MOT, which takes a second
+
         return calibration.calibrate(
             self.spec,
             model,
@@ -195,6 +198,8 @@ class VisionHead:
 
     def representative(self, rows: Sequence[int]) -> Callable[[], Iterator[list[np.ndarray]]]:
         """Training images for the converter's calibration, float32 [1, S, S, 3] one by one."""
+        from tfedge.modeling.compression.quantize_layers import PIXELS
+
         inputs = self.samples.examples.inputs
 
         def images() -> Iterator[list[np.ndarray]]:
