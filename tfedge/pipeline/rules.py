@@ -248,6 +248,8 @@ def _lists(pipeline: Pipeline) -> Iterator[Problem]:
         key = f"package.targets[{index}]"
         if target not in TARGETS:
             yield Problem(key, f"no target {target!r}{did_you_mean(target, TARGETS)}")
+        elif pipeline.task in TASKS and target not in task_of(pipeline.task).drops:
+            yield Problem(key, f"the task {pipeline.task} has no drop for {target}", ("task",))
         elif target == "coral" and not _quantized(pipeline):
             what = "an Edge TPU takes 8-bit models only: give the pipeline a quantize section"
             yield Problem(key, what, ("quantize",))

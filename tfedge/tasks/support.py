@@ -65,8 +65,8 @@ def listing(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     told = (
         "Tried with random weights on handwritten digits, half of the prunable weights zero in the "
         f".tflite. float, QAT, PTQ: {METRIC.label}. Then, of the QAT file: float tensors left, "
-        "same answers as its Keras graph's, the same on tflite-runtime as on LiteRT, megabytes, seconds of "
-        "conversion."
+        "same answers as its Keras graph's, the same on tflite-runtime as on LiteRT, megabytes, "
+        "seconds of conversion."
     )
     cells = [cells_of(name, row) for name, row in rows.items()]
     return [
