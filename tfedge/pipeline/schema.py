@@ -29,6 +29,9 @@ from tfedge.data.schema import Data
 from tfedge.devices.schema import BenchDevice
 from tfedge.tasks.table import DEFAULT, TASKS, task_of
 
+# Old dotted key: the one of today. Files with the old one go on working, and a note says so.
+RENAMED: dict[str, str] = {}
+
 # Two sections that each task has in its own way.
 DATA = "The labelled examples, and how they become the model's input."
 EVALUATE = "How good the exported files themselves are, and the limits that they must keep."
