@@ -8,7 +8,7 @@ names, such as those of a Literal, and the default need no mention.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
@@ -27,6 +27,8 @@ PackageName = Annotated[
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    first: ClassVar[tuple[str, ...]] = ()  # the keys that are told before the others
 
 
 def key(default: T, description: str) -> T:

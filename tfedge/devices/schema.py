@@ -40,6 +40,8 @@ class DeviceOptions(Section):
 class Device(DeviceOptions):
     """An entry of devices.yaml."""
 
+    first = ("address",)
+
     address: Annotated[
         StrictStr,
         about("`local`, `local:PYTHON`, `ssh://user@host[:port]`, `adb` or `adb:SERIAL`."),
@@ -48,6 +50,8 @@ class Device(DeviceOptions):
 
 class BenchDevice(DeviceOptions):
     """One of ``benchmark.devices``; just its name can be written instead."""
+
+    first = ("name", "optional", "address")
 
     name: Annotated[StrictStr, about("Its name in devices.yaml, or an address.")]
     optional: StrictBool = key(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, create_model
 
@@ -92,12 +92,14 @@ class Training(Section):
         0.0, "Share of each label that is spread evenly over all classes."
     )
     class_weights: Literal["none", "balanced"] = key(
-        "none", "`balanced`: all classes count the same, however few examples they have."
+        "none", "`none`, or `balanced`: classes count the same, however few examples they have."
     )
 
 
 class Transfer(Training):
     """Transfer learning: a new head on a pretrained base; then, if asked, its top blocks."""
+
+    first: ClassVar[tuple[str, ...]] = ("head",)
 
     head: Literal["auto", "logistic", "sgd"] = key(
         "auto",
@@ -134,6 +136,8 @@ class TeacherNet(Backbone):
 
 class Distill(Transfer):
     """Whose soft labels prune and quantize learn from. What Transfer holds is a backbone's."""
+
+    first = ("teacher", "temperature", "alpha")
 
     teacher: Annotated[
         Literal["float"] | TeacherNet,
@@ -174,6 +178,8 @@ class Retrain(Training):
 
 
 class Prune(Retrain):
+    first = ("recipe", "sparsity")
+
     recipe: StrictStr = key(
         "magnitude",
         "`magnitude`: the smallest weights go. `xnnpack`: they go in all 1×1 convolutions of a "
@@ -219,6 +225,8 @@ class Prune(Retrain):
 class Cluster(Retrain):
     """Kernels with few distinct values; what pruning made zero stays zero."""
 
+    first = ("clusters", "init")
+
     clusters: Annotated[StrictInt, Field(ge=2, le=256)] = key(
         16, "Distinct values in each kernel, of which the zeros of pruning are one."
     )
@@ -234,17 +242,21 @@ class Cluster(Retrain):
 
 
 class Quantize(Retrain):
+    first = ("recipe", "prefer")
+
     recipe: StrictStr = key(
         "auto",
         "`qat` trains in 8 bits and keeps zeros and clusters, `ptq` calibrates only, `none` ships "
-        "float; `auto` calibrates, and trains where that costs answers or after prune or cluster.",
+        "float; `auto` calibrates, and trains where that costs answers or after prune, cluster or "
+        "distill.",
     )
     prefer: Literal["accuracy", "size", "latency"] = key(
         "accuracy", "What `auto` decides by: `size` prunes half of the weights, the others none."
     )
     unfreeze: Unfreeze = key(
         "auto",
-        "The part that qat trains: as in `finetune`; `auto` is what prune or cluster trains.",
+        "The part that qat trains: as in `finetune`; `auto` is what prune or cluster trains, else "
+        "the top 70 % of the weights.",
     )
     learning_rate: LearningRate = 1e-4
     representative: Count = key(128, "Training examples that calibrate the ranges.")
@@ -267,10 +279,10 @@ class Quantize(Retrain):
 
 class Gates(Section):
     max_accuracy_drop: Annotated[float, Field(ge=0.0, le=1.0)] | None = key(
-        None, "Most accuracy (top-1) that int8 may lose against float, as a share: 0.02."
+        None, "Most accuracy (top-1) that int8 may lose against float; 0.02 is two points."
     )
     min_accuracy: Annotated[float, Field(ge=0.0, le=1.0)] | None = key(
-        None, "Least accuracy (top-1) of the shipped file, as a share: 0.8."
+        None, "Least accuracy (top-1) of the shipped file, as a share of 1."
     )
     max_size: Count | None = key(None, "Most bytes of the shipped file.")
     max_latency: Positive | None = key(

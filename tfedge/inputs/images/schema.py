@@ -63,7 +63,7 @@ class ImageData(Data):
         "them, or leave them out and say how many.",
     )
     augment: Augment | None = key(
-        None, "Random changes to training images, which stay beside their views; off if left out."
+        None, "Random changes to training images, which stay beside their changed views."
     )
 
     @property

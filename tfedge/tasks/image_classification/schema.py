@@ -16,6 +16,8 @@ _SIZE = "data.image_size"
 
 
 class ClassifierEvaluate(Evaluate):
+    first = ("top_k",)
+
     top_k: Count = key(3, "How many of the best scores may hold the truth in the top-k accuracy.")
 
 
