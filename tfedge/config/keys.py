@@ -11,7 +11,6 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import PydanticUndefined
 
 from tfedge.config import words
 from tfedge.config.section import Section
@@ -67,9 +66,7 @@ class Key:
     def default(self) -> str:
         """As YAML has it; empty for a section and where there is none."""
         value = self.field.default
-        if value is PydanticUndefined or isinstance(value, Section):
-            return ""
-        return flow(value)
+        return "" if self.required or isinstance(value, Section) else flow(value)
 
 
 def flow(value: Any) -> str:
