@@ -231,7 +231,12 @@ def _sparsity(pipeline: Pipeline) -> Iterator[str]:
     if pipeline.prune is None or not layers:
         return
     total, _ = part(pipeline, first_trained(pipeline, "prune"))
-    how = {"lamp": "by LAMP score, on average", "uniform": "the same in each"}
+    how = {
+        "lamp": "by LAMP score, on average",
+        "global": "by the size of all weights, on average",
+        "sensitivity": "by what each can spare, on average",
+        "uniform": "the same in each",
+    }
     said = how[pipeline.prune.allocation]
     if is_structured(pipeline.prune):
         name = structure_name(pipeline.prune)
