@@ -279,10 +279,11 @@ class Quantize(Retrain):
 
 class Gates(Section):
     max_accuracy_drop: Annotated[float, Field(ge=0.0, le=1.0)] | None = key(
-        None, "Most accuracy (top-1) that int8 may lose against float; 0.02 is two points."
+        None,
+        "Most accuracy (the task's primary metric) that int8 may lose against float; 0.02 is two points.",
     )
     min_accuracy: Annotated[float, Field(ge=0.0, le=1.0)] | None = key(
-        None, "Least accuracy (top-1) of the shipped file, as a share of 1."
+        None, "Least accuracy (the task's primary metric) of the shipped file."
     )
     max_size: Count | None = key(None, "Most bytes of the shipped file.")
     max_latency: Positive | None = key(
