@@ -280,7 +280,8 @@ class Quantize(Retrain):
 class Gates(Section):
     max_accuracy_drop: Annotated[float, Field(ge=0.0, le=1.0)] | None = key(
         None,
-        "Most accuracy (the task's primary metric) that int8 may lose against float; 0.02 is two points.",
+        "Most accuracy (the task's primary metric) that int8 may lose against float; 0.02 is two "
+        "points.",
     )
     min_accuracy: Annotated[float, Field(ge=0.0, le=1.0)] | None = key(
         None, "Least accuracy (the task's primary metric) of the shipped file."
@@ -380,7 +381,7 @@ class Pipeline(Section):
         about("Names the run's folder and the shipped file."),
     ]
     task: StrictStr = key(
-        DEFAULT, "What the model does: `image-classification` says which class an image shows."
+        DEFAULT, "What the model does, and so what the examples are and what a good answer is."
     )
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = key(1, "Seed of everything random.")
     runtime: Runtime = key(Runtime(), "What training computes on.")
