@@ -95,7 +95,7 @@ def test_a_model_compared_with_itself_has_changed_nothing(done: Done) -> None:
     said, truth = outputs(done, rows), examples(done).targets(rows)
     quality = done.work.quality(said, truth)
     assert quality.shape == (50,)
-    assert compared(quality, quality) == {"gained": 0, "lost": 0, "p": 1.0}
+    assert compared(quality, quality) == Change(gained=0, lost=0, p=1.0)
     assert done.work.same(said, said).all() and done.work.same(said, said).shape == (50,)
     assert done.work.divergence(said, said) == pytest.approx(0, abs=1e-9)
 
