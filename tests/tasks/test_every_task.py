@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from tests.tasks.conftest import Done
+from tfedge.core.outputs import Change, Evaluation
+from tfedge.core.outputs import read as read_output
 from tfedge.data.schema import Data
 from tfedge.pipeline.schema import pipeline_of
 from tfedge.tasks.paired import compared
@@ -148,7 +150,7 @@ def test_representative_examples_are_of_the_split_and_the_same_every_time(done: 
 
 def test_the_report_speaks_of_it(done: Done) -> None:
     text = (done.run_dir / "report.md").read_text("utf-8")
-    found = done.json("evaluate/metrics.json")
+    found = read_output(done.run_dir / "evaluate" / "metrics.json", Evaluation)
     assert f"| {done.task.primary.label} | " in text
     for part in done.work.answers(found):
         assert f"## {part.title}\n" in text

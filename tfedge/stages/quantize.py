@@ -98,7 +98,7 @@ def with_ranges(
         clustered=clustered,
         report=partial(ctx.progress.update, "correcting for 8 bits", unit="ops"),
     )
-    found = done.found
+    found = done.correction
     ctx.progress.note(
         f"8 bits without training, against float on {found.n} training examples: "
         f"divergence {found.plain.kl:.4f}, same answer {found.plain.agreement:.1%}; corrected "

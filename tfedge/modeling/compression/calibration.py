@@ -26,10 +26,10 @@ _BATCH = 32  # images whose extremes are taken together
 
 @dataclass(frozen=True)
 class Calibrated:
-    """``wrapped`` with its ranges; what was found about the two states of it."""
+    """The network with its ranges, and what correcting it brought."""
 
     wrapped: Any
-    found: Correction
+    correction: Correction
 
 
 def calibrate(
@@ -97,8 +97,8 @@ def calibrate(
     if not better:
         keras.backend.batch_set_value(list(zip(wrapped.weights, kept, strict=True)))
     state: Literal["corrected", "plain"] = "corrected" if better else "plain"
-    found = Correction(state=state, n=len(checked), plain=before, corrected=after)
-    return Calibrated(wrapped, found)
+    brought = Correction(state=state, n=len(checked), plain=before, corrected=after)
+    return Calibrated(wrapped, brought)
 
 
 def batches(images: np.ndarray) -> list[np.ndarray]:
