@@ -111,13 +111,11 @@ class Run:
     def benchmark(self) -> tuple[Result, ...]:
         """What was measured of latency and memory, with all samples. Devices that were away are
         left out."""
-        from tfedge.benchmark.result import Result
-        from tfedge.files.artifact import read_json
+        from tfedge.benchmark.measurements import Measurements
 
         if not self.result["benchmark"]:
             return ()
-        rows = read_json(self.directory / "benchmark" / "benchmark.json")
-        return tuple(Result.from_json(row) for row in rows if "missing" not in row)
+        return Measurements.read(self.directory / "benchmark" / "benchmark.json").results
 
 
 @dataclass(frozen=True)
@@ -315,6 +313,7 @@ def evaluate(
     if missing := lacking(["pillow"]):
         raise missing
     from tfedge.benchmark.fit import classes_of, fit_of
+    from tfedge.core.outputs import dump
     from tfedge.tasks.image_classification import labelled
 
     path = _model_of(model)
@@ -337,7 +336,7 @@ def evaluate(
         found = found.numbered_by(classes)
     shown = shown_on(progress)
     try:
-        return labelled.accuracy(path, found, top_k, shown)
+        return dump(labelled.accuracy(path, found, top_k, shown))
     finally:
         shown.clear()
 

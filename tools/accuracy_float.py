@@ -13,10 +13,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tfedge.core import outputs
 from tfedge.data.index import Index
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.export import float_pixels, freeze, to_tflite
+from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import POOL, Spec
 
 
@@ -24,7 +26,7 @@ def main() -> None:
     what, run, target = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     fresh(1)
     classes = len(Index.load(run / "data" / "index.json").classes)
-    spec = Spec.read(run / "backbone" / "base.json", classes)
+    spec = Spec.of(outputs.read(run / "backbone" / "base.json", ImageBase), classes)
     model = network.load(spec, network.load_weights(run / "finetune" / "model.npz"))
     if what == "features":
         content = float_pixels(network.cut(model, POOL)[0], spec.size)

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from tests.tasks.conftest import Done
+from tfedge.core.outputs import Change, Evaluation
+from tfedge.core.outputs import read as read_output
 from tfedge.data.schema import Data
 from tfedge.pipeline.schema import pipeline_of
 from tfedge.tasks.paired import compared
@@ -95,7 +97,7 @@ def test_a_model_compared_with_itself_has_changed_nothing(done: Done) -> None:
     said, truth = outputs(done, rows), examples(done).targets(rows)
     quality = done.work.quality(said, truth)
     assert quality.shape == (50,)
-    assert compared(quality, quality) == {"gained": 0, "lost": 0, "p": 1.0}
+    assert compared(quality, quality) == Change(gained=0, lost=0, p=1.0)
     assert done.work.same(said, said).all() and done.work.same(said, said).shape == (50,)
     assert done.work.divergence(said, said) == pytest.approx(0, abs=1e-9)
 
@@ -148,7 +150,7 @@ def test_representative_examples_are_of_the_split_and_the_same_every_time(done: 
 
 def test_the_report_speaks_of_it(done: Done) -> None:
     text = (done.run_dir / "report.md").read_text("utf-8")
-    found = done.json("evaluate/metrics.json")
+    found = read_output(done.run_dir / "evaluate" / "metrics.json", Evaluation)
     assert f"| {done.task.primary.label} | " in text
     for part in done.work.answers(found):
         assert f"## {part.title}\n" in text

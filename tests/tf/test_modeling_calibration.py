@@ -81,19 +81,19 @@ def plainly() -> Any:
 
 
 def test_the_corrected_state_stays_where_it_is_nearer(done):
-    facts = done.facts
-    assert (facts["state"], facts["n"]) == ("corrected", 18)
-    assert facts["corrected"]["kl"] < 0.5 * facts["plain"]["kl"]
-    assert facts["corrected"]["agreement"] >= facts["plain"]["agreement"]
+    facts = done.correction
+    assert (facts.state, facts.n) == ("corrected", 18)
+    assert facts.corrected.kl < 0.5 * facts.plain.kl
+    assert facts.corrected.agreement >= facts.plain.agreement
 
 
 def test_the_figures_are_those_of_the_states(done):
-    facts, wanted = done.facts, scores(net(), CHECKED)
+    facts, wanted = done.correction, scores(net(), CHECKED)
     for name, model in (("corrected", done.wrapped), ("plain", plainly())):
         got = scores(model, CHECKED)
-        assert facts[name]["kl"] == pytest.approx(kl(wanted, got), rel=0.02), name
+        assert getattr(facts, name).kl == pytest.approx(kl(wanted, got), rel=0.02), name
         same = (got.argmax(1) == wanted.argmax(1)).mean()
-        assert facts[name]["agreement"] == pytest.approx(same), name
+        assert getattr(facts, name).agreement == pytest.approx(same), name
 
 
 def test_images_that_nobody_has_looked_at_are_nearer_too(done):
@@ -159,7 +159,7 @@ def test_ops_are_reported_and_the_same_comes_out_again(done):
     told: list[tuple[int, int]] = []
     again = calibrated(report=lambda *at: told.append(at))
     assert told[0][0] == 0 and told[-1][0] == told[-1][1] == len(told) - 1
-    assert again.facts == done.facts
+    assert again.correction == done.correction
     state = quantization.state(again.wrapped)
     for key, value in quantization.state(done.wrapped).items():
         assert value.tobytes() == state[key].tobytes(), key
@@ -190,8 +190,8 @@ def test_corrections_that_make_it_worse_are_taken_back(monkeypatch):
 
     monkeypatch.setattr(correction, "correct", wreck)
     found = calibrated()
-    assert found.facts["state"] == "plain"
-    assert found.facts["corrected"]["kl"] > 3 * found.facts["plain"]["kl"]
+    assert found.correction.state == "plain"
+    assert found.correction.corrected.kl > 3 * found.correction.plain.kl
     state, wanted = quantization.state(found.wrapped), quantization.state(plainly())
     assert state.keys() == wanted.keys()
     for key, value in wanted.items():
@@ -213,7 +213,7 @@ def test_zeros_and_clusters_survive():
     after = quantization.kernels(found.wrapped)
     assert (after["first"][zeros] == 0).all() and (after["first"] != 0).any()
     np.testing.assert_array_equal(after["a_expand"], before["a_expand/kernel"])
-    assert found.facts["state"] == "corrected"
+    assert found.correction.state == "corrected"
 
 
 def test_the_offset_of_the_pixels_is_the_given_nets():
@@ -224,7 +224,7 @@ def test_the_offset_of_the_pixels_is_the_given_nets():
     found = calibrated(model)
     assert found.wrapped.get_layer(OFFSET_IN_8_BITS).mean == (100.0,) * 3
     got = scores(found.wrapped, CHECKED)
-    assert kl(wanted, got) == pytest.approx(found.facts["corrected"]["kl"], rel=0.02)
+    assert kl(wanted, got) == pytest.approx(found.correction.corrected.kl, rel=0.02)
     assert kl(wanted, got) < 0.5 * kl(wanted, scores(net(), CHECKED))
 
 

@@ -13,10 +13,12 @@ import pytest
 import tiny
 
 from tfedge.catalog.backbones import layers
+from tfedge.core import outputs
 from tfedge.data.index import Index
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import float_pixels, load_graph
+from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import HEAD, Spec
 from tfedge.modeling.training.augment import augment
 from tfedge.pipeline.unfreeze import first_trained, prunable
@@ -60,7 +62,7 @@ def constants(chain) -> dict[str, list[np.ndarray]]:
 
 
 def spec(run: tiny.Run) -> Spec:
-    return Spec.read(run.files["backbone/base.json"], 3)
+    return Spec.of(outputs.read(run.files["backbone/base.json"], ImageBase), 3)
 
 
 def of_layers(arrays: dict[str, np.ndarray], names) -> dict[str, np.ndarray]:

@@ -10,12 +10,14 @@ import pytest
 import tiny
 
 from tfedge.catalog.backbones import layers
+from tfedge.core import outputs
 from tfedge.data.index import Index
 from tfedge.errors import InvariantBroken, MissingDependency, StageError, UnsupportedModel
 from tfedge.inputs.images.pictures import Pictures
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import freeze, load_graph, save_graph
+from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import HEAD, Spec
 from tfedge.stages import convert, finetune
 from tfedge.tflite.model import Quantization
@@ -56,7 +58,7 @@ def kernels(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def test_finetune_trains_the_blocks_it_was_told_to(whole):
-    spec = Spec.read(whole.files["backbone/base.json"], 3)
+    spec = Spec.of(outputs.read(whole.files["backbone/base.json"], ImageBase), 3)
     before = network.fold(spec, whole.arrays("backbone/base.npz"))
     after = whole.arrays("finetune/model.npz")
     names = [block.name for block in BLOCKS]

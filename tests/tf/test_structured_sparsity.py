@@ -11,6 +11,7 @@ import pytest
 import tiny
 
 from tfedge.catalog.backbones import layers
+from tfedge.core import outputs
 from tfedge.errors import InvariantBroken
 from tfedge.modeling.compression import structure
 from tfedge.modeling.compression.allocation import allocate
@@ -19,6 +20,7 @@ from tfedge.modeling.compression.sparsity import Pruner
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import float_pixels
+from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import Spec
 from tfedge.pipeline.schema import Prune
 from tfedge.pipeline.unfreeze import MAX_SHARE, prunable
@@ -216,7 +218,8 @@ def pruned_files(run: tiny.Run, folder: Path, arrays: dict[str, np.ndarray]) -> 
     """What prune writes of a network with these weights."""
     folder.mkdir(exist_ok=True)
     network.save_weights(folder / "model.npz", arrays)
-    spec = Spec.read(run.files["backbone/base.json"], len(tiny.CLASSES))
+    base = outputs.read(run.files["backbone/base.json"], ImageBase)
+    spec = Spec.of(base, len(tiny.CLASSES))
     content = float_pixels(network.load(spec, arrays), spec.size, serve=tf.nn.softmax)
     (folder / "float.tflite").write_bytes(content)
     return {f"prune/{name}": folder / name for name in ("model.npz", "float.tflite")}

@@ -122,8 +122,10 @@ def make_run(
     base = {"name": "MobileNetV2", "alpha": 1.0, "image_size": SIZE, "mean": [0], "std": [1]}
     run.add("backbone/base.json", base | {"weights": weights, "layers": 3})
     epoch = {"epoch": 1, "loss": 0.5, "learning_rate": 1e-3, "val_loss": 0.25, "val_accuracy": 0.9}
-    history = {"head": [epoch], "best_epoch": 1, "chose_weights_on": "val"}
-    run.add("finetune/history.json", history)
+    history = {"head_kind": "sgd", "head": [epoch], "best_epoch": 1, "chose_weights_on": "val"}
+    sides = {"train": {"top1": 0.95, "loss": 0.2, "n": 90}, "val": {"top1": 0.9, "loss": 0.25}}
+    sides["val"]["n"] = 10
+    run.add("finetune/history.json", history | sides)
     if pruned:
         layer = {"name": "point", "size": 32, "zeros": 16, "target": 16, "frozen": False}
         run.add(
@@ -148,6 +150,8 @@ def make_run(
             "layers": [
                 {
                     "name": kernel.tensor,
+                    "op": kernel.op,
+                    "prunable": pruned,
                     "size": kernel.size,
                     "zeros": kernel.zeros,
                     "distinct": distinct(model, kernel).kernel,

@@ -18,8 +18,19 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from tfedge.benchmark.measurements import Measurements
+from tfedge.benchmark.result import Host, Process, Result
 from tfedge.core import engine, plan, rundir
 from tfedge.core.context import Context
+from tfedge.core.outputs import (
+    DropMade,
+    DropsMade,
+    Evaluation,
+    ModelFile,
+    ModelMetrics,
+    TensorType,
+    write,
+)
 from tfedge.core.progress import Reporter
 from tfedge.core.stages import Stage
 from tfedge.errors import UnsupportedModel
@@ -132,20 +143,39 @@ def quantize(ctx: Context) -> None:
 def convert(ctx: Context) -> None:
     source = "quantize/graph.pb" if ctx.has("quantize/graph.pb") else "finetune/model.npz"
     (ctx.out / "model.tflite").write_text("tflite of " + ctx.inputs[source].read_text())
-    model = {"sha256": "abc", "bytes": 100, "sparsity": 0.5, "layers": [], "recipe": "qat"}
-    (ctx.out / "model.json").write_text(json.dumps(model))
+    tensor = TensorType(dtype="uint8", shape=[1])
+    model = ModelFile(
+        recipe="qat",
+        sha256="abc",
+        bytes=100,
+        deflated=90,
+        float_deflated=300,
+        sparsity=0.5,
+        float_tensors=0,
+        input=tensor,
+        output=tensor,
+        layers=[],
+    )
+    write(ctx.out / "model.json", model)
     _called(ctx, "convert")
 
 
 def evaluate(ctx: Context) -> None:
     _called(ctx, "evaluate")
-    metrics = {
-        "float": {"top1": 0.90, "per_class": []},
-        "int8": {"top1": 0.87, "recall_macro": 0.86, "confusion": []},
-        "agreement": 0.97,
-        "shipped": "int8",
-    }
-    (ctx.out / "metrics.json").write_text(json.dumps(metrics))
+    metrics = Evaluation(
+        split="val",
+        n=100,
+        chose_weights=False,
+        shipped="int8",
+        plain=ModelMetrics(top1=0.90, per_class=[]),
+        int8=ModelMetrics(top1=0.87, recall_macro=0.86, confusion=[]),
+        agreement=0.97,
+        phases=[],
+        worst=[],
+        warnings=[],
+        proposals=[],
+    )
+    write(ctx.out / "metrics.json", metrics)
 
 
 def debug(ctx: Context) -> None:
@@ -156,16 +186,18 @@ def debug(ctx: Context) -> None:
 
 def benchmark(ctx: Context) -> None:
     _called(ctx, "benchmark")
-    row = {"device": "local", "model": "int8", "sha256": "abc", "threads": 1}
-    row["summary"] = {"median": 2.5e6}
-    (ctx.out / "benchmark.json").write_text(json.dumps([{**row, "processes": [1, 2, 3]}]))
+    host = Host("a CPU", "x86_64", 2, "Linux", "3.11.0")
+    process = Process(1, 1, (), (2_500_000,) * 3, None, None)
+    result = Result("int8", "abc", 100, "LiteRT", "2.0", 1, host, (process,))
+    Measurements((result,)).write(ctx.out / "benchmark.json")
 
 
 def package(ctx: Context) -> None:
     assert ctx.run_dir is not None and ctx.has("benchmark/benchmark.json")
     (ctx.out / "drops" / "linux").mkdir(parents=True)
     _called(ctx, "package")
-    (ctx.out / "drops.json").write_text(json.dumps([{"target": "linux", "path": "drops/linux"}]))
+    drop = DropMade(target="linux", path="drops/linux", files=2, bytes=10, manifest_sha256="def")
+    write(ctx.out / "drops.json", DropsMade([drop]))
 
 
 def report(run_dir: Path, result: dict) -> Path:

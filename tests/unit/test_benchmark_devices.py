@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from bench_fakes import HOST, Board, Lab
 from color_helpers import Run, make_run
 
-from tfedge.core import gates, keys, result
+from tfedge.benchmark.measurements import Measurements
+from tfedge.core import gates, keys
+from tfedge.core.result import Made, assemble
+from tfedge.core.result import gather as gather_made
 from tfedge.core.stages import stage
 from tfedge.devices.device import Busy
 from tfedge.errors import ArtifactError, DeviceError, GateFailed
@@ -19,6 +23,7 @@ from tfedge.report import markdown
 from tfedge.report.facts import comparison, gather, warnings
 from tfedge.report.table import summary
 from tfedge.stages import benchmark, package
+from tfedge.tasks.table import task_of
 
 DEVICES = ["local", {"name": "pi4", "address": "ssh://pi@board", "optional": True}]
 REASON = "no route to host | it sleeps"
@@ -38,10 +43,12 @@ def measured(tmp_path: Path, lab: Lab, devices: list = DEVICES, **sections: obje
 
 
 def run_json(run: Run) -> dict:
-    rows = json.loads((run.folder / "benchmark" / "benchmark.json").read_text())
-    model = run.json("convert/model.json")
-    head = {"status": "ok", "pipeline": "color", "seconds": 1.0}
-    return {**head, "model": model, "benchmark": result._benchmark(rows), "metrics": {}}
+    head = {"status": "ok", "pipeline": "color", "seconds": 1.0, "stages": [], "entries": {}}
+    return assemble(made(run), task=task_of(run.pipeline.task), **head)
+
+
+def made(run: Run) -> Made:
+    return gather_made(run.folder, ["convert", "benchmark"])
 
 
 def test_every_device_is_measured_and_shown(tmp_path: Path) -> None:
@@ -154,10 +161,10 @@ def test_the_latency_gate_holds_on_the_first_device_and_threads(tmp_path: Path) 
     limit = {"gates": {"max_latency": 5.0}}
     run = measured(tmp_path, lab, devices, evaluate=limit)
     with pytest.raises(GateFailed, match=r"limit 5 ms, got 9 ms on 1 thread of pi4"):
-        gates.check(run.pipeline, "benchmark", lambda: run_json(run))
+        gates.check(run.pipeline, "benchmark", lambda: made(run))
     run = measured(tmp_path / "b", lab, devices[::-1], evaluate=limit)
-    gates.check(run.pipeline, "benchmark", lambda: run_json(run))
-    missing = {**run_json(run), "benchmark": [{"device": "local", "missing": "x"}]}
+    gates.check(run.pipeline, "benchmark", lambda: made(run))
+    missing = replace(made(run), benchmark=Measurements(gaps={"local": "x"}))
     with pytest.raises(GateFailed, match="got no measurement on 1 thread"):
         gates.check(run.pipeline, "benchmark", lambda: missing)
 

@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 from color_helpers import Run, make_run
+from output_helpers import comparison, evaluation
 
+from tfedge.core.outputs import LayerComparison, dump
 from tfedge.errors import UnsupportedModel
 from tfedge.stages import debug
+from tfedge.tasks.table import task_of
+
+TOP1 = task_of("image-classification").primary
 
 
 def evaluated(
@@ -18,14 +23,9 @@ def evaluated(
 ) -> Run:
     run = make_run(tmp, **sections)
     top1 = {"float": plain, "pruned": pruned, "int8": int8}
-    known = {name: {"top1": share} for name, share in top1.items() if share is not None}
-    names = [None, *known]
-    rows = [
-        {"phase": name, "against": before, **figures}
-        for before, (name, figures) in zip(names, known.items(), strict=False)
-    ]
+    known = {name: share for name, share in top1.items() if share is not None}
     if known:
-        run.add("evaluate/metrics.json", {**known, "phases": rows})
+        run.add("evaluate/metrics.json", dump(evaluation(TOP1, known)))
     return run
 
 
@@ -34,9 +34,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each look was a quick one."""
     found: list[bool] = []
 
-    def measured(ctx: Any, quick: bool) -> dict[str, Any]:
+    def measured(ctx: Any, quick: bool) -> LayerComparison:
         found.append(quick)
-        return {"layers": ["conv_7"]}
+        return comparison()
 
     monkeypatch.setattr(debug, "_measured", measured)
     return found
@@ -59,7 +59,8 @@ def test_a_point_or_less_is_no_reason_to_look(
 
 
 def test_more_than_a_point_is(tmp_path: Path, looks: list[bool]) -> None:
-    assert written(evaluated(tmp_path, 0.9, 0.885)) == {"layers": ["conv_7"]} and looks == [True]
+    found = written(evaluated(tmp_path, 0.9, 0.885))
+    assert found == dump(comparison()) and looks == [True]
 
 
 def test_what_pruning_lost_is_not_laid_to_8_bits(tmp_path: Path, looks: list[bool]) -> None:
@@ -74,9 +75,7 @@ def test_what_pruning_lost_is_not_laid_to_8_bits(tmp_path: Path, looks: list[boo
 def test_the_worst_layers_are_named_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layer = {"unit": "conv_7", "divergence": 0.02, "kept": "int8"}
-    found = {"quick": True, "n": 8, "split": "val", "now": {"agreement": 0.5}, "layers": [layer]}
-    monkeypatch.setattr(debug, "_measured", lambda ctx, quick: found)
+    monkeypatch.setattr(debug, "_measured", lambda ctx, quick: comparison(quick=quick))
     run = evaluated(tmp_path, 0.9, 0.8)
     written(run)
     (note,) = run.said.notes
@@ -102,7 +101,7 @@ def test_without_evaluation_automatic_does_nothing_and_asked_for_all(
 def test_what_can_not_be_compared_stops_no_run_unless_it_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(ctx: Any, quick: bool) -> dict[str, Any]:
+    def refused(ctx: Any, quick: bool) -> LayerComparison:
         raise UnsupportedModel("quantize.debug can't be had for", ["odd"], "leave it out")
 
     monkeypatch.setattr(debug, "_measured", refused)

@@ -12,7 +12,7 @@ from color_helpers import make_run
 from tfedge.catalog.weights import WHEELS
 from tfedge.core import keys
 from tfedge.core.plan import lines, plan, select
-from tfedge.core.result import assemble
+from tfedge.core.result import assemble, gather
 from tfedge.core.stages import active, stage
 from tfedge.drops.card import card
 from tfedge.errors import ConfigError
@@ -246,10 +246,16 @@ def finished(tmp: Path, accuracy: float | None) -> Any:
     }
     if accuracy is not None:
         weights = {"source": "wheel", "detail": "lite 0.1.0", "sha256": "cd" * 32}
-        net = {"name": "EfficientNetLite0", "alpha": 1.0, "image_size": 224}
+        net = {
+            "name": "EfficientNetLite0",
+            "alpha": 1.0,
+            "image_size": 224,
+            "mean": [0],
+            "std": [1],
+        }
         epoch = {"epoch": 1, "loss": 0.5, "val_loss": 0.25, "val_accuracy": accuracy}
         facts["net"] = {**net, "weights": weights | {"licence": "Apache-2.0"}}
-        facts["history"] = {"head": [epoch], "best_epoch": 1}
+        facts["history"] = run.json("finetune/history.json") | {"head": [epoch]}
     run.add("distill/distill.json", facts)
     return run
 
@@ -258,7 +264,7 @@ def result(run: Any) -> dict[str, Any]:
     named = {"distill": type("Entry", (), {"record": {"versions": {}}})}
     about = {"pipeline": "color", "status": "ok", "seconds": 1.0, "stages": []}
     task = task_of(run.pipeline.task)
-    return assemble(run.folder, **about, task=task, entries=named)
+    return assemble(gather(run.folder, named), **about, task=task, entries=named)
 
 
 @pytest.mark.parametrize(("accuracy", "worse"), [(0.85, True), (0.9, False), (None, False)])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from color_helpers import FLOAT, make_run
 
+from tfedge.core.outputs import Evaluation, dump, read
 from tfedge.data.index import Index, Row
 from tfedge.errors import DataError, InvariantBroken
 from tfedge.inputs.images.corruptions import CORRUPTIONS
@@ -35,42 +36,42 @@ CLASSES = ("cat", "dog", "owl")
 
 def test_counts_by_hand() -> None:
     found = metrics.measure(SCORES, LABELS, CLASSES, top_k=2)
-    assert found["n"] == 6
-    assert found["top1"] == pytest.approx(4 / 6)
-    assert found["top_k"] == 1.0
-    assert found["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
-    cat, dog, owl = found["per_class"]
-    assert (cat["precision"], cat["recall"], cat["support"]) == pytest.approx((2 / 3, 2 / 3, 3))
-    assert (dog["precision"], dog["recall"], dog["f1"]) == pytest.approx((0.5, 0.5, 0.5))
-    assert (owl["class"], owl["recall"]) == ("owl", 1.0)
-    assert found["recall_macro"] == pytest.approx((2 / 3 + 0.5 + 1) / 3)
-    assert found["f1_macro"] == pytest.approx((2 / 3 + 0.5 + 1) / 3)
-    json.dumps(found, allow_nan=False)
+    assert found.n == 6
+    assert found.top1 == pytest.approx(4 / 6)
+    assert found.top_k == 1.0
+    assert found.confusion == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+    cat, dog, owl = found.per_class
+    assert (cat.precision, cat.recall, cat.support) == pytest.approx((2 / 3, 2 / 3, 3))
+    assert (dog.precision, dog.recall, dog.f1) == pytest.approx((0.5, 0.5, 0.5))
+    assert (owl.name, owl.recall) == ("owl", 1.0)
+    assert found.recall_macro == pytest.approx((2 / 3 + 0.5 + 1) / 3)
+    assert found.f1_macro == pytest.approx((2 / 3 + 0.5 + 1) / 3)
+    json.dumps(dump(found), allow_nan=False)
 
 
 def test_classes_without_pictures_or_answers_are_undefined_not_zero() -> None:
     scores, labels = np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0]]), np.array([0, 1])
     found = metrics.measure(scores, labels, CLASSES, top_k=1)
-    _, dog, owl = found["per_class"]
-    assert (dog["precision"], dog["recall"]) == (None, 0.0)
-    assert (owl["precision"], owl["recall"], owl["f1"], owl["support"]) == (None, None, None, 0)
-    assert found["recall_macro"] == 0.5, "the mean is over the two classes that have pictures"
-    assert found["precision_macro"] == 0.25
+    _, dog, owl = found.per_class
+    assert (dog.precision, dog.recall) == (None, 0.0)
+    assert (owl.precision, owl.recall, owl.f1, owl.support) == (None, None, None, 0)
+    assert found.recall_macro == 0.5, "the mean is over the two classes that have pictures"
+    assert found.precision_macro == 0.25
 
 
 def test_ties_go_to_the_first_class() -> None:
     scores = np.array([[0.5, 0.5, 0.0], [0.4, 0.3, 0.3]])
     found = metrics.measure(scores, np.array([1, 2]), CLASSES, top_k=2)
-    assert found["top1"] == 0.0
-    assert found["top_k"] == 0.5
+    assert found.top1 == 0.0
+    assert found.top_k == 0.5
 
 
 def test_calibration_error_by_hand() -> None:
     # Bin 0.6–0.667: 0.65 sure, half right. Bin 0.933–1: 1.0 sure, all right.
     scores = np.array([[0.65, 0.35], [0.65, 0.35], [1.0, 0.0], [1.0, 0.0]])
     bins = metrics.reliability(scores, np.array([0, 1, 0, 0]))
-    assert [b["n"] for b in bins] == [2, 2]
-    assert bins[0]["accuracy"] == 0.5
+    assert [b.n for b in bins] == [2, 2]
+    assert bins[0].accuracy == 0.5
     assert metrics.calibration_error(bins) == pytest.approx(0.5 * 0.15)
 
 
@@ -133,7 +134,8 @@ def test_stage_says_what_is_left_on_harder_pictures(tmp_path: Path) -> None:
     assert list(found["robustness"]["top1"]) == ["none", *CORRUPTIONS]
     assert found["robustness"]["top1"]["none"] == 1.0
     assert ("evaluate with jpeg", 6, 6) in run.said.updates
-    text = "\n".join(render(robustness(found, task_of("image-classification"))))
+    evaluation = read(run.folder / "evaluate" / "metrics.json", Evaluation)
+    text = "\n".join(render(robustness(evaluation, task_of("image-classification"))))
     assert "on 6 of the examples" in text and "| as they are | 100.0 % | 100.0 % |" in text
 
     off = make_run(tmp_path / "off", evaluate={"robustness": 0})

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from color_helpers import FLOAT, make_run
+from output_helpers import history
 from scipy.stats import binomtest
 
+from tfedge.core.outputs import Gap, Phase, Robustness, write
 from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.pipeline.schema import Finetune
 from tfedge.stages import advice, evaluate, phases
@@ -23,7 +25,7 @@ TASK = task_of("image-classification")
 TOP1 = TASK.primary
 
 
-def table(outputs: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+def table(outputs: Mapping[str, np.ndarray]) -> list[Phase]:
     return phases.table(work_of(TASK), TOP1, outputs, LABELS)
 
 
@@ -48,25 +50,25 @@ def test_each_phase_stands_against_the_one_before() -> None:
         }
     )
     head, plain, pruned, int8 = found
-    assert [row["phase"] for row in found] == ["head", "float", "pruned", "int8"]
-    assert [row["top1"] for row in found] == [0.8, 0.85, 0.8, 0.795]
-    assert [row["agreement"] for row in found] == [0.85, None, 0.95, 0.925]
-    assert (head["against"], head["gained"], head["p"]) == (None, None, None)
-    assert (plain["against"], plain["gained"], plain["lost"]) == ("head", 20, 10)
-    assert plain["p"] == pytest.approx(binomtest(10, 30).pvalue)
-    assert (pruned["against"], pruned["gained"], pruned["lost"]) == ("float", 0, 10)
-    assert pruned["p"] == 2 / 2**10
-    assert (int8["against"], int8["gained"], int8["lost"], int8["p"]) == ("pruned", 2, 3, 1.0)
-    assert (int8["gained_float"], int8["lost_float"]) == (2, 13)
-    assert int8["p_float"] == pytest.approx(binomtest(2, 15).pvalue)
-    assert "p_float" not in pruned
-    assert {row["n"] for row in found} == {200}
+    assert [row.phase for row in found] == ["head", "float", "pruned", "int8"]
+    assert [row.value(TOP1) for row in found] == [0.8, 0.85, 0.8, 0.795]
+    assert [row.agreement for row in found] == [0.85, None, 0.95, 0.925]
+    assert (head.against, head.gained, head.p) == (None, None, None)
+    assert (plain.against, plain.gained, plain.lost) == ("head", 20, 10)
+    assert plain.p == pytest.approx(binomtest(10, 30).pvalue)
+    assert (pruned.against, pruned.gained, pruned.lost) == ("float", 0, 10)
+    assert pruned.p == 2 / 2**10
+    assert (int8.against, int8.gained, int8.lost, int8.p) == ("pruned", 2, 3, 1.0)
+    assert (int8.gained_float, int8.lost_float) == (2, 13)
+    assert int8.p_float == pytest.approx(binomtest(2, 15).pvalue)
+    assert pruned.change_from_float is None
+    assert {row.n for row in found} == {200}
 
 
 def test_without_phases_between_there_is_one_comparison() -> None:
     _, int8 = table({"float": scores(range(5)), "int8": scores(range(9))})
-    assert (int8["against"], int8["lost"], int8["p"]) == ("float", 4, 0.125)
-    assert "p_float" not in int8
+    assert (int8.against, int8.lost, int8.p) == ("float", 4, 0.125)
+    assert int8.change_from_float is None
 
 
 # ------------------------------------------------------------------ warnings
@@ -119,20 +121,20 @@ def test_a_float_model_that_ships_is_not_told_of_int8() -> None:
 
 
 def test_a_corruption_that_only_hurts_the_shipped_file_is_named() -> None:
-    def row(gap: float, gained: int, lost: int) -> dict[str, Any]:
-        return {"gap": gap, "gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
+    def row(gap: float, gained: int, lost: int) -> Gap:
+        return Gap(gap=gap, gained=gained, lost=lost, p=mcnemar(gained, lost))
 
     figures = {"none": 0.8, "noise": 0.7, "blur": 0.6, "jpeg": 0.7}
-    found = {
-        "n": 100,
-        "models": {"float": dict.fromkeys(figures, 0.8), "int8": figures},
-        "against_float": {
+    found = Robustness(
+        n=100,
+        models={"float": dict.fromkeys(figures, 0.8), "int8": figures},
+        against_float={
             "none": row(-0.10, 0, 10),
             "noise": row(-0.10, 1, 11),
             "blur": row(-0.20, 40, 60),
             "jpeg": row(0.10, 10, 0),
         },
-    }
+    )
     (text,) = advice.lost_robustness(found, "int8", TOP1)
     assert text.startswith("on examples with noise int8 is 10.0 points worse than float")
     assert "top-1 70.0% against 80.0% on the same 100 examples (p = 0.0063)" in text
@@ -142,8 +144,7 @@ def test_a_corruption_that_only_hurts_the_shipped_file_is_named() -> None:
 # ------------------------------------------------------------------ proposals
 
 
-def known(train: float, val: float) -> dict[str, Any]:
-    return {"train": {"top1": train, "n": 700}, "val": {"top1": val, "n": 200}}
+known = partial(history, TOP1)
 
 
 def test_learning_by_heart_is_answered_by_augmentation_and_unfreezing() -> None:
@@ -163,12 +164,11 @@ def test_learning_too_little_is_answered_by_unfreezing() -> None:
     assert len(both) == 2
 
 
-def test_a_good_fit_and_a_history_without_figures_propose_nothing() -> None:
+def test_a_good_fit_proposes_nothing() -> None:
     assert advice.proposals(known(0.98, 0.9), Finetune(), False, TOP1) == []
     assert (
         advice.proposals(known(0.98, 0.88), Finetune(), False, TOP1) == []
     )  # ten points, to the digit
-    assert advice.proposals({"head": [], "best_epoch": 1}, Finetune(), False, TOP1) == []
 
 
 # ------------------------------------------------------------------ the stage
@@ -239,8 +239,7 @@ def test_each_harder_image_is_made_once_for_all_phases(tmp_path: Path, monkeypat
 
 def test_proposals_and_an_honest_split_reach_the_metrics(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    history = run.json("finetune/history.json") | known(0.99, 0.8) | {"chose_weights_on": None}
-    run.add("finetune/history.json", history)
+    write(run.inputs["finetune/history.json"], known(0.99, 0.8))
     evaluate.run(run.context("evaluate"))
     found = run.json("evaluate/metrics.json")
     assert (found["split"], found["chose_weights"], found["warnings"]) == ("val", False, [])

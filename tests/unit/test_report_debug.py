@@ -30,6 +30,7 @@ def found(**changed: Any) -> dict[str, Any]:
     return {
         "recipe": "qat",
         "ranges": "graph",
+        "quick": False,
         "split": "val",
         "n": 64,
         "limit": 0.02,

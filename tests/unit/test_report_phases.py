@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from color_helpers import make_run
+from output_helpers import evaluation
 
 from tfedge.files.text import WIDTH
 from tfedge.report.facts import gather
@@ -97,7 +98,10 @@ def test_a_gap_of_more_than_three_points_is_marked() -> None:
     }
     losses = {"none": loss(0.87 - 0.9, 0.2), "noise": loss(-0.035, 0.04), "blur": loss(0.02, 0.5)}
     found = {"n": 200, "top1": models["int8"], "models": models, "against_float": losses}
-    text = "\n".join(render(robustness({"robustness": found}, task_of("image-classification"))))
+    task = task_of("image-classification")
+    text = "\n".join(
+        render(robustness(evaluation(task.primary, {"float": 0.9}, robustness=found), task))
+    )
     assert "| examples with | float | pruned | int8 | int8 − float, points |" in text
     assert "| as they are | 90.0 % | 89.0 % | 87.0 % | -3.0 (p 0.2) |" in text
     assert "| noise | 80.0 % | 79.0 % | 76.5 % | **-3.5 (p 0.04)** |" in text

@@ -9,9 +9,9 @@ import pytest
 from bench_fakes import HOST
 from color_helpers import FLOAT, make_run
 
+from tfedge.benchmark.result import Result
 from tfedge.files.text import WIDTH
 from tfedge.report import markdown, sparse
-from tfedge.report.facts import measurements
 from tfedge.report.table import summary
 from tfedge.stages import benchmark
 from tfedge.tflite import xnnpack
@@ -42,7 +42,7 @@ def row(model: str, median: int, machine: str = "aarch64", **changes: object) ->
 
 def pair(dense: int, shipped: int, machine: str = "aarch64", **changes: object):
     rows = [row("dense", dense, machine), row("float", shipped, machine, **changes)]
-    return measurements(rows)[0]
+    return [Result.from_json(one) for one in rows]
 
 
 def test_faster_is_said_with_its_interval():

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from color_helpers import make_run
+from output_helpers import comparison, evaluation, history, phase
 
 from tfedge.core import gates
+from tfedge.core.outputs import Gap, Phase, Robustness, dump
+from tfedge.core.result import Made
 from tfedge.errors import GateFailed
 from tfedge.pipeline.schema import Finetune, pipeline_of
 from tfedge.report.markup import render
@@ -87,24 +90,20 @@ def test_phases_of_an_error_are_compared_by_which_answer_is_nearer() -> None:
     int8 = np.where(targets < 6, pruned + 0.5, pruned)
     outputs = {"float": plain, "pruned": pruned, "int8": int8}
     rows = phases.table(Lengths(), MAE, outputs, targets)  # type: ignore[arg-type]
-    assert [row["mae"] for row in rows] == [0.5, 0.25, 0.625]
-    assert [row["agreement"] for row in rows] == [None, 0.0, 0.0]
-    assert [(row["gained"], row["lost"]) for row in rows] == [(None, None), (8, 0), (0, 6)]
-    assert (rows[2]["gained_float"], rows[2]["lost_float"]) == (2, 6)
+    assert [row.value(MAE) for row in rows] == [0.5, 0.25, 0.625]
+    assert [row.agreement for row in rows] == [None, 0.0, 0.0]
+    assert [(row.gained, row.lost) for row in rows] == [(None, None), (8, 0), (0, 6)]
+    assert (rows[2].gained_float, rows[2].lost_float) == (2, 6)
     (text,) = advice.lost_on_the_way(rows, "val", "qat", MAE)
     assert "int8 is worse than pruned, and not by chance: mean absolute error 0.625" in text
 
 
 def told(metric: Metric, *steps: tuple[str, float, int, int], recipe: str = "ptq") -> list[str]:
     """What is said of phases, each (name, value, examples on which it is better, worse)."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Phase] = []
     for name, value, gained, lost in steps:
-        row = {"phase": name, metric.key: value, "n": 200, "against": None}
-        change: dict[str, Any] = dict.fromkeys(("gained", "lost", "p"))
-        if rows:
-            row["against"] = rows[-1]["phase"]
-            change = {"gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
-        rows.append(row | change)
+        before = rows[-1].phase if rows else None
+        rows.append(phase(name, before, gained, lost, **metric.named(value)))
     return advice.lost_on_the_way(rows, "test", recipe, metric)
 
 
@@ -130,7 +129,7 @@ def test_the_phase_that_added_most_error_is_blamed() -> None:
     assert text.startswith("int8 is 0.5 worse than float: mean absolute error 2.5 against 2 on")
     assert "so it may be chance" in text
     assert "most of it was lost in pruned: raise prune.steps" in text
-    assert advice.blamed([{"phase": n, "mae": v, "against": a} for n, v, a in CHAIN], MAE) == "int8"
+    assert advice.blamed([phase(n, a, mae=v) for n, v, a in CHAIN], MAE) == "int8"
 
 
 CHAIN = (("float", 2.0, None), ("pruned", 1.0, "float"), ("int8", 1.5, "pruned"))
@@ -147,15 +146,11 @@ def test_the_first_loss_that_is_told_is_a_point_or_a_hundredth_of_a_plain_figure
     assert below(GAIN, -20.0, -20.3) and not below(GAIN, -20.0, -20.1)
 
 
-def corrupted(metric: Metric, plain: float, int8: float) -> dict[str, Any]:
-    change = {"gap": metric.lost(int8, plain), "gained": 2, "lost": 30, "p": mcnemar(2, 30)}
+def corrupted(metric: Metric, plain: float, int8: float) -> Robustness:
+    change = Gap(gap=metric.lost(int8, plain), gained=2, lost=30, p=mcnemar(2, 30))
     models = {"float": {"noise": plain}, "int8": {"noise": int8}}
-    return {
-        "n": 100,
-        metric.key: models["int8"],
-        "models": models,
-        "against_float": {"noise": change},
-    }
+    own: dict[str, Any] = {metric.key: models["int8"]}
+    return Robustness(n=100, models=models, against_float={"noise": change}, **own)
 
 
 def test_a_corruption_that_adds_error_is_named() -> None:
@@ -178,7 +173,8 @@ def test_a_corruption_that_adds_error_is_named() -> None:
 def test_the_report_has_a_difference_with_the_sign_that_its_head_says(
     metric: Metric, plain: float, int8: float, head: str, row: str
 ) -> None:
-    found = {"robustness": corrupted(metric, plain, int8)}
+    values = {"float": plain, "int8": int8}
+    found = evaluation(metric, values, robustness=corrupted(metric, plain, int8))
     text = "\n".join(render(robustness(found, replace(TASK, primary=metric))))
     assert f"| examples with | float | int8 | {head} |" in text
     assert row in text
@@ -189,8 +185,7 @@ def test_the_report_has_a_difference_with_the_sign_that_its_head_says(
 
 
 def proposed(metric: Metric, train: float, val: float) -> list[str]:
-    history = {"train": {metric.key: train, "n": 700}, "val": {metric.key: val, "n": 200}}
-    return advice.proposals(history, Finetune(), False, metric)
+    return advice.proposals(history(metric, train, val), Finetune(), False, metric)
 
 
 def test_proposals_go_by_errors_as_well() -> None:
@@ -215,8 +210,8 @@ def gated(
     monkeypatch.setattr(gates, "task_of", lambda name: replace(TASK, primary=metric))
     sections = {"quantize": {}, "evaluate": {"gates": gate}}
     pipeline = pipeline_of({"name": "a", "data": {"path": "x"}, **sections})
-    models = {"float": {metric.key: plain}, "int8": {metric.key: int8}}
-    gates.check(pipeline, "evaluate", lambda: {"metrics": {**models, "shipped": "int8"}})
+    found = evaluation(metric, {"float": plain, "int8": int8})
+    gates.check(pipeline, "evaluate", lambda: Made(metrics=found))
 
 
 def test_a_gate_on_an_error_is_its_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,14 +245,9 @@ def test_layers_are_looked_at_when_the_error_grew(
     int8: float, looks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(debug, "primary_of", lambda ctx: MAE)
-    monkeypatch.setattr(debug, "_measured", lambda ctx, quick: {"layers": ["conv_7"]})
+    monkeypatch.setattr(debug, "_measured", lambda ctx, quick: comparison())
     run = make_run(tmp_path)
-    rows = [
-        {"phase": "float", "mae": 2.0, "against": None},
-        {"phase": "int8", "mae": int8, "against": "float"},
-    ]
-    metrics = {"float": {"mae": 2.0}, "int8": {"mae": int8}, "phases": rows}
-    run.add("evaluate/metrics.json", metrics)
+    run.add("evaluate/metrics.json", dump(evaluation(MAE, {"float": 2.0, "int8": int8})))
     debug.run(run.context("debug"))
     found = run.json("debug/debug.json")
     assert ("layers" in found) == looks

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from tfedge.core.outputs import Change, dump
 from tfedge.tasks.paired import compared, mcnemar, wilson
 
 
@@ -31,18 +32,18 @@ def test_right_and_wrong_answers_by_hand() -> None:
     before = np.array([1, 1, 1, 1, 0, 0, 0, 1, 1, 1])
     after = np.array([1, 1, 0, 0, 1, 0, 0, 0, 0, 0])
     found = compared(before, after)
-    assert found == {"gained": 1, "lost": 5, "p": pytest.approx(binomtest(5, 6).pvalue)}
+    assert dict(found) == {"gained": 1, "lost": 5, "p": pytest.approx(binomtest(5, 6).pvalue)}
     back = compared(after, before)
-    assert (back["gained"], back["lost"], back["p"]) == (5, 1, found["p"])
-    json.dumps(found, allow_nan=False)  # numbers of Python, not of numpy
+    assert (back.gained, back.lost, back.p) == (5, 1, found.p)
+    json.dumps(dump(found), allow_nan=False)  # numbers of Python, not of numpy
 
 
 def test_answers_that_are_more_or_less_good_count_by_which_is_better() -> None:
     """By how much is no matter, and equally good ones say nothing."""
     before = -np.array([0.5, 0.25, 3.0, 1.0, 2.0, 0.125])  # errors: less is better
     after = -np.array([0.5, 0.24, 90.0, 1.1, 2.1, 0.126])
-    assert compared(before, after) == {"gained": 1, "lost": 4, "p": pytest.approx(12 / 32)}
-    assert compared(before, before) == {"gained": 0, "lost": 0, "p": 1.0}
+    assert compared(before, after) == Change(gained=1, lost=4, p=12 / 32)
+    assert compared(before, before) == Change(gained=0, lost=0, p=1.0)
 
 
 @pytest.mark.parametrize(

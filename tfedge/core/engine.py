@@ -21,6 +21,7 @@ from tfedge.core.installation import explained, lacking
 from tfedge.core.plan import Selection, inputs_of
 from tfedge.core.process import output_to, stoppable
 from tfedge.core.progress import Recorder, RunProgress
+from tfedge.core.result import Made, gather
 from tfedge.core.rundir import EVENTS, LOG, RESULT, RunDir
 from tfedge.core.slice import context_of
 from tfedge.core.stages import Stage, function_of, libraries
@@ -51,7 +52,7 @@ class _Run:
 
     def result(self, status: str, error: Mapping[str, Any] | None = None) -> Result:
         return result.assemble(
-            self.run_dir.path,
+            self.made(),
             pipeline=self.loaded.pipeline.name,
             task=task_of(self.loaded.pipeline.task),
             status=status,
@@ -60,6 +61,10 @@ class _Run:
             entries=self.entries,
             error=error,
         )
+
+    def made(self) -> Made:
+        """What the stages so far have left."""
+        return gather(self.run_dir.path, self.entries)
 
     def all_stages(self, work: Workspace) -> None:
         """Every selected stage, and the gates as soon as what they look at has been measured."""
@@ -84,7 +89,7 @@ class _Run:
             row = {"name": stage.name, "key": entry.record["key"], "cache": how}
             self.rows.append({**row, "seconds": round(seconds, 3)})
             self.progress.end(how, seconds)
-            gates.check(self.loaded.pipeline, stage.name, lambda: self.result("ok"), names)
+            gates.check(self.loaded.pipeline, stage.name, self.made, names)
         self.stage = ""
 
     def one_stage(

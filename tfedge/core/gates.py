@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
 
+from tfedge.benchmark.measurements import Measurements
+from tfedge.core.result import Made
 from tfedge.errors import GateFailed
 from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks.table import task_of
@@ -17,50 +18,52 @@ Failure = tuple[str, str, str]  # gate, limit, got
 def check(
     pipeline: Pipeline,
     stage: str,
-    result: Callable[[], Mapping[str, Any]],
+    made: Callable[[], Made],
     stages: Collection[str] = (),
 ) -> None:
     """Hold what was measured up to ``stage`` against the gates; GateFailed names all that fail.
 
-    ``result`` gives run.json as far as it is known: ``metrics``, ``model``, ``benchmark``.
-    ``stages`` are all of this run. Where debug is one of them, accuracy waits for it: it names the
-    layers that cost the accuracy that a gate misses.
+    ``made`` gives what the stages so far have left; ``stages`` are all of this run. Where debug is
+    one of them, accuracy waits for it: it names the layers that cost the accuracy that a gate
+    misses.
     """
     accuracy = "debug" if "debug" in stages else "evaluate"
     checks = {accuracy: _accuracy_and_size, "benchmark": _latency}
     if pipeline.evaluate is None or stage not in checks:
         return
-    failures = list(checks[stage](pipeline, result()))
+    failures = list(checks[stage](pipeline, made()))
     if failures:
         gate, limit, got = (", ".join(column) for column in zip(*failures, strict=True))
         hint = "the report says where it is lost; the gates stand in evaluate.gates"
         raise GateFailed(gate, limit, got, hint)
 
 
-def _accuracy_and_size(pipeline: Pipeline, result: Mapping[str, Any]) -> Iterator[Failure]:
-    assert pipeline.evaluate is not None
-    gates, metrics = pipeline.evaluate.gates, result["metrics"]
-    metric = task_of(pipeline.task).primary
-    value = {name: metrics[name][metric.key] for name in ("float", "int8") if name in metrics}
+def _accuracy_and_size(pipeline: Pipeline, made: Made) -> Iterator[Failure]:
+    assert pipeline.evaluate is not None and made.metrics is not None
+    gates, metric = pipeline.evaluate.gates, task_of(pipeline.task).primary
+    value = made.metrics.values(metric)
     if gates.min_accuracy is not None:
-        got = value[metrics["shipped"]]
+        got = value[made.metrics.shipped]
         if metric.lost(gates.min_accuracy, got) > _ROUNDING:
             yield "min_accuracy", f"{gates.min_accuracy:g}", f"{got:.4g}"
     if gates.max_accuracy_drop is not None:
         got = metric.lost(value["float"], value["int8"])
         if got > gates.max_accuracy_drop + _ROUNDING:
             yield "max_accuracy_drop", f"{gates.max_accuracy_drop:g}", f"{got:.4g}"
-    if gates.max_size is not None and result["model"]["bytes"] > gates.max_size:
-        yield "max_size", f"{gates.max_size:,} bytes", f"{result['model']['bytes']:,} bytes"
+    if gates.max_size is not None:
+        assert made.model is not None
+        if made.model.bytes > gates.max_size:
+            yield "max_size", f"{gates.max_size:,} bytes", f"{made.model.bytes:,} bytes"
 
 
-def _latency(pipeline: Pipeline, result: Mapping[str, Any]) -> Iterator[Failure]:
+def _latency(pipeline: Pipeline, made: Made) -> Iterator[Failure]:
     assert pipeline.evaluate is not None and pipeline.benchmark is not None
     limit, threads = pipeline.evaluate.gates.max_latency, pipeline.benchmark.threads[0]
     if limit is None:
         return
+    assert made.model is not None
     device = pipeline.benchmark.measured_on[0].name
-    got = _median_ms(result["benchmark"], result["model"]["sha256"], device, threads)
+    got = _median_ms(made.benchmark, made.model.sha256, device, threads)
     plural = "s" if threads > 1 else ""
     where = f"on {threads} thread{plural}" + ("" if device == "local" else f" of {device}")
     if got is None:
@@ -69,12 +72,9 @@ def _latency(pipeline: Pipeline, result: Mapping[str, Any]) -> Iterator[Failure]
         yield "max_latency", f"{limit:g} ms", f"{got:.4g} ms {where}"
 
 
-def _median_ms(
-    benchmark: Sequence[Mapping[str, Any]], sha256: str, device: str, threads: int
-) -> float | None:
+def _median_ms(benchmark: Measurements, sha256: str, device: str, threads: int) -> float | None:
     """The shipped file's: known by its digest, for its name depends on the recipe."""
-    for row in benchmark:
-        found = row["device"], row.get("sha256"), row.get("threads")
-        if found == (device, sha256, threads):
-            return float(row["summary"]["median"]) / 1e6
+    for row in benchmark.results:
+        if (row.device, row.sha256, row.threads) == (device, sha256, threads):
+            return row.summary.median / 1e6
     return None

@@ -1,24 +1,69 @@
-"""``run.json``: the machine-readable result of a run, put together from what its stages left."""
+"""``run.json``: the machine-readable result of a run, put together from what its stages left.
+
+Its schema is ``core/schemas/run.schema.json``.
+"""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tfedge
+from tfedge.benchmark.measurements import Measurements
 from tfedge.core.cache import Entry
+from tfedge.core.outputs import (
+    Distillation,
+    DropMade,
+    DropsMade,
+    Evaluation,
+    ExampleIndex,
+    Kind,
+    ModelFile,
+    dump,
+    read,
+)
 from tfedge.errors import INTERRUPTED, TfedgeError
-from tfedge.files.artifact import read_json
 from tfedge.tasks.task import Task
 
 SCHEMA = "tfedge.run/1"
 _DETAIL = ("worst", "warnings", "proposals")  # stay in evaluate/metrics.json
 
 
+@dataclass(frozen=True)
+class Made:
+    """What stages have left, as far as run.json tells it; None for those that did not run."""
+
+    index: ExampleIndex | None = None
+    distillation: Distillation | None = None
+    model: ModelFile | None = None
+    metrics: Evaluation | None = None
+    benchmark: Measurements = field(default_factory=Measurements)
+    drops: Sequence[DropMade] = ()
+
+
+def gather(run_dir: Path, stages: Collection[str]) -> Made:
+    """What these stages have left in the run directory."""
+
+    def made(file: str, kind: type[Kind]) -> Kind | None:
+        return read(run_dir / file, kind) if file.split("/")[0] in stages else None
+
+    file = run_dir / "benchmark" / "benchmark.json"
+    drops = made("package/drops.json", DropsMade)
+    return Made(
+        index=made("data/index.json", ExampleIndex),
+        distillation=made("distill/distill.json", Distillation),
+        model=made("convert/model.json", ModelFile),
+        metrics=made("evaluate/metrics.json", Evaluation),
+        benchmark=Measurements.read(file) if "benchmark" in stages else Measurements(),
+        drops=drops.root if drops else (),
+    )
+
+
 def assemble(
-    run_dir: Path,
+    made: Made,
     *,
     pipeline: str,
     task: Task,
@@ -36,10 +81,6 @@ def assemble(
     versions = {"tfedge": tfedge.__version__, "python": platform.python_version()}
     for entry in entries.values():
         versions |= entry.record["versions"]
-
-    def made(stage: str, file: str) -> Any:
-        return read_json(run_dir / stage / file) if stage in entries else None
-
     result = {
         "schema": SCHEMA,
         "status": status,
@@ -47,13 +88,14 @@ def assemble(
         "task": task.name,
         "seconds": round(seconds, 3),
         "stages": list(stages),
-        "distill": _distill(made("distill", "distill.json")),
-        "metrics": _metrics(made("evaluate", "metrics.json"), task),
-        "model": _model(made("convert", "model.json")),
-        "benchmark": _benchmark(made("benchmark", "benchmark.json")),
-        "drops": made("package", "drops.json") or [],
+        "distill": made.distillation and _without(dump(made.distillation), ["history"]),
+        "metrics": _metrics(made.metrics, task),
+        "model": made.model
+        and {"path": "convert/model.tflite", **_without(dump(made.model), ["layers"])},
+        "benchmark": made.benchmark.rows(samples=False),  # which stay in benchmark.json
+        "drops": [dump(drop) for drop in made.drops],
         "versions": dict(sorted(versions.items())),
-        "data": _data(made("data", "index.json")),
+        "data": made.index and {"digest": made.index.digest, "counts": made.index.counts},
     }
     return result if error is None else {**result, "error": dict(error)}
 
@@ -69,33 +111,13 @@ def described(error: BaseException, stage: str) -> dict[str, Any]:
     return {**facts, "stage": stage}
 
 
-def _metrics(found: Mapping[str, Any] | None, task: Task) -> dict[str, Any]:
+def _metrics(found: Evaluation | None, task: Task) -> dict[str, Any]:
     """The figures, without the tables."""
     if found is None:
         return {}
-    models = {
-        name: {key: value for key, value in found[name].items() if key not in task.detail}
-        for name in ("float", "int8")
-        if name in found
-    }
-    return {key: value for key, value in found.items() if key not in _DETAIL} | models
+    models = {name: _without(dump(metrics), task.detail) for name, metrics in found.models.items()}
+    return _without(dump(found), _DETAIL) | models
 
 
-def _distill(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if found is None else {k: v for k, v in found.items() if k != "history"}
-
-
-def _model(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {"path": "convert/model.tflite", **{k: v for k, v in found.items() if k != "layers"}}
-
-
-def _benchmark(found: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
-    """Without the raw samples, which stay in benchmark/benchmark.json. A device that was away has a
-    row with the reason under ``missing``, and no number."""
-    return [{k: v for k, v in row.items() if k != "processes"} for row in found or []]
-
-
-def _data(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if found is None else {"digest": found["digest"], "counts": found["counts"]}
+def _without(found: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if key not in keys}

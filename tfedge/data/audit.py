@@ -7,19 +7,19 @@ saved with other metadata. Identical pictures under two labels are a *conflict*,
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tfedge.data.index import SPLITS, Index, Row
 from tfedge.data.listing import Listing
 from tfedge.data.schema import Data
 from tfedge.data.sources import Scan
 from tfedge.data.split import assign
-from tfedge.errors import DataError
-from tfedge.files.artifact import write_text
+from tfedge.errors import ArtifactError, DataError
+from tfedge.files.artifact import read_json, write_json
 from tfedge.files.files import shown
 
 SHOWN = 20  # files named for one kind of problem
@@ -46,14 +46,22 @@ class Findings:
     """What audit.json holds."""
 
     skipped: list[dict[str, str]] = field(default_factory=list)
-    conflicts: list[dict[str, object]] = field(default_factory=list)
-    leaks: list[dict[str, object]] = field(default_factory=list)
+    conflicts: list[dict[str, Any]] = field(default_factory=list)
+    leaks: list[dict[str, Any]] = field(default_factory=list)
     duplicates: int = 0  # further copies within one class and split
     warnings: list[str] = field(default_factory=list)
     imbalance: float = 1.0  # of the training split: largest class to smallest
 
     def save(self, path: Path) -> None:
-        write_text(path, json.dumps(vars(self), indent=1) + "\n")
+        write_json(path, vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> Findings:
+        """Reads audit.json. ArtifactError if it is damaged."""
+        try:
+            return cls(**read_json(path))
+        except TypeError as error:
+            raise ArtifactError(path, f"no findings: {error}", "run with --force") from None
 
 
 @dataclass

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from tfedge.core.outputs import Base, Distillation
 from tfedge.report.markup import cell, machine_text, milliseconds, render, size_text, table
 from tfedge.report.robustness import robustness
 from tfedge.tasks.blocks import percent
@@ -54,18 +52,18 @@ def _data(content: Content, said: Card) -> list[str]:
     ]
 
 
-def _weights(backbone: Mapping[str, Any]) -> list[str]:
-    weights = backbone["weights"]
+def _weights(base: Base) -> list[str]:
+    weights = base.weights
     lines = [
         "## Backbone and weights",
         "",
-        f"{cell(backbone['name'])}, alpha {backbone['alpha']:g}, started from "
-        f"{cell(weights['source'])}: {cell(weights['detail'])}.",
+        f"{cell(base.name)}, alpha {base.alpha:g}, started from {cell(weights.source)}: "
+        f"{cell(weights.detail)}.",
         "",
-        f"Licence of these weights: {cell(weights['licence'] or 'not known')}. "
+        f"Licence of these weights: {cell(weights.licence or 'not known')}. "
         "Mind the licence of the data, too.",
     ]
-    return [*lines, *(["", f"SHA-256: `{weights['sha256']}`."] if weights["sha256"] else [])]
+    return [*lines, *(["", f"SHA-256: `{weights.sha256}`."] if weights.sha256 else [])]
 
 
 # Of a section of the recipe.
@@ -76,24 +74,19 @@ _TOLD = (
 )
 
 
-def _teacher(distill: Mapping[str, Any], metric: Metric) -> list[str]:
-    plain = _figure(distill["float"]["val_accuracy"], metric)
+def _teacher(teacher: Distillation, metric: Metric) -> list[str]:
     said = (
         f"- the teacher's {metric.label} on the examples that chose its weights: "
-        f"{_figure(distill['val_accuracy'], metric)}; the float model's: {plain}"
+        f"{metric.figure(teacher.val_accuracy)}; the float model's: "
+        f"{metric.figure(teacher.plain.val_accuracy)}"
     )
-    net = distill.get("net")
+    net = teacher.net
     if net is None:
         return [said]
-    weights = net["weights"]
-    licence = cell(weights["licence"] or "not known")
-    origin = f"- the teacher, {cell(net['name'])}, alpha {net['alpha']:g}, started from "
-    origin += f"{cell(weights['source'])}: {cell(weights['detail'])} (licence: {licence})"
+    licence = cell(net.weights.licence or "not known")
+    origin = f"- the teacher, {cell(net.name)}, alpha {net.alpha:g}, started from "
+    origin += f"{cell(net.weights.source)}: {cell(net.weights.detail)} (licence: {licence})"
     return [said, origin]
-
-
-def _figure(value: float | None, metric: Metric) -> str:
-    return "–" if value is None else metric.figure(value)
 
 
 def _recipe(content: Content) -> list[str]:
@@ -106,7 +99,8 @@ def _recipe(content: Content) -> list[str]:
             kept = section.get("keep") or {}
             said += [f"{layer} kept in {precision}" for layer, precision in kept.items()]
             lines.append(f"- {name}: {cell(', '.join(said))}")
-            lines += _teacher(section, content.task.primary) if name == "distill" else []
+            if name == "distill" and content.teacher is not None:
+                lines += _teacher(content.teacher, content.task.primary)
     if content.sparsity is not None:
         lines.append(
             f"- zeros among the prunable weights of this file: {percent(content.sparsity)}"
@@ -155,6 +149,6 @@ def _latency(content: Content) -> list[str]:
 
 
 def _limits(content: Content, said: Card) -> list[str]:
-    warnings = content.metrics["warnings"] if content.metrics else []
+    warnings = content.metrics.warnings if content.metrics else []
     told = [*said.limits, *(cell(warning) for warning in warnings)]
     return ["## Limits", "", *(f"- {text}" for text in told)]

@@ -1,5 +1,7 @@
 """MANIFEST.json: what a drop holds, by digest, and how to call its model.
 
+Its schema is ``drops/schemas/manifest.schema.json``.
+
 Deterministic: sorted, no times, no paths of the machine that made it. Nothing in it but the
 benchmark's numbers differs between two runs over the same inputs.
 """
@@ -15,6 +17,7 @@ from typing import Any
 
 from tfedge import __version__
 from tfedge.benchmark.result import Result
+from tfedge.core.outputs import Evaluation, dump
 from tfedge.drops import golden
 from tfedge.errors import DropError
 from tfedge.tasks.drop import Content
@@ -51,7 +54,7 @@ def build(
         "run_key": content.run_key,
         "versions": library_versions(content.task.libs),
         "data": dict(content.data),
-        "backbone": dict(content.backbone),
+        "backbone": dump(content.backbone),
         "recipe": dict(content.recipe),
         "sparsity": content.sparsity,
         "metrics": None if content.metrics is None else _public(content.metrics),
@@ -71,9 +74,9 @@ def library_versions(also: Iterable[str] = ()) -> dict[str, str]:
     return found
 
 
-def _public(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _public(metrics: Evaluation) -> dict[str, Any]:
     """The numbers without the names of single examples, which are nobody's business."""
-    return {key: value for key, value in metrics.items() if key != "worst"}
+    return {key: value for key, value in dump(metrics).items() if key != "worst"}
 
 
 def figures(result: Result) -> dict[str, Any]:

@@ -6,7 +6,7 @@ task over images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 
 from tfedge.catalog.backbones import BACKBONES, Block, layers, net
+from tfedge.core.outputs import Base, History
 from tfedge.data.schema import Data
 from tfedge.errors import InvariantBroken, TfedgeError
 from tfedge.files.progress import Progress
@@ -23,6 +24,7 @@ from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import Weights
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import float_pixels, freeze
+from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import Spec
 from tfedge.modeling.nets.weights import source
 from tfedge.modeling.training import transfer
@@ -41,12 +43,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Taught:
-    """What another backbone says of every item: ``outputs`` [items, units], and what is known of
-    the net: ``facts`` (as base.json), ``history`` of its training."""
+    """What another backbone says of every item: ``outputs`` [items, units]; the net, and its
+    training."""
 
     outputs: np.ndarray
-    facts: dict[str, Any]
-    history: dict[str, Any]
+    base: ImageBase
+    history: History
 
 
 class ImageExamples(Examples, Protocol):
@@ -65,8 +67,7 @@ class VisionHead:
     outputs are. A task's head says what is learnt: ``objective_of``.
     """
 
-    def __init__(self, material: Material, base: Mapping[str, Any]) -> None:
-        """``base`` is base.json."""
+    def __init__(self, material: Material, base: Base) -> None:
         examples, data = cast(ImageExamples, material.examples), cast(ImageData, material.data)
         augment = data.augment if material.views else None
         images = Source(
@@ -74,14 +75,7 @@ class VisionHead:
         )
         self.samples = Samples(images, examples, self.objective_of(examples))
         self.work, self._material = material.work, material
-        self.spec = Spec(
-            base["name"],
-            base["alpha"],
-            base["image_size"],
-            tuple(base["mean"]),
-            tuple(base["std"]),
-            self.objective.units,
-        )
+        self.spec = Spec.of(ImageBase.of(base), self.objective.units)
 
     def objective_of(self, examples: ImageExamples) -> Objective:
         """What the head of this task learns."""
@@ -90,8 +84,9 @@ class VisionHead:
     @staticmethod
     def base(
         chosen: Backbone, data: Data, cache: Path, progress: Progress
-    ) -> tuple[Weights, dict[str, Any]]:
-        """A backbone's pretrained weights, and base.json. Errors are those of ``source.load``."""
+    ) -> tuple[Weights, ImageBase]:
+        """A backbone's pretrained weights, and what they are. Errors are those of
+        ``source.load``."""
         size = cast(ImageData, data).image_size
         loaded = source.load(chosen, size, cache, progress)
         return loaded.weights, source.described(chosen, size, loaded)
@@ -135,7 +130,7 @@ class VisionHead:
             random=random,
             first=first,
             lowest=lowest,
-            metric=self._material.task.primary.key,
+            metric=self._material.task.primary,
             whose=whose,
             record=record,
             headed=headed,
@@ -236,9 +231,9 @@ class VisionHead:
         except TfedgeError as error:  # the way out is the teacher's key, not the student's
             error.hint = error.hint.replace("backbone.weights", "distill.teacher.weights")
             raise
-        facts = source.described(teacher, size, loaded)
+        base = source.described(teacher, size, loaded)
         examples = cast(ImageExamples, given.examples).at(size)
-        head = cls(replace(given, examples=examples), facts)
+        head = cls(replace(given, examples=examples), base)
         # Decoded on all cores, before anybody asks for one after the other.
         rows = [*head.samples.train_rows, *head.samples.val_rows]
         examples.pictures.memmap_rows(rows, given.progress)
@@ -249,4 +244,4 @@ class VisionHead:
             model, settings, random=random, first=first, lowest=first, whose="teacher's "
         )
         outputs = learned.logits(model, len(head.samples.items))
-        return Taught(outputs, facts, learned.history)
+        return Taught(outputs, base, learned.history)

@@ -6,9 +6,7 @@ corrections were not taken from, and validation examples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from tfedge.core.outputs import Correction, Distance, Trial
 from tfedge.report.facts import Facts
 from tfedge.report.markup import table
 from tfedge.tasks.blocks import percent
@@ -17,17 +15,17 @@ from tfedge.tasks.task import Metric
 
 def has_calibration(facts: Facts) -> bool:
     """Whether there is anything to tell."""
-    found = facts.quantize or {}
-    return any(key in found for key in ("correction", "tried", "trained"))
+    found = facts.quantize
+    return found is not None and bool(found.correction or found.tried or found.trained)
 
 
 def calibration(facts: Facts) -> list[str]:
     """What was tried on the way to 8 bits, and what stayed."""
-    found, metric = facts.quantize or {}, facts.task.primary
-    lines: list[str] = []
-    if "correction" in found:
-        lines += _correction(found["correction"])
-    tried = [*found.get("tried", []), *([found["trained"]] if "trained" in found else [])]
+    found, metric = facts.quantize, facts.task.primary
+    if found is None:
+        return []
+    lines = _correction(found.correction) if found.correction else []
+    tried = [*(found.tried or []), *([found.trained] if found.trained else [])]
     if tried:
         head = ["state", "examples", "before", "after", "agreement", "p", ""]
         lines += ["", *table(head, [_row(row, metric) for row in tried]), ""]
@@ -39,34 +37,33 @@ def calibration(facts: Facts) -> list[str]:
     return lines
 
 
-def _correction(found: Mapping[str, Any]) -> list[str]:
+def _correction(found: Correction) -> list[str]:
+    states: dict[str, Distance] = {"plain": found.plain, "corrected": found.corrected}
     rows = [
         [
-            name if name != found["state"] else f"**{name}**",
-            f"{found[name]['kl']:.4f}",
-            percent(found[name]["agreement"]),
+            name if name != found.state else f"**{name}**",
+            f"{distance.kl:.4f}",
+            percent(distance.agreement),
         ]
-        for name in ("plain", "corrected")
+        for name, distance in states.items()
     ]
     return [
         "Ranges alone, and equalised, centred, rounded and corrected: divergence of the outputs "
         "from the float model's (of scores: KL, in nats), and agreement with it, on "
-        f"{found['n']} training examples that gave neither ranges nor corrections; the state in "
+        f"{found.n} training examples that gave neither ranges nor corrections; the state in "
         "bold went on.",
         "",
         *table(["state", "divergence", "agreement"], rows),
     ]
 
 
-def _row(row: Mapping[str, Any], metric: Metric) -> list[Any]:
-    what = "ptq" if "recipe" in row else "8-bit training"
-    verdict = "not worse" if not row["significant"] else "worse, not by chance"
+def _row(row: Trial, metric: Metric) -> list[str]:
     return [
-        what,
-        f"{row['n']} {row['split']}",
-        metric.figure(row["before"]),
-        metric.figure(row[metric.key]),
-        percent(row["agreement"]),
-        f"{row['p']:.2g}",
-        verdict,
+        row.recipe or "8-bit training",
+        f"{row.n} {row.split}",
+        metric.figure(row.before),
+        metric.figure(row.value(metric)),
+        percent(row.agreement),
+        f"{row.p:.2g}",
+        "worse, not by chance" if row.significant else "not worse",
     ]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from textwrap import wrap
-from typing import Any
 
+from tfedge.core.outputs import LayerComparison, ModelFile
 from tfedge.files.text import WIDTH, columns
 from tfedge.report.facts import Facts
 from tfedge.report.markup import NOT_RUN, cell, table
@@ -38,7 +37,7 @@ def quantization(facts: Facts) -> list[str]:
         "",
         *(f"- {line}" for line in _outcomes(found, facts.task.primary)),
     ]
-    if found["ranges"] == "converter":
+    if found.ranges == "converter":
         said.append("- the converter found the ranges of the shipped file itself; these are ours")
     proposal = _yaml(found)
     code = ["", "```yaml", "quantize:", f"  {proposal}", "```"] if proposal else []
@@ -51,69 +50,69 @@ def short(facts: Facts) -> list[str]:
     What a quick look found stands among the warnings.
     """
     found = facts.debug
-    if not found or found.get("quick"):
+    if not found or found.quick:
         return []
     rows = [_HEAD, *_rows(found)[:SHOWN]]
-    left = len(found["layers"]) - SHOWN
+    left = len(found.layers) - SHOWN
     more = [f"({left} more in the report; harm in thousandths of a nat)"] if left > 0 else []
     proposal = _yaml(found)
-    if proposal and len(found["proposed"]["kept"]) > MOST:
-        proposal = f"{len(found['proposed']['kept'])} layers, named in the report"
+    if (many := len(found.proposed.kept or {}) if found.proposed else 0) > MOST:
+        proposal = proposal and f"{many} layers, named in the report"
     said = wrap(_proposal(found), WIDTH)
     return [*columns(rows), *more, "", *said, *([f"  {proposal}"] if proposal else [])]
 
 
-def _kept(model: Mapping[str, Any] | None) -> str:
-    kept = (model or {}).get("kept", {})
+def _kept(model: ModelFile | None) -> str:
+    kept = (model and model.kept) or {}
     return cell(", ".join(f"{name} ({precision})" for name, precision in kept.items()))
 
 
-def _rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def _rows(found: LayerComparison) -> list[tuple[str, ...]]:
     return [
         (
-            row["unit"],
-            f"{1000 * row['divergence']:.3f}",
-            percent(row["agreement"]),
-            f"{row['error']:.2f}",
-            "–" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB",
-            row["kept"],
+            row.unit,
+            f"{1000 * row.divergence:.3f}",
+            percent(row.agreement),
+            f"{row.error:.2f}",
+            "–" if row.sqnr_db is None else f"{row.sqnr_db:.1f} dB",
+            row.kept,
         )
-        for row in found["layers"]
+        for row in found.layers
     ]
 
 
-def _outcomes(found: Mapping[str, Any], metric: Metric) -> list[str]:
-    named = [("all in float", "float"), ("as it is now", "now"), ("the shipped file", "file")]
-    named += [("as proposed", "proposed")] if found["proposed"] else []
+def _outcomes(found: LayerComparison, metric: Metric) -> list[str]:
+    named = {"all in float": found.plain, "as it is now": found.now, "the shipped file": found.file}
+    named |= {"as proposed": found.proposed} if found.proposed else {}
     return [
-        f"{what}: same answer as float {percent(found[key]['agreement'])}, "
-        f"{metric.label} {metric.figure(found[key][metric.key])}"
-        for what, key in named
+        f"{what}: same answer as float {percent(mixture.agreement)}, "
+        f"{metric.label} {metric.figure(mixture.value(metric))}"
+        for what, mixture in named.items()
     ]
 
 
-def _proposal(found: Mapping[str, Any]) -> str:
-    given = f" ({found['limit_from']})" if found["limit_from"] else ""
-    of = f"{found['n']} {found['split']} examples"
-    limit = f"at most {percent(found['limit'])} of the answers may change{given}"
-    proposed = found["proposed"]
-    if found.get("quick"):
+def _proposal(found: LayerComparison) -> str:
+    given = f" ({found.limit_from})" if found.limit_from else ""
+    of = f"{found.n} {found.split} examples"
+    limit = f"at most {percent(found.limit)} of the answers may change{given}"
+    proposed = found.proposed
+    if found.quick:
         return (
             f"A quick look at {of}, since int8 is below float; `quantize.debug: true` takes more "
             "and proposes which layers to keep."
         )
     if proposed is None:
         return f"No choice of layers to keep is good enough on {of}: {limit}."
-    now = percent(found["now"]["agreement"])
-    if proposed["kept"] == found["now"]["kept"]:
+    now = percent(found.now.agreement)
+    if proposed.kept == found.now.kept:
         return f"Nothing more need be kept: {now} of {of} get the answer of float; {limit}."
-    then = percent(proposed["agreement"])
+    then = percent(proposed.agreement)
     return f"To keep, for {then} of {of} instead of {now} with the answer of float ({limit}):"
 
 
-def _yaml(found: Mapping[str, Any]) -> str:
+def _yaml(found: LayerComparison) -> str:
     """A line for the pipeline file; "" when there is nothing new in it."""
-    proposed = found["proposed"]
-    if proposed is None or proposed["kept"] == found["now"]["kept"]:
+    proposed = found.proposed
+    if proposed is None or proposed.kept == found.now.kept:
         return ""
-    return f"keep: {json.dumps(proposed['kept'])}"
+    return f"keep: {json.dumps(proposed.kept)}"

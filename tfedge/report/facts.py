@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tfedge.benchmark.compare import compare, differences
+from tfedge.benchmark.measurements import Measurements
 from tfedge.benchmark.result import Result
-from tfedge.errors import ArtifactError
+from tfedge.core.outputs import (
+    Base,
+    Clusters,
+    Debug,
+    Distillation,
+    Epochs,
+    Evaluation,
+    History,
+    Kind,
+    LayerComparison,
+    ModelFile,
+    ModelMetrics,
+    Quantized,
+    Sparsity,
+    read,
+)
 from tfedge.report import sparse
 from tfedge.report.markup import milliseconds, size_text, threads_text
 from tfedge.tasks.blocks import percent
@@ -27,20 +42,20 @@ class Facts:
 
     run_dir: Path
     result: Mapping[str, Any]
-    index: Mapping[str, Any] | None
-    audit: Mapping[str, Any] | None
-    base: Mapping[str, Any] | None
-    history: Mapping[str, Any] | None
-    distill: Mapping[str, Any] | None
-    pruning: list[Mapping[str, Any]] | None  # prune/history.json
-    sparsity: Mapping[str, Any] | None
-    clustering: list[Mapping[str, Any]] | None  # cluster/history.json
-    clusters: Mapping[str, Any] | None
-    quantize: Mapping[str, Any] | None
-    model: Mapping[str, Any] | None
+    index: Path | None  # the task reads it
+    audit: Path | None  # … and this one
+    base: Base | None
+    history: History | None
+    distill: Distillation | None
+    pruning: Epochs | None
+    sparsity: Sparsity | None
+    clustering: Epochs | None
+    clusters: Clusters | None
+    quantize: Quantized | None
+    model: ModelFile | None
     float_bytes: int | None
-    debug: Mapping[str, Any] | None  # None, too, when there was no need to compare layers
-    metrics: Mapping[str, Any] | None
+    debug: LayerComparison | None  # None, too, when there was no need to compare layers
+    metrics: Evaluation | None
     benchmark: tuple[Result, ...]
     gaps: Mapping[str, str]  # optional devices that were away, and why
 
@@ -52,12 +67,12 @@ class Facts:
     @property
     def shipped(self) -> str:
         """``int8`` or ``float``: the kind of model.tflite."""
-        return "int8" if self.model and self.model["recipe"] in ("qat", "ptq") else "float"
+        return "int8" if self.model and self.model.recipe != "float" else "float"
 
     @property
     def mixed(self) -> bool:
         """Whether layers were kept above 8 bits, or compared."""
-        return bool(self.debug or (self.model and self.model.get("kept")))
+        return bool(self.debug or (self.model and self.model.kept))
 
     @property
     def threads(self) -> list[int]:
@@ -77,65 +92,47 @@ class Facts:
 
 def gather(run_dir: Path, result: Mapping[str, Any]) -> Facts:
     """Read the run. ArtifactError for a file that is there and is not what it must be."""
-    plain = run_dir / "convert" / "float.tflite"
-    path = run_dir / "benchmark" / "benchmark.json"
-    try:
-        benchmark, gaps = measurements(_json(path) or [])
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(path, f"no list of measurements: {error!r}") from error
+
+    def there(file: str) -> Path | None:
+        return run_dir / file if (run_dir / file).is_file() else None
+
+    def left(file: str, kind: type[Kind]) -> Kind | None:
+        path = there(file)
+        return None if path is None else read(path, kind)
+
+    plain, debug = there("convert/float.tflite"), left("debug/debug.json", Debug)
+    measured = there("benchmark/benchmark.json")
+    benchmark = Measurements.read(measured) if measured else Measurements()
     return Facts(
         run_dir=run_dir,
         result=result,
-        index=_json(run_dir / "data" / "index.json"),
-        audit=_json(run_dir / "data" / "audit.json"),
-        base=_json(run_dir / "backbone" / "base.json"),
-        history=_json(run_dir / "finetune" / "history.json"),
-        distill=_json(run_dir / "distill" / "distill.json"),
-        pruning=_json(run_dir / "prune" / "history.json"),
-        sparsity=_json(run_dir / "prune" / "sparsity.json"),
-        clustering=_json(run_dir / "cluster" / "history.json"),
-        clusters=_json(run_dir / "cluster" / "clusters.json"),
-        quantize=_json(run_dir / "quantize" / "quantize.json"),
-        model=_json(run_dir / "convert" / "model.json"),
-        float_bytes=plain.stat().st_size if plain.is_file() else None,
-        debug=_compared(_json(run_dir / "debug" / "debug.json")),
-        metrics=_json(run_dir / "evaluate" / "metrics.json"),
-        benchmark=benchmark,
-        gaps=gaps,
+        index=there("data/index.json"),
+        audit=there("data/audit.json"),
+        base=left("backbone/base.json", Base),
+        history=left("finetune/history.json", History),
+        distill=left("distill/distill.json", Distillation),
+        pruning=left("prune/history.json", Epochs),
+        sparsity=left("prune/sparsity.json", Sparsity),
+        clustering=left("cluster/history.json", Epochs),
+        clusters=left("cluster/clusters.json", Clusters),
+        quantize=left("quantize/quantize.json", Quantized),
+        model=left("convert/model.json", ModelFile),
+        float_bytes=plain.stat().st_size if plain else None,
+        debug=debug.root if debug and isinstance(debug.root, LayerComparison) else None,
+        metrics=left("evaluate/metrics.json", Evaluation),
+        benchmark=benchmark.results,
+        gaps=benchmark.gaps,
     )
-
-
-def measurements(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[Result, ...], dict[str, str]]:
-    """benchmark.json: what was measured, and the devices that were away with the reason.
-
-    KeyError or TypeError: it is no such list.
-    """
-    results = tuple(Result.from_json(dict(row)) for row in rows if "missing" not in row)
-    return results, {row["device"]: row["missing"] for row in rows if "missing" in row}
-
-
-def _json(path: Path) -> Any:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(path, f"can't be read: {error}") from error
-
-
-def _compared(debug: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """debug.json, where layers were compared."""
-    return debug if debug and "layers" in debug else None
 
 
 def proposals(facts: Facts) -> list[str]:
     """What to try, as far as the figures say it."""
-    return list(facts.metrics.get("proposals", [])) if facts.metrics else []
+    return facts.metrics.proposals if facts.metrics else []
 
 
 def warnings(facts: Facts) -> list[str]:
     """What a reader of the numbers must know; those about the examples are left to the report."""
-    found = list(facts.metrics["warnings"]) if facts.metrics else []
+    found = list(facts.metrics.warnings) if facts.metrics else []
     found += harmed(facts.debug) if facts.debug else []
     found += _worse(facts.distill) if facts.distill else []
     for result in facts.benchmark:
@@ -154,15 +151,15 @@ def warnings(facts: Facts) -> list[str]:
     return found
 
 
-def harmed(debug: Mapping[str, Any]) -> list[str]:
+def harmed(debug: LayerComparison) -> list[str]:
     """The layers that a quick look blames; what was asked for has a table of its own."""
-    if not debug.get("quick"):
+    if not debug.quick:
         return []
-    worst = [row for row in debug["layers"] if row["kept"] == "int8"][:BLAMED]
-    names = ", ".join(f"{row['unit']} ({1000 * row['divergence']:.1f})" for row in worst)
-    changed = round((1 - debug["now"]["agreement"]) * debug["n"])
+    worst = [row for row in debug.layers if row.kept == "int8"][:BLAMED]
+    names = ", ".join(f"{row.unit} ({1000 * row.divergence:.1f})" for row in worst)
+    changed = round((1 - debug.now.agreement) * debug.n)
     return [
-        f"8 bits change the answer to {changed} of {debug['n']} {debug['split']} examples; they "
+        f"8 bits change the answer to {changed} of {debug.n} {debug.split} examples; they "
         f"harm {names} most (in thousandths of a nat): quantize.keep keeps layers in float, "
         "quantize.debug: true measures which are worth it"
     ]
@@ -178,14 +175,14 @@ def sparse_pairs(facts: Facts) -> list[tuple[Result, Result]]:
     return [(dense, shipped) for dense, shipped in both if dense and shipped]
 
 
-def _worse(distill: Mapping[str, Any]) -> list[str]:
+def _worse(distill: Distillation) -> list[str]:
     """A teacher that knows less than the model it teaches."""
-    teacher, plain = distill["val_accuracy"], distill["float"]["val_accuracy"]
+    teacher, plain = distill.val_accuracy, distill.plain.val_accuracy
     if teacher >= plain:
         return []
-    split = distill["chose_weights_on"] or "val"
+    split = distill.chose_weights_on or "val"
     return [
-        f"the teacher, {distill['name']}, is worse than the float model on the "
+        f"the teacher, {distill.name}, is worse than the float model on the "
         f"{split} examples: {percent(teacher)} against {percent(plain)} "
         "(distill.teacher: float takes that one)"
     ]
@@ -204,8 +201,8 @@ def comparison(facts: Facts, interval: bool) -> list[Row]:
         row for name in facts.devices for n in facts.threads for row in _latency(facts, name, n)
     ]
     rows += [(f"latency, {name}", "", "", "not measured: it was away") for name in facts.gaps]
-    if facts.model and facts.model["sparsity"] is not None:
-        share = percent(facts.model["sparsity"])
+    if facts.model and facts.model.sparsity is not None:
+        share = percent(facts.model.sparsity)
         rows.append(_shipped(facts, "zeros", share, "of all prunable weights, in the file"))
     return rows
 
@@ -219,20 +216,20 @@ def _accuracy(facts: Facts, interval: bool) -> list[Row]:
     metrics = facts.metrics
     if not metrics:
         return []
-    models = [metrics.get("float"), metrics.get("int8")]
-    count = f"{metrics['n']} {metrics['split']} examples"
+    models = [metrics.plain, metrics.int8]
+    count = f"{metrics.n} {metrics.split} examples"
     rows: list[Row] = []
     for metric in (facts.task.primary, *facts.task.beside):
         plain, int8 = (_figure(metric, model, interval) if model else "" for model in models)
         rows.append((metric.label, plain, int8, "" if rows else count))
-    if "agreement" in metrics:
-        rows.append(("same answer as float", "", percent(metrics["agreement"]), ""))
+    if metrics.agreement is not None:
+        rows.append(("same answer as float", "", percent(metrics.agreement), ""))
     return rows
 
 
-def _figure(metric: Metric, metrics: Mapping[str, Any], interval: bool) -> str:
+def _figure(metric: Metric, metrics: ModelMetrics, interval: bool) -> str:
     """With its interval, where it has one."""
-    figure, between = metric.figure(metrics[metric.key]), metrics.get(f"{metric.key}_ci95")
+    figure, between = metric.figure(metrics.value(metric)), metrics.interval(metric)
     if not interval or between is None:
         return figure
     return f"{figure} [{', '.join(metric.plain(end) for end in between)}]"
@@ -241,13 +238,13 @@ def _figure(metric: Metric, metrics: Mapping[str, Any], interval: bool) -> str:
 def _size(facts: Facts) -> list[Row]:
     if not facts.model:
         return []
-    model = facts.model
+    model, float_bytes = facts.model, facts.float_bytes or 0
     sizes = [
-        ("size", model["bytes"], facts.float_bytes),
-        ("size, deflated", model["deflated"], model["float_deflated"]),
+        ("size", model.bytes, float_bytes),
+        ("size, deflated", model.deflated, model.float_deflated),
     ]
-    if facts.shipped == "float" or not facts.float_bytes:
-        dense = facts.float_bytes and sparse_pairs(facts)
+    if facts.shipped == "float" or not float_bytes:
+        dense = float_bytes and sparse_pairs(facts)
         return [
             _shipped(facts, what, size_text(size), f"{size / plain:.2f} of dense" if dense else "")
             for what, size, plain in sizes

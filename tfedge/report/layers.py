@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from tfedge.core.outputs import ClusteredLayer, FileLayer, SparseLayer, Sparsity
 from tfedge.report import sparse
 from tfedge.report.facts import Facts, sparse_pairs
 from tfedge.report.markup import NOT_RUN, cell, table, threads_text
@@ -19,44 +17,44 @@ def sparsity(facts: Facts) -> list[str]:
     if pruned is None:
         lines += ["Nothing was pruned.", ""]
     else:
-        share = facts.model["sparsity"]
+        share = facts.model.sparsity
         shipped = f"; in the shipped file: {percent(share)}" if share is not None else ""
         lines += [
-            f"Wanted {percent(pruned['target'])} of {pruned['total']:,} prunable weights; reached "
-            f"{percent(pruned['reached'])}{shipped}.{_structure(pruned)}",
+            f"Wanted {percent(pruned.target)} of {pruned.total:,} prunable weights; reached "
+            f"{percent(pruned.reached)}{shipped}.{_structure(pruned)}",
             "",
             *_sparse(facts),
             *table(
                 ["pruned layer", "weights", "zeros", ""],
-                [[*_sizes(row), "frozen" if row["frozen"] else ""] for row in pruned["layers"]],
+                [[*_sizes(row), "frozen" if row.frozen else ""] for row in pruned.layers],
             ),
             "",
         ]
     rows = [
-        [*_sizes(row), f"{row['distinct']:,}", f"{row['distinct_channel']:,}"]
-        for row in facts.model["layers"]
-        if row["size"]
+        [*_sizes(row), f"{row.distinct:,}", f"{row.distinct_channel:,}"]
+        for row in facts.model.layers
+        if row.size
     ]
     head = ["kernel in model.tflite", "weights", "zeros", "distinct values", "most in a channel"]
     return [*lines, *_clusters(facts), *table(head, rows)]
 
 
-def _sizes(row: Mapping[str, Any]) -> list[str]:
-    return [row["name"], f"{row['size']:,}", percent(row["zeros"] / row["size"])]
+def _sizes(row: SparseLayer | ClusteredLayer | FileLayer) -> list[str]:
+    return [row.name, f"{row.size:,}", percent(row.zeros / row.size)]
 
 
-def _structure(pruned: Mapping[str, Any]) -> str:
+def _structure(pruned: Sparsity) -> str:
     """What stands together, as it was checked in the file; and which layers could not have it."""
-    structure = pruned.get("structure")
-    if not structure:
+    structure = pruned.structure
+    if structure is None:
         return ""
-    if structure["sparsity_m_by_n"]:
-        m, n = structure["sparsity_m_by_n"]
+    if structure.sparsity_m_by_n:
+        m, n = structure.sparsity_m_by_n
         what = f" In each {n} neighbouring input channels at least {m} weights are zero"
     else:
-        height, width = structure["block_size"]
+        height, width = structure.block_size
         what = f" The zeros stand in whole blocks of {height}×{width} (inputs × outputs)"
-    plain = [row["name"] for row in pruned["layers"] if not row["frozen"] and not row["target"]]
+    plain = [row.name for row in pruned.layers if not row.frozen and not row.target]
     left = f"; left dense, for their shape has no room for it: {', '.join(plain)}" if plain else ""
     return f"{what}, checked in the file{cell(left)}."
 
@@ -75,14 +73,14 @@ def _sparse(facts: Facts) -> list[str]:
 def _clusters(facts: Facts) -> list[str]:
     if facts.clusters is None:
         return []
-    layers = facts.clusters["layers"]
+    layers = facts.clusters.layers
     rows = []
     for row in layers:
         name, size, zeros = _sizes(row)
-        rows.append([name, size, f"{row['distinct']:,}", zeros, "frozen" if row["frozen"] else ""])
+        rows.append([name, size, f"{row.distinct:,}", zeros, "frozen" if row.frozen else ""])
     return [
-        f"Clustered to {facts.clusters['clusters']} values in each of "
-        f"{sum(not row['frozen'] for row in layers)} kernels; the frozen ones keep all of theirs.",
+        f"Clustered to {facts.clusters.clusters} values in each of "
+        f"{sum(not row.frozen for row in layers)} kernels; the frozen ones keep all of theirs.",
         "",
         *table(["clustered layer", "weights", "distinct values", "zeros", ""], rows),
         "",

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tfedge.core.outputs import Base
 from tfedge.files.artifact import write_text
 from tfedge.report import phases
 from tfedge.report.calibration import calibration as calibrated
@@ -90,12 +91,12 @@ def _result(facts: Facts) -> list[str]:
     if rows and facts.metrics:
         lines += ["", "In brackets: 95 % confidence interval (Wilson)."]
     if facts.model:
-        given, taken = facts.model["input"], facts.model["output"]
+        given, taken = facts.model.input, facts.model.output
         lines += [
             "",
-            f"Shipped: {facts.shipped}, recipe {cell(facts.model['recipe'])}, "
-            f"`{given['dtype']}` {given['shape']} in, `{taken['dtype']}` {taken['shape']} out, "
-            f"{facts.model['float_tensors']} float tensors, SHA-256 `{facts.model['sha256']}`.",
+            f"Shipped: {facts.shipped}, recipe {facts.model.recipe}, "
+            f"`{given.dtype}` {given.shape} in, `{taken.dtype}` {taken.shape} out, "
+            f"{facts.model.float_tensors} float tensors, SHA-256 `{facts.model.sha256}`.",
         ]
     between = phases.section(facts)
     told = [f"- warning: {cell(text)}" for text in warnings(facts)]
@@ -120,19 +121,23 @@ def _robustness(facts: Facts) -> list[str]:
 
 
 def _data(facts: Facts) -> list[str]:
-    return render(work_of(facts.task).data(facts.index, facts.audit)) if facts.index else NOT_RUN
+    if not facts.index:
+        return NOT_RUN
+    return render(work_of(facts.task).data(facts.index, facts.audit))
 
 
 def _teacher(facts: Facts) -> list[str]:
-    found = facts.distill or {}
-    split = found["chose_weights_on"]
+    found = facts.distill
+    if found is None:
+        return NOT_RUN
+    split = found.chose_weights_on
     rows = [
-        [who, percent(row["val_accuracy"]), f"{row['val_loss']:.4g}"]
-        for who, row in ((cell(found["name"]), found), ("the float model", found["float"]))
+        [who, percent(judged.val_accuracy), f"{judged.val_loss:.4g}"]
+        for who, judged in ((cell(found.name), found), ("the float model", found.plain))
     ]
-    rows = rows if found.get("net") else rows[1:]
+    rows = rows if found.net else rows[1:]
     return [
-        *([_net(found["net"], facts.task), ""] if found.get("net") else []),
+        *([_net(found.net, facts.task), ""] if found.net else []),
         *table(["", f"{facts.task.primary.label}, {cell(split or 'val')} examples", "loss"], rows),
         "",
         "These examples chose the weights of both." if split else CHOSE_NOTHING,
@@ -140,15 +145,15 @@ def _teacher(facts: Facts) -> list[str]:
 
 
 def _training(facts: Facts) -> list[str]:
-    teacher = (facts.distill or {}).get("history") or {}
+    teacher = facts.distill and facts.distill.history
     parts = [
-        ("Head", (facts.history or {}).get("head")),
-        ("Top blocks", (facts.history or {}).get("blocks")),
-        ("Head of the teacher", teacher.get("head")),
-        ("Top blocks of the teacher", teacher.get("blocks")),
-        ("Pruning", facts.pruning),
-        ("Clustering", facts.clustering),
-        ("Quantization-aware training", (facts.quantize or {}).get("history")),
+        ("Head", facts.history and facts.history.head),
+        ("Top blocks", facts.history and facts.history.blocks),
+        ("Head of the teacher", teacher and teacher.head),
+        ("Top blocks of the teacher", teacher and teacher.blocks),
+        ("Pruning", facts.pruning and facts.pruning.root),
+        ("Clustering", facts.clustering and facts.clustering.root),
+        ("Quantization-aware training", facts.quantize and facts.quantize.history),
     ]
     lines: list[str] = []
     for title, rows in parts:
@@ -170,12 +175,12 @@ def _figure(value: Any) -> str:
 def _chose(facts: Facts) -> list[str]:
     if not facts.history:
         return []
-    split, best = facts.history["chose_weights_on"], facts.history.get("best_epoch")
+    split, best = facts.history.chose_weights_on, facts.history.best_epoch
     if split is None:
         return [CHOSE_NOTHING]
-    same = facts.metrics and facts.metrics["chose_weights"]
+    same = facts.metrics and facts.metrics.chose_weights
     return [
-        f"What chose the weights: the lowest loss on the {cell(split)} examples (epoch {best:.0f})."
+        f"What chose the weights: the lowest loss on the {cell(split)} examples (epoch {best})."
         + (" **The accuracy above was measured on the same examples.**" if same else "")
     ]
 
@@ -186,13 +191,13 @@ def _backbone(facts: Facts) -> list[str]:
     return [_net(facts.base, facts.task)]
 
 
-def _net(base: Mapping[str, Any], task: Task) -> str:
-    weights = base["weights"]
-    digest = f", SHA-256 `{weights['sha256']}`" if weights["sha256"] else ""
+def _net(base: Base, task: Task) -> str:
+    weights = base.weights
+    digest = f", SHA-256 `{weights.sha256}`" if weights.sha256 else ""
     return (
-        f"{cell(base['name'])}, alpha {base['alpha']:g}, {work_of(task).input_text(base)}; "
-        f"weights from {cell(weights['source'])}: {cell(weights['detail'])}{digest}. "
-        f"Licence: {cell(weights['licence'] or 'not known')}."
+        f"{cell(base.name)}, alpha {base.alpha:g}, {work_of(task).input_text(base)}; "
+        f"weights from {cell(weights.source)}: {cell(weights.detail)}{digest}. "
+        f"Licence: {cell(weights.licence or 'not known')}."
     )
 
 
@@ -253,12 +258,12 @@ def _again(facts: Facts) -> list[str]:
     # JSON is YAML, too; and its paths are whole, not relative to where the YAML once lay.
     resolved = facts.run_dir / "resolved.json"
     lines = [f"    tfedge run {facts.run_dir.name}/{resolved.name}"] if resolved.is_file() else []
-    data, net = facts.result.get("data") or {}, (facts.distill or {}).get("net")
+    data, net = facts.result.get("data") or {}, facts.distill and facts.distill.net
     said = {
         "data": data.get("digest"),
-        "weights": facts.base and facts.base["weights"]["sha256"],
-        "weights of the teacher": net and net["weights"]["sha256"],
-        "model.tflite": facts.model and facts.model["sha256"],
+        "weights": facts.base and facts.base.weights.sha256,
+        "weights of the teacher": net and net.weights.sha256,
+        "model.tflite": facts.model and facts.model.sha256,
     }
     digests = {name: digest for name, digest in said.items() if digest}
     return [

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from textwrap import wrap
-from typing import Any
 
+from tfedge.core.outputs import Change, Phase
 from tfedge.report.facts import Facts
 from tfedge.report.markup import table
 from tfedge.tasks.blocks import p_text, percent
@@ -20,7 +20,7 @@ def line(facts: Facts, width: int) -> list[str]:
         return []
     # No line breaks inside of what is said of one phase.
     said = [
-        f"{row['phase']} {metric.figure(row[metric.key])}{_p(row)}".replace(" ", "\0")
+        f"{row.phase} {metric.figure(row.value(metric))}{_p(row)}".replace(" ", "\0")
         for row in rows
     ]
     text = " → ".join(said)
@@ -37,17 +37,18 @@ def section(facts: Facts) -> list[str]:
     head += ["better on", "worse on", "p"]
     cells = [
         [
-            row["phase"],
-            metric.figure(row[metric.key]),
-            percent(row["agreement"]),
-            row["n"],
-            *_change(row, row["against"], ""),
+            row.phase,
+            metric.figure(row.value(metric)),
+            percent(row.agreement),
+            row.n,
+            row.against,
+            *_change(row.change),
         ]
         for row in rows
     ]
     last = rows[-1]
-    if "p_float" in last:
-        cells.append([last["phase"], "", "", last["n"], *_change(last, "float", "_float")])
+    if last.change_from_float:
+        cells.append([last.phase, "", "", last.n, "float", *_change(last.change_from_float)])
     return [
         *table(head, cells),
         "",
@@ -56,15 +57,13 @@ def section(facts: Facts) -> list[str]:
     ]
 
 
-def _rows(facts: Facts) -> list[Mapping[str, Any]]:
-    return list((facts.metrics or {}).get("phases", []))
+def _rows(facts: Facts) -> Sequence[Phase]:
+    return facts.metrics.phases if facts.metrics else []
 
 
-def _p(row: Mapping[str, Any]) -> str:
-    return "" if row["p"] is None else f" (p {p_text(row['p'])})"
+def _p(row: Phase) -> str:
+    return "" if row.p is None else f" (p {p_text(row.p)})"
 
 
-def _change(row: Mapping[str, Any], against: str | None, which: str) -> list[Any]:
-    p = row[f"p{which}"]
-    counts = [row[f"gained{which}"], row[f"lost{which}"]]
-    return [against, *counts, None if p is None else p_text(p)]
+def _change(change: Change | None) -> list[object]:
+    return [change.gained, change.lost, p_text(change.p)] if change else [None, None, None]

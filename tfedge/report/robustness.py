@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from tfedge.core.outputs import Evaluation, Gap
 from tfedge.tasks.blocks import Block, Table, Text, p_text
 from tfedge.tasks.task import Metric, Task
 
@@ -12,20 +10,20 @@ _ROUNDING = 1e-6  # 0.87 - 0.90 is a little less than -0.03 in binary
 WIDE_GAP = 0.03  # of the primary metric below float, that is marked
 
 
-def robustness(evaluation: Mapping[str, Any], task: Task) -> list[Block]:
+def robustness(evaluation: Evaluation, task: Task) -> list[Block]:
     """The primary metric of each phase, the shipped file last, under each corruption."""
-    found = evaluation.get("robustness")
-    if not found:
+    found = evaluation.robustness
+    if found is None:
         return [Text("Not measured: `evaluate.robustness` is 0.")]
-    metric, models = task.primary, found["models"]
-    last, losses = next(reversed(models)), found.get("against_float", {})
+    metric, models = task.primary, found.models
+    last, losses = next(reversed(models)), found.against_float or {}
     rows = [
         [
             name if name != "none" else "as they are",
             *(metric.figure(value[name]) for value in models.values()),
             *([_gap(losses[name], metric)] if losses else []),
         ]
-        for name in found[metric.key]
+        for name in models[last]
     ]
     head = ["examples with", *models]
     better = f"{last} − float" if metric.higher else f"float − {last}"
@@ -34,7 +32,7 @@ def robustness(evaluation: Mapping[str, Any], task: Task) -> list[Block]:
     marked = f" Bold: more than {limit} worse than float." if losses and metric.share else ""
     return [
         Text(
-            f"{metric.label.capitalize()} on {found['n']} of the examples, made harder one way at "
+            f"{metric.label.capitalize()} on {found.n} of the examples, made harder one way at "
             f"a time, the same for each ({task.harder}); "
             f"the last of them, {last}, is the shipped file.{marked}"
         ),
@@ -42,8 +40,8 @@ def robustness(evaluation: Mapping[str, Any], task: Task) -> list[Block]:
     ]
 
 
-def _gap(loss: Mapping[str, Any], metric: Metric) -> str:
-    gap = f"{100 * loss['gap']:+.1f}" if metric.share else f"{loss['gap']:+.4g}"
-    text = f"{gap} (p {p_text(loss['p'])})"
-    wide = metric.share and loss["gap"] < -WIDE_GAP - _ROUNDING
+def _gap(loss: Gap, metric: Metric) -> str:
+    gap = f"{100 * loss.gap:+.1f}" if metric.share else f"{loss.gap:+.4g}"
+    text = f"{gap} (p {p_text(loss.p)})"
+    wide = metric.share and loss.gap < -WIDE_GAP - _ROUNDING
     return f"**{text}**" if wide else text

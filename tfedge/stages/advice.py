@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from tfedge.core.outputs import Change, History, Phase, Robustness
 from tfedge.pipeline.schema import Finetune
 from tfedge.tasks.task import Metric
 
@@ -36,35 +36,36 @@ _REMEDIES = {
     "ptq": "quantize.recipe: qat trains with the rounding of 8 bits",
 }
 
-Phases = Sequence[Mapping[str, Any]]
+Phases = Sequence[Phase]
 
 
 def lost_on_the_way(phases: Phases, split: str, recipe: str, metric: Metric) -> list[str]:
     """Phases that are worse than the one before and not by chance, and an int8 model that is more
-    than a point worse than float. ``phases`` as in metrics.json; ``recipe``: qat, ptq or float."""
+    than a point worse than float. ``recipe``: qat, ptq or float."""
     found, warned = [], set()
-    value = {row["phase"]: row[metric.key] for row in phases}
+    value = {row.phase: row.value(metric) for row in phases}
     for row in phases:
-        before = row["against"]
-        if before is None or metric.lost(value[before], value[row["phase"]]) <= 0:
+        before, change = row.against, row.change
+        if before is None or metric.lost(value[before], value[row.phase]) <= 0:
             continue
-        if is_worse(row):
-            warned.add(row["phase"])
+        if change is not None and is_worse(change):
+            warned.add(row.phase)
             found.append(
-                f"{row['phase']} is worse than {before}, and not by chance: {metric.label} "
-                f"{metric.text(row[metric.key])} against {metric.text(value[before])} on "
-                f"the same {row['n']} {split} examples (p = {row['p']:.2g}): "
-                f"{_remedy(row['phase'], recipe)}"
+                f"{row.phase} is worse than {before}, and not by chance: {metric.label} "
+                f"{metric.text(value[row.phase])} against {metric.text(value[before])} on "
+                f"the same {row.n} {split} examples (p = {change.p:.2g}): "
+                f"{_remedy(row.phase, recipe)}"
             )
     last, most_lost = phases[-1], blamed(phases, metric)
-    if below_float(value, metric) and most_lost not in warned:
-        p = last.get("p_float", last["p"])
-        most = "" if most_lost == last["phase"] else f"most of it was lost in {most_lost}: "
+    change = last.change_from_float or last.change
+    if change is not None and below_float(value, metric) and most_lost not in warned:
+        p = change.p
+        most = "" if most_lost == last.phase else f"most of it was lost in {most_lost}: "
         luck = ", so it may be chance" if p >= SIGNIFICANT else ""
         lost = metric.difference(metric.lost(value["float"], value["int8"]))
         found.append(
             f"int8 is {lost} worse than float: {metric.label} {metric.text(value['int8'])} against "
-            f"{metric.text(value['float'])} on the same {last['n']} {split} examples (p = "
+            f"{metric.text(value['float'])} on the same {last.n} {split} examples (p = "
             f"{p:.2g}{luck}): {most}{_remedy(most_lost, recipe)}"
         )
     return found
@@ -88,57 +89,54 @@ def below_float(value: Mapping[str, float], metric: Metric, limit: float | None 
 def below_before(phases: Phases, metric: Metric, limit: float) -> bool:
     """Whether the last phase is worse than the one before it by more than ``limit``."""
     *_, before, last = phases
-    return metric.lost(before[metric.key], last[metric.key]) > limit + _ROUNDING
+    return metric.lost(before.value(metric), last.value(metric)) > limit + _ROUNDING
 
 
-def is_worse(change: Mapping[str, Any]) -> bool:
-    """Whether a change, as ``paired.compared`` gives it, is a loss that is not chance."""
-    return bool(change["lost"] > change["gained"] and change["p"] < SIGNIFICANT)
+def is_worse(change: Change) -> bool:
+    """Whether a change is a loss that is not chance."""
+    return change.lost > change.gained and change.p < SIGNIFICANT
 
 
 def blamed(phases: Phases, metric: Metric) -> str:
     """The phase behind float that lost most against the one before it."""
-    value = {row["phase"]: row[metric.key] for row in phases}
-    later = [row for row in phases if row["against"] is not None and row["phase"] != "float"]
-    worst = max(
-        later,
-        key=lambda row: metric.lost(value[row["against"]], row[metric.key]),
-        default=phases[-1],
-    )
-    return str(worst["phase"])
+    value = {row.phase: row.value(metric) for row in phases}
+    losses = {
+        row.phase: metric.lost(value[row.against], value[row.phase])
+        for row in phases
+        if row.against is not None and row.phase != "float"
+    }
+    return max(losses, key=losses.__getitem__, default=phases[-1].phase)
 
 
 def _remedy(phase: str, recipe: str) -> str:
     return _REMEDIES[recipe if phase == "int8" else phase]
 
 
-def lost_robustness(robustness: Mapping[str, Any], shipped: str, metric: Metric) -> list[str]:
+def lost_robustness(robustness: Robustness, shipped: str, metric: Metric) -> list[str]:
     """Corruptions under which the shipped file loses significantly more than float."""
-    models = robustness["models"]
+    models = robustness.models
     return [
-        f"on examples with {name} {shipped} is {metric.difference(-change['gap'])} worse than "
+        f"on examples with {name} {shipped} is {metric.difference(-change.gap)} worse than "
         f"float: {metric.label} {metric.text(models[shipped][name])} against "
-        f"{metric.text(models['float'][name])} on the same {robustness['n']} examples "
-        f"(p = {change['p']:.2g}): data.augment.{name} trains every phase on such examples"
-        for name, change in robustness.get("against_float", {}).items()
-        if name != "none" and change["gap"] < 0 and is_worse(change)
+        f"{metric.text(models['float'][name])} on the same {robustness.n} examples "
+        f"(p = {change.p:.2g}): data.augment.{name} trains every phase on such examples"
+        for name, change in (robustness.against_float or {}).items()
+        if name != "none" and change.gap < 0 and is_worse(change)
     ]
 
 
 def proposals(
-    history: Mapping[str, Any], finetune: Finetune, changes_examples: bool, metric: Metric
+    history: History, finetune: Finetune, changes_examples: bool, metric: Metric
 ) -> list[str]:
     """What to try, by how well the float model knows its training examples and others.
 
-    ``history`` is finetune/history.json; without ``train`` and ``val`` in it there is nothing, and
-    for a metric that is no share there is no saying what is much.
+    Nothing for a metric that is no share: there is no saying what is much.
     """
-    train, val = history.get("train"), history.get("val")
-    if not train or not val or not metric.share:
+    if not metric.share:
         return []
     found = []
-    known, others = train[metric.key], val[metric.key]
-    learnt = f"{metric.label} {metric.text(known)} of {train['n']} training examples"
+    known, others = history.train.value(metric), history.val.value(metric)
+    learnt = f"{metric.label} {metric.text(known)} of {history.train.n} training examples"
     frozen = finetune.unfreeze == "none"
     gap = metric.lost(known, others)
     if gap > WIDE + _ROUNDING:
@@ -146,7 +144,7 @@ def proposals(
         ways += ["finetune.unfreeze: 0.25"] if frozen else []
         found.append(
             f"the float model knows its training examples much better than others: {learnt}, "
-            f"{metric.text(others)} of {val['n']} validation examples, a gap of "
+            f"{metric.text(others)} of {history.val.n} validation examples, a gap of "
             f"{metric.difference(gap)}: {', and '.join(ways)}"
         )
     if metric.lost(float(metric.higher), known) > 1 - LEARNT + _ROUNDING:

@@ -6,8 +6,7 @@ folded) and ``base.json`` (which net, its normalisation, where the weights are f
 
 from __future__ import annotations
 
-import json
-
+from tfedge.core import outputs
 from tfedge.core.context import Context
 from tfedge.modeling.nets.env import fresh
 from tfedge.modeling.nets.network import save_weights
@@ -18,8 +17,7 @@ def run(ctx: Context) -> None:
     """Get the weights that the pipeline asks for. Errors are those of ``weights.source.load``."""
     fresh(ctx.pipeline.seed)
     chosen, data = ctx.pipeline.backbone, ctx.pipeline.data
-    weights, facts = head_class(ctx).base(chosen, data, ctx.cache, ctx.progress)
+    weights, base = head_class(ctx).base(chosen, data, ctx.cache, ctx.progress)
     save_weights(ctx.out / "base.npz", weights)
-    facts["layers"] = len({key.split("/")[0] for key in weights})
-    text = json.dumps(facts, indent=2, sort_keys=True) + "\n"
-    (ctx.out / "base.json").write_text(text, encoding="utf-8")
+    layers = len({key.split("/")[0] for key in weights})
+    outputs.write(ctx.out / "base.json", base.model_copy(update={"layers": layers}))

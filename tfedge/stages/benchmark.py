@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 
+from tfedge.benchmark.measurements import Measurements
 from tfedge.core.context import Context
 from tfedge.devices.device import Busy
 from tfedge.devices.session import Connect, Gaps, Plan, connect, measure, opened, subjects
 from tfedge.devices.tools import tools
-from tfedge.files.files import write_text
 from tfedge.pipeline.schema import Benchmark
 from tfedge.report.markup import threads_text
 from tfedge.report.sparse import DENSE
@@ -35,8 +34,8 @@ def needs(benchmark: Benchmark, connect: Connect = connect) -> None:
 
 
 def run(ctx: Context, connect: Connect = connect) -> None:
-    """Write benchmark.json: a list of results with all their samples, see ``bench.result``, and for
-    each device that was away, and may be, an entry with the reason under ``missing``."""
+    """Write benchmark.json, see ``Measurements``. A device that may be away, and is, has an entry
+    with the reason."""
     config = ctx.pipeline.benchmark
     if config is None:
         raise ValueError("benchmark is not in this pipeline")
@@ -67,7 +66,4 @@ def run(ctx: Context, connect: Connect = connect) -> None:
             ctx.progress.note(f"warning: {where}: unstable: {reason}")
     for name, reason in gaps.items():
         ctx.progress.note(f"warning: {name} was not measured: {reason}")
-    rows = [result.to_json() for result in results]
-    rows += [{"device": name, "missing": reason} for name, reason in gaps.items()]
-    content = json.dumps(rows, indent=1, allow_nan=False)
-    write_text(ctx.out / "benchmark.json", content + "\n")
+    Measurements(tuple(results), gaps).write(ctx.out / "benchmark.json")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfedge.core.context import Context
+from tfedge.core.outputs import ClusteredLayer, Clusters
 from tfedge.errors import UnsupportedModel
 from tfedge.modeling import invariants
 from tfedge.modeling.compression.clustering import Clusterer
@@ -35,7 +36,7 @@ def run(ctx: Context) -> None:
         f"({sum(part.before[name].size for name in chosen):,} weights) in the part from "
         f"{ctx.config['trains.cluster'] or 'the head'} up"
     )
-    sparse = [name for name, layer in handed_on.pruned(ctx).items() if not layer["frozen"]]
+    sparse = [name for name, layer in handed_on.pruned(ctx).items() if not layer.frozen]
     others = [name for name in sparse if name in part.trained and name not in clusterer.layers]
     masks = keep_zeros(kernel_of(model.get_layer(name)) for name in others)
     part.train(clusterer.model, masks)
@@ -44,13 +45,13 @@ def run(ctx: Context) -> None:
     after = part.finish()
     invariants.zeros_kept(part.before, after, sparse, "clustering")
     layers = [
-        {
-            "name": name,
-            "size": after[name].size,
-            "distinct": len(np.unique(after[name])),
-            "zeros": int(np.count_nonzero(after[name] == 0)),
-            "frozen": name not in chosen,
-        }
+        ClusteredLayer(
+            name=name,
+            size=after[name].size,
+            distinct=len(np.unique(after[name])),
+            zeros=int(np.count_nonzero(after[name] == 0)),
+            frozen=name not in chosen,
+        )
         for name in part.chosen
     ]
-    part.save("clusters.json", {"clusters": settings.clusters, "layers": layers})
+    part.save("clusters.json", Clusters(clusters=settings.clusters, layers=layers))

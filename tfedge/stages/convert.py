@@ -7,14 +7,14 @@ quantize stage), ``float.tflite`` (what it is compared with) and ``model.json``.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 import zlib
 from collections.abc import Collection
-from typing import Any
 
+from tfedge.core import outputs
 from tfedge.core.context import Context
+from tfedge.core.outputs import FileLayer, ModelFile, Quantized, Recipe, TensorType
 from tfedge.errors import InvariantBroken
 from tfedge.modeling import invariants
 from tfedge.modeling.compression import mixed, structure
@@ -23,7 +23,7 @@ from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.export import load_graph, to_tflite
 from tfedge.pipeline.schema import Prune
-from tfedge.pipeline.structure import XNNPACK, XNNPACK_LEAST, is_structured
+from tfedge.pipeline.structure import XNNPACK, XNNPACK_LEAST
 from tfedge.stages import handed_on
 from tfedge.stages.heads import Head, head_of
 from tfedge.tflite import xnnpack
@@ -36,24 +36,24 @@ def run(ctx: Context) -> None:
     """Convert, then hold the file against what it must be."""
     fresh(ctx.pipeline.seed)
     head = head_of(ctx, views=False)
-    recipe, kept, ranges = "float", {}, "graph"
+    recipe: Recipe = "float"
+    kept: dict[str, str] = {}
     if ctx.has("quantize/quantize.json"):
-        facts = json.loads(ctx.inputs["quantize/quantize.json"].read_text(encoding="utf-8"))
-        recipe, kept, ranges = facts["recipe"], facts.get("kept", {}), facts["ranges"]
-    if recipe == "float":
-        content = _float(ctx, head)
-    else:
+        quantized = outputs.read(ctx.inputs["quantize/quantize.json"], Quantized)
+        recipe, kept = quantized.recipe, quantized.kept or {}
         graph = load_graph(ctx.inputs["quantize/graph.pb"])
-        if ranges == "converter":
+        if quantized.ranges == "converter":
             content = to_tflite(
                 graph,
                 int8=True,
                 input_type=tf.uint8,
                 output_type=tf.uint8,
-                representative=head.representative(facts["representative"]),
+                representative=head.representative(quantized.representative),
             )
         else:  # its ranges are inside
             content = mixed.convert(graph, kept, output_type=tf.uint8)
+    else:
+        content = _float(ctx, head)
     model = read(content)
     if recipe != "float":
         if not kept:
@@ -61,14 +61,12 @@ def run(ctx: Context) -> None:
         head.check_input(model)
     shutil.copyfile(ctx.inputs["finetune/float.tflite"], ctx.out / "float.tflite")
     (ctx.out / "model.tflite").write_bytes(content)
-    described = _describe(ctx, model, content, recipe)
-    if kept:
-        described["kept"] = kept
-    (ctx.out / "model.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
+    outputs.write(ctx.out / "model.json", _describe(ctx, model, content, recipe, kept))
 
 
 def _float(ctx: Context, head: Head) -> bytes:
-    if _sparsity(ctx).get("recipe") != XNNPACK:
+    pruned = handed_on.sparsity(ctx)
+    if pruned is None or pruned.recipe != XNNPACK:
         return handed_on.float_model(ctx).read_bytes()
     model = head.load(network.load_weights(handed_on.weights(ctx)))
     content = xnnpack.spelled_out(head.float_file(model, sparse=True))
@@ -88,77 +86,66 @@ def _sparse(model: Model) -> None:
             raise InvariantBroken(f"{name} for XNNPACK's sparse kernels", expected, f"{share:.1%}")
 
 
-def _describe(ctx: Context, model: Model, content: bytes, recipe: str) -> dict[str, Any]:
-    """What the file itself says; ``sparsity`` is the share of zeros of all prunable kernels.
-
-    ``distinct`` are a kernel's values, ``distinct_channel`` those of the output channel that has
-    most. ``deflated`` is the size as zip, APK and HTTP would have it (zlib).
-    """
+def _describe(
+    ctx: Context, model: Model, content: bytes, recipe: Recipe, kept: dict[str, str]
+) -> ModelFile:
+    """What the file itself says, held against what pruning and clustering have promised."""
     pruned, clustered = handed_on.pruned(ctx), handed_on.clustered(ctx)
-    layers: list[dict[str, Any]] = [
-        {
-            "name": (name := _layer(kernel, {**pruned, **clustered})) or kernel.tensor,
-            "op": kernel.op,
-            "size": kernel.size,
-            "zeros": kernel.zeros,
-            "distinct": (values := distinct(model, kernel)).kernel,
-            "distinct_channel": values.channel,
-            "prunable": name in pruned,
-        }
+    layers = [
+        FileLayer(
+            name=(name := _layer(kernel, [*pruned, *clustered])) or kernel.tensor,
+            op=kernel.op,
+            size=kernel.size,
+            zeros=kernel.zeros,
+            distinct=(values := distinct(model, kernel)).kernel,
+            distinct_channel=values.channel,
+            prunable=name in pruned,
+        )
         for kernel in model.kernels()
     ]
-    found = {layer["name"]: layer for layer in layers}
-    for name, before in pruned.items():
-        got = found[name]["zeros"] if name in found else "no such kernel"
-        if not isinstance(got, int) or got < before["zeros"]:
-            wanted = f"{before['zeros']:,}"
-            raise InvariantBroken(f"zeros of {name} in the .tflite", wanted, f"{got}")
+    found = {layer.name: layer for layer in layers}
+    for name, sparse in pruned.items():
+        got = found[name].zeros if name in found else "no such kernel"
+        if not isinstance(got, int) or got < sparse.zeros:
+            raise InvariantBroken(f"zeros of {name} in the .tflite", f"{sparse.zeros:,}", f"{got}")
     for name, before in clustered.items():
-        got = found[name]["distinct_channel"] if name in found else "no such kernel"
-        if not before["frozen"] and (not isinstance(got, int) or got > before["distinct"]):
-            wanted = f"at most {before['distinct']} in each channel"
+        got = found[name].distinct_channel if name in found else "no such kernel"
+        if not before.frozen and (not isinstance(got, int) or got > before.distinct):
+            wanted = f"at most {before.distinct} in each channel"
             raise InvariantBroken(f"distinct values of {name} in the .tflite", wanted, f"{got}")
     _structured(ctx, model, pruned)
-    prunable = [layer for layer in layers if layer["prunable"]]
-    size = sum(layer["size"] for layer in prunable)
+    prunable = [layer for layer in layers if layer.prunable]
+    size = sum(layer.size for layer in prunable)
     plain = ctx.inputs["finetune/float.tflite"].read_bytes()
-    return {
-        "recipe": recipe,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "deflated": len(zlib.compress(content)),
-        "float_deflated": len(zlib.compress(plain)),
-        "sparsity": sum(layer["zeros"] for layer in prunable) / size if size else None,
-        "float_tensors": len(model.float_tensors()),
-        "input": {"dtype": model.inputs[0].dtype, "shape": [*model.inputs[0].shape]},
-        "output": {"dtype": model.outputs[0].dtype, "shape": [*model.outputs[0].shape]},
-        "layers": layers,
-    }
+    return ModelFile(
+        recipe=recipe,
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        deflated=len(zlib.compress(content)),
+        float_deflated=len(zlib.compress(plain)),
+        sparsity=sum(layer.zeros for layer in prunable) / size if size else None,
+        float_tensors=len(model.float_tensors()),
+        input=TensorType(dtype=model.inputs[0].dtype, shape=[*model.inputs[0].shape]),
+        output=TensorType(dtype=model.outputs[0].dtype, shape=[*model.outputs[0].shape]),
+        layers=layers,
+        kept=kept or None,
+    )
 
 
 def _structured(ctx: Context, model: Model, layers: Collection[str]) -> None:
     """Every group and block that pruning made zero is zero in the file."""
-    report = _sparsity(ctx)
-    settings = Prune.model_validate(report.get("structure", {}))
-    if not is_structured(settings):
+    found = handed_on.sparsity(ctx)
+    if found is None or found.structure is None:
         return
+    settings = Prune.model_validate(outputs.dump(found.structure))
     constants = {tensor.name: tensor for tensor in model.tensors if tensor.is_const}
     kernels = {
         name: structure.of_tflite(constants[kernel.tensor].whole())  # zero is 0 in every kernel
         for kernel in model.kernels()
         if (name := _layer(kernel, layers))
     }
-    zeros = {layer["name"]: layer["target"] for layer in report["layers"]}
+    zeros = {layer.name: layer.target for layer in found.layers}
     structure.hold("in the .tflite", kernels, settings, zeros)
-
-
-def _sparsity(ctx: Context) -> dict[str, Any]:
-    """What prune wrote; empty without it."""
-    if not ctx.has("prune/sparsity.json"):
-        return {}
-    text = ctx.inputs["prune/sparsity.json"].read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
 
 
 def _layer(kernel: Kernel, names: Collection[str]) -> str | None:

@@ -8,12 +8,10 @@ only where int8 lost more than a point, and not before it was int8; else ``neede
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
+from tfedge.core import outputs
 from tfedge.core.context import Context
+from tfedge.core.outputs import Debug, Evaluation, LayerComparison, NoComparison
 from tfedge.errors import UnsupportedModel
-from tfedge.files.files import write_text
 from tfedge.report.facts import harmed
 from tfedge.stages.advice import below_before, below_float, blamed, point
 from tfedge.stages.examples import primary_of
@@ -24,29 +22,30 @@ def run(ctx: Context) -> None:
     quantize = ctx.pipeline.quantize
     assert quantize is not None
     found = _automatic(ctx) if quantize.debug == "auto" else _measured(ctx, quick=False)
-    for text in harmed(found):
-        ctx.progress.note(f"warning: {text}")
-    write_text(ctx.out / "debug.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    if isinstance(found, LayerComparison):
+        for text in harmed(found):
+            ctx.progress.note(f"warning: {text}")
+    outputs.write(ctx.out / "debug.json", Debug(found))
 
 
-def _automatic(ctx: Context) -> dict[str, Any]:
+def _automatic(ctx: Context) -> LayerComparison | NoComparison:
     why = _no_need(ctx)
     if why:
-        return {"needed": False, "why": why}
+        return NoComparison(needed=False, why=why)
     try:
         return _measured(ctx, quick=True)
     except UnsupportedModel as error:  # nobody asked for it: no reason to stop the run
         ctx.progress.note(f"the layers can't be compared: {error}")
-        return {"needed": True, "why": str(error)}
+        return NoComparison(needed=True, why=str(error))
 
 
 def _no_need(ctx: Context) -> str:
     """Why the layers need not be looked at; "" when they should be."""
     if not ctx.has("evaluate/metrics.json"):
         return "nothing was evaluated"
-    metrics = json.loads(ctx.inputs["evaluate/metrics.json"].read_text(encoding="utf-8"))
+    evaluation = outputs.read(ctx.inputs["evaluate/metrics.json"], Evaluation)
     metric = primary_of(ctx)
-    value = {name: metrics[name][metric.key] for name in ("float", "int8") if name in metrics}
+    value = evaluation.values(metric)
     gates = ctx.pipeline.evaluate.gates if ctx.pipeline.evaluate else None
     gate = gates.max_accuracy_drop if gates else None
     limit = point(metric, value["float"])
@@ -54,13 +53,13 @@ def _no_need(ctx: Context) -> str:
     figures = ", ".join(f"{name} {metric.text(found)}" for name, found in value.items())
     if not below_float(value, metric, limit):
         return f"{metric.label} of int8 is not worse than float by more than {limit:g} ({figures})"
-    cause = blamed(metrics["phases"], metric)
-    if cause == "int8" or below_before(metrics["phases"], metric, limit):
+    cause = blamed(evaluation.phases, metric)
+    if cause == "int8" or below_before(evaluation.phases, metric, limit):
         return ""
     return f"most of what int8 lost against float was lost in {cause}, not by 8 bits ({figures})"
 
 
-def _measured(ctx: Context, quick: bool) -> dict[str, Any]:
+def _measured(ctx: Context, quick: bool) -> LayerComparison:
     from tfedge.stages.harms import measure  # TensorFlow, which is slow to load
 
     return measure(ctx, quick)

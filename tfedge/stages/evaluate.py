@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tfedge.core.context import Context
+from tfedge.core.outputs import Evaluation, Gap, History, Robustness, read, write
 from tfedge.errors import InvariantBroken
-from tfedge.files.files import write_text
 from tfedge.files.parallel import cores
 from tfedge.stages import advice, phases
 from tfedge.stages.examples import examples_of, primary_of, work_of
@@ -26,12 +25,7 @@ Outputs = dict[str, np.ndarray]  # [N, …] of each phase, in their order
 
 
 def run(ctx: Context) -> None:
-    """Write metrics.json; the task says what stands in it for each model (``Work.measure``).
-
-    ``float`` is float.tflite and ``int8`` the shipped model.tflite; when nothing was quantized
-    ``float`` is the shipped file and all there is. ``phases`` compares every phase on the way
-    there with the one before, see ``phases.table``.
-    """
+    """Write metrics.json; the task says what stands in it for each model (``Work.measure``)."""
     config, work, metric = ctx.pipeline.evaluate, work_of(ctx), primary_of(ctx)
     if config is None:
         raise ValueError("evaluate is not in this pipeline")
@@ -50,46 +44,44 @@ def run(ctx: Context) -> None:
     for name, file in files.items():
         _check(work, outputs[name], examples, file)
     last = next(reversed(outputs))
-    shipped = last if last == phases.INT8 else phases.FLOAT
-    measured = {shipped: outputs[last]}
-    if shipped == phases.INT8:
-        measured = {phases.FLOAT: outputs[phases.FLOAT], **measured}
-    history = json.loads(ctx.inputs["finetune/history.json"].read_text(encoding="utf-8"))
-    result: dict[str, Any] = {
-        "split": split,
-        "n": len(rows),
-        "chose_weights": history["chose_weights_on"] == split,
-        "shipped": shipped,
-        **work.settings(config, examples),
-    }
-    for name, found in measured.items():
-        result[name] = work.measure(found, targets, examples, config)
-    if len(measured) > 1:
-        result["agreement"] = float(work.same(*measured.values()).mean())
-    result["phases"] = phases.table(work, metric, outputs, targets)
+    quantized = last == phases.INT8
+    plain = outputs[phases.FLOAT] if quantized else outputs[last]
+    robustness = None
     if config.robustness and work.corruptions():
         step = -(-len(rows) // config.robustness)  # rows are in the order of their files
         clean = {name: found[::step] for name, found in outputs.items() if name != phases.HEAD}
-        result["robustness"] = _robustness(ctx, pools, examples, rows[::step], clean)
-    result["worst"] = work.worst(outputs[last], examples, rows, config.worst)
-    result["warnings"] = _warnings(work, metric, result, phases.recipe(ctx))
+        robustness = _robustness(ctx, pools, examples, rows[::step], clean)
+    history = read(ctx.inputs["finetune/history.json"], History)
     changes = ctx.config["changes_examples"]
-    result["proposals"] = advice.proposals(history, ctx.pipeline.finetune, changes, metric)
-    for kind in ("warning", "proposal"):
-        for text in result[f"{kind}s"]:
+    found = Evaluation(
+        split=split,
+        n=len(rows),
+        chose_weights=history.chose_weights_on == split,
+        shipped="int8" if quantized else "float",
+        plain=work.measure(plain, targets, examples, config),
+        int8=work.measure(outputs[last], targets, examples, config) if quantized else None,
+        agreement=float(work.same(plain, outputs[last]).mean()) if quantized else None,
+        phases=phases.table(work, metric, outputs, targets),
+        robustness=robustness,
+        worst=work.worst(outputs[last], examples, rows, config.worst),
+        warnings=[],
+        proposals=advice.proposals(history, ctx.pipeline.finetune, changes, metric),
+        **work.settings(config, examples),
+    )
+    warnings = _warnings(work, metric, found, phases.recipe(ctx))
+    for kind, texts in (("warning", warnings), ("proposal", found.proposals)):
+        for text in texts:
             ctx.progress.note(f"{kind}: {text}")
-    write_text(ctx.out / "metrics.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
+    write(ctx.out / "metrics.json", found.model_copy(update={"warnings": warnings}))
 
 
 def _robustness(
     ctx: Context, pools: dict[str, Pool], examples: Examples, rows: list[int], clean: Outputs
-) -> dict[str, Any]:
+) -> Robustness:
     """The primary metric on examples made harder, each made once and shown to every phase in
     ``clean``.
 
-    ``clean`` are the outputs for the examples as they are. Under the metric's own name stands the
-    shipped file's; ``against_float`` says for each corruption what it loses more than the float
-    model.
+    ``clean`` are the outputs for the examples as they are.
     """
     work, metric = work_of(ctx), primary_of(ctx)
     targets = examples.targets(rows)
@@ -113,19 +105,15 @@ def _robustness(
         for model in clean
     }
     last = next(reversed(clean))
-    result = {"n": len(rows), metric.key: models[last], "models": models}
-    if last != phases.FLOAT:
-        result["against_float"] = {
-            name: {
-                "gap": metric.lost(models[last][name], models[phases.FLOAT][name]),
-                **compared(
-                    work.quality(outputs[phases.FLOAT], targets),
-                    work.quality(outputs[last], targets),
-                ),
-            }
-            for name, outputs in found.items()
-        }
-    return result
+    shipped: dict[str, Any] = {metric.key: models[last]}
+    if last == phases.FLOAT:
+        return Robustness(n=len(rows), models=models, **shipped)
+    gaps = {}
+    for name, outputs in found.items():
+        quality = [work.quality(outputs[phase], targets) for phase in (phases.FLOAT, last)]
+        gap = metric.lost(models[last][name], models[phases.FLOAT][name])
+        gaps[name] = Gap(gap=gap, **dict(compared(*quality)))
+    return Robustness(n=len(rows), models=models, against_float=gaps, **shipped)
 
 
 def _check(work: Work, outputs: np.ndarray, examples: Examples, file: str) -> None:
@@ -134,21 +122,21 @@ def _check(work: Work, outputs: np.ndarray, examples: Examples, file: str) -> No
         raise InvariantBroken(f"outputs of {file}", *problem)
 
 
-def _warnings(work: Work, metric: Metric, result: dict[str, Any], recipe: str) -> list[str]:
-    found = []
-    if result["chose_weights"]:
+def _warnings(work: Work, metric: Metric, evaluation: Evaluation, recipe: str) -> list[str]:
+    found, agreement = [], evaluation.agreement
+    if evaluation.chose_weights:
         found.append(
-            f"the {result['split']} examples also chose the weights: their accuracy is a little "
+            f"the {evaluation.split} examples also chose the weights: their accuracy is a little "
             "too good; keep a test split to know it"
         )
-    if result.get("agreement", 1.0) < LOW_AGREEMENT:
+    if agreement is not None and agreement < LOW_AGREEMENT:
         found.append(
-            f"int8 and float agree on {result['agreement']:.1%} of the examples only "
+            f"int8 and float agree on {agreement:.1%} of the examples only "
             f"(below {LOW_AGREEMENT:.0%}): quantization changed the model"
         )
-    found += work.warnings(result)
-    found += advice.lost_on_the_way(result["phases"], result["split"], recipe, metric)
-    if "robustness" in result:
-        last = result["phases"][-1]["phase"]
-        found += advice.lost_robustness(result["robustness"], last, metric)
+    found += work.warnings(evaluation)
+    found += advice.lost_on_the_way(evaluation.phases, evaluation.split, recipe, metric)
+    if evaluation.robustness is not None:
+        last = evaluation.phases[-1].phase
+        found += advice.lost_robustness(evaluation.robustness, last, metric)
     return found

@@ -7,14 +7,15 @@ model's logits of every training item, for the stages that learn from them) and 
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from tfedge.core import outputs
 from tfedge.core.context import Context
+from tfedge.core.outputs import History
 from tfedge.errors import MissingDependency
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import weights_of
@@ -56,19 +57,17 @@ def run(ctx: Context) -> None:
     said = _teacher(learned, model, len(head.samples.items))
     network.save_weights(ctx.out / "teacher.npz", said)
     ship("float.tflite", model)
-    text = json.dumps(learned.history, indent=1)
-    (ctx.out / "history.json").write_text(text, encoding="utf-8")
+    outputs.write(ctx.out / "history.json", learned.history)
 
 
-def _found(history: dict[str, Any], metric: Metric) -> str:
+def _found(history: History, metric: Metric) -> str:
     """How good the float model is, and which state of it that is."""
-    sides = {side: metric.text(history[side][metric.key]) for side in ("train", "val")}
-    val = f"{sides['val']} on {history['val']['n']} validation examples"
-    train = f"{sides['train']} on the training examples"
-    if history["chose_weights_on"] is None:
-        which = f"the head has converged (C = {history['C']:.2g})"
-    elif history["best_epoch"]:
-        which = f"epoch {history['best_epoch']} is best on the validation examples"
+    val = f"{metric.text(history.val.value(metric))} on {history.val.n} validation examples"
+    train = f"{metric.text(history.train.value(metric))} on the training examples"
+    if history.chose_weights_on is None:
+        which = f"the head has converged (C = {history.C:.2g})"
+    elif history.best_epoch:
+        which = f"epoch {history.best_epoch} is best on the validation examples"
     else:
         which = "training the blocks made it worse on the validation examples: it is kept without"
     return f"float model: {which}; {metric.label} {val}, {train}"

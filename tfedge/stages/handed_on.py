@@ -3,11 +3,10 @@ clusters."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from tfedge.core.context import Context
+from tfedge.core.outputs import ClusteredLayer, Clusters, SparseLayer, Sparsity, read
 
 
 def weights(ctx: Context) -> Path:
@@ -25,18 +24,19 @@ def _newest(ctx: Context, file: str) -> Path:
     return ctx.inputs[f"{next(changed, 'finetune')}/{file}"]
 
 
-def pruned(ctx: Context) -> dict[str, dict[str, Any]]:
-    """The rows of ``sparsity.json`` by layer; empty when nothing was pruned."""
-    return _layers(ctx, "prune/sparsity.json")
+def sparsity(ctx: Context) -> Sparsity | None:
+    """What prune has written; None when nothing was pruned."""
+    path = ctx.inputs.get("prune/sparsity.json")
+    return None if path is None else read(path, Sparsity)
 
 
-def clustered(ctx: Context) -> dict[str, dict[str, Any]]:
-    """The rows of ``clusters.json`` by layer; empty when nothing was clustered."""
-    return _layers(ctx, "cluster/clusters.json")
+def pruned(ctx: Context) -> dict[str, SparseLayer]:
+    """The layers that prune looked at, by name; empty when nothing was pruned."""
+    found = sparsity(ctx)
+    return {layer.name: layer for layer in found.layers} if found else {}
 
 
-def _layers(ctx: Context, file: str) -> dict[str, dict[str, Any]]:
-    if not ctx.has(file):
-        return {}
-    report = json.loads(ctx.inputs[file].read_text(encoding="utf-8"))
-    return {layer["name"]: layer for layer in report["layers"]}
+def clustered(ctx: Context) -> dict[str, ClusteredLayer]:
+    """The layers that cluster looked at, by name; empty when nothing was clustered."""
+    path = ctx.inputs.get("cluster/clusters.json")
+    return {} if path is None else {layer.name: layer for layer in read(path, Clusters).layers}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from tfedge.core import outputs
 from tfedge.core.context import Context
+from tfedge.core.outputs import LayerComparison, LayerHarm, Mixture, Quantized
 from tfedge.modeling.compression.sensitivity import Mixtures, Outcome
 from tfedge.modeling.compression.units import Graph
 from tfedge.modeling.nets import network
@@ -29,19 +30,19 @@ _LEAST = 2  # … but so many
 LIMIT = 0.02  # of the answers may change, when no gate says how much accuracy may be lost
 
 
-def measure(ctx: Context, quick: bool = False) -> dict[str, Any]:
-    """debug.json: the harm of each unit, and the fewest to keep, on examples that no weight was
+def measure(ctx: Context, quick: bool = False) -> LayerComparison:
+    """The harm of each unit, and the fewest to keep, on examples that no weight was
     trained on. ``quick``: on few of them, and without looking what to keep."""
     fresh(ctx.pipeline.seed)
     head, metric = head_of(ctx, views=False), primary_of(ctx)
     work, examples = head.work, head.samples.examples
-    facts = json.loads(ctx.inputs["quantize/quantize.json"].read_text(encoding="utf-8"))
+    quantized = outputs.read(ctx.inputs["quantize/quantize.json"], Quantized)
     split = evaluation_split(examples)
-    graph = _graph(ctx, head, facts)
+    graph = _graph(ctx, head, quantized)
     count = _few(head, len(graph.units)) if quick else EXAMPLES
     rows = examples.representative(count, ctx.pipeline.seed, split)
     inputs, targets = examples.inputs(rows), examples.targets(rows)
-    kept = facts.get("kept", {})
+    kept = quantized.kept or {}
     mixtures = Mixtures(graph, inputs, work)
     update = ctx.progress.update
     harms = mixtures.harms(partial(update, "one layer in 8 bits", unit="examples"))
@@ -53,28 +54,29 @@ def measure(ctx: Context, quick: bool = False) -> dict[str, Any]:
         proposed = mixtures.propose(harms, limit, kept, looking)
     shipped = predict(ctx.inputs["convert/model.tflite"], inputs)
 
-    def told(outputs: np.ndarray) -> dict[str, Any]:
+    def judged(outputs: np.ndarray, **more: Any) -> Mixture:
         alike = float(work.same(mixtures.reference, outputs).mean())
-        return {"agreement": alike, metric.key: work.primary(outputs, targets)}
+        figure = metric.named(work.primary(outputs, targets))
+        return Mixture(agreement=alike, **figure, **more)
 
-    def mixture(outcome: Outcome) -> dict[str, Any]:
-        found = {"kept": dict(outcome.kept), "divergence": outcome.divergence}
-        return found | told(outcome.scores)
+    def mixture(outcome: Outcome) -> Mixture:
+        kept = dict(outcome.kept)
+        return judged(outcome.scores, kept=kept, divergence=outcome.divergence)
 
-    return {
-        "recipe": facts["recipe"],
-        "ranges": facts["ranges"],
-        "quick": quick,
-        "split": split,
-        "n": len(rows),
-        "limit": limit,
-        "limit_from": gate,
-        "float": told(mixtures.reference),
-        "now": mixture(now),
-        "file": told(shipped),
-        "proposed": None if proposed is None else mixture(proposed),
-        "layers": [asdict(harm) | {"kept": kept.get(harm.unit, "int8")} for harm in harms],
-    }
+    return LayerComparison(
+        recipe=quantized.recipe,
+        ranges=quantized.ranges,
+        quick=quick,
+        split=split,
+        n=len(rows),
+        limit=limit,
+        limit_from=gate,
+        plain=judged(mixtures.reference),
+        now=mixture(now),
+        file=judged(shipped),
+        proposed=None if proposed is None else mixture(proposed),
+        layers=[LayerHarm(**asdict(harm), kept=kept.get(harm.unit, "int8")) for harm in harms],
+    )
 
 
 def _few(head: Head, units: int) -> int:
@@ -82,13 +84,13 @@ def _few(head: Head, units: int) -> int:
     return int(np.clip(_BUDGET / (head.macs * units), _LEAST, FEW))
 
 
-def _graph(ctx: Context, head: Head, facts: dict[str, Any]) -> Graph:
+def _graph(ctx: Context, head: Head, quantized: Quantized) -> Graph:
     """The graph with ranges: the one that was converted, or what stands for it where the converter
     finds ranges itself."""
-    if facts["ranges"] == "graph":
+    if quantized.ranges == "graph":
         return Graph.of(load_graph(ctx.inputs["quantize/graph.pb"]))
     model = head.load_for_int8(network.load_weights(handed_on.weights(ctx)))
-    model, _ = with_ranges(ctx, head, model, facts["representative"])
+    model, _ = with_ranges(ctx, head, model, quantized.representative)
     return Graph.of(head.graph(model))
 
 

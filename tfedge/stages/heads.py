@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from tfedge.core import outputs
 from tfedge.core.context import Context
 from tfedge.core.stages import function_of
-from tfedge.files.artifact import read_json
 from tfedge.modeling.nets.network import load_weights
 from tfedge.modeling.training.part import Samples, Teacher
 from tfedge.modeling.vision import VisionHead as Head
@@ -25,7 +22,7 @@ def head_class(ctx: Context) -> type[Head]:
 def head_of(ctx: Context, *, views: bool = True) -> Head:
     """The network of the run and what it learns from; without ``views`` examples as they are, for
     who trains nothing."""
-    base: Mapping[str, Any] = read_json(ctx.inputs["backbone/base.json"])
+    base = outputs.read(ctx.inputs["backbone/base.json"], outputs.Base)
     return head_class(ctx)(material_of(ctx, views=views), base)
 
 

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tfedge.benchmark.measurements import Measurements
 from tfedge.core.context import Context
+from tfedge.core.outputs import (
+    Base,
+    Distillation,
+    DropMade,
+    DropsMade,
+    Evaluation,
+    Kind,
+    ModelFile,
+    dump,
+    read,
+    write,
+)
 from tfedge.data.schema import Data
 from tfedge.drops import golden
 from tfedge.drops.make import make
 from tfedge.drops.targets import targets_of
-from tfedge.files.files import write_text
 from tfedge.pipeline.schema import Distill, Package
-from tfedge.report.facts import measurements
 from tfedge.stages.examples import examples_of, work_of
 from tfedge.tasks.drop import Content, Pair
 from tfedge.tasks.streams import evaluation_split
@@ -33,26 +43,34 @@ def run(ctx: Context) -> None:
     made = []
     for target in targets:
         drop = make(content, ctx.out / "drops" / target.name, target)
-        path = drop.path.relative_to(ctx.out).as_posix()
-        made.append({"target": target.name} | asdict(drop) | {"path": path})
+        row = DropMade(
+            target=target.name,
+            path=drop.path.relative_to(ctx.out).as_posix(),
+            files=drop.files,
+            bytes=drop.bytes,
+            manifest_sha256=drop.manifest_sha256,
+        )
+        made.append(row)
         ctx.progress.note(f"drop for {target.name}: {drop.files} files, {drop.bytes:,} bytes")
-    write_text(ctx.out / "drops.json", json.dumps(made, indent=1) + "\n")
+    write(ctx.out / "drops.json", DropsMade(made))
 
 
 def _content(ctx: Context) -> Content:
     pipeline, work, examples = ctx.pipeline, work_of(ctx), examples_of(ctx)
     model = ctx.inputs["convert/model.tflite"].read_bytes()
-    base = _read(ctx, "backbone/base.json")
+    base = read(ctx.inputs["backbone/base.json"], Base)
+    file = read(ctx.inputs["convert/model.json"], ModelFile)
+    teacher = _read(ctx, "distill/distill.json", Distillation)
     # With a distill section its teacher takes the place of the one that these sections name.
     unused = {"teacher"} if pipeline.distill is not None else set()
     recipe = {name: _kept(ctx.config[name], unused) for name in ("prune", "quantize")}
     if recipe["quantize"] is not None:
-        recipe["quantize"]["recipe"] = _read(ctx, "convert/model.json")["recipe"]  # not: auto
-    if pipeline.distill is not None:
-        recipe["distill"] = _taught(ctx, pipeline.distill)
+        recipe["quantize"]["recipe"] = file.recipe  # not: auto
+    if pipeline.distill is not None and teacher is not None:
+        recipe["distill"] = _taught(teacher, pipeline.distill)
     if pipeline.cluster is not None:
         recipe["cluster"] = _kept(ctx.config["cluster"], unused)
-    benchmark, _ = measurements(_read(ctx, "benchmark/benchmark.json") or [])
+    measured = ctx.inputs.get("benchmark/benchmark.json")
     facts = work.drop_facts(examples)
     given, taken = work.contract(model, examples)
     source = _source(pipeline.data)
@@ -67,10 +85,11 @@ def _content(ctx: Context) -> Content:
         data={"source": source, "digest": examples.digest, "counts": examples.counts},
         backbone=base,
         recipe=recipe,
-        sparsity=_read(ctx, "convert/model.json")["sparsity"],
+        sparsity=file.sparsity,
         run_key=_run_key(ctx, examples, base),
-        metrics=_read(ctx, "evaluate/metrics.json"),
-        benchmark=benchmark,
+        teacher=teacher,
+        metrics=_read(ctx, "evaluate/metrics.json", Evaluation),
+        benchmark=Measurements.read(measured).results if measured else (),
         package=pipeline.package or Package(),
     )
 
@@ -82,17 +101,17 @@ def _kept(section: dict[str, Any] | None, unused: set[str]) -> dict[str, Any] | 
     return {key: value for key, value in section.items() if key not in unused}
 
 
-def _taught(ctx: Context, distill: Distill) -> dict[str, Any]:
+def _taught(teacher: Distillation, distill: Distill) -> dict[str, Any]:
     """The teacher, by name, net and accuracy, and how the student learnt from it."""
-    found = _read(ctx, "distill/distill.json")
+    found = dump(teacher)
     keys = ("name", "net", "val_accuracy", "float")
     said = {"teacher" if key == "name" else key: found[key] for key in keys if key in found}
     return {**said, "temperature": distill.temperature, "alpha": distill.alpha}
 
 
-def _read(ctx: Context, name: str) -> Any:
-    """An earlier stage's JSON; None when that stage is not in this pipeline."""
-    return json.loads(ctx.inputs[name].read_text(encoding="utf-8")) if ctx.has(name) else None
+def _read(ctx: Context, name: str, kind: type[Kind]) -> Kind | None:
+    """What an earlier stage has written; None when that stage is not in this pipeline."""
+    return read(ctx.inputs[name], kind) if ctx.has(name) else None
 
 
 def _golden(ctx: Context, examples: Examples, model: bytes) -> tuple[Pair, ...]:
@@ -110,12 +129,12 @@ def _source(data: Data) -> str:
     return path if path.startswith("sample:") else Path(path).name
 
 
-def _run_key(ctx: Context, examples: Examples, base: dict[str, Any]) -> str:
+def _run_key(ctx: Context, examples: Examples, base: Base) -> str:
     """What the run was made from: the same for two runs of one pipeline over the same inputs."""
     made_from = {
         "pipeline": ctx.config,
         "data": examples.digest,
-        "weights": base["weights"]["sha256"],
+        "weights": base.weights.sha256,
     }
     content = json.dumps(made_from, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tfedge.core.context import Context
+from tfedge.core.outputs import ModelFile, Phase, Recipe, read
 from tfedge.tasks.paired import compared
 from tfedge.tasks.task import Metric, Work
 
@@ -19,10 +19,9 @@ _BETWEEN = {"pruned": "prune/float.tflite", "clustered": "cluster/float.tflite"}
 _SHIPPED = "convert/model.tflite"
 
 
-def recipe(ctx: Context) -> str:
-    """How the shipped file was quantized: ``qat``, ``ptq``, or ``float`` for not at all."""
-    model = json.loads(ctx.inputs["convert/model.json"].read_text(encoding="utf-8"))
-    return str(model["recipe"])
+def recipe(ctx: Context) -> Recipe:
+    """How the shipped file was quantized; ``float``: not at all."""
+    return read(ctx.inputs["convert/model.json"], ModelFile).recipe
 
 
 def files(ctx: Context) -> dict[str, str]:
@@ -38,15 +37,14 @@ def files(ctx: Context) -> dict[str, str]:
 
 def table(
     work: Work, metric: Metric, outputs: Mapping[str, np.ndarray], targets: np.ndarray
-) -> list[dict[str, Any]]:
+) -> list[Phase]:
     """Each phase against the one before, on the same examples.
 
     Args:
         outputs: [N, …] of each phase, in their order.
         targets: [N, …].
 
-    A last phase with others between it and ``float`` has ``gained_float``, ``lost_float`` and
-    ``p_float`` too: what all of them did together.
+    A last phase with others between it and ``float`` says too what all of them did together.
     """
     names = list(outputs)
     quality = {name: work.quality(found, targets) for name, found in outputs.items()}
@@ -55,20 +53,17 @@ def table(
         found = outputs[name]
         change: dict[str, Any] = dict.fromkeys(("gained", "lost", "p"))
         if before is not None:
-            change = compared(quality[before], quality[name])
-        alike = None if name == FLOAT else float(work.same(outputs[FLOAT], found).mean())
-        rows.append(
-            {
-                "phase": name,
-                metric.key: work.primary(found, targets),
-                "agreement": alike,
-                "n": len(targets),
-                "against": before,
-                **change,
-            }
+            change = dict(compared(quality[before], quality[name]))
+        if name == names[-1] and FLOAT not in (name, before):
+            whole = compared(quality[FLOAT], quality[name])
+            change |= {f"{key}_float": value for key, value in whole}
+        row = Phase(
+            phase=name,
+            agreement=None if name == FLOAT else float(work.same(outputs[FLOAT], found).mean()),
+            n=len(targets),
+            against=before,
+            **metric.named(work.primary(found, targets)),
+            **change,
         )
-    last = rows[-1]
-    if last["phase"] != FLOAT and last["against"] != FLOAT:
-        whole = compared(quality[FLOAT], quality[last["phase"]])
-        last |= {f"{key}_float": value for key, value in whole.items()}
+        rows.append(row)
     return rows

@@ -7,11 +7,11 @@ raw inputs to what ships), ``sparsity.json`` and ``history.json``.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from tfedge.core.context import Context
+from tfedge.core.outputs import SparseLayer, Sparsity
 from tfedge.errors import InvariantBroken, UnsupportedModel
 from tfedge.modeling.compression import structure
 from tfedge.modeling.compression.allocation import allocate
@@ -19,6 +19,7 @@ from tfedge.modeling.compression.damage import EXAMPLES, scan
 from tfedge.modeling.compression.sparsity import Pruner
 from tfedge.modeling.nets.backbone import Weights
 from tfedge.modeling.nets.network import POOL
+from tfedge.pipeline.schema import Prune
 from tfedge.pipeline.structure import XNNPACK, block_area, carries
 from tfedge.pipeline.unfreeze import MAX_SHARE
 from tfedge.stages.retrain import Retraining
@@ -59,30 +60,30 @@ def run(ctx: Context) -> None:
     pruned = {name: after[name] for name in part.chosen}
     structure.hold("after pruning", pruned, settings, counts)
     counts |= dict.fromkeys(part.trained & dense, 0)
-    report = _report(settings.sparsity, counts, pruned) | structure.described(settings)
-    if settings.recipe == XNNPACK:
-        report["recipe"] = XNNPACK
-    if report["zeros"] < zeros - len(counts) * block_area(settings):
-        raise InvariantBroken("prune.sparsity", f"{zeros:,} zeros", f"{report['zeros']:,}")
-    part.save("sparsity.json", report)
+    found = _reached(settings, counts, pruned)
+    if found.zeros < zeros - len(counts) * block_area(settings):
+        raise InvariantBroken("prune.sparsity", f"{zeros:,} zeros", f"{found.zeros:,}")
+    part.save("sparsity.json", found)
 
 
-def _report(target: float, counts: dict[str, int], kernels: Weights) -> dict[str, Any]:
+def _reached(settings: Prune, counts: dict[str, int], kernels: Weights) -> Sparsity:
     layers = [
-        {
-            "name": name,
-            "size": kernel.size,
-            "zeros": int(np.count_nonzero(kernel == 0)),
-            "target": counts.get(name, 0),
-            "frozen": name not in counts,
-        }
+        SparseLayer(
+            name=name,
+            size=kernel.size,
+            zeros=int(np.count_nonzero(kernel == 0)),
+            target=counts.get(name, 0),
+            frozen=name not in counts,
+        )
         for name, kernel in kernels.items()
     ]
-    total, zeros = (sum(layer[key] for layer in layers) for key in ("size", "zeros"))  # type: ignore[misc]
-    return {
-        "target": target,
-        "reached": zeros / total,
-        "total": total,
-        "zeros": zeros,
-        "layers": layers,
-    }
+    total, zeros = sum(layer.size for layer in layers), sum(layer.zeros for layer in layers)
+    return Sparsity(
+        target=settings.sparsity,
+        reached=zeros / total,
+        total=total,
+        zeros=zeros,
+        layers=layers,
+        structure=structure.described(settings),
+        recipe=XNNPACK if settings.recipe == XNNPACK else None,
+    )

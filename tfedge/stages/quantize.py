@@ -1,10 +1,7 @@
 """Stage ``quantize``: the recipes that make a network ready for int8.
 
 Writes ``graph.pb`` (a frozen graph, float32 inputs in and outputs as they ship, with its ranges
-inside after ``qat`` and when layers are kept in higher precision) and ``quantize.json`` (recipe,
-the examples that calibrated it, whether ``ranges`` stand in the graph or are the converter's to
-find, what correcting brought, what ``auto`` tried, history; ``kept``: what ``quantize.keep`` means
-in this network).
+inside after ``qat`` and when layers are kept in higher precision) and ``quantize.json``.
 """
 
 from __future__ import annotations
@@ -17,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfedge.core.context import Context
+from tfedge.core.outputs import ClusteredLayer, Correction, Quantized, SparseLayer, Trial, write
 from tfedge.modeling import invariants
 from tfedge.modeling.compression import calibration, mixed, quantization
 from tfedge.modeling.compression.quantize_layers import StraightThrough
@@ -27,6 +25,7 @@ from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import save_graph, to_tflite
 from tfedge.modeling.nets.network import POOL
 from tfedge.modeling.training.features import Activations, compute, digest
+from tfedge.modeling.training.loop import History
 from tfedge.modeling.training.part import Gather, Samples, predictor
 from tfedge.modeling.training.stream import Item
 from tfedge.stages import handed_on
@@ -49,31 +48,37 @@ def run(ctx: Context) -> None:
     model = head.load_for_int8(network.load_weights(handed_on.weights(ctx)))
     rows = head.samples.representative(settings.representative, ctx.pipeline.seed)
     recipe = ctx.config["first_recipe"]
-    facts: dict[str, Any] = {"recipe": recipe, "representative": rows, "ranges": "graph"}
-    if settings.recipe == "ptq" and not settings.correct and not settings.keep:
-        facts["ranges"] = "converter"
-    else:
-        model, found = with_ranges(ctx, head, model, rows)
-        facts |= found
+    by_converter = settings.recipe == "ptq" and not settings.correct and not settings.keep
+    correction = tried = history = trained = None
+    if not by_converter:
+        model, correction = with_ranges(ctx, head, model, rows)
     if settings.recipe == "auto" and recipe == "ptq":
-        facts["tried"] = [tried := _tried(ctx, head, head.graph(model), rows)]
+        tried = _tried(ctx, head, head.graph(model), rows)
         ctx.progress.note(_told(tried, primary_of(ctx)))
-        facts["recipe"] = recipe = "qat" if tried["significant"] else "ptq"
+        recipe = "qat" if tried.significant else "ptq"
     if recipe == "qat":
-        facts |= _qat(ctx, head, model)
+        history, trained = _qat(ctx, head, model)
     concrete = head.graph(model)
-    if settings.keep:
-        facts["kept"] = Graph.of(concrete).kept(settings.keep)
     save_graph(concrete, ctx.out / "graph.pb")
-    (ctx.out / "quantize.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    found = Quantized(
+        recipe=recipe,
+        representative=rows,
+        ranges="converter" if by_converter else "graph",
+        correction=correction,
+        tried=[tried] if tried else None,
+        history=history,
+        trained=trained,
+        kept=Graph.of(concrete).kept(settings.keep) if settings.keep else None,
+    )
+    write(ctx.out / "quantize.json", found)
 
 
 def with_ranges(
     ctx: Context, head: Head, model: Any, rows: list[int]
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[Any, Correction | None]:
     """The network, which is not to be used any more, wrapped for 8 bits with ranges from these
-    examples, and corrected if ``quantize.correct`` says so; nothing is trained. Also what was
-    found on the way.
+    examples, and corrected if ``quantize.correct`` says so; nothing is trained. Also what
+    correcting brought.
 
     Raises UnsupportedModel for layers that have no 8-bit form.
     """
@@ -84,8 +89,8 @@ def with_ranges(
     ctx.progress.update("observing ranges", 0, len(rows), "examples")
     if not settings.correct:
         seen = calibration.batches(head.samples.examples.inputs(rows))
-        return quantization.ranged(model, seen, preserve_zeros=preserve, clustered=clustered), {}
-    found = head.calibrated(
+        return quantization.ranged(model, seen, preserve_zeros=preserve, clustered=clustered), None
+    done = head.calibrated(
         model,
         rows,
         _others(head.samples, rows, calibration.CHECKED),
@@ -93,18 +98,19 @@ def with_ranges(
         clustered=clustered,
         report=partial(ctx.progress.update, "correcting for 8 bits", unit="ops"),
     )
-    before, after = found.facts["plain"], found.facts["corrected"]
+    found = done.correction
     ctx.progress.note(
-        f"8 bits without training, against float on {found.facts['n']} training examples: "
-        f"divergence {before['kl']:.4f}, same answer {before['agreement']:.1%}; corrected "
-        f"{after['kl']:.4f}, {after['agreement']:.1%}; the {found.facts['state']} state goes on"
+        f"8 bits without training, against float on {found.n} training examples: "
+        f"divergence {found.plain.kl:.4f}, same answer {found.plain.agreement:.1%}; corrected "
+        f"{found.corrected.kl:.4f}, {found.corrected.agreement:.1%}; the {found.state} state goes "
+        "on"
     )
-    return found.wrapped, {"correction": found.facts}
+    return done.wrapped, found
 
 
-def _open(layers: dict[str, dict[str, Any]]) -> list[str]:
+def _open(layers: Mapping[str, SparseLayer | ClusteredLayer]) -> list[str]:
     """Those of the layers that pruning or clustering has changed."""
-    return [name for name, layer in layers.items() if not layer["frozen"]]
+    return [name for name, layer in layers.items() if not layer.frozen]
 
 
 def _others(samples: Samples, rows: list[int], count: int) -> list[int]:
@@ -114,7 +120,7 @@ def _others(samples: Samples, rows: list[int], count: int) -> list[int]:
     return (others or every)[:count]
 
 
-def _tried(ctx: Context, head: Head, concrete: Any, rows: list[int]) -> dict[str, Any]:
+def _tried(ctx: Context, head: Head, concrete: Any, rows: list[int]) -> Trial:
     """How the calibrated file answers training examples that it was not calibrated on, against the
     float model, through LiteRT."""
     samples = head.samples
@@ -126,40 +132,45 @@ def _tried(ctx: Context, head: Head, concrete: Any, rows: list[int]) -> dict[str
     place = {row: at for at, row in enumerate(samples.train_rows)}
     logits = network.load_weights(ctx.inputs["finetune/teacher.npz"])["logits"]
     plain = head.objective.served(logits[[place[row] for row in others]])
-    found = _compared(head, primary_of(ctx), plain, got, others)
-    return {"recipe": "ptq", "split": "train", **found}
+    found = _compared(head, primary_of(ctx), plain, got, others, "train")
+    return found.model_copy(update={"recipe": "ptq"})
 
 
 def _compared(
-    head: Head, metric: Metric, before: np.ndarray, after: np.ndarray, rows: list[int]
-) -> dict[str, Any]:
-    """Two models' outputs for the same examples, by McNemar's test; ``significant``: the latter is
-    worse, and not by chance."""
+    head: Head,
+    metric: Metric,
+    before: np.ndarray,
+    after: np.ndarray,
+    rows: list[int],
+    split: str,
+) -> Trial:
+    """Two models' outputs for the same examples, by McNemar's test."""
     work, targets = head.work, head.samples.examples.targets(rows)
     change = compared(work.quality(before, targets), work.quality(after, targets))
-    return {
-        "n": len(rows),
-        "before": work.primary(before, targets),
-        metric.key: work.primary(after, targets),
-        "agreement": float(work.same(before, after).mean()),
-        **change,
-        "significant": is_worse(change),
-    }
-
-
-def _told(tried: dict[str, Any], metric: Metric) -> str:
-    verdict = "8-bit training follows" if tried["significant"] else "nothing needs to train"
-    return (
-        f"auto: {metric.label} of ptq {metric.text(tried[metric.key])} on {tried['n']} training "
-        f"examples that it was not calibrated on, of float {metric.text(tried['before'])} (p = "
-        f"{tried['p']:.2g}): {verdict}"
+    return Trial(
+        split=split,
+        n=len(rows),
+        before=work.primary(before, targets),
+        agreement=float(work.same(before, after).mean()),
+        significant=is_worse(change),
+        **dict(change),
+        **metric.named(work.primary(after, targets)),
     )
 
 
-def _qat(ctx: Context, head: Head, wrapped: Any) -> dict[str, Any]:
+def _told(tried: Trial, metric: Metric) -> str:
+    verdict = "8-bit training follows" if tried.significant else "nothing needs to train"
+    return (
+        f"auto: {metric.label} of ptq {metric.text(tried.value(metric))} on {tried.n} training "
+        f"examples that it was not calibrated on, of float {metric.text(tried.before)} (p = "
+        f"{tried.p:.2g}): {verdict}"
+    )
+
+
+def _qat(ctx: Context, head: Head, wrapped: Any) -> tuple[History, Trial]:
     """Quantization-aware training of the top part, above a frozen part that is int8 already.
 
-    Returns what quantize.json says of it.
+    Returns how it went, and what it brought.
     """
     settings = ctx.pipeline.quantize
     assert settings is not None
@@ -185,7 +196,7 @@ def _qat(ctx: Context, head: Head, wrapped: Any) -> dict[str, Any]:
     invariants.zeros_kept(before, quantization.kernels(wrapped), sparse)
     invariants.clusters_kept(before, quantization.kernels(wrapped), clustered)
     quantization.unmask(wrapped)
-    return {"history": history, "trained": trained}
+    return history, trained
 
 
 class _Judge:
@@ -208,23 +219,21 @@ class _Judge:
         self._weights = [variable.numpy() for variable in part.weights]
         self._before = self._say()
 
-    def verdict(self) -> dict[str, Any]:
-        """Both states, as quantize.json has it; ``state``: which one the part is in now."""
+    def verdict(self) -> Trial:
+        """Both states; ``state`` is the one that the part is in now."""
         samples, served = self._head.samples, self._head.objective.served
         both = served(self._before), served(self._say())
-        compared = _compared(self._head, self._metric, *both, samples.val_rows)
-        found = {"split": "val", **compared}
-        state = "trained"
-        if found["significant"]:
-            state = "calibrated"
+        found = _compared(self._head, self._metric, *both, samples.val_rows, "val")
+        if found.significant:
             keras.backend.batch_set_value(list(zip(self._part.weights, self._weights, strict=True)))
-            before, after = (self._metric.text(found[k]) for k in ("before", self._metric.key))
+            before, after = map(self._metric.text, (found.before, found.value(self._metric)))
             samples.progress.note(
                 f"warning: 8-bit training lost answers on the validation examples: {before} "
-                f"before, {after} after (n = {found['n']}, p = {found['p']:.2g}): the state before "
+                f"before, {after} after (n = {found.n}, p = {found.p:.2g}): the state before "
                 "it is kept; lower quantize.learning_rate"
             )
-        return {"state": state, **found}
+        state = "calibrated" if found.significant else "trained"
+        return found.model_copy(update={"state": state})
 
 
 def _keep(

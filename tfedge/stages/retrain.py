@@ -3,7 +3,6 @@ trains learns once more, and everything below it stays as it is."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tfedge.core.context import Context
+from tfedge.core.outputs import Epochs, Output, write
 from tfedge.modeling import invariants
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import Weights, weights_of
@@ -92,14 +92,13 @@ class Retraining:
         )
         return _kernels(self._after)
 
-    def save(self, name: str, report: Any) -> None:
-        """``model.npz``, ``float.tflite``, the report under its name, ``history.json``."""
+    def save(self, name: str, found: Output) -> None:
+        """``model.npz``, ``float.tflite``, what was found under its name, ``history.json``."""
         network.save_weights(self._ctx.out / "model.npz", self._after)
         plain = self._head.float_file(self._model)
         (self._ctx.out / "float.tflite").write_bytes(plain)
-        for file, content in ((name, report), ("history.json", self._history)):
-            text = json.dumps(content, indent=1)
-            (self._ctx.out / file).write_text(text, encoding="utf-8")
+        write(self._ctx.out / name, found)
+        write(self._ctx.out / "history.json", Epochs(self._history))
 
 
 def _kernels(weights: Weights) -> Weights:

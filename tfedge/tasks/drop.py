@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tfedge.benchmark.result import Result
+    from tfedge.core.outputs import Base, Distillation, Evaluation
     from tfedge.pipeline.schema import Package
     from tfedge.tasks.task import Examples, Task
 
@@ -50,13 +51,14 @@ class Content:
     facts: Mapping[str, Any]
     golden: tuple[Pair, ...]
     data: Mapping[str, Any]  # source, digest, counts
-    backbone: Mapping[str, Any]  # base.json
+    backbone: Base
     # The prune and quantize sections, None where left out; "distill" and "cluster" where they ran.
     recipe: Mapping[str, Any]
     sparsity: float | None  # share of zeros among the prunable weights
     package: Package
     run_key: str = ""
-    metrics: Mapping[str, Any] | None = None  # metrics.json
+    teacher: Distillation | None = None
+    metrics: Evaluation | None = None
     benchmark: Sequence[Result] = ()
 
 

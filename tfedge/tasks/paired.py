@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
+
+from tfedge.core.outputs import Change
 
 _Z = 1.959964  # 97.5 % quantile of the normal distribution: a 95 % interval
 
 
-def compared(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
-    """How good two models' answers [N] to the same examples are (see ``Work.quality``).
-
-    ``gained`` are the examples that ``after`` answers better, ``lost`` those that ``before`` does;
-    ``p`` says how likely a difference as large is if both are equally good.
-    """
+def compared(before: np.ndarray, after: np.ndarray) -> Change:
+    """From how good two models' answers [N] to the same examples are (see ``Work.quality``)."""
     gained, lost = int((after > before).sum()), int((after < before).sum())
-    return {"gained": gained, "lost": lost, "p": mcnemar(gained, lost)}
+    return Change(gained=gained, lost=lost, p=mcnemar(gained, lost))
 
 
 def mcnemar(gained: int, lost: int) -> float:

@@ -21,6 +21,7 @@ from tfedge.tasks.drop import DropWork
 if TYPE_CHECKING:
     import numpy as np
 
+    from tfedge.core.outputs import Base, Evaluation, ModelMetrics
     from tfedge.pipeline.problem import Problem
     from tfedge.pipeline.schema import Pipeline
 
@@ -49,6 +50,10 @@ class Metric:
     def plain(self, value: float) -> str:
         """As a table has it, without its unit."""
         return f"{100 * value:.1f}" if self.share else f"{value:.4g}"
+
+    def named(self, value: float) -> dict[str, Any]:
+        """The figure under its name."""
+        return {self.key: value}
 
     def lost(self, before: float, after: float) -> float:
         """By how much ``after`` is worse than ``before``; negative when it is better."""
@@ -183,8 +188,8 @@ class Work(DropWork, Protocol):
 
     def measure(
         self, outputs: np.ndarray, targets: np.ndarray, examples: Examples, evaluate: Any
-    ) -> dict[str, Any]:
-        """The metrics of one model, ready for JSON; the primary one among them."""
+    ) -> ModelMetrics:
+        """The metrics of one model, in the task's own type; the primary one among them."""
 
     def primary(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         """The primary metric alone."""
@@ -206,14 +211,14 @@ class Work(DropWork, Protocol):
     ) -> list[dict[str, Any]]:
         """The worst wrong answers, the worst first, ready for JSON."""
 
-    def warnings(self, evaluation: Mapping[str, Any]) -> list[str]:
-        """What else a reader of metrics.json must know."""
+    def warnings(self, evaluation: Evaluation) -> list[str]:
+        """What else a reader of the evaluation must know."""
 
-    def answers(self, evaluation: Mapping[str, Any]) -> list[Part]:
-        """The report's sections on how good the model is, from metrics.json."""
+    def answers(self, evaluation: Evaluation) -> list[Part]:
+        """The report's sections on how good the model is."""
 
-    def data(self, index: Mapping[str, Any], audit: Mapping[str, Any] | None) -> list[Block]:
-        """The report's section on the examples, from index.json and audit.json."""
+    def data(self, index: Path, audit: Path | None) -> list[Block]:
+        """The report's section on the examples, from what ``scan`` has written. ArtifactError."""
 
-    def input_text(self, base: Mapping[str, Any]) -> str:
-        """How large an input of a net is, from base.json."""
+    def input_text(self, base: Base) -> str:
+        """How large an input of a net is."""

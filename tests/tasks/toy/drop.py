@@ -46,7 +46,7 @@ class NumberDrop:
             given="an image.",
             taken="a number.",
             data=[Text("Digits.")],
-            metrics=[Text(f"Off by {metrics[metrics['shipped']]['mae']:.2f}.")] if metrics else [],
+            metrics=[Text(f"Off by {metrics.models[metrics.shipped].mae:.2f}.")] if metrics else [],
             limits=["It knows ten numbers."],
         )
 

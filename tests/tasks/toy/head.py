@@ -79,8 +79,8 @@ class Number:
         square = centred.T @ centred + ridge * np.eye(centred.shape[1])
         kernel = np.linalg.solve(square, centred.T @ (wanted - middle))
         bias = middle - mean @ kernel
-        facts = {"head": [{"ridge": ridge}], "C": ridge}
-        return Dense(kernel.astype(np.float32), bias.astype(np.float32), facts)
+        trials = [{"ridge": ridge}]
+        return Dense(kernel.astype(np.float32), bias.astype(np.float32), ridge, trials)
 
 
 class NumberHead(VisionHead):

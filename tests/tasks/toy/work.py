@@ -9,12 +9,14 @@ from typing import Any, cast
 import numpy as np
 
 from tests.tasks.toy.drop import NumberDrop
+from tfedge.core.outputs import Base, Evaluation, ModelMetrics
 from tfedge.data.index import Index
 from tfedge.data.schema import Data
 from tfedge.files.progress import Progress
 from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.inputs.images.pictures import Pictures
 from tfedge.inputs.images.schema import ImageData
+from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.pipeline.schema import Evaluate
 from tfedge.tasks.blocks import Block, Part, Table, Text
 from tfedge.tasks.image_classification.examples import LabelledImages
@@ -56,8 +58,8 @@ class Regression(NumberDrop):
 
     def measure(
         self, outputs: np.ndarray, targets: np.ndarray, examples: Examples, evaluate: Evaluate
-    ) -> dict[str, Any]:
-        return {"n": len(targets), "mae": self.primary(outputs, targets)}
+    ) -> ModelMetrics:
+        return ModelMetrics(n=len(targets), mae=self.primary(outputs, targets))
 
     def primary(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         return float(np.abs(outputs - targets).mean())
@@ -81,15 +83,15 @@ class Regression(NumberDrop):
         names = examples.names(rows)
         return [{"path": names[i], "far": float(far[i])} for i in np.argsort(-far)[:count]]
 
-    def warnings(self, evaluation: Mapping[str, Any]) -> list[str]:
+    def warnings(self, evaluation: Evaluation) -> list[str]:
         return []
 
-    def answers(self, evaluation: Mapping[str, Any]) -> list[Part]:
-        rows = [[row["path"], f"{row['far']:.2f}"] for row in evaluation["worst"]]
+    def answers(self, evaluation: Evaluation) -> list[Part]:
+        rows = [[row["path"], f"{row['far']:.2f}"] for row in evaluation.worst]
         return [Part("Farthest", [Table(["image", "by"], rows)])]
 
-    def data(self, index: Mapping[str, Any], audit: Mapping[str, Any] | None) -> list[Block]:
-        return [Text(f"{len(index['rows'])} images.")]
+    def data(self, index: Path, audit: Path | None) -> list[Block]:
+        return [Text(f"{len(Index.load(index).rows)} images.")]
 
-    def input_text(self, base: Mapping[str, Any]) -> str:
-        return f"{base['image_size']} pixels a side"
+    def input_text(self, base: Base) -> str:
+        return f"{ImageBase.of(base).image_size} pixels a side"

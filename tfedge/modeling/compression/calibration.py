@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
+from tfedge.core.outputs import Correction, Distance
 from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.modeling.compression import correction, equalization, quantization
 from tfedge.modeling.compression.observation import observe, ranges_of
@@ -24,21 +25,11 @@ _BATCH = 32  # images whose extremes are taken together
 
 
 @dataclass(frozen=True)
-class Distance:
-    """How far a state's answers are from the float network's: ``Work.divergence`` (of scores: KL in
-    nats), and the share of images with the same answer."""
-
-    kl: float
-    agreement: float
-
-
-@dataclass(frozen=True)
 class Calibrated:
-    """``wrapped`` with its ranges; what was found about the two states of it, as quantize.json has
-    it: ``state`` (``corrected`` or ``plain``), ``n`` images, ``plain``, ``corrected``."""
+    """The network with its ranges, and what correcting it brought."""
 
     wrapped: Any
-    facts: dict[str, Any]
+    correction: Correction
 
 
 def calibrate(
@@ -82,7 +73,7 @@ def calibrate(
     def distance(network: Any) -> Distance:
         found = outputs(network)
         alike = float(work.same(wanted, found).mean())
-        return Distance(work.divergence(wanted, found), alike)
+        return Distance(kl=work.divergence(wanted, found), agreement=alike)
 
     wanted = outputs(model)
     noisy = batches(with_noise(images[:NOISY]))
@@ -105,9 +96,9 @@ def calibrate(
     better = after.kl <= before.kl
     if not better:
         keras.backend.batch_set_value(list(zip(wrapped.weights, kept, strict=True)))
-    state = "corrected" if better else "plain"
-    facts = {"state": state, "n": len(checked), "plain": asdict(before), "corrected": asdict(after)}
-    return Calibrated(wrapped, facts)
+    state: Literal["corrected", "plain"] = "corrected" if better else "plain"
+    brought = Correction(state=state, n=len(checked), plain=before, corrected=after)
+    return Calibrated(wrapped, brought)
 
 
 def batches(images: np.ndarray) -> list[np.ndarray]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from tfedge.core.outputs import Structure
 from tfedge.errors import InvariantBroken
 from tfedge.pipeline.schema import Prune
 from tfedge.pipeline.structure import block_area, is_structured, structure_name
@@ -76,12 +76,15 @@ def hold(
             raise InvariantBroken(f"{name} {where}", expected, f"{missing:,} {what} without")
 
 
-def described(prune: Prune) -> dict[str, Any]:
-    """``structure`` for sparsity.json: the keys of ``prune`` that make it; empty without one."""
+def described(prune: Prune) -> Structure | None:
+    """The keys of ``prune`` that make a structure; None without one."""
     if not is_structured(prune):
-        return {}
-    keys = {"sparsity_m_by_n", "block_size", "block_pooling_type"}
-    return {"structure": prune.model_dump(mode="json", include=keys)}
+        return None
+    return Structure(
+        sparsity_m_by_n=prune.sparsity_m_by_n,
+        block_size=prune.block_size,
+        block_pooling_type=prune.block_pooling_type,
+    )
 
 
 def of_tflite(kernel: np.ndarray) -> np.ndarray:

@@ -19,7 +19,6 @@ the network at a block gives two models that share its layers and weights.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ import numpy as np
 from tfedge.catalog.backbones import Block, layers
 from tfedge.modeling.nets.backbone import Weights, assign, build_base
 from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.layers import unwrapped
 
 OFFSET, POOL, HEAD = "pixel_offset", "pool", "logits"
@@ -62,12 +62,9 @@ class Spec:
     classes: int
 
     @classmethod
-    def read(cls, path: Path, classes: int) -> Spec:
-        """From ``backbone/base.json``."""
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return cls(
-            raw["name"], raw["alpha"], raw["image_size"], (*raw["mean"],), (*raw["std"],), classes
-        )
+    def of(cls, base: ImageBase, classes: int) -> Spec:
+        """Of a base with a head of so many units."""
+        return cls(base.name, base.alpha, base.image_size, base.mean, base.std, classes)
 
     @property
     def blocks(self) -> tuple[Block, ...]:

@@ -71,7 +71,7 @@ class Classes:
             seed=seed,
             report=report,
         )
-        return Dense(fitted.kernel, fitted.bias, {"head": fitted.trials, "C": fitted.c})
+        return Dense(fitted.kernel, fitted.bias, fitted.c, fitted.trials)
 
     def _labels(self, rows: Sequence[int]) -> np.ndarray:
         return self._examples.targets(rows)

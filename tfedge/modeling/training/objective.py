@@ -19,12 +19,13 @@ class Score(NamedTuple):
 
 
 class Dense(NamedTuple):
-    """A fitted dense layer on raw features: ``kernel`` [F, units] and ``bias`` [units] float32, and
-    what history.json says of how it came about."""
+    """A fitted dense layer on raw features: ``kernel`` [F, units] and ``bias`` [units] float32;
+    ``c`` is the inverse strength of its penalty, ``trials`` what others and this one gave."""
 
     kernel: np.ndarray
     bias: np.ndarray
-    facts: dict[str, Any]
+    c: float
+    trials: list[dict[str, float]]
 
 
 class Objective(Protocol):

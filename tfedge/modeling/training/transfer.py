@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tfedge.core.outputs import History, Side
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import Weights, assign
 from tfedge.modeling.nets.env import keras
@@ -15,9 +16,11 @@ from tfedge.modeling.nets.network import HEAD, POOL, Spec
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.features import Activations
 from tfedge.modeling.training.folding import folded_norms
+from tfedge.modeling.training.objective import Dense
 from tfedge.modeling.training.part import Gather, Samples, TopPart, predictor
 from tfedge.pipeline.recipes import head_kind
 from tfedge.pipeline.schema import Transfer
+from tfedge.tasks.task import Metric
 
 _ESTIMATE = 64  # examples that tell a random net's batch norms what comes
 
@@ -26,16 +29,20 @@ Record = Callable[[int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Learned:
-    """``history`` (how the head was made, training's rows of the blocks, which state stayed,
-    figures of the training and the validation examples), and the model's features of all items."""
+    """How it went, and the model's features of all items."""
 
-    history: dict[str, Any]
+    history: History
     features: Activations
 
     def logits(self, model: Any, count: int) -> np.ndarray:
         """What the model's head says of the first ``count`` items, float32 [count, units]."""
-        head = model.get_layer(HEAD)
-        return self.features(np.arange(count)) @ head.kernel.numpy() + head.bias.numpy()
+        return _logits(model, self.features, count)
+
+
+def _logits(model: Any, features: Activations, count: int) -> np.ndarray:
+    head = model.get_layer(HEAD)
+    said: np.ndarray = features(np.arange(count)) @ head.kernel.numpy() + head.bias.numpy()
+    return said
 
 
 def headless(samples: Samples, spec: Spec, base: Weights, random: bool) -> Any:
@@ -58,7 +65,7 @@ def learn(
     random: bool,
     first: int | None,
     lowest: int | None,
-    metric: str,
+    metric: Metric,
     whose: str = "",
     record: Callable[[str], Record | None] = lambda what: None,
     headed: Callable[[Any], None] = lambda model: None,
@@ -68,8 +75,8 @@ def learn(
     A head that is fitted asks no validation example. Where something is trained in epochs the
     validation split chooses the state that stays: an epoch's, or the one from before the blocks
     trained. ``lowest`` is the lowest block that anything will train: the activations below it are
-    kept. Batch norm learns in the blocks of a ``random`` base, and of no other. ``metric`` is what
-    history calls the primary one; ``whose`` is for the progress line; ``record`` gives what takes
+    kept. Batch norm learns in the blocks of a ``random`` base, and of no other. ``metric`` is the
+    primary one; ``whose`` is for the progress line; ``record`` gives what takes
     each epoch's figures of the head and of the blocks (TensorBoard); ``headed`` gets the model with
     its new head before blocks train with it.
     """
@@ -78,51 +85,52 @@ def learn(
     features = top.features([*samples.items, *samples.val_items()], POOL, f"{whose}features")
     hard = samples.objective.targets(samples.item_rows, settings)
     kind = head_kind(settings, samples.views > 0)
-    history: dict[str, Any] = {"head_kind": kind, "chose_weights_on": None}
+    c: float | None = None
+    blocks: loop.History | None = None
+    trained: loop.History | None = None
+    what = f"{whose}head"
     if kind == "logistic":
-        history |= _fit_head(samples, top, features, settings, f"{whose}head")
+        fitted = _fit_head(samples, top, features, settings, what)
+        rows, c = fitted.trials, fitted.c
     else:
-        history["chose_weights_on"] = "val"
-        what = f"{whose}head"
-        history["head"] = _train_head(samples, top, features, hard, settings, what, record("head"))
+        rows = trained = _train_head(samples, top, features, hard, settings, what, record("head"))
     if first is not None:
         headed(model)
         part = TopPart(samples, model, network.boundary(spec, first))
         (network.learning_norm if random else network.inference_norm)(part.model)
         what = f"{whose}top blocks"
-        history["chose_weights_on"] = "val"
-        history["blocks"] = _blocks(samples, part, hard, settings, what, record("blocks"))
+        blocks = trained = _blocks(samples, part, hard, settings, what, record("blocks"))
         every = [*samples.items, *samples.val_items()]
         features = top.features(every, POOL, f"{whose}features of the trained blocks")
-    learned = Learned(history, features)
-    history |= _said(samples, learned, model, metric)
-    if history["chose_weights_on"]:
-        rows = history.get("blocks") or history["head"]
-        history["best_epoch"] = min(rows, key=lambda row: row["val_loss"])["epoch"]
-    return learned
+    views = len(samples.items)
+    outputs = _logits(model, features, views + len(samples.val_rows))
+
+    def side(said: np.ndarray, examples: Sequence[int]) -> Side:
+        found = samples.objective.score(said, examples)
+        return Side(loss=found.loss, n=len(examples), **metric.named(found.primary))
+
+    history = History(
+        head_kind=kind,
+        chose_weights_on=None if trained is None else "val",
+        head=rows,
+        C=c,
+        blocks=blocks,
+        best_epoch=None if trained is None else _best(trained),
+        train=side(outputs[: len(samples.train_rows)], samples.train_rows),
+        val=side(outputs[views:], samples.val_rows),
+    )
+    return Learned(history, features)
 
 
-def _said(samples: Samples, learned: Learned, model: Any, metric: str) -> dict[str, Any]:
-    """The primary metric and the loss on the training examples as they are, and on the validation
-    examples."""
-    train, views = samples.train_rows, len(samples.items)
-    outputs = learned.logits(model, views + len(samples.val_rows))
-    sides = {
-        "train": (outputs[: len(train)], train),
-        "val": (outputs[views:], samples.val_rows),
-    }
-    found = {side: samples.objective.score(*both) for side, both in sides.items()}
-    return {
-        side: {metric: score.primary, "loss": score.loss, "n": len(sides[side][1])}
-        for side, score in found.items()
-    }
+def _best(rows: loop.History) -> int:
+    epoch: int = min(rows, key=lambda row: row["val_loss"])["epoch"]
+    return epoch
 
 
 def _fit_head(
     samples: Samples, top: TopPart, features: Activations, settings: Transfer, what: str
-) -> dict[str, Any]:
-    """The converged head, in the model's last layer; what history says of it: the strengths of the
-    penalty that were tried, and the one chosen."""
+) -> Dense:
+    """The converged head, in the model's last layer, too."""
     count, progress = len(samples.items), samples.progress
     fitted = samples.objective.fit(
         features(np.arange(count)),
@@ -135,7 +143,7 @@ def _fit_head(
     layer = top.model.get_layer(HEAD)
     layer.kernel.assign(fitted.kernel)
     layer.bias.assign(fitted.bias)
-    return fitted.facts
+    return fitted
 
 
 def _train_head(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from tfedge.core.outputs import Evaluation
 from tfedge.tasks.blocks import Block, Bullets, Text, cell, percent
 from tfedge.tasks.drop import Card, Content
+from tfedge.tasks.image_classification.metrics import models_of
 from tfedge.tasks.image_classification.report import class_table, count_table
 
 
@@ -28,18 +27,17 @@ def card(content: Content) -> Card:
     )
 
 
-def _metrics(metrics: Mapping[str, Any]) -> list[Block]:
-    shipped = metrics[metrics["shipped"]]
-    low, high = shipped["top1_ci95"]
+def _metrics(evaluation: Evaluation) -> list[Block]:
+    shipped = models_of(evaluation)[evaluation.shipped]
+    low, high = shipped.top1_ci95
     items = [
-        f"top-1: {percent(shipped['top1'])} (95 % interval {percent(low)} to {percent(high)})",
-        f"macro recall: {percent(shipped['recall_macro'])}; "
-        f"macro F1: {percent(shipped['f1_macro'])}",
-        f"expected calibration error: {shipped['ece']:.3f}",
+        f"top-1: {percent(shipped.top1)} (95 % interval {percent(low)} to {percent(high)})",
+        f"macro recall: {percent(shipped.recall_macro)}; macro F1: {percent(shipped.f1_macro)}",
+        f"expected calibration error: {shipped.ece:.3f}",
     ]
-    if "agreement" in metrics:
-        items.append(f"agrees with the float model on {percent(metrics['agreement'])} of them")
-    where = f"{metrics['n']} images ({metrics['split']})"
+    if evaluation.agreement is not None:
+        items.append(f"agrees with the float model on {percent(evaluation.agreement)} of them")
+    where = f"{evaluation.n} images ({evaluation.split})"
     return [
         Text(f"Measured on this very file, through LiteRT, on {where}."),
         Bullets(items),

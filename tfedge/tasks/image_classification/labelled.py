@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from pydantic import ValidationError
@@ -24,6 +24,7 @@ from tfedge.inputs.images.schema import ImageData
 from tfedge.portable.images import BadImage, decode
 from tfedge.tasks.image_classification import metrics
 from tfedge.tasks.image_classification.examples import LabelledImages
+from tfedge.tasks.image_classification.metrics import ClassifierMetrics
 from tfedge.tasks.image_classification.work import problem_of
 from tfedge.tasks.streams import Stream, evaluation_split
 from tfedge.tflite.reader import read
@@ -161,7 +162,7 @@ def of_run(run_dir: Path, split: str | None, size: int, fit: str | None, cache: 
     return Labelled(Stream(images, rows), np.asarray(index.labels_of(rows)), index.classes)
 
 
-def accuracy(model: Path, images: Labelled, top_k: int, progress: Progress) -> dict[str, Any]:
+def accuracy(model: Path, images: Labelled, top_k: int, progress: Progress) -> ClassifierMetrics:
     """What ``metrics.measure`` says of a model's scores, which LiteRT computes on all cores.
 
     DataError when the model has another number of classes than the images.

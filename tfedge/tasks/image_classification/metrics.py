@@ -2,20 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
+from tfedge.core.outputs import Evaluation, ModelMetrics, Output, narrow
 from tfedge.tasks.paired import wilson
 
 _BINS = 15
 
 
+class Bin(Output):
+    """Answers whose score lies in one of 15 equal bins of [0, 1]."""
+
+    low: float = Field(validation_alias="from", serialization_alias="from")
+    high: float = Field(validation_alias="to", serialization_alias="to")
+    n: int  # images
+    confidence: float  # mean score
+    accuracy: float
+
+
+class ClassMetrics(Output):
+    """One class. None: undefined, for it was never predicted, or has no images."""
+
+    name: str = Field(validation_alias="class", serialization_alias="class")
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int  # images
+
+
+class ClassifierMetrics(ModelMetrics):
+    """What a classifier is worth, as shares of 1."""
+
+    n: int  # images
+    top1: float
+    top1_ci95: tuple[float, float]
+    top_k: float
+    precision_macro: float
+    recall_macro: float
+    f1_macro: float
+    ece: float  # expected calibration error
+    reliability: list[Bin]  # those that are filled
+    per_class: list[ClassMetrics]
+    confusion: list[list[int]]  # [true][predicted], images
+
+
+def models_of(evaluation: Evaluation) -> Mapping[str, ClassifierMetrics]:
+    """The metrics of ``float`` and, where it was made, ``int8``."""
+    return {
+        name: narrow(found, ClassifierMetrics, f"metrics.json: {name}")
+        for name, found in evaluation.models.items()
+    }
+
+
 def measure(
     scores: np.ndarray, labels: np.ndarray, classes: Sequence[str], top_k: int
-) -> dict[str, Any]:
-    """The metrics of one model, ready for JSON.
+) -> ClassifierMetrics:
+    """The metrics of one model.
 
     Args:
         scores: float [N, classes], softmax.
@@ -37,28 +83,28 @@ def measure(
     hits = int(right.sum())
     present = support > 0
     bins = reliability(scores, labels)
-    return {
-        "n": len(labels),
-        "top1": hits / len(labels),
-        "top1_ci95": list(wilson(hits, len(labels))),
-        "top_k": float((order[:, :top_k] == labels[:, None]).any(axis=1).mean()),
-        "precision_macro": float(precision[present].mean()),
-        "recall_macro": float(recall[present].mean()),
-        "f1_macro": float(f1[present].mean()),
-        "ece": calibration_error(bins),
-        "reliability": bins,
-        "per_class": [
-            {
-                "class": name,
-                "precision": float(precision[i]) if made[i] else None,
-                "recall": float(recall[i]) if support[i] else None,
-                "f1": float(f1[i]) if support[i] else None,
-                "support": int(support[i]),
-            }
+    return ClassifierMetrics(
+        n=len(labels),
+        top1=hits / len(labels),
+        top1_ci95=wilson(hits, len(labels)),
+        top_k=float((order[:, :top_k] == labels[:, None]).any(axis=1).mean()),
+        precision_macro=float(precision[present].mean()),
+        recall_macro=float(recall[present].mean()),
+        f1_macro=float(f1[present].mean()),
+        ece=calibration_error(bins),
+        reliability=bins,
+        per_class=[
+            ClassMetrics(
+                name=name,
+                precision=float(precision[i]) if made[i] else None,
+                recall=float(recall[i]) if support[i] else None,
+                f1=float(f1[i]) if support[i] else None,
+                support=int(support[i]),
+            )
             for i, name in enumerate(classes)
         ],
-        "confusion": confusion.tolist(),  # [true][predicted]
-    }
+        confusion=confusion.tolist(),
+    )
 
 
 def _shares(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -66,26 +112,25 @@ def _shares(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
 
 
-def reliability(scores: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
+def reliability(scores: np.ndarray, labels: np.ndarray) -> list[Bin]:
     """Confidence against accuracy in the filled ones of 15 equal bins of [0, 1]."""
     confidence, right = scores.max(axis=1), scores.argmax(axis=1) == labels
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     return [
-        {
-            "from": int(b) / _BINS,
-            "to": (int(b) + 1) / _BINS,
-            "n": int((bins == b).sum()),
-            "confidence": float(confidence[bins == b].mean()),
-            "accuracy": float(right[bins == b].mean()),
-        }
+        Bin(
+            low=int(b) / _BINS,
+            high=(int(b) + 1) / _BINS,
+            n=int((bins == b).sum()),
+            confidence=float(confidence[bins == b].mean()),
+            accuracy=float(right[bins == b].mean()),
+        )
         for b in np.unique(bins)
     ]
 
 
-def calibration_error(bins: Sequence[dict[str, float]]) -> float:
+def calibration_error(bins: Sequence[Bin]) -> float:
     """Expected calibration error (Guo et al. 2017) over the bins of :func:`reliability`."""
-    total = sum(b["n"] for b in bins)
-    return sum(b["n"] * abs(b["accuracy"] - b["confidence"]) for b in bins) / total
+    return sum(b.n * abs(b.accuracy - b.confidence) for b in bins) / sum(b.n for b in bins)
 
 
 def worst(

@@ -5,38 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfedge.core.outputs import Evaluation
+from tfedge.data.audit import Findings
+from tfedge.data.index import Index
 from tfedge.tasks.blocks import Block, Bullets, Part, Table, Text, percent
+from tfedge.tasks.image_classification.metrics import ClassifierMetrics, models_of
 
 _WIDE = 20  # classes; a larger confusion matrix is given as the list of its mistakes
 _MANY = 20  # mistakes, or files of one kind
 
 
-def answers(evaluation: Mapping[str, Any]) -> list[Part]:
-    """The sections on how good the model is, from metrics.json."""
-    shipped = evaluation["shipped"]
-    models = {name: evaluation[name] for name in ("float", "int8") if name in evaluation}
+def answers(evaluation: Evaluation) -> list[Part]:
+    """The sections on how good the model is."""
+    shipped, models = evaluation.shipped, models_of(evaluation)
     return [
         Part("Classes", [class_table(found, f"{name}: class") for name, found in models.items()]),
-        Part("Confusion", _confusion(shipped, evaluation[shipped])),
+        Part("Confusion", _confusion(shipped, models[shipped])),
         Part("Calibration", _calibration(models, shipped)),
-        Part("Worst images", _worst(evaluation["worst"])),
+        Part("Worst images", _worst(evaluation.worst)),
     ]
 
 
-def class_table(metrics: Mapping[str, Any], title: str) -> Table:
+def class_table(metrics: ClassifierMetrics, title: str) -> Table:
     """Precision, recall and F1 of each class, and their macro means."""
-    keys = ("precision", "recall", "f1")
-    rows = [
-        [row["class"], *(percent(row[key]) for key in keys), row["support"]]
-        for row in metrics["per_class"]
+    rows: list[list[object]] = [
+        [row.name, percent(row.precision), percent(row.recall), percent(row.f1), row.support]
+        for row in metrics.per_class
     ]
-    means = [percent(metrics[f"{key}_macro"]) for key in keys]
-    rows.append(["**mean**", *means, metrics["n"]])
+    means = metrics.precision_macro, metrics.recall_macro, metrics.f1_macro
+    rows.append(["**mean**", *map(percent, means), metrics.n])
     return Table([title, "precision", "recall", "F1", "images"], rows)
 
 
-def _confusion(shipped: str, metrics: Mapping[str, Any]) -> list[Block]:
-    names, counts = [row["class"] for row in metrics["per_class"]], metrics["confusion"]
+def _confusion(shipped: str, metrics: ClassifierMetrics) -> list[Block]:
+    names, counts = [row.name for row in metrics.per_class], metrics.confusion
     said = Text(f"{shipped}; a row is the truth, a column the answer.")
     if len(names) <= _WIDE:
         rows = [[name, *row] for name, row in zip(names, counts, strict=True)]
@@ -51,16 +53,11 @@ def _confusion(shipped: str, metrics: Mapping[str, Any]) -> list[Block]:
     return [said, Table(["truth", "answer", "images"], rows)]
 
 
-def _calibration(models: Mapping[str, Mapping[str, Any]], shipped: str) -> list[Block]:
-    errors = ", ".join(f"{name} {found['ece']:.3f}" for name, found in models.items())
+def _calibration(models: Mapping[str, ClassifierMetrics], shipped: str) -> list[Block]:
+    errors = ", ".join(f"{name} {found.ece:.3f}" for name, found in models.items())
     rows = [
-        [
-            f"{b['from']:.2f} – {b['to']:.2f}",
-            percent(b["confidence"]),
-            percent(b["accuracy"]),
-            b["n"],
-        ]
-        for b in models[shipped]["reliability"]
+        [f"{b.low:.2f} – {b.high:.2f}", percent(b.confidence), percent(b.accuracy), b.n]
+        for b in models[shipped].reliability
     ]
     return [
         Text(f"Expected calibration error, 15 bins: {errors}. {shipped}:"),
@@ -93,24 +90,24 @@ def count_table(names: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -
     return Table(["class", *counts], rows)
 
 
-def data(index: Mapping[str, Any], audit: Mapping[str, Any] | None) -> list[Block]:
+def data(index: Index, audit: Findings | None) -> list[Block]:
     """The section on the images: how many, of what, and what the audit found."""
     return [
-        Text(f"Splits from {index['split_from']}. Digest `{index['digest']}`."),
-        count_table(index["classes"], index["counts"]),
+        Text(f"Splits from {index.split_from}. Digest `{index.digest}`."),
+        count_table(index.classes, index.counts),
         *(_audit(audit) if audit else [Text("No audit.")]),
     ]
 
 
-def _audit(audit: Mapping[str, Any]) -> list[Block]:
-    said = [f"warning: {warning}" for warning in audit["warnings"]]
-    said += _few([f"left out: {row['path']} ({row['reason']})" for row in audit["skipped"]])
-    for kind, what in (("conflicts", "two labels"), ("leaks", "two splits")):
-        said += _few([f"{what}: {_group(entry)}" for entry in audit[kind]])
+def _audit(audit: Findings) -> list[Block]:
+    said = [f"warning: {warning}" for warning in audit.warnings]
+    said += _few([f"left out: {row['path']} ({row['reason']})" for row in audit.skipped])
+    for what, entries in (("two labels", audit.conflicts), ("two splits", audit.leaks)):
+        said += _few([f"{what}: {_group(entry)}" for entry in entries])
     counts = Text(
-        f"Audit: {len(audit['skipped'])} images left out as bad, {len(audit['conflicts'])} under "
-        f"two labels, {len(audit['leaks'])} in two splits, {audit['duplicates']} further copies; "
-        f"largest class to smallest {audit['imbalance']:.1f}."
+        f"Audit: {len(audit.skipped)} images left out as bad, {len(audit.conflicts)} under "
+        f"two labels, {len(audit.leaks)} in two splits, {audit.duplicates} further copies; "
+        f"largest class to smallest {audit.imbalance:.1f}."
     )
     return [counts, *([Bullets(said)] if said else [])]
 

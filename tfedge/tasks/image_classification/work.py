@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from tfedge.data.audit import audit
+from tfedge.core.outputs import Base, Evaluation
+from tfedge.data.audit import Findings, audit
 from tfedge.data.index import Index
 from tfedge.data.schema import Data
 from tfedge.data.sources import scan
@@ -16,6 +17,7 @@ from tfedge.files.progress import Progress
 from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.inputs.images.pictures import Pictures, pixel_digests, pixel_store
 from tfedge.inputs.images.schema import ImageData
+from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.portable import golden
 from tfedge.tasks.blocks import Block, Part
 from tfedge.tasks.drop import Card, Check, Content, Parts
@@ -71,7 +73,7 @@ class Classification:
         targets: np.ndarray,
         examples: Examples,
         evaluate: ClassifierEvaluate,
-    ) -> dict[str, Any]:
+    ) -> metrics.ClassifierMetrics:
         top_k = self.settings(evaluate, examples)["top_k"]
         return metrics.measure(outputs, targets, _classes(examples), top_k)
 
@@ -105,20 +107,20 @@ class Classification:
         labels, names = examples.targets(rows), examples.names(rows)
         return metrics.worst(outputs, labels, names, _classes(examples), count)
 
-    def warnings(self, evaluation: Mapping[str, Any]) -> list[str]:
+    def warnings(self, evaluation: Evaluation) -> list[str]:
         """Classes that no image judges."""
-        rows = evaluation[evaluation["shipped"]]["per_class"]
-        empty = [row["class"] for row in rows if not row["support"]]
-        return [f"no {evaluation['split']} images of: {', '.join(empty)}"] if empty else []
+        rows = metrics.models_of(evaluation)[evaluation.shipped].per_class
+        empty = [row.name for row in rows if not row.support]
+        return [f"no {evaluation.split} images of: {', '.join(empty)}"] if empty else []
 
-    def answers(self, evaluation: Mapping[str, Any]) -> list[Part]:
+    def answers(self, evaluation: Evaluation) -> list[Part]:
         return report.answers(evaluation)
 
-    def data(self, index: Mapping[str, Any], audit: Mapping[str, Any] | None) -> list[Block]:
-        return report.data(index, audit)
+    def data(self, index: Path, audit: Path | None) -> list[Block]:
+        return report.data(Index.load(index), None if audit is None else Findings.load(audit))
 
-    def input_text(self, base: Mapping[str, Any]) -> str:
-        return f"{base['image_size']} pixels a side"
+    def input_text(self, base: Base) -> str:
+        return f"{ImageBase.of(base).image_size} pixels a side"
 
     def contract(self, model: bytes, examples: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
         """uint8 [1, S, S, 3] RGB in, scores [1, classes] out."""

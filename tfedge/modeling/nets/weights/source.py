@@ -12,9 +12,11 @@ import numpy as np
 
 from tfedge.catalog.backbones import BACKBONES, Triple, layers
 from tfedge.catalog.weights import WHEELS
+from tfedge.core.outputs import Pretrained
 from tfedge.errors import StageError
 from tfedge.files.progress import Progress
 from tfedge.modeling.nets import backbone as nets
+from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.weights import files, imagenet, original, wheel
 from tfedge.pipeline.schema import Backbone
 
@@ -79,21 +81,21 @@ def load(chosen: Backbone, image_size: int, cache: Path, progress: Progress) -> 
     return replace(loaded, weights=weights, bgr=False)
 
 
-def described(chosen: Backbone, image_size: int, loaded: Loaded) -> dict[str, Any]:
-    """Which net, its normalisation and where its weights are from, ready for JSON."""
-    return {
-        "name": chosen.name,
-        "alpha": chosen.alpha,
-        "image_size": image_size,
-        "mean": loaded.mean,
-        "std": loaded.std,
-        "weights": {
-            "source": loaded.source,
-            "detail": loaded.detail,
-            "sha256": loaded.sha256,
-            "licence": loaded.licence,
-        },
-    }
+def described(chosen: Backbone, image_size: int, loaded: Loaded) -> ImageBase:
+    """Which net, its normalisation and where its weights are from."""
+    return ImageBase(
+        name=chosen.name,
+        alpha=chosen.alpha,
+        image_size=image_size,
+        mean=loaded.mean,
+        std=loaded.std,
+        weights=Pretrained(
+            source=loaded.source,
+            detail=loaded.detail,
+            sha256=loaded.sha256,
+            licence=loaded.licence,
+        ),
+    )
 
 
 def _wheel(asked: _Asked) -> Loaded:
