@@ -135,15 +135,15 @@ def test_epochs_are_trained_where_they_are_more(settings, images, epoch, expecte
 @pytest.mark.parametrize(
     ("sections", "expected"),
     [
-        ({}, "none"),
-        ({"prune": {}}, "none"),
+        ({}, "float"),
+        ({"prune": {}}, "float"),
         ({"quantize": {}}, "ptq"),
         ({"quantize": {}, "prune": {}}, "qat"),
         ({"quantize": {}, "cluster": {}}, "qat"),
         ({"quantize": {}, "distill": {"teacher": "float"}}, "qat"),
         ({"quantize": {"recipe": "ptq"}, "prune": {}, "cluster": {}}, "ptq"),
         ({"quantize": {"recipe": "qat"}}, "qat"),
-        ({"quantize": {"recipe": "none"}, "prune": {}}, "none"),
+        ({"quantize": {"recipe": "none"}, "prune": {}}, "float"),
     ],
 )
 def test_what_quantize_begins_with(sections: dict[str, Any], expected: str) -> None:
