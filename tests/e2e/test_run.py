@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import schemas
 from tests.e2e import shapes
 from tests.e2e.conftest import Workplace
 from tfedge.tflite.reader import read
@@ -28,6 +29,7 @@ def first(finished: Workplace) -> dict[str, Any]:
 
 def test_run_json_is_the_whole_result(finished: Workplace) -> None:
     result = first(finished)
+    schemas.check("run", result)
     assert result["status"] == "ok" and result["pipeline"] == "tiny"
     assert [stage["name"] for stage in result["stages"]] == STAGES
     assert {stage["cache"] for stage in result["stages"]} == {"miss", "none"}
@@ -83,6 +85,7 @@ def test_the_terminal_shows_the_table_and_no_noise(finished: Workplace) -> None:
 def test_the_drop_works_on_its_own(finished: Workplace) -> None:
     drop = finished.run_dir / first(finished)["drops"][0]["path"]
     manifest = json.loads((drop / "MANIFEST.json").read_text(encoding="utf-8"))
+    schemas.check("manifest", manifest)
     for name, facts in manifest["files"].items():
         assert hashlib.sha256((drop / name).read_bytes()).hexdigest() == facts["sha256"], name
     photo = next(Path(json.loads(json.dumps(str(finished.folder)))).parent.rglob("000.png"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.schemas import check
 from tests.tasks.conftest import Done
 from tfedge.core.outputs import Change, Evaluation
 from tfedge.core.outputs import read as read_output
@@ -155,6 +156,11 @@ def test_the_report_speaks_of_it(done: Done) -> None:
     for part in done.work.answers(found):
         assert f"## {part.title}\n" in text
     assert "None |" not in text
+
+
+def test_run_and_drop_are_as_their_schemas_say(done: Done) -> None:
+    check("run", done.json("run.json"))
+    check("manifest", done.json("drops/linux/MANIFEST.json"))
 
 
 def test_the_drop_holds_and_a_changed_answer_does_not(done: Done, tmp_path: Path) -> None:

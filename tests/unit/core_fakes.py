@@ -116,7 +116,7 @@ def photos_digest(section: object, cache: Path, hash_new: bool, progress: object
 def data(ctx: Context) -> None:
     _called(ctx, "data")
     pictures = sorted(p.name for p in ctx.data_root.iterdir())
-    index = {"digest": "d" * 8, "counts": {"train": {"a": len(pictures)}}, "rows": pictures}
+    index = {"digest": "d" * 64, "counts": {"train": {"a": len(pictures)}}, "rows": pictures}
     (ctx.out / "index.json").write_text(json.dumps(index))
 
 
@@ -146,7 +146,7 @@ def convert(ctx: Context) -> None:
     tensor = TensorType(dtype="uint8", shape=[1])
     model = ModelFile(
         recipe="qat",
-        sha256="abc",
+        sha256="ab" * 32,
         bytes=100,
         deflated=90,
         float_deflated=300,
@@ -188,7 +188,7 @@ def benchmark(ctx: Context) -> None:
     _called(ctx, "benchmark")
     host = Host("a CPU", "x86_64", 2, "Linux", "3.11.0")
     process = Process(1, 1, (), (2_500_000,) * 3, None, None)
-    result = Result("int8", "abc", 100, "LiteRT", "2.0", 1, host, (process,))
+    result = Result("int8", "ab" * 32, 100, "LiteRT", "2.0", 1, host, (process,))
     Measurements((result,)).write(ctx.out / "benchmark.json")
 
 
@@ -196,7 +196,9 @@ def package(ctx: Context) -> None:
     assert ctx.run_dir is not None and ctx.has("benchmark/benchmark.json")
     (ctx.out / "drops" / "linux").mkdir(parents=True)
     _called(ctx, "package")
-    drop = DropMade(target="linux", path="drops/linux", files=2, bytes=10, manifest_sha256="def")
+    drop = DropMade(
+        target="linux", path="drops/linux", files=2, bytes=10, manifest_sha256="de" * 32
+    )
     write(ctx.out / "drops.json", DropsMade([drop]))
 
 

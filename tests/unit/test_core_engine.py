@@ -76,7 +76,7 @@ def test_run_json_says_all(folder: Path) -> None:
     assert "processes" not in result["benchmark"][0]  # raw samples stay in benchmark.json
     (drop,) = result["drops"]
     assert (drop["target"], drop["path"]) == ("linux", "drops/linux")
-    assert result["data"] == {"digest": "d" * 8, "counts": {"train": {"a": 2}}}
+    assert result["data"] == {"digest": "d" * 64, "counts": {"train": {"a": 2}}}
     assert set(result["versions"]) == {"tfedge", "python", "numpy"}
     assert (path / "report.md").read_text() == "ok"
     assert "error" not in result

@@ -1,6 +1,6 @@
 """``run.json``: the machine-readable result of a run, put together from what its stages left.
 
-Its schema is ``core/schemas/run.schema.json``.
+Its schema is ``core/run.schema.json``.
 """
 
 from __future__ import annotations

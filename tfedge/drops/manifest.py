@@ -1,6 +1,6 @@
 """MANIFEST.json: what a drop holds, by digest, and how to call its model.
 
-Its schema is ``drops/schemas/manifest.schema.json``.
+Its schema is ``drops/manifest.schema.json``.
 
 Deterministic: sorted, no times, no paths of the machine that made it. Nothing in it but the
 benchmark's numbers differs between two runs over the same inputs.
