@@ -69,7 +69,7 @@ class MissingDependency(TfedgeError):
 
 
 class DataError(_Problems):
-    """The pictures can't be trained on as they are. One problem a line, with the file names."""
+    """The images can't be trained on as they are. One problem a line, with the file names."""
 
     exit_code = 4
 

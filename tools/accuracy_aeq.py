@@ -3,7 +3,7 @@
     PYTHON tools/accuracy_aeq.py FLOAT.tflite PIXELS.npy OUT.tflite
 
 The library's own recipe for static int8 weights and activations, its default calibration. PIXELS
-are the calibration pictures, uint8 [n, side, side, 3]. Prints the library's version and the seconds
+are the calibration images, uint8 [n, side, side, 3]. Prints the library's version and the seconds
 that it took, as JSON.
 """
 

@@ -83,7 +83,7 @@ def _baseline(place: Place, made: Run, photos: Photos) -> dict[str, Any]:
 
 
 def _figures(file: Path, plain: Path | None, photos: Photos) -> dict[str, Any]:
-    """A file on the test pictures; ``plain``: the float model that it was made of."""
+    """A file on the test images; ``plain``: the float model that it was made of."""
     pixels, labels = photos.pixels("test"), photos.labels("test")
     said = scores(file, pixels)
     content = file.read_bytes()

@@ -1,4 +1,4 @@
-"""The pictures of a run as arrays, and what a .tflite says of them."""
+"""The images of a run as arrays, and what a .tflite says of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfedge.inputs.images.pictures import Pictures
 from tfedge.tflite.runtime import LiteRT, Port, predict
 
 HARDER = ("noise", "contrast")
-HARDER_MOST = 300  # pictures that are made harder, at most
+HARDER_MOST = 300  # images that are made harder, at most
 CALIBRATION = 128
 WHOLE = (0, 255)  # how far pixels reach
 
@@ -43,14 +43,14 @@ def stored(pixels: np.ndarray, port: Port) -> np.ndarray:
 
 
 def scores(file: Path, pictures: np.ndarray) -> np.ndarray:
-    """What the file says of each picture, float32 [n, outputs]."""
+    """What the file says of each image, float32 [n, outputs]."""
     (port,) = LiteRT(file).inputs()
     return predict(file, Stored(pictures, port))
 
 
 @dataclass(frozen=True)
 class Photos:
-    """The pictures of one set in one split at one size, as a run's index lists them."""
+    """The images of one set in one split at one size, as a run's index lists them."""
 
     index: Index
     pictures: Pictures
@@ -67,7 +67,7 @@ class Photos:
         return np.asarray(self.index.labels_of(self.index.rows_of(split)))
 
     def harder(self, how: str) -> tuple[np.ndarray, np.ndarray]:
-        """Test pictures made harder as tfedge's evaluate stage does it, and their labels."""
+        """Test images made harder as tfedge's evaluate stage does it, and their labels."""
         rows = self.index.rows_of("test")
         rows = rows[:: -(-len(rows) // HARDER_MOST)]
         seeds = [int(self.index.rows[row].sha256[:15], 16) for row in rows]
@@ -76,7 +76,7 @@ class Photos:
         return np.stack([change(*one) for one in zip(clean, seeds, strict=True)]), labels
 
     def calibration(self, seed: int) -> np.ndarray:
-        """The training pictures that tfedge calibrates with, the first one told how far pixels
+        """The training images that tfedge calibrates with, the first one told how far pixels
         reach, as there."""
         rows = balanced(self.index, CALIBRATION, seed)
         pixels = self.pictures.pixels(rows).copy()
@@ -85,7 +85,7 @@ class Photos:
 
 
 def balanced(index: Index, count: int, seed: int) -> list[int]:
-    """Rows of training pictures, evenly over the classes: tfedge's choice for the same seed."""
+    """Rows of training images, evenly over the classes: tfedge's choice for the same seed."""
     rng = np.random.default_rng(seed)
     rows = np.asarray(index.rows_of("train"))
     rows = rows[rng.permutation(len(rows))]

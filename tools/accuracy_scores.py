@@ -1,4 +1,4 @@
-"""What is computed of scores [pictures, classes]: the same for every file, whoever made it."""
+"""What is computed of scores [images, classes]: the same for every file, whoever made it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def divergence(exact: np.ndarray, given: np.ndarray, least: float = STEP / 2) ->
     """Mean Kullback-Leibler divergence KL(exact ‖ given) in nats.
 
     8-bit scores are multiples of 1/256: a 0 there says "less than half a step", not "never". So
-    half a step is the least that either is taken for (and each picture's scores then sum to 1
+    half a step is the least that either is taken for (and each image's scores then sum to 1
     again). With a smaller ``least`` those zeros outweigh everything else.
     """
     p, q = (_floored(scores, least) for scores in (exact, given))

@@ -1,4 +1,4 @@
-"""The sets of pictures that accuracy is measured on, and how each is split."""
+"""The sets of images that accuracy is measured on, and how each is split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIGITS, DIGIT = 1000, 64  # of scikit-learn's 1,797, and pixels a side
 
 
 class Picture(NamedTuple):
-    """``group``: pictures that share it stay together, in one split."""
+    """``group``: images that share it stay together, in one split."""
 
     label: str
     file: Path
@@ -31,7 +31,7 @@ class Picture(NamedTuple):
 class PictureSet:
     """``pictures``: what it holds, of (the folder of photos, a folder for what must be made).
 
-    ``train``: training pictures of each class; without it a third is held out and a tenth is val.
+    ``train``: training images of each class; without it a third is held out and a tenth is val.
     ``by_class``: each class is split by itself; else all groups together, whatever is in them.
     """
 
@@ -94,7 +94,7 @@ SETS = {
 def split(
     pictures: Sequence[Picture], seed: int, train: int | None = None, by_class: bool = True
 ) -> list[tuple[str, Picture]]:
-    """The split of each picture; it follows from the seed and the names of the groups alone.
+    """The split of each image; it follows from the seed and the names of the groups alone.
 
     Of the groups in the order of their hash a third is ``test``, a tenth ``val``, the rest
     ``train``; or ``train`` of each class are that, a tenth of as many more ``val``, the rest
@@ -118,7 +118,7 @@ def _shares(count: int, train: int | None) -> list[str]:
         return ["test"] * test + ["val"] * val + ["train"] * (count - test - val)
     val = max(1, train // 10)
     if count <= train + val:
-        raise ValueError(f"{count} pictures leave none to test on behind {train} and {val}")
+        raise ValueError(f"{count} images leave none to test on behind {train} and {val}")
     return ["train"] * train + ["val"] * val + ["test"] * (count - train - val)
 
 
@@ -140,7 +140,7 @@ def copies(assigned: Iterable[tuple[str, Picture]], target: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         copied = folder / picture.file.name
         if copied.exists():
-            raise ValueError(f"two pictures called {picture.label}/{picture.file.name}")
+            raise ValueError(f"two images called {picture.label}/{picture.file.name}")
         shutil.copyfile(picture.file, copied)
 
 
@@ -151,7 +151,7 @@ def folder_of(name: str, seed: int, photos: Path, made: Path) -> Path:
     def write(folder: Path) -> None:
         listed = plan.pictures(photos, made)
         if not listed:
-            raise SystemExit(f"no pictures of {name} in {photos}")
+            raise SystemExit(f"no images of {name} in {photos}")
         copies(split(listed, seed, plan.train, plan.by_class), folder)
 
     return once(made / f"{name}-{seed}", write)

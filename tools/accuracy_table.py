@@ -1,4 +1,4 @@
-"""What the recipes do to accuracy: over several sets, backbones and splits, on pictures held out.
+"""What the recipes do to accuracy: over several sets, backbones and splits, on images held out.
 
     python tools/accuracy_table.py [--photos DIR] [--sets NAME …] [--backbones NAME …] [--splits 5]
         [--columns NAME …] [--results FILE] [--write] [--cache DIR] [--limit-minutes M]
@@ -11,8 +11,8 @@ runs as its users run it, with its defaults but for what the column says; the sp
 column that this tfedge does not know is left out, and named.
 
 Everything is taken from the files that ship, by one piece of code for all columns: top-1 on the
-test pictures, and on up to 300 of them with noise and low contrast; for int8 also the share of the
-same answers as the float model's and the divergence from it. Nothing is chosen on test pictures.
+test images, and on up to 300 of them with noise and low contrast; for int8 also the share of the
+same answers as the float model's and the divergence from it. Nothing is chosen on test images.
 
 A measured cell is a line of the results file at once, and is not measured again; the tool may be
 stopped at any time, and goes on where it was. What failed is named in the end, and tried again the

@@ -12,7 +12,7 @@ optimization: prune-preserving QAT), with plain ``compile`` and ``fit`` on the w
 somebody who knows the traps that cost a model:
 
 - the base is 225 pixels wide, where Keras' padding agrees with the weights' own;
-- pictures are decoded once (``cache``), shuffled anew each epoch, prefetched;
+- images are decoded once (``cache``), shuffled anew each epoch, prefetched;
 - batch norm stays in inference mode when the base trains: its momentum of 0.999 would leave its
   statistics behind in a fine-tune this short;
 - the pruning schedule updates its masks ten times within the steps there are (its default, every
@@ -24,7 +24,7 @@ What it does not do, as the guides do not: set the quantization ranges before QA
 and may well cost accuracy; by how much was not measured.
 
 The rates are the guides': Adam 1e-3 for the head, a tenth of it once the base trains. The
-validation pictures are looked at after each epoch of the head, as tfedge does too, and not while
+validation images are looked at after each epoch of the head, as tfedge does too, and not while
 pruning and in QAT, as it does not either.
 """
 
@@ -151,7 +151,7 @@ def converted(model: keras.Model) -> bytes:
 
 
 def accuracy(content: bytes, val: tf.data.Dataset) -> float:
-    """Top-1 of the .tflite, the pictures quantized as its input says."""
+    """Top-1 of the .tflite, the images quantized as its input says."""
     interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
     interpreter.allocate_tensors()
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()

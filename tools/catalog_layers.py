@@ -59,7 +59,7 @@ def segments(model) -> list[tuple[str, list]]:
 
 
 def macs(model) -> int:
-    """Multiply-accumulates of the convolutions for one picture."""
+    """Multiply-accumulates of the convolutions for one image."""
     total = 0
     for layer in model.layers:
         if found := kernel(layer, False):

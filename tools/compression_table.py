@@ -88,7 +88,7 @@ def note(found: Mapping[str, Mapping[str, Any]], size: int, clusters: int) -> st
     metrics, versions = result["metrics"], result["versions"]
     return (
         f"\n(MobileNetV2 at {size} pixels, {clusters} clusters, half of the prunable weights zero; "
-        f"top-1 on {metrics['n']} {metrics['split']} pictures, one seed, so a point is noise; the "
+        f"top-1 on {metrics['n']} {metrics['split']} images, one seed, so a point is noise; the "
         f"float model: {100 * metrics['float']['top1']:.1f} %, "
         f"{result['model']['float_deflated']:,} bytes deflated. Values are those of the largest "
         f"kernel. {cpu()}, TensorFlow {versions['tensorflow']}. "

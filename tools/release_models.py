@@ -99,7 +99,7 @@ def table() -> str:
             f"[{release.name}]({release.name}/CARD.md)",
             f"{facts['input']['dtype']} {shape}",
             f"{metrics['float']['top1']:.1%}",
-            f"{metrics['int8']['top1']:.1%} of {metrics['n']} {metrics['split']} pictures",
+            f"{metrics['int8']['top1']:.1%} of {metrics['n']} {metrics['split']} images",
             f"{facts['sparsity']:.1%}",
             f"{entry['bytes']:,}",
             f"`{entry['sha256'][:12]}…`",

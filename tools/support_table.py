@@ -83,7 +83,7 @@ OWN = {  # by family: those that end below their float net, or far from trained,
 
 
 def cheap(name: str) -> bool:
-    """A picture costs little."""
+    """An image costs little."""
     return net(name).macs < CHEAP
 
 
@@ -122,14 +122,14 @@ def run(name: str, recipe: str, work: Path, cache: Path) -> dict[str, Any]:
 
 
 def test_pixels(folder: Path, cache: Path, size: int) -> np.ndarray:
-    """The test pictures of a run, uint8 [n, size, size, 3]."""
+    """The test images of a run, uint8 [n, size, size, 3]."""
     index = Index.load(folder / "data" / "index.json")
     pictures = Pictures(index, sample_root(SAMPLE, cache), cache, size, "crop")
     return pictures.pixels(index.rows_of("test"))
 
 
 def like_keras(folder: Path, pixels: np.ndarray, answers: np.ndarray) -> float:
-    """Share of the pictures to which the .tflite and its Keras graph give the same class."""
+    """Share of the images to which the .tflite and its Keras graph give the same class."""
     keras = load_graph(folder / "quantize" / "graph.pb")
     said = [np.ravel(keras(tf.constant(p[None].astype(np.float32)))) for p in pixels]
     return float((np.stack(said).argmax(1) == answers.argmax(1)).mean())
@@ -138,7 +138,7 @@ def like_keras(folder: Path, pixels: np.ndarray, answers: np.ndarray) -> float:
 def like_litert(
     model: Path, pixels: np.ndarray, answers: np.ndarray, python: Path
 ) -> tuple[float | None, str]:
-    """Share of the pictures to which that Python's interpreter gives LiteRT's class; None, and its
+    """Share of the images to which that Python's interpreter gives LiteRT's class; None, and its
     words, where the file does not run there."""
     with tempfile.TemporaryDirectory() as name:
         taken, given = Path(name) / "in.npy", Path(name) / "out.npy"

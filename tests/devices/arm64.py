@@ -51,7 +51,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_golden(folder: Path) -> Path:
-    """Golden pairs: the pictures, and what LiteRT on this machine answers to them."""
+    """Golden pairs: the images, and what LiteRT on this machine answers to them."""
     folder.mkdir()
     pictures, _ = digits()
     for number, (given, answer) in enumerate(

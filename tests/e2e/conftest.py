@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Workplace:
-    """A folder with pictures and a pipeline, a cache of its own, and tfedge as a command."""
+    """A folder with images and a pipeline, a cache of its own, and tfedge as a command."""
 
     folder: Path
     cache: Path

@@ -28,7 +28,7 @@ def draw(label: str, seed: int) -> Image.Image:
 
 
 def folder(root: Path, count: int = 24) -> Path:
-    """``count`` pictures of each class, in a folder a class."""
+    """``count`` images of each class, in a folder a class."""
     for label in CLASSES:
         (root / label).mkdir(parents=True)
         for number in range(count):

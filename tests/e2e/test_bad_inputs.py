@@ -55,7 +55,7 @@ def truncated(workplace: Workplace, photos: Path) -> None:
 
 
 def text_as_jpg(workplace: Workplace, photos: Path) -> None:
-    (photos / "ring" / "notes.jpg").write_text("not a picture")
+    (photos / "ring" / "notes.jpg").write_text("not an image")
 
 
 def bomb(workplace: Workplace, photos: Path) -> None:
@@ -129,7 +129,7 @@ def test_bad_input(
 
 
 def test_no_disk_space(workplace: Workplace, photos: Path) -> None:
-    """The cache on a disk of 400 kB, which the features of the pictures do not fit on."""
+    """The cache on a disk of 400 kB, which the features of the images do not fit on."""
     workplace.cache.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(workplace.cache)]
     if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:

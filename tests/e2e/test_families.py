@@ -1,4 +1,4 @@
-"""Families that TF-MOT refuses as they come, from pictures to int8, through the command line.
+"""Families that TF-MOT refuses as they come, from images to int8, through the command line.
 
 Small and quick, from random weights: whether all of the chain takes them, not how good they get.
 That is what tools/support_table.py asks, for every family.

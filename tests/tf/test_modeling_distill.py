@@ -17,9 +17,9 @@ from tfedge.modeling.training.part import Samples
 from tfedge.stages.heads import head_of
 from tfedge.tflite.runtime import predict
 
-NAME, ALPHA, SIZE = "MobileNet", 0.25, 48  # another net than the student's, larger pictures
+NAME, ALPHA, SIZE = "MobileNet", 0.25, 48  # another net than the student's, larger images
 LATER = ("prune", "quantize", "convert", "evaluate")
-ITEMS = 2 * sum(tiny.TRAIN)  # each picture and one view
+ITEMS = 2 * sum(tiny.TRAIN)  # each image and one view
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

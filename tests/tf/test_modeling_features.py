@@ -1,4 +1,4 @@
-"""What a frozen part says is computed once for each picture, and is what the whole net says."""
+"""What a frozen part says is computed once for each image, and is what the whole net says."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DATA = {"image_size": tiny.SIZE, "augment": {"views": 1}}
 
 
 def begun(folder: Path, cache: Path | None = None, seed: int = 1, **data) -> Samples:
-    """The pictures of a run whose data stage is done."""
+    """The images of a run whose data stage is done."""
     root = tiny.pictures(folder / "pictures")
     sections = {"name": "t", "seed": seed, "data": {**DATA, "path": str(root), **data}}
     run = tiny.Run(folder / "run", cache or folder / "cache", sections)("data")
@@ -80,7 +80,7 @@ def compute(samples: Samples, items, calls: list[str], name: str = "a" * 64) -> 
 
 
 class Counted:
-    """Stands between a stage's pictures and the net: whose pixels were asked for."""
+    """Stands between a stage's images and the net: whose pixels were asked for."""
 
     def __init__(self, monkeypatch, samples: Samples) -> None:
         self.items: list[tuple[int, int]] = []
@@ -102,7 +102,7 @@ def test_the_features_of_a_net_in_two_parts_are_those_of_the_whole(samples, mode
     top = TopPart(samples, model, layer)
     found = top.features(items, POOL, "features")
     wanted = said(model, POOL, samples, items)
-    assert wanted.std(0).mean() > 0.01  # different pictures, different features
+    assert wanted.std(0).mean() > 0.01  # different images, different features
     np.testing.assert_allclose(found(np.arange(len(items))), wanted, atol=1e-4)
     np.testing.assert_array_equal(found(np.array([4, 1])), found(np.arange(len(items)))[[4, 1]])
     logits = said(model, HEAD, samples, items)
@@ -171,7 +171,7 @@ def test_a_view_is_computed_anew_when_the_changes_are_others(samples, tmp_path):
     for other in others:
         assert other.source.key((row, 1)) != samples.source.key((row, 1))
     fits = [other.source.key((row, 0)) == samples.source.key((row, 0)) for other in others]
-    assert fits == [True, True, False]  # the picture itself is not changed by augmentation
+    assert fits == [True, True, False]  # the image itself is not changed by augmentation
 
 
 def test_a_view_is_computed_anew_when_other_code_makes_it(samples, monkeypatch):
@@ -183,7 +183,7 @@ def test_a_view_is_computed_anew_when_other_code_makes_it(samples, monkeypatch):
     after = [samples.source.key((row, view)) for view in (0, 1)]
     assert after[0] == before[0] and after[1] not in before
     compute(samples, [(row, 0), (row, 1)], calls, name="c" * 64)
-    assert counted.items == [(row, 1)] and len(calls) == 2  # the picture itself is as it was
+    assert counted.items == [(row, 1)] and len(calls) == 2  # the image itself is as it was
 
 
 def test_a_part_is_known_by_what_it_computes(model):
@@ -215,7 +215,7 @@ def test_a_part_is_known_by_what_it_computes(model):
     assert digest(network.cut(other, "conv_pw_2_relu")[0]) != again[0]
 
 
-# ------------------------------------------------------------------ the pictures
+# ------------------------------------------------------------------ the images
 
 
 def test_validation_pictures_are_never_changed(samples):

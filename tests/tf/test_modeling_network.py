@@ -45,7 +45,7 @@ class Case:
         self.logits = (
             self.maps.mean((1, 2)) @ self.head[f"{HEAD}/kernel"] + self.head[f"{HEAD}/bias"]
         )
-        assert np.ptp(self.logits, axis=0).min() > 0.1  # different pictures, different answers
+        assert np.ptp(self.logits, axis=0).min() > 0.1  # different images, different answers
         self.model = network.load(self.spec, network.fold(self.spec, self.base) | self.head)
 
 
@@ -192,7 +192,7 @@ def test_norms_of_a_random_net_are_told_what_comes():
     network.estimate_norms(net, [given])
     assert {la.momentum for la in norms} == {momentum}
     # Not 1: epsilon counts where there is little variance, and Bessel's 15 / 16 where nothing but
-    # the 16 pictures is left.
+    # the 16 images is left.
     assert spreads()[-1] > 0.6 and max(spreads()) < 1.05
 
 

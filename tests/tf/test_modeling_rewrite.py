@@ -52,7 +52,7 @@ def test_what_has_no_rule_is_named(layer, said):
 
 
 def classifier(name: str):
-    """A net with a head, its layers saying something, and what it says of 24 pictures."""
+    """A net with a head, its layers saying something, and what it says of 24 images."""
     fresh(1)
     taken = keras.Input((SIZE, SIZE, 3), name="pixels")
     x = network.PixelOffset(BACKBONES[name].norm[0], name=network.OFFSET)(taken)
@@ -61,7 +61,7 @@ def classifier(name: str):
     first = next(la for la in model.layers if isinstance(la, keras.layers.Conv2D))
     first.kernel.assign(first.kernel / np.float32(60))
     tiny.lively(model, pixels(24))
-    # What all pictures have in common would fill the range of the scores.
+    # What all images have in common would fill the range of the scores.
     model.get_layer(network.HEAD).bias.assign(-model(pixels(24)).numpy().mean(0))
     return model
 

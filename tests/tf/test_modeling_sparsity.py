@@ -197,7 +197,7 @@ COUNTS = {"depth": 31, "point": 77, "head": 0}
 
 
 class Noise:
-    """Batches of four noisy pictures."""
+    """Batches of four noisy images."""
 
     size = 4
 

@@ -129,7 +129,7 @@ def test_hints_add_the_distance_from_the_features_of_the_teacher():
 
 
 def memory(count: int = 10, size: int = 4, seed: int = 1, views: int = 2) -> Memory:
-    """Inputs are the numbers of the items; pictures have ``views`` items each."""
+    """Inputs are the numbers of the items; images have ``views`` items each."""
     items = count * views
     scores = np.arange(items, dtype=np.float32)[:, None]
     return Memory(
@@ -309,7 +309,7 @@ def test_a_loss_that_is_no_number_stops_it():
 
 
 class One(Points):
-    """A single step of all pictures: the first is the last."""
+    """A single step of all images: the first is the last."""
 
     steps, size = 1, 32
 

@@ -148,7 +148,7 @@ def test_the_float_file_is_shipped_when_nothing_is_quantized(whole, tmp_path):
 
 
 class Asked:
-    """Which pictures a stage looks at."""
+    """Which images a stage looks at."""
 
     def __init__(self, monkeypatch) -> None:
         self.rows: set[int] = set()
@@ -242,7 +242,7 @@ def test_tensorboard_that_is_missing_is_told_before_any_work(chain, tmp_path, mo
     with pytest.raises(MissingDependency, match="TensorBoard is not installed") as caught:
         run("finetune")
     assert "pip install tensorboard" in caught.value.hint
-    assert not (tmp_path / "cache").exists()  # no picture was decoded, no feature computed
+    assert not (tmp_path / "cache").exists()  # no image was decoded, no feature computed
 
 
 def test_a_file_with_fewer_zeros_than_pruning_left_is_not_shipped(chain, tmp_path):

@@ -86,7 +86,7 @@ def test_debug_lists_every_op_by_its_harm(kept):
     assert {row["unit"]: row["kept"] for row in found["layers"]}["logits"] == "float"
     assert (found["split"], found["n"], found["quick"]) == ("val", 15, False)
     assert found["float"]["agreement"] == 1
-    # The file itself answers as its graph says, but for a picture between two classes.
+    # The file itself answers as its graph says, but for an image between two classes.
     assert abs(found["file"]["agreement"] - found["now"]["agreement"]) < 0.1
     proposed = found["proposed"]
     assert found["now"]["kept"].items() <= proposed["kept"].items()

@@ -293,7 +293,7 @@ def test_the_sparse_file_computes_what_the_dense_one_does(sparse, tmp_path):
     # XNNPACK's sparse kernels, on a machine that has them, add in another order: logits of some
     # tens differ by float32's rounding, scores by as much of themselves.
     np.testing.assert_allclose(one, other, rtol=1e-3)
-    assert (np.ptp(one, axis=0) / one.mean(0)).max() > 0.03  # it tells the pictures apart
+    assert (np.ptp(one, axis=0) / one.mean(0)).max() > 0.03  # it tells the images apart
     pairs = zip(constants(sparse.tflite()), constants(dense.tflite()), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
 

@@ -1,4 +1,4 @@
-"""A small run: pictures that a random net can tell apart, and stages without the engine.
+"""A small run: images that a random net can tell apart, and stages without the engine.
 
 As a script, ``python tiny.py RUN OUT STAGE…`` runs stages on the files of RUN in a process of their
 own.
@@ -28,7 +28,7 @@ from tfedge.tflite.reader import read
 NAME, ALPHA, SIZE = "MobileNetV2", 0.35, 32
 MODELS = Path(__file__).parents[1] / "unit" / "data"  # small .tflite files
 CLASSES = ("blue", "green", "red")
-TRAIN, VAL = (12, 8, 6), 5  # pictures a class; the classes are not equally large
+TRAIN, VAL = (12, 8, 6), 5  # images a class; the classes are not equally large
 
 
 def picture(label: int, seed: int, size: int = SIZE) -> np.ndarray:
@@ -61,7 +61,7 @@ def lively(net: Any, inputs: np.ndarray, seed: int = 1) -> backbone.Weights:
 
     With Keras' own initial statistics what a deep random net says fades out, and a wrong layer
     would not be seen; with wide ones (ReLU6 cutting half of all) it is chaos, in which no two
-    pictures look alike.
+    images look alike.
     """
     rng = np.random.default_rng(seed)
     for layer in net.layers:

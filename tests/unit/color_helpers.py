@@ -1,4 +1,4 @@
-"""A small run around the color models in tests/unit/data: pictures, stages, folders."""
+"""A small run around the color models in tests/unit/data: images, stages, folders."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def make_run(
     classes: tuple[str, ...] = CLASSES,
     **sections: object,
 ) -> Run:
-    """``each`` pictures a class in ``split``; the first ``mislabelled`` reds are really green."""
+    """``each`` images a class in ``split``; the first ``mislabelled`` reds are really green."""
     root, rows = tmp / "photos", []
     for label, name in enumerate(CLASSES):
         for number in range(each):

@@ -356,7 +356,7 @@ def how(result: dict) -> dict[str, str]:
 
 
 def prepare(folder: Path) -> Path:
-    """A folder with a pipeline and two pictures."""
+    """A folder with a pipeline and two images."""
     (folder / "fake.yaml").write_text(PIPELINE)
     (folder / "photos").mkdir()
     for name in "ab":

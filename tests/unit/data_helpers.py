@@ -1,4 +1,4 @@
-"""Small pictures and folders for the tests of the data room."""
+"""Small images and folders for the tests of the data room."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tfedge.stages import data as stage
 
 
 def noise(seed: int, height: int = 20, width: int = 24) -> Image.Image:
-    """A picture like no other."""
+    """An image like no other."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
@@ -40,7 +40,7 @@ def picture(path: Path, seed: int) -> Path:
 
 
 def class_folders(root: Path, counts: dict[str, int], first: int = 0) -> Path:
-    """``counts`` pictures a class, all different (seeds from ``first`` on)."""
+    """``counts`` images a class, all different (seeds from ``first`` on)."""
     for label, count in counts.items():
         (root / label).mkdir(parents=True, exist_ok=True)
         for number in range(count):

@@ -1,7 +1,7 @@
 """Make the tiny .tflite files that tests/unit reads: ``make_test_models.py [FOLDER]``.
 
 The only test helper that needs TensorFlow, run by hand and its output committed. A net of some
-300 weights learns which colour (red, green, blue) a 32×32 picture is, so that accuracy, agreement
+300 weights learns which colour (red, green, blue) a 32×32 image is, so that accuracy, agreement
 and confusion mean something. It is written five times; another one reads handwritten digits:
 
     color_float.tflite   uint8 in, float32 scores out, float inside
@@ -33,7 +33,7 @@ DIGITS_FOR_TRAINING = 1200  # of 1,797, in their order; the tests look at the ot
 
 
 def pictures(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """``n`` noisy pictures, uint8 [n, 32, 32, 3], and the channel that is brightest, int [n]."""
+    """``n`` noisy images, uint8 [n, 32, 32, 3], and the channel that is brightest, int [n]."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % CLASSES
     pixels = rng.integers(0, 160, (n, SIZE, SIZE, 3))
@@ -112,7 +112,7 @@ def convert_float(model: tf_keras.Model) -> bytes:
 
 
 def convert_int8(model: tf_keras.Model, strict: bool, x: np.ndarray) -> bytes:
-    """``x``: pictures to calibrate the ranges on, uint8 [n, …]."""
+    """``x``: images to calibrate the ranges on, uint8 [n, …]."""
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([p[None].astype(np.float32)] for p in x)

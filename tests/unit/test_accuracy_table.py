@@ -59,7 +59,7 @@ def test_a_split_has_everything_once_and_follows_from_its_seed() -> None:
     assert places(split(listed[::-1], 1)) == places(found), "the order of files says nothing"
     assert places(split(listed, 2)) != places(found)
     fewer = places(split(listed[1:], 1))["test"] & places(found)["test"]
-    assert len(fewer) >= 38, "a picture more or less moves no others"
+    assert len(fewer) >= 38, "an image more or less moves no others"
 
 
 def test_a_split_with_so_many_training_pictures_of_each_class() -> None:
@@ -145,7 +145,7 @@ def test_two_pictures_of_one_name_are_not_one(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "x.png").touch()
     twice = [("test", Picture("a", tmp_path / f / "x.png", "x")) for f in ("1", "2")]
-    with pytest.raises(ValueError, match="two pictures called a/x"):
+    with pytest.raises(ValueError, match="two images called a/x"):
         copies(twice, tmp_path / "out")
 
 

@@ -226,15 +226,15 @@ def test_plain_progress_is_a_few_lines(monkeypatch: pytest.MonkeyPatch, tmp_path
     reporter = Recorder(tmp_path / "events.jsonl", Reporter(stream))
     reporter.start("finetune", 3, 9)
     for done in range(0, 201, 10):
-        reporter.update("features", done, 200, "pictures")
+        reporter.update("features", done, 200, "images")
         now[0] += 1
     reporter.note("chosen")
     reporter.end("miss", 20.04)
     assert stream.getvalue().splitlines() == [
-        "[3/9] finetune   features 50/200 pictures, 10/s, 15 s left",
-        "[3/9] finetune   features 100/200 pictures, 10/s, 10 s left",
-        "[3/9] finetune   features 150/200 pictures, 10/s, 5 s left",
-        "[3/9] finetune   features 200/200 pictures, 10/s",
+        "[3/9] finetune   features 50/200 images, 10/s, 15 s left",
+        "[3/9] finetune   features 100/200 images, 10/s, 10 s left",
+        "[3/9] finetune   features 150/200 images, 10/s, 5 s left",
+        "[3/9] finetune   features 200/200 images, 10/s",
         "[3/9] finetune",
         "      chosen",
         "[3/9] finetune   20.0 s",

@@ -57,7 +57,7 @@ def test_clean_folders(tmp_path: Path) -> None:
         "imbalance": 1.0,
     }
     assert stage.said.notes == ["30 images of 2 classes: 24 train, 6 val"]
-    assert stage.said.updates[-1] == ("decode", 30, 30, "pictures")
+    assert stage.said.updates[-1] == ("decode", 30, 30, "images")
 
 
 def test_the_index_is_the_same_wherever_the_pictures_lie(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_changed_index_is_not_loaded(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="was changed"):
         Index.load(path)
     path.write_text(path.read_text()[:50])
-    with pytest.raises(ArtifactError, match="no index of pictures"):
+    with pytest.raises(ArtifactError, match="no index of images"):
         Index.load(path)
 
 
@@ -94,7 +94,7 @@ def test_one_folder_is_split_by_content_and_adding_a_photo_moves_no_other(tmp_pa
 
 
 def bad_files(folder: Path) -> None:
-    (folder / "text.jpg").write_text("not a picture")
+    (folder / "text.jpg").write_text("not an image")
     jpeg = encoded(noise(3, 80, 80), "JPEG")
     (folder / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     (folder / "gone.png").symlink_to(folder / "nowhere")
@@ -125,7 +125,7 @@ def test_bad_pictures_can_be_skipped_and_are_counted(tmp_path: Path) -> None:
         "train/a/phone.heic",
         "train/a/text.jpg",
     ]
-    assert "bad pictures left out: 4 (data.on_bad_image: skip)" in stage.said.notes
+    assert "bad images left out: 4 (data.on_bad_image: skip)" in stage.said.notes
 
 
 def test_a_long_list_is_cut(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_picture_under_two_labels(tmp_path: Path, copy: object) -> None:
     copy(root / "train" / "a" / "003.png", root / "train" / "b" / "x.png")  # type: ignore[operator]
     error = refused(tmp_path)
     assert error.problems == [
-        "the same picture under two labels: train/a/003.png (a) = train/b/x.png (b)"
+        "the same image under two labels: train/a/003.png (a) = train/b/x.png (b)"
     ]
     assert "on_conflict: drop" in error.hint
     stage = Stage(tmp_path, path=str(root), on_conflict="drop")
@@ -164,7 +164,7 @@ def test_a_picture_in_two_splits(tmp_path: Path, copy: object) -> None:
     copy(root / "train" / "a" / "003.png", root / "val" / "a" / "x.png")  # type: ignore[operator]
     error = refused(tmp_path)
     assert error.problems == [
-        "the same picture in two splits: train/a/003.png (train) = val/a/x.png (val)"
+        "the same image in two splits: train/a/003.png (train) = val/a/x.png (val)"
     ]
     assert "on_leak: drop" in error.hint
     dropped = Stage(tmp_path, path=str(root), on_leak="drop")
@@ -207,7 +207,7 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
     shutil.copy(root / "train" / "a" / "000.png", root / "val" / "a" / "leak.png")
     shutil.copy(root / "train" / "a" / "001.png", root / "train" / "b" / "conflict.png")
     text = "\n".join(refused(tmp_path).lines())
-    for part in ("text.jpg: not an image", "two labels", "two splits", "class c: no good picture"):
+    for part in ("text.jpg: not an image", "two labels", "two splits", "class c: no good image"):
         assert part in text
 
 
@@ -216,8 +216,8 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
     [
         ({"a": 3}, "at least two classes are needed, there is only a"),
         ({}, "at least two classes are needed, there is none"),
-        ({"a": 5, "b": 0}, "class b: no good picture"),
-        ({"a": 5, "b": 1}, "class b: 1 different picture(s), too few for val, train"),
+        ({"a": 5, "b": 0}, "class b: no good image"),
+        ({"a": 5, "b": 1}, "class b: 1 different image(s), too few for val, train"),
     ],
 )
 def test_too_few_classes_or_pictures(tmp_path: Path, counts: dict[str, int], says: str) -> None:
@@ -234,14 +234,14 @@ def test_a_folder_too_high_is_recognised(tmp_path: Path) -> None:
 def test_a_class_that_is_only_in_val(tmp_path: Path) -> None:
     root = split_folders(tmp_path)
     picture(root / "val" / "c" / "x.png", 300)
-    assert refused(tmp_path).problems == ["class c: no picture in train"]
+    assert refused(tmp_path).problems == ["class c: no image in train"]
 
 
 def test_an_empty_val(tmp_path: Path) -> None:
     root = split_folders(tmp_path)
     shutil.rmtree(root / "val")
     (root / "val").mkdir()
-    assert refused(tmp_path).problems == ["no picture in val"]
+    assert refused(tmp_path).problems == ["no image in val"]
 
 
 def test_warnings(tmp_path: Path) -> None:
@@ -250,9 +250,9 @@ def test_warnings(tmp_path: Path) -> None:
     stage = Stage(tmp_path, path=str(root))
     assert stage.audit.imbalance == 11.25
     assert stage.audit.warnings == [
-        "class b: no picture in val, it can't be judged",
-        "class A: only 4 training pictures",
-        "heavy imbalance: 45 training pictures of a, 4 of A; see finetune.class_weights",
+        "class b: no image in val, it can't be judged",
+        "class A: only 4 training images",
+        "heavy imbalance: 45 training images of a, 4 of A; see finetune.class_weights",
         "classes that differ in case only: A, a",
     ]
     assert stage.said.notes[:-1] == stage.audit.warnings
@@ -261,7 +261,7 @@ def test_warnings(tmp_path: Path) -> None:
 def test_a_moved_picture_is_named(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "p", {"a": 40})
     seed, written = 1000, 0
-    while written < 3:  # three pictures whose hash says train
+    while written < 3:  # three images whose hash says train
         data = encoded(noise(seed), "PNG")
         path = root / "b" / f"{seed}.png"
         path.parent.mkdir(exist_ok=True)
@@ -274,7 +274,7 @@ def test_a_moved_picture_is_named(tmp_path: Path) -> None:
     stage = Stage(tmp_path, path=str(root))
     assert stage.index.counts["val"]["b"] == 1
     moved = next(row.path for row in stage.index.rows if row.split == "val" and row.label == 1)
-    assert f"class b: its hash put no picture into val, so {moved} was taken from train" in (
+    assert f"class b: its hash put no image into val, so {moved} was taken from train" in (
         stage.audit.warnings
     )
 

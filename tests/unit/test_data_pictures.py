@@ -29,7 +29,7 @@ def test_pixels_are_what_decode_gives_in_the_order_asked_for(tmp_path: Path) -> 
     for pixels, row in zip(got, order, strict=True):
         path = pictures.root / pictures.index.rows[row].path
         np.testing.assert_array_equal(pixels, decode(path, 32, "crop"))
-    assert said.updates[-1] == ("decode", 3, 3, "pictures")
+    assert said.updates[-1] == ("decode", 3, 3, "images")
     np.testing.assert_array_equal(pictures.pixel(149), got[1])
     assert pictures.pixels([]).shape == (0, 32, 32, 3)
 

@@ -38,7 +38,7 @@ def test_class_folders_with_nested_hidden_and_other_files(tmp_path: Path) -> Non
     for name in (".DS_Store", "a/.hidden.png", "a/._x.png", "__MACOSX/a/y.png"):
         picture(root / name, 60)
     for name in ("a/Thumbs.db", "b/notes.txt", "readme.md"):
-        (root / name).write_text("no picture")
+        (root / name).write_text("no image")
     picture(root / "loose.jpg", 61)
     listing = listed(root)
     assert [entry.path for entry in listing.entries] == [
@@ -51,7 +51,7 @@ def test_class_folders_with_nested_hidden_and_other_files(tmp_path: Path) -> Non
     assert listing.classes == ("a", "b") and listing.split_from == "content hash"
     assert listing.shares and listing.shares.val == 0.2 and listing.shares.test == 0
     assert listing.warnings == (
-        "3 files ignored, no picture by name: a/Thumbs.db, b/notes.txt, readme.md",
+        "3 files ignored, no image by name: a/Thumbs.db, b/notes.txt, readme.md",
         "1 file ignored, in no class folder: loose.jpg",
     )
 
@@ -355,7 +355,7 @@ def test_files_are_hashed_once(tmp_path: Path) -> None:
     root, cache = class_folders(tmp_path / "p", {"a": 3, "b": 2}), tmp_path / "cache"
     said = Said()
     scan(Data(path=str(root)), cache, said)
-    assert said.updates[-1] == ("hash", 5, 5, "pictures")
+    assert said.updates[-1] == ("hash", 5, 5, "images")
     again = Said()
     found = scan(Data(path=str(root)), cache, again)
     assert again.updates == []

@@ -55,7 +55,7 @@ def test_classes_without_pictures_or_answers_are_undefined_not_zero() -> None:
     _, dog, owl = found.per_class
     assert (dog.precision, dog.recall) == (None, 0.0)
     assert (owl.precision, owl.recall, owl.f1, owl.support) == (None, None, None, 0)
-    assert found.recall_macro == 0.5, "the mean is over the two classes that have pictures"
+    assert found.recall_macro == 0.5, "the mean is over the two classes that have images"
     assert found.precision_macro == 0.25
 
 
@@ -144,7 +144,7 @@ def test_stage_says_what_is_left_on_harder_pictures(tmp_path: Path) -> None:
 
 
 def test_harder_pictures_are_really_shown_to_the_model(tmp_path: Path, monkeypatch) -> None:
-    """What leaves nothing of a picture leaves nothing of the accuracy."""
+    """What leaves nothing of an image leaves nothing of the accuracy."""
     monkeypatch.setitem(CORRUPTIONS, "blur", lambda pixels, seed: np.zeros_like(pixels))
     run = make_run(tmp_path, each=4)
     evaluate.run(run.context("evaluate"))

@@ -244,7 +244,7 @@ def test_truncated_files_are_bad(kind: str, share: float) -> None:
 
 def test_a_path_names_the_file_in_the_error(tmp_path: Path) -> None:
     path = tmp_path / "note.jpg"
-    path.write_text("no picture")
+    path.write_text("no image")
     with pytest.raises(BadImage, match=r"note\.jpg: not an image"):
         decode(path, 32, "crop")
     with pytest.raises(BadImage, match=r"gone\.jpg: can't be read"):

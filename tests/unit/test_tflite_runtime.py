@@ -1,4 +1,4 @@
-"""Prediction over many pictures, with LiteRT and with a fake."""
+"""Prediction over many images, with LiteRT and with a fake."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_a_lot_that_is_shorter_than_it_says_is_an_error() -> None:
         def __iter__(self):
             return iter(np.zeros((3, 2), np.float32))
 
-    with pytest.raises(ValueError, match="5 pictures were announced and 3 came"):
+    with pytest.raises(ValueError, match="5 images were announced and 3 came"):
         predict(b"", Liar(), load=fake(lambda b: [b]))
 
 

@@ -64,7 +64,7 @@ class Result:
     processes: tuple[Process, ...]
     device: str = "local"  # as the user calls it
     delegate: str = "xnnpack"
-    input: str = "random"  # or pictures
+    input: str = "random"  # or images
     # How images became square: crop, stretch, pad; None: none were fed.
     fit: str | None = field(default=None, compare=False)
     drift: dict[str, Any] | None = field(default=None, compare=False)

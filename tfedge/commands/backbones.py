@@ -17,7 +17,7 @@ def command(name: str | None, as_json: bool, debug: bool) -> None:
     """List the backbones; with NAME, one of them with its blocks.
 
     Pixels a side: the smallest allowed, and those it was trained at. Parameters are without head;
-    MACs (multiply-accumulates) of one picture at the native size. A file of weights can be given
+    MACs (multiply-accumulates) of one image at the native size. A file of weights can be given
     for each, and `none` starts from random numbers. int8: the way there that was tried on the net
     itself, with half of its weights pruned, and held; what came of it stands below.
     """

@@ -1,7 +1,7 @@
-"""Looking at the pictures before anything trains on them.
+"""Looking at the images before anything trains on them.
 
-Two pictures are *identical* when their decoded pixels are: copies of a file, and the same photo
-saved with other metadata. Identical pictures under two labels are a *conflict*, in two splits a
+Two images are *identical* when their decoded pixels are: copies of a file, and the same photo
+saved with other metadata. Identical images under two labels are a *conflict*, in two splits a
 *leak*.
 """
 
@@ -23,13 +23,13 @@ from tfedge.files.artifact import read_json, write_json
 from tfedge.files.files import shown
 
 SHOWN = 20  # files named for one kind of problem
-TINY = 10  # training pictures; classes with fewer get a warning
+TINY = 10  # training images; classes with fewer get a warning
 IMBALANCE = 10.0  # largest to smallest class; above it there is a warning
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One readable picture. ``pixels`` is a hash of what it decodes to."""
+    """One readable image. ``pixels`` is a hash of what it decodes to."""
 
     path: str
     label: str
@@ -85,7 +85,7 @@ def audit(
 ) -> tuple[Index, Findings]:
     """The index to train on, and what was found on the way.
 
-    By SHA-256 of the file: ``pixels`` has a hash of what each good picture decodes to, ``bad`` why
+    By SHA-256 of the file: ``pixels`` has a hash of what each good image decodes to, ``bad`` why
     the others don't. ``skip_bad``, ``data.on_conflict`` and ``data.on_leak`` say what is an error.
     Raises DataError with every problem that was found, each file by its name.
     """
@@ -126,9 +126,9 @@ def _readable(
             lines.append(f"{shown(entry.path)}: {reason}")
     if findings.skipped:
         findings.warnings.append(
-            f"bad pictures left out: {len(findings.skipped)} (data.on_bad_image: skip)"
+            f"bad images left out: {len(findings.skipped)} (data.on_bad_image: skip)"
         )
-    problems.add(lines, "repair or remove these pictures, or set data.on_bad_image: skip")
+    problems.add(lines, "repair or remove these images, or set data.on_bad_image: skip")
     return pictures
 
 
@@ -154,10 +154,10 @@ def _without_conflicts(
             continue
         drop |= {picture.path for picture in group}
         names = _names(group, {picture.path: picture.label for picture in group})
-        lines.append(f"the same picture under two labels: {names}")
+        lines.append(f"the same image under two labels: {names}")
         findings.conflicts.append({"pictures": [picture.as_json() for picture in group]})
     if data.on_conflict == "error":
-        problems.add(lines, "keep each picture under one label, or set data.on_conflict: drop")
+        problems.add(lines, "keep each image under one label, or set data.on_conflict: drop")
     elif lines:
         findings.warnings.append(
             f"pictures under two labels left out: {len(drop)} (data.on_conflict: drop)"
@@ -182,7 +182,7 @@ def _split(
         return [replace(p, split=p.split or "train") for p in pictures]
     first = {picture.sha256: picture.path for picture in reversed(pictures)}
     findings.warnings += [
-        f"class {move.label}: its hash put no picture into {move.target}, so "
+        f"class {move.label}: its hash put no image into {move.target}, so "
         f"{shown(first[move.digest])} was taken from {move.source}"
         for move in moved
     ]
@@ -203,7 +203,7 @@ def _without_leaks(
         dropped = [p.path for p in group if p.split != keep] if data.on_leak == "drop" else []
         drop.update(dropped)
         names = _names(group, {picture.path: picture.split for picture in group})
-        lines.append(f"the same picture in two splits: {names}")
+        lines.append(f"the same image in two splits: {names}")
         findings.leaks.append({"pictures": [p.as_json() for p in group], "dropped": dropped})
     if data.on_leak == "error":
         problems.add(lines, "remove the copies, or set data.on_leak: drop")
@@ -229,25 +229,25 @@ def _check_classes(
     filled = {picture.label for picture in pictures}
     problems.add(
         [
-            f"class {shown(label)}: no {'picture in train' if label in filled else 'good picture'}"
+            f"class {shown(label)}: no {'image in train' if label in filled else 'good image'}"
             for label in classes
             if not counts["train", label]
         ],
-        "add pictures to these classes, or take them away",
+        "add images to these classes, or take them away",
     )
     splits = [split for split in SPLITS if any(picture.split == split for picture in pictures)]
     if pictures and listing.shares is None and "val" not in splits:
-        problems.add(["no picture in val"], "put some there, or let data.split decide")
+        problems.add(["no image in val"], "put some there, or let data.split decide")
     for split in splits:
         if split != "train":
             findings.warnings += [
-                f"class {label}: no picture in {split}, it can't be judged"
+                f"class {label}: no image in {split}, it can't be judged"
                 for label in classes
                 if not counts[split, label]
             ]
     train = {label: counts["train", label] for label in classes if counts["train", label]}
     findings.warnings += [
-        f"class {label}: only {count} training pictures"
+        f"class {label}: only {count} training images"
         for label, count in train.items()
         if count < TINY
     ]
@@ -256,7 +256,7 @@ def _check_classes(
         findings.imbalance = round(train[most] / train[least], 3)
         if findings.imbalance > IMBALANCE:
             findings.warnings.append(
-                f"heavy imbalance: {train[most]} training pictures of {most}, {train[least]} of "
+                f"heavy imbalance: {train[most]} training images of {most}, {train[least]} of "
                 f"{least}; see finetune.class_weights"
             )
     by_lower = Counter(label.casefold() for label in classes)

@@ -62,7 +62,7 @@ class Digests:
                 if stamp:
                     self._known[entry.path] = (stamp, digest)
                 if done % 64 == 0 or done == len(new):
-                    progress.update("hash", done, len(new), "pictures")
+                    progress.update("hash", done, len(new), "images")
             self._save(entries)
         return found, failed
 

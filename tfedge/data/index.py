@@ -1,4 +1,4 @@
-"""The index: which pictures there are, of which class, in which split. Later stages read it."""
+"""The index: which images there are, of which class, in which split. Later stages read it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPLITS = ("train", "val", "test")
 
 
 class Row(NamedTuple):
-    """One picture: ``label`` is a place in ``Index.classes``, ``sha256`` that of its file."""
+    """One image: ``label`` is a place in ``Index.classes``, ``sha256`` that of its file."""
 
     path: str  # relative to the data root, "/" between folders
     label: int
@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Index:
-    """All pictures, sorted by path. A *row number* is a place in ``rows``."""
+    """All images, sorted by path. A *row number* is a place in ``rows``."""
 
     classes: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -51,12 +51,12 @@ class Index:
         return [number for number, row in enumerate(self.rows) if row.split == split]
 
     def has(self, split: str) -> bool:
-        """Whether any picture is in that split."""
+        """Whether any image is in that split."""
         return any(row.split == split for row in self.rows)
 
     @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Pictures by split and class; splits without a picture are left out."""
+        """Pictures by split and class; splits without an image are left out."""
         counts = {split: dict.fromkeys(self.classes, 0) for split in SPLITS if self.has(split)}
         for row in self.rows:
             counts[row.split][self.classes[row.label]] += 1
@@ -64,7 +64,7 @@ class Index:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over classes and rows: same pictures under the same names, wherever they lie."""
+        """SHA-256 over classes and rows: same images under the same names, wherever they lie."""
         content = json.dumps([self.classes, self.rows], separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -89,9 +89,7 @@ class Index:
             )
             expected, got = raw["digest"], index.digest
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(
-                path, f"no index of pictures: {error}", "run with --force"
-            ) from error
+            raise ArtifactError(path, f"no index of images: {error}", "run with --force") from error
         if expected != got:
             raise ArtifactError(path, "was changed", "run with --force", expected, got)
         return index

@@ -25,7 +25,7 @@ from tfedge.errors import DataError
 from tfedge.files.files import shown
 
 SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
-# Suffixes that say "picture". Those that can't be decoded are bad pictures, not ignored files.
+# Suffixes that say "image". Those that can't be decoded are bad images, not ignored files.
 PICTURES = frozenset(
     [
         *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "dib", "webp", "gif"),
@@ -49,7 +49,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """All files, sorted by path. ``classes`` has those without a picture, too."""
+    """All files, sorted by path. ``classes`` has those without an image, too."""
 
     root: Path
     entries: tuple[Entry, ...]
@@ -99,7 +99,7 @@ def open_shares(named: set[str], explicit: Split | None, where: str) -> tuple[st
 
 
 def list_folder(root: Path, explicit: Split | None) -> Listing:
-    """The pictures below a folder. Raises DataError for layouts that can be read in two ways."""
+    """The images below a folder. Raises DataError for layouts that can be read in two ways."""
     splits = _split_folders(root, [item.name for item in _scan(root) if _is_folder(item)])
     decided, shares = open_shares({SPLIT_NAMES[name] for name in splits}, explicit, str(root))
     walk = _Walk(root)
@@ -187,7 +187,7 @@ class _Walk:
     def warnings(self) -> list[str]:
         lines = []
         for paths, what in (
-            (self.ignored, "ignored, no picture by name"),
+            (self.ignored, "ignored, no image by name"),
             (self.loose, "ignored, in no class folder"),
         ):
             if paths:

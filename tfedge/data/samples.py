@@ -1,4 +1,4 @@
-"""The built-in samples: small sets that come with a library, written once as pictures."""
+"""The built-in samples: small sets that come with a library, written once as images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FOLDERS = {"digits": "digits-1"}
 
 
 def sample_root(path: str, cache: Path) -> Path:
-    """Where the pictures of ``sample:NAME`` lie, or will. Raises DataError for unknown names."""
+    """Where the images of ``sample:NAME`` lie, or will. Raises DataError for unknown names."""
     name = path.removeprefix(PREFIX)
     if name not in _FOLDERS:
         raise DataError([f"data.path: no sample {name!r}{did_you_mean(name, _FOLDERS)}"])

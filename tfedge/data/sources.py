@@ -1,6 +1,6 @@
 """What ``data`` in the pipeline file stands for: a folder, a CSV, a built-in sample, a download.
 
-Imports neither numpy nor Pillow: ``--dry-run`` asks here whether the pictures are the same.
+Imports neither numpy nor Pillow: ``--dry-run`` asks here whether the images are the same.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Scan:
 
 
 def data_root(data: Data, cache: Path) -> Path:
-    """Where the pictures lie, or will after a download. Paths in index.json are relative to it."""
+    """Where the images lie, or will after a download. Paths in index.json are relative to it."""
     if data.download:
         return _unpacked(data.download, cache) / _folder(data.download)
     path = _path(data)
@@ -54,7 +54,7 @@ def data_root(data: Data, cache: Path) -> Path:
 def source_digest(
     data: Data, cache: Path, hash_new: bool = True, progress: Progress | None = None
 ) -> str | None:
-    """A digest of all pictures with their labels and splits: the same as long as they are.
+    """A digest of all images with their labels and splits: the same as long as they are.
 
     With ``hash_new`` False nothing is fetched, written or read but names and stamps: None when that
     is not enough to know. Raises DataError for a source that is not there or can't be understood,
@@ -76,7 +76,7 @@ def source_digest(
 
 
 def scan(data: Data, cache: Path, progress: Progress) -> Scan:
-    """Fetches or writes what is missing, lists the pictures, hashes what is new or has changed."""
+    """Fetches or writes what is missing, lists the images, hashes what is new or has changed."""
     if data.download:
         _bring(data.download, cache, progress)
     elif _path(data).startswith(PREFIX):

@@ -1,4 +1,4 @@
-"""A CSV of pictures: ``path,label`` and, if wanted, ``split``. UTF-8, commas, a header line.
+"""A CSV of images: ``path,label`` and, if wanted, ``split``. UTF-8, commas, a header line.
 
 Paths are relative to the CSV's own folder and may not leave it. Blanks around a cell don't count.
 """
@@ -29,7 +29,7 @@ _SHOWN = 20
 
 
 def list_csv(path: Path, explicit: Split | None) -> Listing:
-    """The pictures that a CSV names. Raises DataError with every bad line as ``file:line: …``."""
+    """The images that a CSV names. Raises DataError with every bad line as ``file:line: …``."""
     rows = _read(path)
     header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
     if header not in _HEADERS:
@@ -59,7 +59,7 @@ def _listing(path: Path, entries: list[Entry], explicit: Split | None, has_split
     decided, shares = open_shares(named, explicit, str(path))
     warnings = []
     if has_split and shares:
-        what = "train" if decided == "source" else "all pictures"
+        what = "train" if decided == "source" else "all images"
         warnings.append(f"no val in the split column: {shares.val:.0%} of {what} is split off")
         entries = [
             Entry(e.path, e.label, None if e.split == "train" else e.split, e.stamp)
@@ -109,7 +109,7 @@ def _entry(folder: Path, cells: list[str], header: list[str]) -> Entry | str:
 
 
 def _stamp(path: Path) -> Stamp | None:
-    """None where there is no file: a bad picture, for the audit to name."""
+    """None where there is no file: a bad image, for the audit to name."""
     try:
         info = path.stat()
     except OSError:

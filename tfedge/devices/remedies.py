@@ -18,7 +18,7 @@ LITERT_FROM: Version = (3, 10)  # Python that ai-edge-litert has wheels for
 LITERT_MACHINES = ("x86_64", "aarch64", "arm64")
 TFLITE_UP_TO: Version = (3, 11)  # Python that the last tflite-runtime has wheels for
 TFLITE_MACHINES = ("x86_64", "aarch64", "armv7l")
-NEEDED = 100_000_000  # bytes: the largest model that fits a board, twice, and some pictures
+NEEDED = 100_000_000  # bytes: the largest model that fits a board, twice, and some images
 _VENV = "~/tfedge-venv"
 _APT = "sudo apt-get install -y"
 _PLAIN = re.compile(r"[\w@%+=:,./ -]+")

@@ -25,7 +25,7 @@ from tfedge.files.files import new_folder, shown
 
 MAX_ENTRIES = 2_000_000
 MAX_BYTES = 200 * 2**30
-MAX_RATIO = 200  # unpacked to packed; pictures hardly shrink
+MAX_RATIO = 200  # unpacked to packed; images hardly shrink
 _FREE_BYTES = 64 * 2**20  # below this the ratio does not matter
 _BLOCK = 1 << 20
 _DAMAGE = (

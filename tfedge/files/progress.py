@@ -9,7 +9,7 @@ class Progress(Protocol):
     """Where long work says how far it is. Drawn by ``core/progress.py``; silent in unit tests."""
 
     def update(self, what: str, done: int, total: int, unit: str = "") -> None:
-        """``done`` of ``total`` (pictures, steps …); rate and time left are worked out from it."""
+        """``done`` of ``total`` (images, steps …); rate and time left are worked out from it."""
 
     def note(self, text: str) -> None:
         """One line the user should read: a decision, a warning, a measured number."""

@@ -1,4 +1,4 @@
-"""What holds for a backbone, its weights and its pictures' size: the student's or a teacher's."""
+"""What holds for a backbone, its weights and its images' size: the student's or a teacher's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WEIGHT_FILES = (".h5", ".keras", ".npz")
 
 
 def problems(given: Backbone, key: str, size: int, size_key: str) -> Iterator[Problem]:
-    """What is wrong with the backbone that stands at ``key``, for pictures of ``size``."""
+    """What is wrong with the backbone that stands at ``key``, for images of ``size``."""
     row = BACKBONES.get(given.name)
     if row is None:
         what = f"no backbone {given.name!r}{did_you_mean(given.name, BACKBONES)}"

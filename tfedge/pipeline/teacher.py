@@ -1,4 +1,4 @@
-"""What follows from a ``distill`` section: how large its teacher's pictures are, and who learns."""
+"""What follows from a ``distill`` section: how large its teacher's images are, and who learns."""
 
 from __future__ import annotations
 

@@ -22,11 +22,11 @@ from tfedge.files.parallel import cores
 from tfedge.tflite.reader import read
 
 ModelSource = bytes | str | Path
-Report = Callable[[int, int], None]  # pictures done, pictures in all
-Portion = Sequence[tuple[int, np.ndarray]]  # pictures with their numbers
-Change = Callable[[int, np.ndarray], np.ndarray]  # a picture's number and pixels, to other pixels
+Report = Callable[[int, int], None]  # images done, images in all
+Portion = Sequence[tuple[int, np.ndarray]]  # images with their numbers
+Change = Callable[[int, np.ndarray], np.ndarray]  # an image's number and pixels, to other pixels
 
-_CHUNK = 8  # pictures a worker takes at once: the lock is cheap beside them, the end well shared
+_CHUNK = 8  # images a worker takes at once: the lock is cheap beside them, the end well shared
 _POLL = 0.1  # seconds between two reports; Ctrl-C is answered as quickly
 
 
@@ -156,7 +156,7 @@ class Pool:
     """Interpreters of one model with one thread each, loaded once and kept: for work in portions.
 
     LiteRT releases the GIL while it runs, and interpreters share nothing: two workers on two
-    cores went through pictures 1.9 times as fast as one. A pool runs one thing at a time.
+    cores went through images 1.9 times as fast as one. A pool runs one thing at a time.
     """
 
     def __init__(self, model: ModelSource, workers: int | None = None, load: Loader = LiteRT):
@@ -178,10 +178,10 @@ class Pool:
         raw: bool = False,
         progress: Report | None = None,
     ) -> list[np.ndarray]:
-        """Run the model over pictures on all cores.
+        """Run the model over images on all cores.
 
         Args:
-            pictures: an array [N, …], or anything with a length that yields arrays of the model's
+            images: an array [N, …], or anything with a length that yields arrays of the model's
                 input shape without its batch dimension. The dtype may be narrower than the input's
                 (uint8 pixels or float16 features for float32); what would lose something is
                 refused.
@@ -190,11 +190,11 @@ class Pool:
             progress: called from this thread with (done, total).
 
         Returns:
-            For each output wanted an array [N, …] in the order of the pictures.
+            For each output wanted an array [N, …] in the order of the images.
 
         Raises:
             UnsupportedModel: it lacks an output.
-            ValueError: a picture has another shape or dtype than the model's input.
+            ValueError: an image has another shape or dtype than the model's input.
         """
         wanted = _select(self._outputs, outputs)
         found = [_room(len(pictures), output, raw) for _, output in wanted]
@@ -224,9 +224,9 @@ def side_by_side(
     change: Change | None = None,
     progress: Report | None = None,
 ) -> dict[str, np.ndarray]:
-    """The first output [N, …] of several models, by their names, for every picture.
+    """The first output [N, …] of several models, by their names, for every image.
 
-    A picture is read once, and changed once, by the worker that runs it through all models.
+    An image is read once, and changed once, by the worker that runs it through all models.
     """
     outputs = {name: pool._outputs[0] for name, pool in pools.items()}
     found = {name: _room(len(pictures), port, False) for name, port in outputs.items()}
@@ -251,7 +251,7 @@ def _share_out(
     each: Callable[[int, Portion], None],
     progress: Report | None,
 ) -> None:
-    """Call ``each(worker, portion)`` until all pictures are done, in as many threads as workers."""
+    """Call ``each(worker, portion)`` until all images are done, in as many threads as workers."""
     total, done = len(pictures), [0] * workers
     source, lock, stop = enumerate(pictures), Lock(), Event()
 
@@ -268,9 +268,9 @@ def _share_out(
         try:
             _watch([pool.submit(work, i) for i in range(workers)], done, total, progress)
         finally:
-            stop.set()  # an error or Ctrl-C: the others finish the pictures they hold
+            stop.set()  # an error or Ctrl-C: the others finish the images they hold
     if sum(done) != total:
-        raise ValueError(f"{total} pictures were announced and {sum(done)} came")
+        raise ValueError(f"{total} images were announced and {sum(done)} came")
 
 
 def predict(
@@ -283,7 +283,7 @@ def predict(
     progress: Report | None = None,
     load: Loader = LiteRT,
 ) -> np.ndarray:
-    """One output of a model for every picture, [N, …], on all cores; see ``Pool``, ``Pool.run``."""
+    """One output of a model for every image, [N, …], on all cores; see ``Pool``, ``Pool.run``."""
     pool = Pool(model, max(1, min(workers or cores(), len(pictures))), load)
     return pool.run(pictures, outputs=(output,), raw=raw, progress=progress)[0]
 

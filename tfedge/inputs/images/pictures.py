@@ -1,4 +1,4 @@
-"""Decoded pixels: each picture is decoded once, on all cores, and kept by its file's SHA-256."""
+"""Decoded pixels: each image is decoded once, on all cores, and kept by its file's SHA-256."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BATCH_BYTES = 32 * 2**20  # of decoded pixels held before they are written
 
 
 def pixel_store(cache: Path, size: int, fit: str) -> RecordStore:
-    """The store of uint8 [size, size, 3] pixels, by the SHA-256 of the picture's file.
+    """The store of uint8 [size, size, 3] pixels, by the SHA-256 of the image's file.
 
     Its name holds what the pixels depend on: side, fit, our decoding, and Pillow's version, whose
     JPEG decoder and resampling are its own.
@@ -34,7 +34,7 @@ def pixel_store(cache: Path, size: int, fit: str) -> RecordStore:
 def decode_into(
     store: RecordStore, files: Mapping[str, Path], fit: str, progress: Progress
 ) -> dict[str, str]:
-    """Decodes the pictures that the store lacks. Returns why, by digest, for those it can't.
+    """Decodes the images that the store lacks. Returns why, by digest, for those it can't.
 
     ``files`` has a file for each SHA-256. Raises ArtifactError when a file is no longer the one
     that was hashed.
@@ -62,7 +62,7 @@ def decode_into(
         if len(keys) == batch or (keys and done == len(missing)):
             store.put(keys, np.stack(pixels))
             keys, pixels = [], []
-        progress.update("decode", done, len(missing), "pictures")
+        progress.update("decode", done, len(missing), "images")
     return bad
 
 
@@ -88,13 +88,13 @@ def _verified(path: Path, digest: str) -> bytes:
     data = images.read(path)
     got = hashlib.sha256(data).hexdigest()
     if got != digest:
-        hint = "run again when nothing writes to the pictures any more"
+        hint = "run again when nothing writes to the images any more"
         raise ArtifactError(path, "changed since it was scanned", hint, digest[:16], got[:16])
     return data
 
 
 class Pictures:
-    """The pixels of the index' pictures as the net sees them. Threads may share it."""
+    """The pixels of the index' images as the net sees them. Threads may share it."""
 
     def __init__(self, index: Index, root: Path, cache: Path, size: int, fit: str) -> None:
         self.index = index
@@ -114,11 +114,11 @@ class Pictures:
         return np.asarray(self.store.memmap[found])
 
     def pixel(self, row: int) -> np.ndarray:
-        """uint8 [size, size, 3] RGB of one picture."""
+        """uint8 [size, size, 3] RGB of one image."""
         return np.asarray(self.pixels([row])[0])
 
     def memmap_rows(self, rows: Sequence[int], progress: Progress | None = None) -> np.ndarray:
-        """Where these pictures stand in ``store.memmap``: for loops that gather batch by batch."""
+        """Where these images stand in ``store.memmap``: for loops that gather batch by batch."""
         keys = self.index.keys(rows)
         try:
             return self.store.rows(keys)

@@ -2,7 +2,7 @@
 
 TF-MOT wraps every layer for 8 bits. Its ranges start at ±6 and follow the training batches by a
 thousandth a step, so a short fine-tune would never find them, and the frozen part, which sees no
-training at all, would keep ±6. Here every range is set from training pictures before anything
+training at all, would keep ±6. Here every range is set from training images before anything
 trains. What trains is a model cut out of the wrapped one: the frozen part is not in it, so nothing
 in it can move.
 """

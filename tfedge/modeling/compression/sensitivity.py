@@ -24,18 +24,18 @@ from tfedge.tasks.task import Work
 
 Report = Callable[[int, int], None]  # done, in all
 
-_BATCH = 16  # pictures at a time …
+_BATCH = 16  # images at a time …
 _BYTES = 2**28  # … or fewer: of float results in memory
 _CLOSE = 1.1  # a divergence within a tenth of another is as good
 
 
 @dataclass(frozen=True)
 class Harm:
-    """What quantizing one unit alone does, over all pictures."""
+    """What quantizing one unit alone does, over all images."""
 
     unit: str
     divergence: float  # nats, mean
-    agreement: float  # share of pictures with the answer of the float network
+    agreement: float  # share of images with the answer of the float network
     error: float  # root mean square error of its result, in steps of its scale
     sqnr_db: float | None  # signal to quantization noise of its result; None: nothing is lost
 
@@ -51,7 +51,7 @@ class Outcome:
 
 
 class Mixtures:
-    """A graph with ranges whose fake-quant nodes can be switched, and pictures to run it on.
+    """A graph with ranges whose fake-quant nodes can be switched, and images to run it on.
 
     ``pictures`` is uint8 [N, S, S, 3].
     """
@@ -93,11 +93,11 @@ class Mixtures:
         )
 
     def _takes_batches(self) -> bool:
-        """Whether the graph, frozen for one picture, gives the same for several at a time."""
+        """Whether the graph, frozen for one image, gives the same for several at a time."""
         pixels = self._pictures[:2].astype(np.float32)
         try:
             together = self._every(pixels, self._off)[0].numpy()
-        except tf.errors.InvalidArgumentError:  # a reshape to one picture
+        except tf.errors.InvalidArgumentError:  # a reshape to one image
             return False
         return bool(np.allclose(together, self.scores(self._off, pixels), atol=1e-4))
 

@@ -21,7 +21,7 @@ from tfedge.errors import MissingDependency
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # TensorFlow turns oneDNN on by itself only where it finds AVX512-VNNI or AMX. Without it gradients
-# of a convolution over few pixels are computed picture by picture, and training a large net takes
+# of a convolution over few pixels are computed image by image, and training a large net takes
 # several times as long.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 ONEDNN = os.environ["TF_ENABLE_ONEDNN_OPTS"] != "0" and platform.machine() in ("x86_64", "AMD64")

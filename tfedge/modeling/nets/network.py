@@ -10,7 +10,7 @@
 
 Normalisation is (pixel − mean) / std. The division goes into the first kernel for free. The
 subtraction stays a layer of its own, because zero padding must go on meaning "mean colour": folded
-into a bias it would be wrong along every border. In int8 the offset is one addition on the picture.
+into a bias it would be wrong along every border. In int8 the offset is one addition on the image.
 
 TF-MOT refuses nested models, so the backbone's layers stand in the graph themselves, and *cutting*
 the network at a block gives two models that share its layers and weights.
@@ -127,7 +127,7 @@ def whole_offset(model: Any) -> None:
     """Subtract a whole number from the pixels of a network that is to be quantized.
 
     8 bits have a step of 1 for pixels, so that half of one, as in the mean 127.5, is lost on every
-    pixel of every picture. What the rounded mean leaves goes into the bias of the first convolution
+    pixel of every image. What the rounded mean leaves goes into the bias of the first convolution
     or the batch norm behind it, which is exact but where the convolution sees padding, whose colour
     is half a step off then. Means that differ from channel to channel span more than 256 steps:
     there the rounding comes out differently from pixel to pixel, and nothing is gained.

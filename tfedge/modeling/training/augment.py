@@ -1,4 +1,4 @@
-"""Random changes to training pictures, in TensorFlow ops, each decided by a seed of its own."""
+"""Random changes to training images, in TensorFlow ops, each decided by a seed of its own."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ VERSION = 1
 
 
 def augment(image: Any, seed: Any, settings: Augment) -> Any:
-    """A changed picture: uint8 [S, S, 3] in and out, ``seed`` int32 [2].
+    """A changed image: uint8 [S, S, 3] in and out, ``seed`` int32 [2].
 
     Flip, crop, rotation and zoom are one affine map with bilinear sampling (edges mirrored), so the
-    picture is sampled once; brightness and contrast follow, then what a camera does to it: blur,
-    noise, JPEG. The same seed gives the same picture.
+    image is sampled once; brightness and contrast follow, then what a camera does to it: blur,
+    noise, JPEG. The same seed gives the same image.
     """
     size = tf.cast(tf.shape(image)[0], tf.float32)
     flip, zoom, angle, crop, left, top, bright, contrast = tf.unstack(

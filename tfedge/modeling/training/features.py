@@ -1,7 +1,7 @@
-"""What a frozen part of a network says of each picture, computed once and kept.
+"""What a frozen part of a network says of each image, computed once and kept.
 
 The frozen part is converted to .tflite and run by LiteRT on all cores; the results go into a record
-store named after the part (its architecture and weights), under the digest of the picture's file
+store named after the part (its architecture and weights), under the digest of the image's file
 (and of the augmentation, for views). Whoever needs them again, another stage, another run, a
 pipeline with another head, reads them from a memory map.
 """
@@ -122,7 +122,7 @@ def compute(
         shape: of one output, without the batch.
         convert: makes the .tflite, called only when something is missing.
         what: for the progress line.
-        inputs: what the part takes, at positions of ``items``; None: the pictures themselves.
+        inputs: what the part takes, at positions of ``items``; None: the images themselves.
     """
     folder: Path = source.cache / "store" / f"features-{name[:32]}"
     store = RecordStore(folder, np.float32, tuple(shape))

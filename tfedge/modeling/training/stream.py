@@ -1,4 +1,4 @@
-"""tf.data pipelines over pictures: decoding and augmentation in parallel, in a fixed order."""
+"""tf.data pipelines over images: decoding and augmentation in parallel, in a fixed order."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tfedge.modeling.training.augment import augment
 
 
 class Wanted(Protocol):
-    """Targets, looked up by numbers of pictures."""
+    """Targets, looked up by numbers of images."""
 
     def __getitem__(self, items: np.ndarray) -> tuple[np.ndarray, ...]: ...
 
 
-Item = tuple[int, int]  # row of the index, view: 0 is the picture as it is
+Item = tuple[int, int]  # row of the index, view: 0 is the image as it is
 
 
 def pixels(
@@ -27,9 +27,9 @@ def pixels(
 ) -> Any:
     """A tf.data.Dataset of uint8 [S, S, 3], one for each item, in their order.
 
-    View 0 is the picture itself. Any other view is changed as ``settings`` say, by a seed that
-    follows from the run's seed, the picture's own digest, the view and the epoch: what other
-    pictures there are does not matter.
+    View 0 is the image itself. Any other view is changed as ``settings`` say, by a seed that
+    follows from the run's seed, the image's own digest, the view and the epoch: what other
+    images there are does not matter.
     """
     rows = np.array([row for row, _ in items], np.int64)
     views = np.array([view for _, view in items], np.int32)
