@@ -26,6 +26,7 @@ from tfedge.core.outputs import (
     ExampleIndex,
     Figure,
     History,
+    Judged,
     ModelFile,
     ModelMetrics,
     NoComparison,
@@ -314,3 +315,10 @@ def test_a_base_of_images_says_how_large_they_are(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"base\.json: .* image_size: Field required"):
         ImageBase.of(without)
     assert isinstance(base, TaskOutput)
+
+
+def test_a_type_of_a_task_stays_whole_inside_of_another() -> None:
+    judged = Judged(val_accuracy=0.9, val_loss=0.25)
+    net = ImageBase.model_validate(BASE)
+    about = {"name": "MobileNet", "plain": judged, "chose_weights_on": None, "net": net}
+    assert dump(Distillation(**about, **dict(judged)))["net"] == BASE
