@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from output_helpers import comparison, evaluation, history, phase
 from pydantic import BaseModel, RootModel
 
+from tests.output_helpers import comparison, evaluation, history, phase
 from tfedge.core import outputs
 from tfedge.core.outputs import (
     Base,
