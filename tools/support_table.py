@@ -39,7 +39,7 @@ from tfedge.data.samples import sample_root
 from tfedge.inputs.images.pictures import Pictures
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import load_graph
-from tfedge.tasks.image_classification.support import HEAD, cells_of, origin
+from tfedge.tasks.support import HEAD, cells_of, origin
 from tfedge.tflite.runtime import predict
 
 SAMPLE = "sample:digits"

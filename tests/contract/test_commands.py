@@ -95,6 +95,12 @@ def test_every_pipeline_checks_without_tensorflow(command: list[str], tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["prune.sparsity"]], ids=str)
+def test_keys_are_explained_without_tensorflow(arguments: list[str], tmp_path: Path) -> None:
+    ran = tfedge("schema", *arguments, refused=HEAVY, cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "") and "zero" in ran.stdout
+
+
 def test_the_hook_does_refuse(tmp_path: Path) -> None:
     ran = tfedge("check", PIPELINES[0], refused=("yaml",), cwd=tmp_path)
     assert ran.returncode != 0 and "yaml was imported" in ran.stderr

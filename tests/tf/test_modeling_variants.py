@@ -19,7 +19,8 @@ from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import freeze, load_graph, save_graph
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import HEAD, Spec
-from tfedge.stages import convert, finetune
+from tfedge.modeling.vision import VisionHead
+from tfedge.stages import finetune
 from tfedge.tflite.model import Quantization
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
@@ -281,11 +282,11 @@ def test_an_int8_file_with_float_left_in_it_is_not_shipped(chain, tmp_path):
 )
 def test_a_file_that_does_not_take_raw_pixels_is_not_shipped(changed, got):
     model = read(tiny.MODELS / "color_int8.tflite")
-    convert._pixels_in(model)
+    VisionHead.check_input(model)
     (taken,), (graph,) = model.inputs, model.graphs
     tensors = tuple(replace(t, **changed) if t is taken else t for t in graph.tensors)
     with pytest.raises(InvariantBroken) as caught:
-        convert._pixels_in(replace(model, graphs=(replace(graph, tensors=tensors),)))
+        VisionHead.check_input(replace(model, graphs=(replace(graph, tensors=tensors),)))
     assert got in caught.value.got
 
 

@@ -101,7 +101,7 @@ def test_blocks_that_get_worse_are_kept_as_they_were(head, blocks):
     for key, value in before.items():
         assert value.tobytes() == after[key].tobytes(), key
     assert blocks.read("finetune/float.tflite") == head.read("finetune/float.tflite")
-    assert "made it worse on the validation images" in told(blocks, "float model: ")
+    assert "made it worse on the validation examples" in told(blocks, "float model: ")
 
 
 def test_blocks_that_get_better_are_kept(head, tmp_path):
@@ -168,7 +168,7 @@ def test_what_was_tried_is_what_the_file_answers(calibrated):
     assert tried["agreement"] == pytest.approx((plain == int8).mean())
     assert tried["lost"] == ((plain == labels) & (int8 != labels)).sum()
     assert tried["significant"] is False
-    assert told(calibrated, "auto: ptq").endswith("nothing needs to train")
+    assert told(calibrated, "auto: top-1 of ptq").endswith("nothing needs to train")
 
 
 def wrong(content: bytes, pixels: np.ndarray, **more: Any) -> np.ndarray:
@@ -184,7 +184,7 @@ def test_auto_trains_where_calibration_costs_answers(head, calibrated, tmp_path,
     (tried,) = facts["tried"]
     assert tried["significant"] is True and tried["top1"] < 0.2 < 0.9 < tried["before"]
     assert tried["lost"] > 10 and tried["p"] < 0.01
-    assert told(run, "auto: ptq").endswith("8-bit training follows")
+    assert told(run, "auto: top-1 of ptq").endswith("8-bit training follows")
     assert [row["epoch"] for row in facts["history"]] == [1, 2]
     trained = facts["trained"]
     assert (trained["state"], trained["split"], trained["n"]) == ("trained", "val", VAL)
@@ -205,7 +205,7 @@ def test_training_that_loses_answers_is_taken_back(calibrated, tmp_path, monkeyp
     trained = facts["trained"]
     assert trained["state"] == "calibrated" and trained["significant"] is True
     assert trained["top1"] < trained["before"] - 0.3 and trained["p"] < 0.05
-    line = told(run, "warning: 8-bit training lost answers on the validation images: ")
+    line = told(run, "warning: 8-bit training lost answers on the validation examples: ")
     assert f"{trained['before']:.1%} before, {trained['top1']:.1%} after" in line
     assert "the state before it is kept; lower quantize.learning_rate" in line
     assert run.read("quantize/graph.pb") == calibrated.read("quantize/graph.pb")

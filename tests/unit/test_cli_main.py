@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from tfedge import __version__, cli, errors
+from tfedge.pipeline.schema import Prune
 
 GOOD = "name: good\ndata: {path: photos}\nprune:\nquantize:\n"
 
@@ -23,6 +25,14 @@ def test_check_prints_the_plan(good: str, capsys: pytest.CaptureFixture[str]) ->
     assert cli.main(["check", good]) == 0
     said = capsys.readouterr()
     assert "quantize" in said.out and "block_13_expand" in said.out and said.err == ""
+
+
+@pytest.mark.parametrize("rule", get_args(Prune.model_fields["allocation"].annotation))
+def test_check_says_how_layers_share_the_zeros(
+    good: str, rule: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", good, "--set", f"prune.allocation={rule}"]) == 0
+    assert "in the 9 layers that train (" in capsys.readouterr().out
 
 
 def test_dry_run_honours_from_and_to(good: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ def test_a_line_for_each(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # see test_what_was_tried
-    monkeypatch.setattr("tfedge.tasks.image_classification.backbones.load", lambda: {})
+    monkeypatch.setattr("tfedge.tasks.backbones.load", lambda: {})
     assert main(["backbones"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(BACKBONES)
@@ -108,7 +108,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> None:
         "MobileNetV2": row | {"qat": good, "ptq": good},
         "VGG16": row | {"qat": bad, "ptq": good},
     }
-    monkeypatch.setattr("tfedge.tasks.image_classification.backbones.load", lambda: rows)
+    monkeypatch.setattr("tfedge.tasks.backbones.load", lambda: rows)
 
 
 @pytest.mark.usefixtures("tried")

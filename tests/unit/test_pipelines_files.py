@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import BaseModel
 
+from tfedge.config.keys import keys
+from tfedge.config.section import Section
 from tfedge.pipeline import schema
 from tfedge.pipeline.load import load
 
@@ -26,22 +27,15 @@ def opened() -> dict[str, Any]:
     return yaml.safe_load(text)
 
 
-def sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Keys of a section that are sections themselves."""
-    found = {}
-    for name, field in model.model_fields.items():
-        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        for kind in kinds:
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                found[name] = kind
-    return found
+def sections(model: type[Section]) -> dict[str, type[Section]]:
+    """Keys of a section that are sections themselves; lists are written in one line."""
+    own = {key.path: key.section for key in keys(model) if "." not in key.path}
+    return {name: kind for name, kind in own.items() if kind and not name.endswith("[]")}
 
 
-def keys(model: type[BaseModel], at: str = "") -> set[str]:
-    inner = sections(model)
-    return {at + name for name in model.model_fields} | {
-        key for name, kind in inner.items() for key in keys(kind, f"{at}{name}.")
-    }
+def paths(model: type[Section]) -> set[str]:
+    """The dotted keys of a schema, without those of a list's items."""
+    return {k.path.removesuffix("[]") for k in keys(model) if "[]." not in k.path}
 
 
 def flat(tree: dict[str, Any], at: str = "") -> dict[str, Any]:
@@ -80,7 +74,7 @@ def test_the_front_door_needs_no_data_and_no_hub() -> None:
 
 
 def test_template_has_every_key_and_no_other() -> None:
-    assert set(flat(opened())) == keys(SCHEMA)
+    assert set(flat(opened())) == paths(SCHEMA)
 
 
 def test_template_is_valid_when_all_is_switched_on(tmp_path: Path) -> None:
@@ -92,7 +86,7 @@ def test_template_is_valid_when_all_is_switched_on(tmp_path: Path) -> None:
 
 
 def test_template_shows_the_defaults() -> None:
-    def check(tree: dict[str, Any], model: type[BaseModel], at: str) -> None:
+    def check(tree: dict[str, Any], model: type[Section], at: str) -> None:
         inner = sections(model)
         for name, value in tree.items():
             if name in inner:
@@ -105,15 +99,16 @@ def test_template_shows_the_defaults() -> None:
     check(opened(), SCHEMA, "")
 
 
-def test_template_keeps_the_order_of_the_schema() -> None:
-    tree = opened()
-    assert list(tree) == list(SCHEMA.model_fields)
-    for name, kind in sections(SCHEMA).items():
-        # What all training sections share comes first in all of them; of what tasks share and what
-        # is a task's own the template makes one whole.
-        shared = schema.Training, schema.Data, schema.Evaluate
-        if not issubclass(kind, shared):
-            assert list(tree[name]) == list(kind.model_fields), name
+@pytest.mark.parametrize("what", ["template", "page"])
+def test_the_written_files_are_what_the_tool_writes(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(PIPELINES.parent / "tools"))
+    import template
+
+    file = {"template": template.TEMPLATE, "page": template.PAGE}[what]
+    written = {"template": template.template, "page": template.page}[what]()
+    assert file.read_text("utf-8") == written, "call python tools/template.py"
 
 
 @pytest.mark.parametrize("section", ["finetune", "prune", "quantize"])

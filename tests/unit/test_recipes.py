@@ -11,7 +11,7 @@ import pytest
 from tfedge.core.plan import lines, plan, select
 from tfedge.inputs.images.schema import Augment
 from tfedge.pipeline.load import Loaded, load
-from tfedge.pipeline.recipes import completed, first_recipe, head_kind, least_steps, steps
+from tfedge.pipeline.recipes import completed, head_kind, least_steps, quantized_by, steps
 from tfedge.pipeline.schema import Finetune, Pipeline, Prune, Quantize, pipeline_of
 from tfedge.pipeline.teacher import learners
 
@@ -135,19 +135,19 @@ def test_epochs_are_trained_where_they_are_more(settings, images, epoch, expecte
 @pytest.mark.parametrize(
     ("sections", "expected"),
     [
-        ({}, "none"),
-        ({"prune": {}}, "none"),
+        ({}, "float"),
+        ({"prune": {}}, "float"),
         ({"quantize": {}}, "ptq"),
         ({"quantize": {}, "prune": {}}, "qat"),
         ({"quantize": {}, "cluster": {}}, "qat"),
         ({"quantize": {}, "distill": {"teacher": "float"}}, "qat"),
         ({"quantize": {"recipe": "ptq"}, "prune": {}, "cluster": {}}, "ptq"),
         ({"quantize": {"recipe": "qat"}}, "qat"),
-        ({"quantize": {"recipe": "none"}, "prune": {}}, "none"),
+        ({"quantize": {"recipe": "none"}, "prune": {}}, "float"),
     ],
 )
 def test_what_quantize_begins_with(sections: dict[str, Any], expected: str) -> None:
-    assert first_recipe(make(**sections)) == expected
+    assert quantized_by(make(**sections)).name == expected
     assert ("quantize" in learners(make(**sections))) == (expected == "qat")
 
 
@@ -168,7 +168,7 @@ def test_the_plan_says_what_auto_begins_with(tmp_path: Path) -> None:
 
 def test_prefer_size_prunes(tmp_path: Path) -> None:
     found = loaded(tmp_path, "quantize: {prefer: size}\n")
-    assert found.pipeline.prune == Prune() and first_recipe(found.pipeline) == "qat"
+    assert found.pipeline.prune == Prune() and quantized_by(found.pipeline).name == "qat"
     said = shown(found, tmp_path)
     assert [line.split()[0] for line in said[2:6]] == ["data", "backbone", "finetune", "prune"]
     assert any(line.startswith("sparsity: 50% of ") for line in said)

@@ -23,8 +23,8 @@ _PARTS = (
     "tfedge.benchmark.script.facts",
     "tfedge.benchmark.script.statistics",
     "tfedge.benchmark.script.runtime",
-    "tfedge.benchmark.script.golden_pairs",
-    "tfedge.benchmark.script.accuracy",
+    "tfedge.benchmark.script.image_inputs",
+    "tfedge.benchmark.script.answers",
     "tfedge.benchmark.script.litert_profiler",
     "tfedge.benchmark.script.profile",
 )

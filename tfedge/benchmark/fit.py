@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tfedge.benchmark.script.accuracy import FITS, manifest_fit, models_of
+from tfedge.benchmark.script.image_inputs import FITS, manifest_fit, models_of
 from tfedge.errors import ArtifactError
 
 _RESOLVED = "resolved.json"  # of a run directory: its pipeline with all defaults

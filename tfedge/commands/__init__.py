@@ -9,5 +9,6 @@ LAZY = {
     "devices": "Look whether devices are ready to be measured on.",
     "inspect": "Show what is in a .tflite: ops, zeros, cost, Edge TPU mapping.",
     "package": "Take the drops out of a finished run.",
+    "schema": "Explain the keys of a pipeline file, or print JSON Schema.",
     "verify": "Check a drop: digests, contract, labels, golden pairs.",
 }

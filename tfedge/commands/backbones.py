@@ -24,7 +24,7 @@ def command(name: str | None, as_json: bool, debug: bool) -> None:
     from tfedge.catalog.backbones import BACKBONES
     from tfedge.config.spelling import did_you_mean
     from tfedge.errors import ConfigError
-    from tfedge.tasks.image_classification import backbones
+    from tfedge.tasks import backbones
 
     if name is not None and name not in BACKBONES:
         raise ConfigError([f"no backbone {name!r}{did_you_mean(name, BACKBONES)}"])

@@ -75,7 +75,11 @@ def _counts(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[
 @click.option("--golden", type=_FOLDER, help="A drop, or its golden folder: replay its pairs.")
 @click.option("--profile", is_flag=True, help="Time for each kind of op and each op.")
 @click.option("--pictures", type=_FOLDER, help="Infer these images instead of noise.")
-@click.option("--accuracy", type=_FOLDER, help="Top-1 on a folder with a folder for each class.")
+@click.option(
+    "--accuracy",
+    type=_FOLDER,
+    help="Share of right answers on a folder with a folder for each class.",
+)
 @click.option("--labels", type=_FILE, help="The classes for --accuracy, in the model's order.")
 @click.option(
     "--fit",

@@ -1,10 +1,18 @@
-"""What every section of a YAML file is: frozen, and without unknown keys."""
+"""What every section of a YAML file is: frozen, without unknown keys, each key explained.
+
+A key's description is written once, behind its default (``key``) or, where it has none or several
+sections share it, in its type (``about``). From there `tfedge schema`, pipelines/photos.yaml and
+docs/pipeline-keys.md have it: one or two sentences, with `code` in backticks. Values that the type
+names, such as those of a Literal, and the default need no mention.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+
+T = TypeVar("T")
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -19,3 +27,16 @@ PackageName = Annotated[
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    first: ClassVar[tuple[str, ...]] = ()  # the keys that are told before the others
+
+
+def key(default: T, description: str) -> T:
+    """A key's default and what the key means, to be assigned to a field of a section."""
+    field: Any = Field(default, description=description)  # pydantic takes it for the default
+    return field  # type: ignore[no-any-return]
+
+
+def about(description: str) -> Any:
+    """What a key means, to stand in an ``Annotated`` type."""
+    return Field(description=description)

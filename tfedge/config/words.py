@@ -33,13 +33,13 @@ def dotted(path: KeyPath) -> str:
 def section_at(path: KeyPath, root: type[Section]) -> type[Section] | None:
     """The schema's section at that path, or None if the path leads to something else."""
     found = _at(path, root)
-    return _section_of(found[0]) if found else None
+    return section_in(found[0]) if found else None
 
 
 def expected_at(path: KeyPath, root: type[Section]) -> str:
     """What the value at that path must be: ``"a whole number of at least 1"``."""
     found = _at(path, root)
-    return _expected(*found) if found else "something else"
+    return expected(*found) if found else "something else"
 
 
 def _at(path: KeyPath, root: type[Section]) -> tuple[Any, Iterable[Any]] | None:
@@ -47,7 +47,7 @@ def _at(path: KeyPath, root: type[Section]) -> tuple[Any, Iterable[Any]] | None:
     annotation: Any = root
     metadata: Iterable[Any] = ()
     for part in path:
-        found = next((f for f in (_into(o, part) for o in _options(annotation)) if f), None)
+        found = next((f for f in (_into(o, part) for o in options(annotation)) if f), None)
         if found is None:
             return None
         annotation, metadata = found
@@ -66,7 +66,7 @@ def _into(annotation: Any, part: str | int) -> tuple[Any, Iterable[Any]] | None:
     return (field.annotation, field.metadata) if field else None
 
 
-def _options(annotation: Any) -> Iterable[Any]:
+def options(annotation: Any) -> Iterable[Any]:
     """What a union may be; anything else is its own only option."""
     union = get_origin(annotation) in (Union, types.UnionType)
     return get_args(annotation) if union else (annotation,)
@@ -92,32 +92,34 @@ def got(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _section_of(annotation: Any) -> type[Section] | None:
-    for option in _options(annotation):
+def section_in(annotation: Any) -> type[Section] | None:
+    """The section that it is, or may be."""
+    for option in options(annotation):
         if isinstance(option, type) and issubclass(option, Section):
             return option
     return None
 
 
-def _expected(annotation: Any, metadata: Iterable[Any] = ()) -> str:
+def expected(annotation: Any, metadata: Iterable[Any] = (), brief: bool = False) -> str:
+    """What a value must be. ``brief``: without the keys of sections."""
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         more = [m for extra in args[1:] for m in _flat(extra)]
-        return _expected(args[0], [*more, *metadata])
+        return expected(args[0], [*more, *metadata], brief)
     if origin in (Union, types.UnionType):
-        options = [_expected(a, metadata) for a in args if a is not type(None)]
-        return ", or ".join(dict.fromkeys(options))
+        ways = [expected(a, metadata, brief) for a in args if a is not type(None)]
+        return ", or ".join(dict.fromkeys(ways))
     if origin is Literal:
         return " or ".join(filter(None, [", ".join(map(str, args[:-1])), str(args[-1])]))
     if origin is tuple:
         if Ellipsis not in args:
-            return f"a list of {len(args)}, each {_expected(args[0])}"
-        return f"a list of which each item is {_expected(args[0])}"
+            return f"a list of {len(args)}, each {expected(args[0], (), brief)}"
+        return f"a list of which each item is {expected(args[0], (), brief)}"
     if origin is dict:
-        return f"names, each with {_expected(args[1])}"
-    section = _section_of(annotation)
+        return f"names, each with {expected(args[1], (), brief)}"
+    section = section_in(annotation)
     if section is not None:
-        return f"a section (with {', '.join(keys_of(section))})"
+        return "a section" if brief else f"a section (with {', '.join(keys_of(section))})"
     if annotation is bool:
         return "true or false"
     if annotation is str:

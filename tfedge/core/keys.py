@@ -14,7 +14,7 @@ from tfedge.errors import ConfigError
 from tfedge.files.artifact import sha256_file, sha256_json
 from tfedge.files.progress import Progress
 from tfedge.pipeline.load import resolve
-from tfedge.pipeline.recipes import first_recipe
+from tfedge.pipeline.recipes import quantized_by
 from tfedge.pipeline.schema import Backbone, Distill, Pipeline, TeacherNet
 from tfedge.pipeline.unfreeze import block_name, blocks_of, lowest_trained
 from tfedge.tasks.table import task_of
@@ -45,7 +45,7 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
     return {
         **resolve(pipeline),
         "trains": trains,
-        "first_recipe": first_recipe(pipeline),
+        "first_recipe": quantized_by(pipeline).name,
         "measured_on": devices,
         "changes_examples": pipeline.data.changes_examples,
         "device": device_of(pipeline),

@@ -12,11 +12,12 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, SerializeAsAny, ValidationError
 
+from tfedge.catalog import recipes
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import read_json, write_json
 from tfedge.tasks.task import Metric
 
-Recipe = Literal["float", "ptq", "qat"]
+Recipe = recipes.Name
 Row = dict[str, Any]  # its keys are known to who writes and who shows it alone
 
 

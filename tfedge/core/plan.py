@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfedge.catalog.recipes import AUTO, QAT
 from tfedge.catalog.weights import WHEELS
 from tfedge.config.spelling import did_you_mean
 from tfedge.core import keys
@@ -16,7 +17,7 @@ from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
 from tfedge.errors import ConfigError, DataError
 from tfedge.files.text import columns
 from tfedge.pipeline.load import Loaded
-from tfedge.pipeline.recipes import first_recipe, head_kind
+from tfedge.pipeline.recipes import head_kind, quantized_by
 from tfedge.pipeline.schema import Pipeline, TeacherNet
 from tfedge.pipeline.structure import is_structured, structure_name
 from tfedge.pipeline.teacher import described, learners
@@ -192,7 +193,7 @@ def _trains(pipeline: Pipeline) -> Iterator[str]:
     names = [block.name for block in blocks_of(pipeline)]
     told = [("finetune", True), ("prune", pipeline.prune is not None)]
     told += [("cluster", pipeline.cluster is not None)]
-    told += [("quantize", first_recipe(pipeline) == "qat")]
+    told += [("quantize", quantized_by(pipeline).trains)]
     said = []
     for stage, on in told:
         first = first_trained(pipeline, stage) if on else None  # type: ignore[arg-type]
@@ -204,10 +205,10 @@ def _trains(pipeline: Pipeline) -> Iterator[str]:
     yield f"trains: {'; '.join(said)}"
     if head_kind(pipeline.finetune, pipeline.data.changes_examples) == "logistic":
         yield "head: logistic regression on the base's features, fitted until it converges"
-    if pipeline.quantize is not None and pipeline.quantize.recipe == "auto":
-        recipe = first_recipe(pipeline)
-        then = "; qat if that costs answers" if recipe == "ptq" else ""
-        yield f"quantize: auto, prefers {pipeline.quantize.prefer}: {recipe}{then}"
+    if pipeline.quantize is not None and pipeline.quantize.recipe == AUTO:
+        begins = quantized_by(pipeline)
+        then = "" if begins.trains else f"; {QAT.name} if that costs answers"
+        yield f"quantize: auto, prefers {pipeline.quantize.prefer}: {begins.name}{then}"
 
 
 def _teacher(pipeline: Pipeline, cache: Path) -> Iterator[str]:
@@ -231,7 +232,12 @@ def _sparsity(pipeline: Pipeline) -> Iterator[str]:
     if pipeline.prune is None or not layers:
         return
     total, _ = part(pipeline, first_trained(pipeline, "prune"))
-    how = {"lamp": "by LAMP score, on average", "uniform": "the same in each"}
+    how = {
+        "lamp": "by LAMP score, on average",
+        "global": "by the size of all weights, on average",
+        "sensitivity": "by what each can spare, on average",
+        "uniform": "the same in each",
+    }
     said = how[pipeline.prune.allocation]
     if is_structured(pipeline.prune):
         name = structure_name(pipeline.prune)

@@ -8,6 +8,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from tfedge.catalog.recipes import OFF
 from tfedge.pipeline.schema import Pipeline, Transfer
 from tfedge.tasks.table import task_of
 from tfedge.tasks.task import Task
@@ -371,7 +372,7 @@ def _on(pipeline: Pipeline, row: Stage) -> bool:
     found: Any = pipeline
     for part in row.section.split("."):
         found = getattr(found, part)
-        if not found or getattr(found, "recipe", "") == "none":
+        if not found or getattr(found, "recipe", "") == OFF:
             return False
     return found != "auto" or getattr(pipeline, row.auto) is not None
 

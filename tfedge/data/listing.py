@@ -65,7 +65,7 @@ def stamp_of(info: os.stat_result) -> Stamp:
 
 
 def label_problem(label: str) -> str | None:
-    """Why this can't be a class name (a line of labels.txt, a folder's name), or None."""
+    """Why this can't be a class name (a line of a file, a folder's name), or None."""
     if not label.strip():
         return "is empty"
     if label.strip(".") == "" or "/" in label or "\\" in label:

@@ -6,33 +6,53 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictStr
 
-from tfedge.config.section import Fraction, Section, Sha256, Url
+from tfedge.config.section import Fraction, Section, Sha256, Url, about, key
 
 
 class Split(Section):
     """Shares for one unsplit folder or CSV. Folders named train/ and val/ need none of it."""
 
-    val: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
-    test: Fraction = 0.0
+    val: Annotated[float, Field(gt=0.0, lt=1.0)] = key(
+        0.2, "Share for validation: it chooses how long an sgd head and blocks train, if any do."
+    )
+    test: Fraction = key(
+        0.0, "Share for testing, which chooses nothing; where there is one, it measures accuracy."
+    )
 
 
 class Download(Section):
     """An archive to fetch once; its digest is checked before anything in it is looked at."""
 
-    url: Url
-    sha256: Sha256
-    folder: StrictStr = ""  # the folder inside the archive that holds the classes
+    url: Annotated[Url, about("Address of the archive (.zip or .tar, compressed or not).")]
+    sha256: Annotated[Sha256, about("SHA-256 of the archive, 64 lower-case hex digits.")]
+    folder: StrictStr = key(
+        "", "The folder inside the archive that holds the examples; empty: all of it."
+    )
 
 
 class Data(Section):
     """Labelled files of any kind. A task's own section adds how they become the model's input."""
 
-    path: StrictStr | None = None  # a folder, a .csv file (path,label), or sample:digits
-    download: Download | None = None  # instead of path
-    split: Split | None = None  # None: the folders say it; else Split's own defaults
-    # The same content in two splits; drop: from train.
-    on_leak: Literal["error", "drop", "keep"] = "error"
-    on_conflict: Literal["error", "drop"] = "error"  # the same content under two labels
+    path: StrictStr | None = key(
+        None,
+        "A folder with a folder for each class, perhaps below `train/`, `val/` and `test/`; or a "
+        ".csv with the columns path, label and, if you like, split; or `sample:digits`.",
+    )
+    download: Download | None = key(
+        None, "An archive that is fetched once and checked, instead of `path`."
+    )
+    split: Split | None = key(
+        None,
+        "Shares of each class, drawn by the content of each file, so that adding one moves no "
+        "other. Not for folders that are split already; without it the shares are the defaults.",
+    )
+    on_leak: Literal["error", "drop", "keep"] = key(
+        "error",
+        "What to do with the same content in two splits; `drop` leaves it in the one that judges.",
+    )
+    on_conflict: Literal["error", "drop"] = key(
+        "error", "What to do with the same content under two labels; `drop` leaves out all copies."
+    )
 
     @property
     def changes_examples(self) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tfedge.benchmark.fit import fit_of
 from tfedge.benchmark.result import Result
-from tfedge.benchmark.script.accuracy import FITS
+from tfedge.benchmark.script.image_inputs import FITS
 from tfedge.benchmark.script.runtime import RUNTIMES
 from tfedge.devices.inventory import place
 from tfedge.devices.schema import BenchDevice

@@ -128,7 +128,7 @@ class Inspection:
     graphs: tuple[GraphFacts, ...]
     signatures: tuple[SignatureFacts, ...]
     metadata: tuple[str, ...]  # names of its entries
-    associated_files: tuple[str, ...]  # in a zip behind the model, such as labels.txt
+    associated_files: tuple[str, ...]  # in a zip behind the model, such as labels
     minimum_runtime: str | None  # TensorFlow Lite; None when the version of an op is not known
     inputs: tuple[TensorFacts, ...]
     outputs: tuple[TensorFacts, ...]
@@ -268,7 +268,7 @@ def _constants(model: Model) -> int:
 
 
 def _appended(data: bytes) -> list[str]:
-    """Names of the files in a zip behind the model, such as labels.txt."""
+    """Names of the files in a zip behind the model, such as labels."""
     if not zipfile.is_zipfile(io.BytesIO(data)):
         return []
     try:

@@ -206,7 +206,8 @@ class VisionHead:
 
         return images
 
-    def check_input(self, model: Model) -> None:
+    @staticmethod
+    def check_input(model: Model) -> None:
         """The input is bytes that are pixels: uint8, scale 1, zero point 0, batch 1, static."""
         (tensor,) = model.inputs
         quantization = tensor.quantization

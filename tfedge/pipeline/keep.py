@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tfedge.catalog.backbones import BACKBONES
+from tfedge.catalog.recipes import OFF
 from tfedge.config.spelling import closest
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.schema import Pipeline, Quantize
@@ -36,7 +37,7 @@ class Known(NamedTuple):
 
 def keep_notes(quantize: Quantize | None, coral: bool) -> list[str]:
     """What should be known of ``keep`` before the run; ``coral``: a drop is for an Edge TPU."""
-    if quantize is None or not quantize.keep or quantize.recipe == "none":
+    if quantize is None or not quantize.keep or quantize.recipe == OFF:
         return []
     slow = "int16" in quantize.keep.values()
     return [*([CORAL_NOTE] if coral else []), *([INT16_NOTE] if slow else [])]
@@ -53,7 +54,7 @@ def known_layers(pipeline: Pipeline) -> Known:
 
 def keep_problems(quantize: Quantize, known: Known | None) -> Iterator[Problem]:
     """``known`` None: the backbone is not known either."""
-    if quantize.recipe == "none":
+    if quantize.recipe == OFF:
         for key in ("keep", "debug"):
             if getattr(quantize, key) not in ({}, False, "auto"):
                 what = "nothing is quantized: choose recipe qat or ptq"

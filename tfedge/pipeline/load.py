@@ -12,12 +12,14 @@ from pydantic import BaseModel
 
 from tfedge.config import nodes
 from tfedge.config.nodes import KeyPath, Spot, Tree
+from tfedge.config.renamed import current, rename
 from tfedge.config.validate import checked, parts, related, spot
+from tfedge.config.words import dotted
 from tfedge.devices.schema import BenchDevice, FindDevice
 from tfedge.errors import ConfigError, DeviceError
 from tfedge.pipeline import nets, rules
 from tfedge.pipeline.recipes import completed
-from tfedge.pipeline.schema import Pipeline, TeacherNet, known_task, schema_of
+from tfedge.pipeline.schema import RENAMED, Pipeline, TeacherNet, known_task, schema_of
 
 Resolved = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -63,8 +65,9 @@ def load(
     """
     path = Path(path)
     tree = nodes.read(path)
+    notes = rename(tree, RENAMED)
     for number, override in enumerate(overrides, start=1):
-        _override(tree, override, number)
+        _override(tree, override, number, notes)
     schema = schema_of(known_task(tree.data.get("task") if isinstance(tree.data, dict) else None))
     pipeline, found, bad = checked(tree, schema, {"name": "unnamed", "data": {}})
     elsewhere: list[str] = []
@@ -80,11 +83,12 @@ def load(
     if found or elsewhere or pipeline is None:
         found.sort(key=lambda item: item[0])
         raise ConfigError([*(f"{spot.text}: {text}" for spot, text in found), *elsewhere])
-    return Loaded(pipeline, path, tree.text, tuple(overrides), tuple(rules.notes(pipeline)))
+    notes += rules.notes(pipeline)
+    return Loaded(pipeline, path, tree.text, tuple(overrides), tuple(notes))
 
 
-def _override(tree: Tree, override: str, number: int) -> None:
-    """Put ``a.b=value`` into the tree, as if the file had said so."""
+def _override(tree: Tree, override: str, number: int, notes: list[str]) -> None:
+    """Put ``a.b=value`` into the tree, as if the file had said so. ``notes`` hear of old names."""
     where = f"--set {override if len(override) <= 60 else override[:57] + '…'}"
     key, equals, text = override.partition("=")
     place = Spot(number, 0, 0, where)
@@ -97,6 +101,9 @@ def _override(tree: Tree, override: str, number: int) -> None:
     except ConfigError as error:
         tree.problems.append((place, error.message.removeprefix(f"{where}: ")))
         return
+    if (new := current(at, RENAMED)) != at:
+        notes.append(f"{where}: is called {dotted(new)} today; the old name still works")
+        at = new
     if given.problems:
         tree.problems += given.problems
         tree.bad.add(at)
@@ -115,6 +122,7 @@ def _override(tree: Tree, override: str, number: int) -> None:
     for path in (*given.keys, *given.values):
         inner = at + path
         tree.keys[inner] = tree.values[inner] = place
+    notes += rename(tree, RENAMED)  # in a section that was given as a whole
 
 
 def _forget(tree: Tree, path: KeyPath) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from tfedge.catalog.backbones import BACKBONES, Kernel
+from tfedge.catalog.recipes import pruning
 from tfedge.pipeline.problem import Problem
+from tfedge.pipeline.recipes import is_quantized
 from tfedge.pipeline.schema import Pipeline, Prune
 from tfedge.pipeline.structure import (
-    XNNPACK,
     XNNPACK_LEAST,
     block_area,
     carries,
@@ -128,11 +129,11 @@ def xnnpack(pipeline: Pipeline) -> Iterator[Problem]:
     Source: XNNPACK's ``xnn_subgraph_rewrite_for_nchw`` and TF-MOT's ``PruneForLatencyOnXNNPack``.
     """
     prune = pipeline.prune
-    if prune is None or prune.recipe != XNNPACK:
+    if prune is None or not pruning(prune.recipe).sparse_file:
         return
     uses = ("prune.recipe",)
-    quantize, row = pipeline.quantize, BACKBONES.get(pipeline.backbone.name)
-    if quantize is not None and quantize.recipe != "none":
+    row = BACKBONES.get(pipeline.backbone.name)
+    if is_quantized(pipeline):
         what = "XNNPACK has sparse kernels for float models only, and this one becomes int8"
         way = "leave out the quantize section, or use prune.recipe: magnitude"
         yield Problem("prune.recipe", f"xnnpack: {what}: {way}", ("quantize",))
@@ -153,7 +154,7 @@ def xnnpack(pipeline: Pipeline) -> Iterator[Problem]:
 def xnnpack_size(pipeline: Pipeline, size: int, key: str) -> Iterator[Problem]:
     """The side of an image, in pixels, that stands at ``key``."""
     prune = pipeline.prune
-    asked = prune is not None and prune.recipe == XNNPACK
+    asked = prune is not None and pruning(prune.recipe).sparse_file
     if asked and pipeline.backbone.name in BACKBONES and size % 32 != 1:
         what = "on sides other than 32k+1 the net pads unevenly, which XNNPACK's sparse kernels"
         near = max(33, (size + 15) // 32 * 32 + 1)
@@ -167,7 +168,8 @@ def xnnpack_trains(pipeline: Pipeline) -> Iterator[Problem]:
     For a pipeline whose net and ``prune.unfreeze`` are known.
     """
     prune = pipeline.prune
-    if prune is None or prune.recipe != XNNPACK or not first_trained(pipeline, "prune"):
+    whole = prune is not None and pruning(prune.recipe).sparse_file
+    if not whole or not first_trained(pipeline, "prune"):
         return
     first = block_name(pipeline, "prune")
     what = f"what lies below {first} would stay dense, and XNNPACK with it: prune.recipe xnnpack"

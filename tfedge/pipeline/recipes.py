@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from tfedge.catalog.recipes import AUTO, FLOAT, PTQ, QAT, Quantizing, quantizing
 from tfedge.pipeline.schema import Pipeline, Prune, Retrain, Transfer
 
 FEW, MANY = 150, 300  # least steps of `steps: auto`, and from so many examples on:
@@ -37,23 +38,28 @@ def steps(settings: Retrain, examples: int, epoch: int) -> int:
     return max(settings.epochs * epoch, least_steps(settings, examples))
 
 
-def first_recipe(pipeline: Pipeline) -> str:
-    """The recipe that quantize begins with; ``none`` without one.
+def quantized_by(pipeline: Pipeline) -> Quantizing:
+    """The recipe that quantize begins with; FLOAT without one.
 
     ``auto`` calibrates only, unless prune or cluster left something that has to recover in 8 bits,
     or there is a teacher to learn from.
     """
     if pipeline.quantize is None:
-        return "none"
-    if pipeline.quantize.recipe != "auto":
-        return pipeline.quantize.recipe
-    return "qat" if pipeline.prune or pipeline.cluster or pipeline.distill else "ptq"
+        return FLOAT
+    if pipeline.quantize.recipe != AUTO:
+        return quantizing(pipeline.quantize.recipe)
+    return QAT if pipeline.prune or pipeline.cluster or pipeline.distill else PTQ
+
+
+def is_quantized(pipeline: Pipeline) -> bool:
+    """Whether the file that ships is one of 8 bits."""
+    return quantized_by(pipeline).ships == "int8"
 
 
 def completed(pipeline: Pipeline) -> Pipeline:
     """The pipeline with the section that ``quantize.prefer: size`` stands for."""
     quantize = pipeline.quantize
-    small = quantize is not None and quantize.recipe == "auto" and quantize.prefer == "size"
+    small = quantize is not None and quantize.recipe == AUTO and quantize.prefer == "size"
     if small and pipeline.prune is None and pipeline.cluster is None:
         return pipeline.model_copy(update={"prune": Prune()})
     return pipeline

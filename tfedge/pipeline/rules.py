@@ -10,13 +10,14 @@ import fnmatch
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from tfedge.catalog.recipes import AUTO, OFF, PRUNING, QUANTIZING
 from tfedge.config.spelling import closest, did_you_mean
 from tfedge.devices.schema import device_problems
 from tfedge.errors import ConfigError
 from tfedge.pipeline import distillation, nets, pruning_rules
 from tfedge.pipeline.keep import keep_notes, keep_problems, known_layers
 from tfedge.pipeline.problem import Problem
-from tfedge.pipeline.recipes import head_kind
+from tfedge.pipeline.recipes import head_kind, is_quantized
 from tfedge.pipeline.schema import Cluster, Pipeline, Prune
 from tfedge.pipeline.unfreeze import (
     MAX_SHARE,
@@ -31,8 +32,8 @@ from tfedge.tasks.table import TASKS, task_of
 
 SAMPLE = "sample:"
 SAMPLES = ("digits",)
-PRUNE_RECIPES: tuple[str, ...] = ("magnitude", "xnnpack")
-QUANTIZE_RECIPES: tuple[str, ...] = ("qat", "ptq", "auto", "none")
+PRUNE_RECIPES = (*PRUNING,)
+QUANTIZE_RECIPES = (*QUANTIZING, AUTO, OFF)
 TARGETS = ("linux", "android", "coral")
 # Keys of finetune that a head trained by SGD reads: it alone, and blocks that train, too.
 _OF_SGD_HEAD = ("epochs", "learning_rate", "dropout")
@@ -219,7 +220,7 @@ def _clusters(pipeline: Pipeline) -> Iterator[Problem]:
 def _gates(pipeline: Pipeline) -> Iterator[Problem]:
     if pipeline.evaluate is None:
         return
-    gates, quantize = pipeline.evaluate.gates, pipeline.quantize
+    gates = pipeline.evaluate.gates
     if gates.max_latency is not None and pipeline.benchmark is None:
         what = "nothing measures it: add a benchmark section"
         yield Problem("evaluate.gates.max_latency", what, ("benchmark",))
@@ -228,7 +229,7 @@ def _gates(pipeline: Pipeline) -> Iterator[Problem]:
         what = f"{first[0].name}: evaluate.gates.max_latency holds on the first device, so it"
         what += " can't be optional: put another one first"
         yield Problem("benchmark.devices[0]", what, ("evaluate.gates.max_latency",))
-    if gates.max_accuracy_drop is not None and (quantize is None or quantize.recipe == "none"):
+    if gates.max_accuracy_drop is not None and not is_quantized(pipeline):
         what = "there is no int8 model to compare with the float one: add a quantize section"
         yield Problem("evaluate.gates.max_accuracy_drop", what, ("quantize",))
 
@@ -248,13 +249,11 @@ def _lists(pipeline: Pipeline) -> Iterator[Problem]:
         key = f"package.targets[{index}]"
         if target not in TARGETS:
             yield Problem(key, f"no target {target!r}{did_you_mean(target, TARGETS)}")
-        elif target == "coral" and not _quantized(pipeline):
+        elif pipeline.task in TASKS and target not in task_of(pipeline.task).drops:
+            yield Problem(key, f"the task {pipeline.task} has no drop for {target}", ("task",))
+        elif target == "coral" and not is_quantized(pipeline):
             what = "an Edge TPU takes 8-bit models only: give the pipeline a quantize section"
             yield Problem(key, what, ("quantize",))
-
-
-def _quantized(pipeline: Pipeline) -> bool:
-    return pipeline.quantize is not None and pipeline.quantize.recipe != "none"
 
 
 def _android(pipeline: Pipeline) -> Iterator[Problem]:

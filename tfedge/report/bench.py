@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
-from tfedge.benchmark.labelled import accuracy_text, same_answers
 from tfedge.benchmark.result import Host, Result
+from tfedge.benchmark.script.answers import told_accuracy, told_pairs
 from tfedge.benchmark.script.run import SCHEMA
 from tfedge.files.text import WIDTH, columns
 from tfedge.report.markup import host_text, milliseconds, size_text, threads_text
@@ -106,11 +106,11 @@ def _findings(result: Result) -> Iterator[str]:
         same = golden["identical"] == golden["pairs"]
         yield (
             f"golden, {_subject(result)}: {golden['identical']} of {golden['pairs']} identical"
-            + ("" if same else f", {same_answers(golden)}")
+            + ("" if same else f", {told_pairs(golden)}")
             + ("" if same or far is None else f", values differ by up to {far:g}")
         )
     if accuracy:
-        yield f"accuracy, {_subject(result)}: {accuracy_text(accuracy)}"
+        yield f"accuracy, {_subject(result)}: {told_accuracy(accuracy)}"
 
 
 def _drift(result: Result) -> Iterator[str]:

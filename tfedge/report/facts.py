@@ -10,6 +10,7 @@ from typing import Any
 from tfedge.benchmark.compare import compare, differences
 from tfedge.benchmark.measurements import Measurements
 from tfedge.benchmark.result import Result
+from tfedge.catalog.recipes import FLOAT, quantizing
 from tfedge.core.outputs import (
     Base,
     Clusters,
@@ -67,7 +68,7 @@ class Facts:
     @property
     def shipped(self) -> str:
         """``int8`` or ``float``: the kind of model.tflite."""
-        return "int8" if self.model and self.model.recipe != "float" else "float"
+        return quantizing(self.model.recipe if self.model else FLOAT.name).ships
 
     @property
     def mixed(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tfedge.catalog.recipes import quantizing
 from tfedge.core.outputs import Change, History, Phase, Robustness
 from tfedge.pipeline.schema import Finetune
 from tfedge.tasks.task import Metric
@@ -15,7 +16,7 @@ LEARNT = 0.90  # training accuracy (1 − error), below which the model is too s
 
 _ROUNDING = 1e-9  # 0.90 - 0.89 is a little more than 0.01 in binary
 
-# What to change when a phase, or a recipe of quantize, loses accuracy.
+# What to change when a phase loses accuracy. A recipe of quantize says so itself.
 _REMEDIES = {
     "float": (
         "lower finetune.unfreeze_learning_rate, train fewer blocks (finetune.unfreeze), or set "
@@ -29,11 +30,6 @@ _REMEDIES = {
         "raise cluster.steps or cluster.epochs, allow more values (cluster.clusters), or let it "
         "learn from the float model (cluster.teacher, cluster.hints)"
     ),
-    "qat": (
-        "raise quantize.steps, or keep the layers that suffer most (quantize.debug: true names "
-        "them, quantize.keep keeps them)"
-    ),
-    "ptq": "quantize.recipe: qat trains with the rounding of 8 bits",
 }
 
 Phases = Sequence[Phase]
@@ -109,7 +105,7 @@ def blamed(phases: Phases, metric: Metric) -> str:
 
 
 def _remedy(phase: str, recipe: str) -> str:
-    return _REMEDIES[recipe if phase == "int8" else phase]
+    return quantizing(recipe).instead if phase == "int8" else _REMEDIES[phase]
 
 
 def lost_robustness(robustness: Robustness, shipped: str, metric: Metric) -> list[str]:

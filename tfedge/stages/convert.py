@@ -12,6 +12,7 @@ import shutil
 import zlib
 from collections.abc import Collection
 
+from tfedge.catalog.recipes import FLOAT, pruning, quantizing
 from tfedge.core import outputs
 from tfedge.core.context import Context
 from tfedge.core.outputs import FileLayer, ModelFile, Quantized, Recipe, TensorType
@@ -23,7 +24,7 @@ from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.export import load_graph, to_tflite
 from tfedge.pipeline.schema import Prune
-from tfedge.pipeline.structure import XNNPACK, XNNPACK_LEAST
+from tfedge.pipeline.structure import XNNPACK_LEAST
 from tfedge.stages import handed_on
 from tfedge.stages.heads import Head, head_of
 from tfedge.tflite import xnnpack
@@ -36,7 +37,7 @@ def run(ctx: Context) -> None:
     """Convert, then hold the file against what it must be."""
     fresh(ctx.pipeline.seed)
     head = head_of(ctx, views=False)
-    recipe: Recipe = "float"
+    recipe: Recipe = FLOAT.name
     kept: dict[str, str] = {}
     if ctx.has("quantize/quantize.json"):
         quantized = outputs.read(ctx.inputs["quantize/quantize.json"], Quantized)
@@ -55,7 +56,7 @@ def run(ctx: Context) -> None:
     else:
         content = _float(ctx, head)
     model = read(content)
-    if recipe != "float":
+    if quantizing(recipe).ships == "int8":
         if not kept:
             invariants.all_int8(model)
         head.check_input(model)
@@ -66,7 +67,7 @@ def run(ctx: Context) -> None:
 
 def _float(ctx: Context, head: Head) -> bytes:
     pruned = handed_on.sparsity(ctx)
-    if pruned is None or pruned.recipe != XNNPACK:
+    if pruned is None or not pruning(pruned.recipe).sparse_file:
         return handed_on.float_model(ctx).read_bytes()
     model = head.load(network.load_weights(handed_on.weights(ctx)))
     content = xnnpack.spelled_out(head.float_file(model, sparse=True))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tfedge.catalog.recipes import quantizing
 from tfedge.core.context import Context
 from tfedge.core.outputs import ModelFile, Phase, Recipe, read
 from tfedge.tasks.paired import compared
@@ -31,7 +32,7 @@ def files(ctx: Context) -> dict[str, str]:
     """
     optional = {HEAD: "finetune/head.tflite", **_ALWAYS, **_BETWEEN}
     found = {name: file for name, file in optional.items() if name in _ALWAYS or ctx.has(file)}
-    last = INT8 if recipe(ctx) in ("qat", "ptq") else next(reversed(found))
+    last = INT8 if quantizing(recipe(ctx)).ships == INT8 else next(reversed(found))
     return {**found, last: _SHIPPED}
 
 

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from tfedge.catalog.recipes import pruning
 from tfedge.core.context import Context
 from tfedge.core.outputs import SparseLayer, Sparsity
 from tfedge.errors import InvariantBroken, UnsupportedModel
@@ -20,7 +21,7 @@ from tfedge.modeling.compression.sparsity import Pruner
 from tfedge.modeling.nets.backbone import Weights
 from tfedge.modeling.nets.network import POOL
 from tfedge.pipeline.schema import Prune
-from tfedge.pipeline.structure import XNNPACK, block_area, carries
+from tfedge.pipeline.structure import block_area, carries
 from tfedge.pipeline.unfreeze import MAX_SHARE
 from tfedge.stages.retrain import Retraining
 
@@ -85,5 +86,5 @@ def _reached(settings: Prune, counts: dict[str, int], kernels: Weights) -> Spars
         zeros=zeros,
         layers=layers,
         structure=structure.described(settings),
-        recipe=XNNPACK if settings.recipe == XNNPACK else None,
+        recipe=settings.recipe if pruning(settings.recipe).sparse_file else None,
     )

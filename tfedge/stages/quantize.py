@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from tfedge.catalog.recipes import AUTO, PTQ, QAT, Quantizing, quantizing
 from tfedge.core.context import Context
 from tfedge.core.outputs import ClusteredLayer, Correction, Quantized, SparseLayer, Trial, write
 from tfedge.modeling import invariants
@@ -39,38 +41,92 @@ from tfedge.tflite.runtime import predict
 _TRIED = 300  # training examples that judge ptq, at most
 
 
+@dataclass
+class _Quantizing:
+    """A network on its way to 8 bits, and what quantize.json will say of it."""
+
+    ctx: Context
+    head: Head
+    model: Any  # wrapped for 8 bits, once it has ranges
+    rows: list[int]  # of the examples that calibrate it
+    recipe: Quantizing = PTQ  # that it was quantized by in the end
+    ranges: Literal["graph", "converter"] = "graph"
+    correction: Correction | None = None
+    tried: Trial | None = None
+    history: History | None = None
+    trained: Trial | None = None
+
+    def calibrate(self) -> None:
+        """Give the network its ranges."""
+        self.model, self.correction = with_ranges(self.ctx, self.head, self.model, self.rows)
+
+    def train(self) -> None:
+        """Learn with the rounding of 8 bits."""
+        self.recipe = QAT
+        self.history, self.trained = _qat(self.ctx, self.head, self.model)
+
+    def facts(self, kept: dict[str, str] | None) -> Quantized:
+        return Quantized(
+            recipe=self.recipe.name,
+            representative=self.rows,
+            ranges=self.ranges,
+            correction=self.correction,
+            tried=[self.tried] if self.tried else None,
+            history=self.history,
+            trained=self.trained,
+            kept=kept,
+        )
+
+
 def run(ctx: Context) -> None:
-    """Apply ``quantize.recipe``; ``auto`` calibrates, and trains where that costs answers."""
+    """Apply ``quantize.recipe``."""
     settings = ctx.pipeline.quantize
     assert settings is not None
     fresh(ctx.pipeline.seed)
     head = head_of(ctx)
     model = head.load_for_int8(network.load_weights(handed_on.weights(ctx)))
     rows = head.samples.representative(settings.representative, ctx.pipeline.seed)
-    recipe = ctx.config["first_recipe"]
-    by_converter = settings.recipe == "ptq" and not settings.correct and not settings.keep
-    correction = tried = history = trained = None
-    if not by_converter:
-        model, correction = with_ranges(ctx, head, model, rows)
-    if settings.recipe == "auto" and recipe == "ptq":
-        tried = _tried(ctx, head, head.graph(model), rows)
-        ctx.progress.note(_told(tried, primary_of(ctx)))
-        recipe = "qat" if tried.significant else "ptq"
-    if recipe == "qat":
-        history, trained = _qat(ctx, head, model)
-    concrete = head.graph(model)
+    job = _Quantizing(ctx, head, model, rows)
+    _HANDLERS[settings.recipe](job)
+    concrete = head.graph(job.model)
     save_graph(concrete, ctx.out / "graph.pb")
-    found = Quantized(
-        recipe=recipe,
-        representative=rows,
-        ranges="converter" if by_converter else "graph",
-        correction=correction,
-        tried=[tried] if tried else None,
-        history=history,
-        trained=trained,
-        kept=Graph.of(concrete).kept(settings.keep) if settings.keep else None,
-    )
-    write(ctx.out / "quantize.json", found)
+    kept = dict(Graph.of(concrete).kept(settings.keep)) if settings.keep else None
+    write(ctx.out / "quantize.json", job.facts(kept))
+
+
+def _by_calibration(job: _Quantizing) -> None:
+    """``ptq``: ranges of ours, or the converter's own where nothing is corrected."""
+    settings = job.ctx.pipeline.quantize
+    assert settings is not None
+    if settings.correct or settings.keep:
+        job.calibrate()
+    else:
+        job.ranges = "converter"
+
+
+def _by_training(job: _Quantizing) -> None:
+    """``qat``."""
+    job.calibrate()
+    job.train()
+
+
+def _by_what_it_costs(job: _Quantizing) -> None:
+    """``auto``: calibrate, and train where that costs answers, or from the start where something
+    has to recover."""
+    job.calibrate()
+    if not quantizing(job.ctx.config["first_recipe"]).trains:
+        job.tried = _tried(job.ctx, job.head, job.head.graph(job.model), job.rows)
+        job.ctx.progress.note(_told(job.tried, primary_of(job.ctx)))
+        if not job.tried.significant:
+            return
+    job.train()
+
+
+_HANDLERS: dict[str, Callable[[_Quantizing], None]] = {
+    PTQ.name: _by_calibration,
+    QAT.name: _by_training,
+    AUTO: _by_what_it_costs,
+}
 
 
 def with_ranges(
@@ -133,7 +189,7 @@ def _tried(ctx: Context, head: Head, concrete: Any, rows: list[int]) -> Trial:
     logits = network.load_weights(ctx.inputs["finetune/teacher.npz"])["logits"]
     plain = head.objective.served(logits[[place[row] for row in others]])
     found = _compared(head, primary_of(ctx), plain, got, others, "train")
-    return found.model_copy(update={"recipe": "ptq"})
+    return found.model_copy(update={"recipe": PTQ.name})
 
 
 def _compared(

@@ -1,7 +1,7 @@
 """TFLite metadata: what a model is for, embedded in its file, with the files that belong to it.
 
 The metadata is a flatbuffer of its own (identifier ``M001``) in a buffer of the model that the
-entry ``TFLITE_METADATA`` names; associated files such as ``labels.txt`` are a zip behind the model.
+entry ``TFLITE_METADATA`` names; associated files such as labels are a zip behind the model.
 Source: ``metadata_schema.fbs`` of TensorFlow Lite Support 0.4.4 and "TensorFlow Lite metadata" in
 LiteRT's documentation. Here metadata is plain data: a dict with the schema's field names; what is
 empty is left out.

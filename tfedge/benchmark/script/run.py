@@ -33,9 +33,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Sequence
 
-from tfedge.benchmark.script.accuracy import FITS, image_inputs, manifest_fit, top1_accuracy
+from tfedge.benchmark.script.answers import accuracy_of, replay_pairs
 from tfedge.benchmark.script.facts import ROOT, device, read_number, state
-from tfedge.benchmark.script.golden_pairs import replay_pairs
+from tfedge.benchmark.script.image_inputs import FITS, image_inputs, manifest_fit
 from tfedge.benchmark.script.litert_profiler import print_profile
 from tfedge.benchmark.script.problem import Problem, ending, printable
 from tfedge.benchmark.script.profile import profile
@@ -93,7 +93,7 @@ def measure(args: argparse.Namespace) -> dict:
         if args.golden:
             entry["golden"] = replay_pairs(model, args.golden)
         if args.accuracy:
-            entry["accuracy"] = top1_accuracy(model, args.accuracy, args.labels, fit)
+            entry["accuracy"] = accuracy_of(model, args.accuracy, args.labels, fit)
     if args.profile:
         entry["profile"] = profile(path, module, words, args.runs, str(SCRIPT_FILE))
     return joined([{**entry, "processes": [told]}])
@@ -240,7 +240,7 @@ def parse_arguments() -> argparse.Namespace:
         "--accuracy",
         default="",
         metavar="FOLDER",
-        help="top-1 on a folder with a folder of images for each class",
+        help="share of right answers on a folder with a folder of images for each class",
     )
     add(
         "--labels",

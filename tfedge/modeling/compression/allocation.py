@@ -9,10 +9,11 @@ from functools import partial
 
 import numpy as np
 
+from tfedge.catalog.recipes import pruning
 from tfedge.errors import StageError
 from tfedge.modeling.compression.structure import pooled
 from tfedge.pipeline.schema import Prune
-from tfedge.pipeline.structure import XNNPACK, XNNPACK_LEAST, block_area, zeros_m_by_n
+from tfedge.pipeline.structure import XNNPACK_LEAST, block_area, zeros_m_by_n
 
 Kernels = Mapping[str, np.ndarray]  # layer → kernel
 Score = Callable[[np.ndarray], np.ndarray]  # kernel → how much each of its weights is worth
@@ -143,7 +144,7 @@ def allocate(
             "lower prune.sparsity, or train more of the net (prune.unfreeze: all)",
         )
     rule = _rule(prune.allocation, damage)
-    if prune.recipe == XNNPACK and prune.allocation != "uniform":
+    if pruning(prune.recipe).sparse_file and prune.allocation != "uniform":
         return at_least(kernels, zeros, most, XNNPACK_LEAST, rule)
     return rule(kernels, zeros, most)
 

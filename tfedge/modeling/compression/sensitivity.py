@@ -109,7 +109,7 @@ class Mixtures:
             yield pictures[first : first + self._batch].astype(np.float32)
 
     def scores(self, switches: np.ndarray, pictures: np.ndarray | None = None) -> np.ndarray:
-        """Softmax scores [N, classes] with these fake-quant nodes on."""
+        """What ships gives, [N, …], with these fake-quant nodes on."""
         chunks = self._chunks(self._pictures if pictures is None else pictures)
         return np.concatenate([self._every(chunk, switches)[0].numpy() for chunk in chunks])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from tfedge.config.section import Count
+from tfedge.config.section import Count, key
 from tfedge.inputs.images.schema import ImageData
 from tfedge.pipeline import nets, pruning_rules
 from tfedge.pipeline.problem import Problem
@@ -16,7 +16,9 @@ _SIZE = "data.image_size"
 
 
 class ClassifierEvaluate(Evaluate):
-    top_k: Count = 3  # of the best scores, that may hold the truth
+    first = ("top_k",)
+
+    top_k: Count = key(3, "How many of the best scores may hold the truth in the top-k accuracy.")
 
 
 def image_size(pipeline: Pipeline) -> int:

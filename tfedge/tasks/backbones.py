@@ -11,13 +11,14 @@ from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.catalog.support import load
 from tfedge.catalog.weights import WHEELS
 from tfedge.files.text import WIDTH, columns
-from tfedge.tasks.image_classification import support as outcomes
+from tfedge.tasks import support as outcomes
+from tfedge.tasks.support import METRIC
 
 WAYS = ("qat", "ptq")
 
 # What came of a net that was tried: a line's name, its key in the row, its form.
 _TRIED = (
-    ("top-1", "top1", "{:.1%}"),
+    (METRIC.label, METRIC.key, "{:.1%}"),
     ("zeros, of all prunable weights", "sparsity", "{:.1%}"),
     ("float tensors", "float_tensors", "{}"),
     ("same answer as its Keras graph", "like_keras", "{:.1%}"),
@@ -129,10 +130,10 @@ def support(row: Backbone) -> list[str]:
         f"{found['image_size']} pixels (TensorFlow {found['versions'].get('tensorflow', '?')}):"
     ]
     ways = {way.upper(): found[way] for way in WAYS}
-    floats = [f"{way['float_top1']:.1%}" for way in ways.values() if way["ok"]][:1]
+    floats = [METRIC.text(way[f"float_{METRIC.key}"]) for way in ways.values() if way["ok"]][:1]
     table = [("", "float", *ways)]
     for name, key, form in _TRIED:
-        float_too = "".join(floats) if key == "top1" else ""
+        float_too = "".join(floats) if key == METRIC.key else ""
         table.append((name, float_too, *(_told(way, key, form) for way in ways.values())))
     told += columns(table, gap=2)
     for way, result in ways.items():

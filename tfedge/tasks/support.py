@@ -7,7 +7,9 @@ from textwrap import wrap
 from typing import Any
 
 from tfedge.files.text import WIDTH, columns
+from tfedge.tasks.table import DEFAULT, task_of
 
+METRIC = task_of(DEFAULT).primary  # every net was tried on that task
 HEAD = (
     *("backbone", "pixels", "zeros", "float", "QAT", "PTQ", "float tensors"),
     *("as Keras", "tflite-runtime", "int8 MB", "convert, s"),
@@ -25,7 +27,7 @@ VERSIONS = {
 
 
 def cells_of(name: str, row: Mapping[str, Any]) -> list[str]:
-    """One line: top-1 of float, QAT and PTQ, then what is told of the QAT file (else of PTQ's)."""
+    """One line: how good float, QAT and PTQ are, then what is told of the QAT file (else PTQ's)."""
     qat, ptq = row["qat"], row["ptq"]
     shown = qat if qat["ok"] else ptq
     if not shown["ok"]:
@@ -34,9 +36,9 @@ def cells_of(name: str, row: Mapping[str, Any]) -> list[str]:
         name,
         str(row["image_size"]),
         f"{shown['sparsity']:.1%}",
-        f"{shown['float_top1']:.1%}",
-        f"{qat['top1']:.1%}" if qat["ok"] else "no",
-        f"{ptq['top1']:.1%}" if ptq["ok"] else "no",
+        METRIC.text(shown[f"float_{METRIC.key}"]),
+        METRIC.text(qat[METRIC.key]) if qat["ok"] else "no",
+        METRIC.text(ptq[METRIC.key]) if ptq["ok"] else "no",
         str(shown["float_tensors"]),
         f"{shown['like_keras']:.1%}",
         "no" if (same := shown["tflite_runtime"]) is None else f"{same:.1%}",
@@ -62,9 +64,9 @@ def listing(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The table in at most ``WIDTH`` columns, with what its columns are."""
     told = (
         "Tried with random weights on handwritten digits, half of the prunable weights zero in the "
-        ".tflite. float, QAT, PTQ: top-1. Then, of the QAT file: float tensors left, same answers "
-        "as its Keras graph's, the same on tflite-runtime as on LiteRT, megabytes, seconds of "
-        "conversion."
+        f".tflite. float, QAT, PTQ: {METRIC.label}. Then, of the QAT file: float tensors left, "
+        "same answers as its Keras graph's, the same on tflite-runtime as on LiteRT, megabytes, "
+        "seconds of conversion."
     )
     cells = [cells_of(name, row) for name, row in rows.items()]
     return [

@@ -1,4 +1,4 @@
-"""Images as input, and how many of them a model names rightly."""
+"""Images as a model's input."""
 
 from __future__ import annotations
 
@@ -67,24 +67,3 @@ def image_inputs(model: Model, folder: str, fit: str) -> list:
     if not files:
         raise ValueError(f"{folder}: no images")
     return [image_input(model, path, fit) for path in files[:MOST_IMAGES]]
-
-
-def top1_accuracy(model: Model, folder: str, labels: str, fit: str) -> dict:
-    """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic."""
-    files = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
-    found = {path.parent.name for path in files}
-    classes = sorted(found)
-    if labels:
-        classes = Path(labels).read_text(encoding="utf-8").strip().splitlines()
-    unknown = sorted(found - set(classes))
-    scores = int(np.prod(model.outputs[0]["shape"]))
-    if not files or unknown or len(classes) != scores:
-        raise ValueError(
-            f"{folder}: {len(files)} images of {len(classes)} classes, the model has {scores}; "
-            f"folders that are no class: {', '.join(unknown) or '-'}"
-        )
-    right = 0
-    for path in files:
-        answer = model.answer(image_input(model, path, fit))
-        right += int(answer.argmax() == classes.index(path.parent.name))
-    return {"top1": right / len(files), "n": len(files), "classes": len(classes)}

@@ -1,4 +1,5 @@
-"""Golden pairs: does this device still compute what was shipped?"""
+"""What a model of scores for classes answers on this device: are the golden pairs still what was
+shipped, and how many images of a folder are named rightly?"""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfedge.benchmark.script.image_inputs import image_input
 from tfedge.benchmark.script.runtime import Model
 from tfedge.portable.golden import difference
 
@@ -58,3 +60,35 @@ def softmax(values: Any) -> Any:
     with np.errstate(invalid="ignore"):  # what is no number stays none
         powers = np.exp(values.astype(np.float64) - values.max())
         return powers / powers.sum()
+
+
+def accuracy_of(model: Model, folder: str, labels: str, fit: str) -> dict:
+    """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic."""
+    files = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
+    found = {path.parent.name for path in files}
+    classes = sorted(found)
+    if labels:
+        classes = Path(labels).read_text(encoding="utf-8").strip().splitlines()
+    unknown = sorted(found - set(classes))
+    scores = int(np.prod(model.outputs[0]["shape"]))
+    if not files or unknown or len(classes) != scores:
+        raise ValueError(
+            f"{folder}: {len(files)} images of {len(classes)} classes, the model has {scores}; "
+            f"folders that are no class: {', '.join(unknown) or '-'}"
+        )
+    right = 0
+    for path in files:
+        answer = model.answer(image_input(model, path, fit))
+        right += int(answer.argmax() == classes.index(path.parent.name))
+    return {"top1": right / len(files), "n": len(files), "classes": len(classes)}
+
+
+def told_pairs(golden: dict) -> str:
+    """In words, in how many golden pairs the answer is the same."""
+    return f"the same top-1 in {golden['top1_agree']}"
+
+
+def told_accuracy(accuracy: dict) -> str:
+    """In words, what ``accuracy_of`` found."""
+    share = f"{100 * accuracy['top1']:.1f} %"
+    return f"top-1 {share} of {accuracy['n']} images, {accuracy['classes']} classes"

@@ -1,0 +1,44 @@
+"""``tfedge schema``: the keys of a pipeline file, from the schema itself."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from tfedge.commands import LAZY
+from tfedge.commands.options import DEBUG
+
+
+@click.command(short_help=LAZY["schema"])
+@click.argument("key", required=False)
+@click.option("--task", help="The task whose keys are told, as `task:` names it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Schema, for editors.")
+@DEBUG
+def command(key: str | None, task: str | None, as_json: bool, debug: bool) -> None:
+    """Explain the keys of a pipeline file: type, default, meaning.
+
+    With KEY, such as prune or prune.sparsity, that section or key alone.
+
+    An editor with a YAML language server completes and checks a pipeline file that begins with
+    `# yaml-language-server: $schema=tfedge.json`, once --json has been written there.
+    """
+    from tfedge.config import keys
+    from tfedge.config.spelling import did_you_mean
+    from tfedge.errors import ConfigError
+    from tfedge.pipeline.schema import DEFAULT, RENAMED, TASKS, schema_of
+    from tfedge.report.keys import text
+
+    task = task or DEFAULT
+    if task not in TASKS:
+        raise ConfigError([f"no task {task!r}{did_you_mean(task, TASKS)}"])
+    schema = schema_of(task)
+    if key in RENAMED:
+        click.echo(f"note: {key} is called {RENAMED[key]} today", err=True)
+        key = RENAMED[key]
+    found = list(keys.keys(schema)) if key is None else keys.part(schema, key)
+    if as_json:
+        title = f"tfedge pipeline, {task}" + (f": {key}" if key else "")
+        click.echo(json.dumps(keys.json_schema(schema, title, key or ""), indent=1))
+    else:
+        click.echo(text(found))

@@ -1,0 +1,162 @@
+"""Writes pipelines/photos.yaml and docs/pipeline-keys.md from the schema of a pipeline.
+
+    python tools/template.py
+
+What a key means stands in the schema alone, as its description; what the template says beside that
+(its introduction, the values that it sets, examples where there is no default) stands here. A test
+fails while one of the two files is not what this would write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+from page import ROOT
+
+from tfedge.config.keys import Key, keys
+from tfedge.devices.schema import Device
+from tfedge.pipeline.schema import DEFAULT, schema_of
+
+TEMPLATE, PAGE = ROOT / "pipelines" / "photos.yaml", ROOT / "docs" / "pipeline-keys.md"
+WIDTH = 100
+COLUMN = 28  # where the comment behind a value begins
+
+INTRODUCTION = """\
+# A template for your own photos: every key, what it means, and its default.
+#
+#     cp pipelines/photos.yaml mine.yaml
+#     tfedge check mine.yaml            what is wrong with it, and the plan
+#     tfedge run mine.yaml
+#     tfedge run mine.yaml --set prune.sparsity=0.6
+#
+# A line that starts with # and no space is a key with its default: take the # away to change it.
+# Leave out a whole section (distill, prune, cluster, quantize, evaluate, benchmark, package) and
+# that stage is not run. Paths are relative to this file. What was explained further up is not
+# explained again; `tfedge schema KEY` does so at any time, and says what a value may be.
+#
+# Written by tools/template.py from the descriptions in the schema.
+"""
+# Keys that the template sets, and sections that it switches on.
+SET = {"name": "photos", "data.path": "photos"}
+ON = {"data", "quantize", "evaluate", "benchmark", "package"}
+# What is shown where there is no default to show.
+EXAMPLES = {
+    "data.download.url": "https://example.org/photos.zip",
+    "data.download.sha256": f'"{"0" * 64}"',
+    "distill.teacher.name": "EfficientNetLite2",
+    "evaluate.gates.max_accuracy_drop": "0.02",
+    "evaluate.gates.min_accuracy": "0.8",
+    "evaluate.gates.max_size": "5000000",
+    "evaluate.gates.max_latency": "50.0",
+}
+
+HEAD = """\
+# The keys of a pipeline file
+
+Written by `python tools/template.py` from the schema, which has each key's description; `tfedge
+schema` prints the same, and `tfedge schema --json` as JSON Schema: an editor with a YAML language
+server completes and checks a file that begins with `# yaml-language-server: $schema=FILE`.
+
+A section that is left out is a stage that is not run; one with nothing behind it has its defaults.
+`--set a.b=value` overrides a key. [`pipelines/photos.yaml`](../pipelines/photos.yaml) is a file
+with all of them.
+"""
+
+
+def template() -> str:
+    """The text of pipelines/photos.yaml."""
+    lines = [INTRODUCTION]
+    explained: set[str] = set()
+    hidden = ""  # a section that is written in one line
+    section = True  # whether the key before was one
+    for key in keys(schema_of(DEFAULT)):
+        if hidden and key.path.startswith(hidden):
+            continue
+        hidden = f"{key.path}." if key.path.endswith("[]") else ""
+        if key.depth == 0 and (key.section or section):
+            lines.append("")
+        section = key.section is not None
+        lines += _entry(key, explained)
+    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+
+
+def _entry(key: Key, explained: set[str]) -> Iterator[str]:
+    """A key with its comment: behind it, or above it where it is long."""
+    indent = "  " * key.depth
+    opened = not key.section or key.path.endswith("[]")
+    value = SET.get(key.path) or EXAMPLES.get(key.path) or key.default
+    line = f"{indent}{'' if key.path in SET or key.path in ON else '#'}{key.name}:"
+    line += f" {value}" if opened else ""
+    if key.description in explained:  # word for word, further up
+        yield line
+        return
+    explained.add(key.description)
+    comment = _comment(key)
+    behind = wrap(comment, WIDTH - COLUMN - 2)
+    if len(line) < COLUMN and len(behind) <= 2:
+        for number, text in enumerate(behind):
+            yield f"{'' if number else line:<{COLUMN}}# {text}"
+        return
+    yield from (f"{indent}# {text}" for text in wrap(comment, WIDTH - len(indent) - 2))
+    yield line
+
+
+def _comment(key: Key) -> str:
+    """Its description, and the values that its type names where that does not."""
+    text = key.description.replace("`", "")
+    unsaid = [choice for choice in key.choices if f"`{choice}`" not in key.description]
+    if len(key.choices) > 1 and unsaid:
+        text = f"{' | '.join(key.choices)}. {text}"
+    return text
+
+
+def page() -> str:
+    """The text of docs/pipeline-keys.md."""
+    parts = [HEAD]
+    rows: list[Key] = []
+    tables = [("The file", "", rows)]
+    for key in keys(schema_of(DEFAULT)):
+        if key.depth == 0 and key.section:
+            rows = []
+            tables.append((f"`{key.name}`", _state(key) + key.description, rows))
+        else:
+            rows.append(key)
+    tables.append(("`devices.yaml`", DEVICES, list(keys(Device))))
+    for title, text, found in tables:
+        parts += [f"## {title}\n", *([f"{text}\n"] if text else []), _table(found, title)]
+    return "\n".join(parts)
+
+
+DEVICES = """\
+Gives devices the names that `benchmark.devices` and `--device` take. It lies in the working
+directory or in `~/.config/tfedge`. Its one section, `devices`, holds names, each with its address
+alone or with these keys:"""
+
+
+def _state(key: Key) -> str:
+    """Whether a stage is run without its section."""
+    return "*Off unless it is there.* " if key.field.default is None else ""
+
+
+def _table(found: list[Key], title: str) -> str:
+    """Markdown, without the section's name before each key."""
+    lines = ["| key | default | must be | |", "| --- | --- | --- | --- |"]
+    for key in found:
+        name = key.path.removeprefix(f"{title.strip('`')}.")
+        default = "required" if key.required else f"`{key.default}`" if key.default else ""
+        if key.plain_section and not key.required:
+            default = "off" if key.field.default is None else ""
+        cells = (f"`{name}`", default, key.expected, key.description)
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    for file, text in ((TEMPLATE, template()), (PAGE, page())):
+        file.write_text(text, encoding="utf-8")
+        print(file.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
