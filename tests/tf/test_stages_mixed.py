@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 import tiny
 
+from tests.output_helpers import evaluation
+from tfedge.core.outputs import write
+from tfedge.tasks.table import task_of
 from tfedge.tflite.runtime import LiteRT
 
 KEEP = {"logits": "float", "Conv_1": "float", "block_13_*": "int16"}  # block_13: not trained here
@@ -109,10 +110,9 @@ def test_ptq_keeps_layers_with_ranges_of_its_own(chain, tmp_path):
 
 def test_automatic_debug_takes_a_quick_look_where_int8_lost(chain, tmp_path):
     run = chain.again(tmp_path, evaluate={})
-    rows = [("float", None, 0.9), ("pruned", "float", 0.9), ("int8", "pruned", 0.8)]
-    phases = [{"phase": name, "against": before, "top1": top1} for name, before, top1 in rows]
-    metrics = {"float": {"top1": 0.9}, "int8": {"top1": 0.8}, "phases": phases}
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    top1 = task_of("image-classification").primary
+    metrics = evaluation(top1, {"float": 0.9, "pruned": 0.9, "int8": 0.8})
+    write(tmp_path / "metrics.json", metrics)
     run.files["evaluate/metrics.json"] = tmp_path / "metrics.json"
     found = run("debug").json("debug/debug.json")
     assert found["quick"] and found["proposed"] is None

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from color_helpers import Run, make_run
-from output_helpers import comparison, evaluation
 
+from tests.output_helpers import comparison, evaluation
 from tfedge.core.outputs import LayerComparison, dump
 from tfedge.errors import UnsupportedModel
 from tfedge.stages import debug

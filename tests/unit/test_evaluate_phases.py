@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from color_helpers import FLOAT, make_run
-from output_helpers import history
 from scipy.stats import binomtest
 
+from tests.output_helpers import history
 from tfedge.core.outputs import Gap, Phase, Robustness, write
 from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.pipeline.schema import Finetune

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from color_helpers import make_run
-from output_helpers import evaluation
 
+from tests.output_helpers import evaluation
 from tfedge.files.text import WIDTH
 from tfedge.report.facts import gather
 from tfedge.report.markdown import write

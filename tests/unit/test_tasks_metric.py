@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from color_helpers import make_run
-from output_helpers import comparison, evaluation, history, phase
 
+from tests.output_helpers import comparison, evaluation, history, phase
 from tfedge.core import gates
 from tfedge.core.outputs import Gap, Phase, Robustness, dump
 from tfedge.core.result import Made

@@ -109,7 +109,7 @@ class Distillation(Judged):
     name: str
     plain: Judged = Field(validation_alias="float", serialization_alias="float")
     chose_weights_on: str | None
-    net: Base | None = None  # None: the float model teaches
+    net: SerializeAsAny[Base] | None = None  # None: the float model teaches
     history: History | None = None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfedge.core.outputs import ModelMetrics, narrow
 from tfedge.tasks.blocks import Text
 from tfedge.tasks.contract import ports, stored
 from tfedge.tasks.drop import Card, Check, Content, Parts
@@ -15,6 +16,11 @@ from tfedge.tasks.task import Examples
 
 README = b"Shows a number.\n"
 TOLERANCE = 0.5
+
+
+class NumberMetrics(ModelMetrics):
+    n: int  # images
+    mae: float
 
 
 class NumberDrop:
@@ -40,13 +46,16 @@ class NumberDrop:
         return Parts({"README.md": README})
 
     def card(self, content: Content) -> Card:
-        metrics = content.metrics
+        told, found = [], content.metrics
+        if found is not None:
+            own = narrow(found.models[found.shipped], NumberMetrics, "metrics.json")
+            told = [Text(f"Off by {own.mae:.2f}.")]
         return Card(
             use="Says which number an image shows.",
             given="an image.",
             taken="a number.",
             data=[Text("Digits.")],
-            metrics=[Text(f"Off by {metrics.models[metrics.shipped].mae:.2f}.")] if metrics else [],
+            metrics=told,
             limits=["It knows ten numbers."],
         )
 

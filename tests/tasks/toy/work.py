@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from tests.tasks.toy.drop import NumberDrop
-from tfedge.core.outputs import Base, Evaluation, ModelMetrics
+from tests.tasks.toy.drop import NumberDrop, NumberMetrics
+from tfedge.core.outputs import Base, Evaluation
 from tfedge.data.index import Index
 from tfedge.data.schema import Data
 from tfedge.files.progress import Progress
@@ -58,8 +58,8 @@ class Regression(NumberDrop):
 
     def measure(
         self, outputs: np.ndarray, targets: np.ndarray, examples: Examples, evaluate: Evaluate
-    ) -> ModelMetrics:
-        return ModelMetrics(n=len(targets), mae=self.primary(outputs, targets))
+    ) -> NumberMetrics:
+        return NumberMetrics(n=len(targets), mae=self.primary(outputs, targets))
 
     def primary(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         return float(np.abs(outputs - targets).mean())
