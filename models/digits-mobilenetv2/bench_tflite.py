@@ -639,61 +639,8 @@ class Model:
         return (stored.astype(np.float32) - zero_point) * np.float32(scale)
 
 
-# ---- tfedge/benchmark/script/golden_pairs.py ----
-# Golden pairs: does this device still compute what was shipped?
-
-
-def replay_pairs(model: Model, folder: str) -> dict:
-    """How the answers differ from those of ``NNN.input.bin`` and ``NNN.output.bin`` in a folder.
-
-    ``failed`` counts the pairs that differ by more than machines may. ``max_difference`` is in the
-    output's own numbers, and equal highest scores are all top-1.
-    """
-    identical = agree = 0
-    failures = []
-    differences = []
-    inputs = sorted(Path(folder).glob("*.input.bin"))
-    if not inputs:
-        raise ValueError(f"{folder}: no golden pairs (NNN.input.bin, NNN.output.bin)")
-    for path in inputs:
-        given = np.fromfile(str(path), model.inputs[0]["dtype"])
-        got = model.answer(given.reshape(model.inputs[0]["shape"]))
-        output = path.with_name(path.name.replace(".input.bin", ".output.bin"))
-        want = np.fromfile(str(output), got.dtype)
-        if got.shape != want.shape:
-            raise ValueError(f"{output}: {want.size} values to compare {got.size} with")
-        identical += got.tobytes() == want.tobytes()
-        agree += bool(want[got.argmax()] == want.max() or got[want.argmax()] == got.max())
-        differences.append(float(np.abs(got.astype(float) - want.astype(float)).max()))
-        told = difference(*as_scores(model.real(want), model.real(got)))
-        if told:
-            failures.append(f"{output.name}: {told}")
-    return {
-        "pairs": len(inputs),
-        "identical": identical,
-        "failed": len(failures),
-        "failure": failures[0] if failures else None,  # the first
-        "top1_agree": agree,
-        "max_difference": max(differences) if np.isfinite(differences).all() else None,
-    }
-
-
-def as_scores(want: Any, got: Any) -> tuple[Any, Any]:
-    """Both as the rule takes them, from 0 to 1: logits, which go beyond, through a softmax."""
-    if want.min() >= -0.01 and want.max() <= 1.01:
-        return want, got
-    return softmax(want), softmax(got)
-
-
-def softmax(values: Any) -> Any:
-    """Scores that add up to 1."""
-    with np.errstate(invalid="ignore"):  # what is no number stays none
-        powers = np.exp(values.astype(np.float64) - values.max())
-        return powers / powers.sum()
-
-
-# ---- tfedge/benchmark/script/accuracy.py ----
-# Images as input, and how many of them a model names rightly.
+# ---- tfedge/benchmark/script/image_inputs.py ----
+# Images as a model's input.
 
 FITS = ("crop", "stretch", "pad")
 MOST_IMAGES = 100  # kept in memory for --pictures
@@ -753,7 +700,61 @@ def image_inputs(model: Model, folder: str, fit: str) -> list:
     return [image_input(model, path, fit) for path in files[:MOST_IMAGES]]
 
 
-def top1_accuracy(model: Model, folder: str, labels: str, fit: str) -> dict:
+# ---- tfedge/benchmark/script/answers.py ----
+# What a model of scores for classes answers on this device: are the golden pairs still what was
+# shipped, and how many images of a folder are named rightly?
+
+
+def replay_pairs(model: Model, folder: str) -> dict:
+    """How the answers differ from those of ``NNN.input.bin`` and ``NNN.output.bin`` in a folder.
+
+    ``failed`` counts the pairs that differ by more than machines may. ``max_difference`` is in the
+    output's own numbers, and equal highest scores are all top-1.
+    """
+    identical = agree = 0
+    failures = []
+    differences = []
+    inputs = sorted(Path(folder).glob("*.input.bin"))
+    if not inputs:
+        raise ValueError(f"{folder}: no golden pairs (NNN.input.bin, NNN.output.bin)")
+    for path in inputs:
+        given = np.fromfile(str(path), model.inputs[0]["dtype"])
+        got = model.answer(given.reshape(model.inputs[0]["shape"]))
+        output = path.with_name(path.name.replace(".input.bin", ".output.bin"))
+        want = np.fromfile(str(output), got.dtype)
+        if got.shape != want.shape:
+            raise ValueError(f"{output}: {want.size} values to compare {got.size} with")
+        identical += got.tobytes() == want.tobytes()
+        agree += bool(want[got.argmax()] == want.max() or got[want.argmax()] == got.max())
+        differences.append(float(np.abs(got.astype(float) - want.astype(float)).max()))
+        told = difference(*as_scores(model.real(want), model.real(got)))
+        if told:
+            failures.append(f"{output.name}: {told}")
+    return {
+        "pairs": len(inputs),
+        "identical": identical,
+        "failed": len(failures),
+        "failure": failures[0] if failures else None,  # the first
+        "top1_agree": agree,
+        "max_difference": max(differences) if np.isfinite(differences).all() else None,
+    }
+
+
+def as_scores(want: Any, got: Any) -> tuple[Any, Any]:
+    """Both as the rule takes them, from 0 to 1: logits, which go beyond, through a softmax."""
+    if want.min() >= -0.01 and want.max() <= 1.01:
+        return want, got
+    return softmax(want), softmax(got)
+
+
+def softmax(values: Any) -> Any:
+    """Scores that add up to 1."""
+    with np.errstate(invalid="ignore"):  # what is no number stays none
+        powers = np.exp(values.astype(np.float64) - values.max())
+        return powers / powers.sum()
+
+
+def accuracy_of(model: Model, folder: str, labels: str, fit: str) -> dict:
     """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic."""
     files = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
     found = {path.parent.name for path in files}
@@ -772,6 +773,17 @@ def top1_accuracy(model: Model, folder: str, labels: str, fit: str) -> dict:
         answer = model.answer(image_input(model, path, fit))
         right += int(answer.argmax() == classes.index(path.parent.name))
     return {"top1": right / len(files), "n": len(files), "classes": len(classes)}
+
+
+def told_pairs(golden: dict) -> str:
+    """In words, in how many golden pairs the answer is the same."""
+    return f"the same top-1 in {golden['top1_agree']}"
+
+
+def told_accuracy(accuracy: dict) -> str:
+    """In words, what ``accuracy_of`` found."""
+    share = f"{100 * accuracy['top1']:.1f} %"
+    return f"top-1 {share} of {accuracy['n']} images, {accuracy['classes']} classes"
 
 
 # ---- tfedge/benchmark/script/litert_profiler.py ----
@@ -1223,7 +1235,7 @@ def measure(args: argparse.Namespace) -> dict:
         if args.golden:
             entry["golden"] = replay_pairs(model, args.golden)
         if args.accuracy:
-            entry["accuracy"] = top1_accuracy(model, args.accuracy, args.labels, fit)
+            entry["accuracy"] = accuracy_of(model, args.accuracy, args.labels, fit)
     if args.profile:
         entry["profile"] = profile(path, module, words, args.runs, str(SCRIPT_FILE))
     return joined([{**entry, "processes": [told]}])
@@ -1370,7 +1382,7 @@ def parse_arguments() -> argparse.Namespace:
         "--accuracy",
         default="",
         metavar="FOLDER",
-        help="top-1 on a folder with a folder of images for each class",
+        help="share of right answers on a folder with a folder of images for each class",
     )
     add(
         "--labels",

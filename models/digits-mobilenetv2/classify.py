@@ -227,7 +227,7 @@ def _square(image: Any, size: int, fit: str) -> Any:
     return image.resize((size, size), bilinear)
 
 
-# ---- tfedge/drops/script/classify.py ----
+# ---- tfedge/tasks/image_classification/script/classify.py ----
 
 HERE = Path(__file__).resolve().parent
 DELEGATE = ""  # edgetpu, or nothing: the CPU
