@@ -164,7 +164,7 @@ def origin(rows: Sequence[Row]) -> str:
     timed = sum(bool(row["seconds"]) for row in rows)
     return (
         f"({len(rows)} cells, {when}; {machines}; {versions}; commit {commits}. Top-1 of the test "
-        "pictures, mean over splits; differences in points, within the same split, ± standard "
+        "images, mean over splits; differences in points, within the same split, ± standard "
         "error over splits. KL in nats, scores below half a step of 8 bits taken for that. "
         f"Seconds: medians of the {timed} cells that were measured with nothing beside them. "
         "`python tools/accuracy_table.py --write` makes it of "

@@ -243,9 +243,7 @@ def test_what_is_no_picture_or_no_pixels_is_refused(app: App, tmp_path: Path) ->
     picture, short, turn = app.ask(
         ("classify", "compiled", tmp_path / "a.png", 0, 3), ("pixels", 7), ("turn", 45)
     )
-    assert picture == (
-        "failed: IllegalArgumentException: no image that Android can read (10 bytes)"
-    )
+    assert picture == ("failed: IllegalArgumentException: no image that Android can read (8 bytes)")
     assert short.startswith("failed: IllegalArgumentException: 7 bytes: the model takes 32×32")
     assert turn == "failed: IllegalArgumentException: a turn of 45°"
 
