@@ -12,10 +12,12 @@ import pytest
 import tiny
 from PIL import Image
 
+from tfedge.core.outputs import Pretrained
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets import backbone, network
 from tfedge.modeling.nets.env import fresh, keras
 from tfedge.modeling.nets.export import float_pixels
+from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import HEAD, POOL, Spec
 from tfedge.modeling.training import augment, classes, features
 from tfedge.modeling.training.loop import Memory, Wanted
@@ -24,8 +26,14 @@ from tfedge.pipeline.schema import Finetune
 from tfedge.stages.heads import head_class, material_of
 
 SPEC = Spec("MobileNet", 0.25, tiny.SIZE, (120.0, 90.0, 60.0), (50.0, 60.0, 70.0), 3)
-BASE = {"name": SPEC.name, "alpha": SPEC.alpha, "image_size": SPEC.size}
-BASE |= {"mean": SPEC.mean, "std": SPEC.std}
+BASE = ImageBase(
+    name=SPEC.name,
+    alpha=SPEC.alpha,
+    image_size=SPEC.size,
+    mean=SPEC.mean,
+    std=SPEC.std,
+    weights=Pretrained(source="none", detail="", sha256="", licence=""),
+)
 LAYER = "conv_pw_11_relu"
 DATA = {"image_size": tiny.SIZE, "augment": {"views": 1}}
 

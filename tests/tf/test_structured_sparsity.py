@@ -236,8 +236,12 @@ def sparse(base, tmp_path_factory) -> tiny.Run:
         gone, power = math.ceil(0.8 * values.size), np.square(values).sum()
         values.ravel()[np.argsort(np.abs(values), axis=None)[:gone]] = 0
         values *= np.sqrt(power / np.square(values).sum())  # or nothing would come through
-        rows.append({"name": kernel.layer, "zeros": gone, "target": gone, "frozen": False})
-    (folder / "sparsity.json").write_text(json.dumps({"recipe": "xnnpack", "layers": rows}))
+        counts = {"size": values.size, "zeros": gone, "target": gone}
+        rows.append({"name": kernel.layer, **counts, "frozen": False})
+    total, zeros = (sum(row[key] for row in rows) for key in ("size", "zeros"))
+    report = {"target": 0.8, "reached": zeros / total, "total": total, "zeros": zeros}
+    text = json.dumps({**report, "recipe": "xnnpack", "layers": rows})
+    (folder / "sparsity.json").write_text(text)
     run.files |= pruned_files(base, folder, arrays)
     run.files["prune/sparsity.json"] = folder / "sparsity.json"
     return run("convert", "evaluate")
