@@ -12,10 +12,11 @@ from color_helpers import make_run
 
 from tests.output_helpers import comparison, evaluation, history, phase
 from tfedge.core import gates
-from tfedge.core.outputs import Gap, Phase, Robustness, dump
+from tfedge.core.outputs import Distillation, Gap, Judged, Phase, Robustness, dump
 from tfedge.core.result import Made
 from tfedge.errors import GateFailed
 from tfedge.pipeline.schema import Finetune, pipeline_of
+from tfedge.report import facts
 from tfedge.report.markup import render
 from tfedge.report.robustness import robustness
 from tfedge.stages import advice, debug, phases
@@ -254,3 +255,32 @@ def test_layers_are_looked_at_when_the_error_grew(
     if not looks:
         said = f"not worse than float by more than 0.02 (float 2, int8 {int8:g})"
         assert found["why"] == f"mean absolute error of int8 is {said}"
+
+
+# ------------------------------------------------------------------ teachers
+
+
+@pytest.mark.parametrize(
+    ("metric", "teacher", "plain", "told"),
+    [
+        (TOP1, 0.8, 0.9, "80.0 % against 90.0 %"),
+        (TOP1, 0.9, 0.8, ""),
+        (TOP1, 0.9, 0.9, ""),
+        (MAE, 2.5, 2.0, "2.5 against 2"),
+        (MAE, 2.0, 2.5, ""),
+    ],
+)
+def test_a_teacher_is_worse_by_the_metric_of_the_task(
+    metric: Metric, teacher: float, plain: float, told: str
+) -> None:
+    said = Judged(val_accuracy=plain, val_loss=1.0)
+    found = Distillation(
+        name="MobileNet", val_accuracy=teacher, val_loss=1.0, plain=said, chose_weights_on=None
+    )
+    lines = facts._worse(found, metric)
+    assert len(lines) == bool(told) and all(told in line for line in lines)
+
+
+def test_a_label_begins_a_sentence_with_its_own_letters() -> None:
+    labels = (TOP1.title, MAE.title, Metric("miou", "mIoU").title)
+    assert labels == ("Top-1", "Mean absolute error", "MIoU")

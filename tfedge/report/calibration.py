@@ -30,7 +30,7 @@ def calibration(facts: Facts) -> list[str]:
         head = ["state", "examples", "before", "after", "agreement", "p", ""]
         lines += ["", *table(head, [_row(row, metric) for row in tried]), ""]
         lines.append(
-            f"{metric.label.capitalize()} on the same examples; p by McNemar's exact test. `ptq` "
+            f"{metric.title} on the same examples; p by McNemar's exact test. `ptq` "
             "stands against the float model, 8-bit training against its own start; what stays is "
             "the rule's choice unless it loses by more than chance."
         )

@@ -135,7 +135,7 @@ def warnings(facts: Facts) -> list[str]:
     """What a reader of the numbers must know; those about the examples are left to the report."""
     found = list(facts.metrics.warnings) if facts.metrics else []
     found += harmed(facts.debug) if facts.debug else []
-    found += _worse(facts.distill) if facts.distill else []
+    found += _worse(facts.distill, facts.task.primary) if facts.distill else []
     for result in facts.benchmark:
         where = "" if facts.devices == [LOCAL] else f"{result.device}, "
         what = f"latency of {result.model} on {where}{threads_text(result.threads)} is unstable"
@@ -176,15 +176,15 @@ def sparse_pairs(facts: Facts) -> list[tuple[Result, Result]]:
     return [(dense, shipped) for dense, shipped in both if dense and shipped]
 
 
-def _worse(distill: Distillation) -> list[str]:
+def _worse(distill: Distillation, metric: Metric) -> list[str]:
     """A teacher that knows less than the model it teaches."""
     teacher, plain = distill.val_accuracy, distill.plain.val_accuracy
-    if teacher >= plain:
+    if metric.lost(plain, teacher) <= 0:
         return []
     split = distill.chose_weights_on or "val"
     return [
         f"the teacher, {distill.name}, is worse than the float model on the "
-        f"{split} examples: {percent(teacher)} against {percent(plain)} "
+        f"{split} examples: {metric.figure(teacher)} against {metric.figure(plain)} "
         "(distill.teacher: float takes that one)"
     ]
 

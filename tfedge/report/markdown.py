@@ -27,7 +27,7 @@ from tfedge.report.markup import (
     threads_text,
 )
 from tfedge.report.robustness import robustness
-from tfedge.tasks.blocks import Part, percent
+from tfedge.tasks.blocks import Part
 from tfedge.tasks.task import Task
 from tfedge.tasks.work import work_of
 
@@ -88,7 +88,7 @@ def _code(text: str) -> list[str]:
 def _result(facts: Facts) -> list[str]:
     rows = comparison(facts, interval=True)
     lines = table(["", "float", "int8", ""], rows) if rows else list(NOT_RUN)
-    if rows and facts.metrics:
+    if facts.metrics and facts.metrics.plain.interval(facts.task.primary):
         lines += ["", "In brackets: 95 % confidence interval (Wilson)."]
     if facts.model:
         given, taken = facts.model.input, facts.model.output
@@ -130,15 +130,15 @@ def _teacher(facts: Facts) -> list[str]:
     found = facts.distill
     if found is None:
         return NOT_RUN
-    split = found.chose_weights_on
+    split, metric = found.chose_weights_on, facts.task.primary
     rows = [
-        [who, percent(judged.val_accuracy), f"{judged.val_loss:.4g}"]
+        [who, metric.figure(judged.val_accuracy), f"{judged.val_loss:.4g}"]
         for who, judged in ((cell(found.name), found), ("the float model", found.plain))
     ]
     rows = rows if found.net else rows[1:]
     return [
         *([_net(found.net, facts.task), ""] if found.net else []),
-        *table(["", f"{facts.task.primary.label}, {cell(split or 'val')} examples", "loss"], rows),
+        *table(["", f"{metric.label}, {cell(split or 'val')} examples", "loss"], rows),
         "",
         "These examples chose the weights of both." if split else CHOSE_NOTHING,
     ]

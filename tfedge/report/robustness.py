@@ -32,7 +32,7 @@ def robustness(evaluation: Evaluation, task: Task) -> list[Block]:
     marked = f" Bold: more than {limit} worse than float." if losses and metric.share else ""
     return [
         Text(
-            f"{metric.label.capitalize()} on {found.n} of the examples, made harder one way at "
+            f"{metric.title} on {found.n} of the examples, made harder one way at "
             f"a time, the same for each ({task.harder}); "
             f"the last of them, {last}, is the shipped file.{marked}"
         ),

@@ -39,6 +39,11 @@ class Metric:
     higher: bool = True  # is better
     share: bool = True
 
+    @property
+    def title(self) -> str:
+        """The label as a sentence begins with it."""
+        return self.label[:1].upper() + self.label[1:]
+
     def text(self, value: float) -> str:
         """As a sentence has it: ``81.1%``, or four digits of a plain number."""
         return f"{value:.1%}" if self.share else f"{value:.4g}"
