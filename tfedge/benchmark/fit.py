@@ -9,8 +9,8 @@ from pathlib import Path
 from tfedge.benchmark.script.image_inputs import FITS, manifest_fit, models_of
 from tfedge.errors import ArtifactError
 
-_RESOLVED = "resolved.json"  # of a run directory: its pipeline with all defaults
-_INDEX = "data/index.json"  # of a run directory, too
+RESOLVED = "resolved.json"  # of a run directory: its pipeline with all defaults
+INDEX = "data/index.json"  # of a run directory, too
 _MANIFEST = "MANIFEST.json"  # of a drop
 _DEEPEST = 3  # folders between a run directory and a model in it
 
@@ -31,7 +31,7 @@ def classes_of(model: Path) -> tuple[str, ...] | None:
     """The classes in the model's order, by the MANIFEST.json that names it or the index of its
     run's images; None: neither is there. ArtifactError when one is there and can't be read."""
     for folder in list(model.absolute().parents)[:_DEEPEST]:
-        for file in (folder / _MANIFEST, folder / _INDEX):
+        for file in (folder / _MANIFEST, folder / INDEX):
             if not file.is_file():
                 continue
             try:
@@ -46,7 +46,7 @@ def classes_of(model: Path) -> tuple[str, ...] | None:
 
 def _of_run(model: Path) -> str | None:
     for folder in list(model.absolute().parents)[:_DEEPEST]:
-        file = folder / _RESOLVED
+        file = folder / RESOLVED
         if not file.is_file():
             continue
         try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from tfedge.catalog.recipes import OFF
+from tfedge.files.imports import imported
 from tfedge.pipeline.schema import Pipeline, Transfer
 from tfedge.tasks.table import task_of
 from tfedge.tasks.task import Task
@@ -383,7 +383,6 @@ def libraries(stages: Iterable[Stage]) -> set[str]:
 
 
 def function_of(reference: str) -> Callable[..., Any]:
-    """The function that ``"module:function"`` names, imported now and not before."""
-    module, _, name = reference.partition(":")
-    function: Callable[..., Any] = getattr(import_module(module), name)
+    """The function that ``"module:function"`` names."""
+    function: Callable[..., Any] = imported(reference)
     return function

@@ -98,26 +98,6 @@ class OpFacts:
 
 
 @dataclass(frozen=True)
-class EdgeTPUFacts:
-    """How the ops are shared between Edge TPU and CPU: predicted, or of a compiled model as told.
-
-    See ``edgetpu.Mapping``, of which this is the plain form.
-    """
-
-    compiled: bool
-    mapped: int  # ops on the chip
-    total: int
-    subgraphs: int
-    parameter_bytes: int
-    streamed_bytes: int  # of these, what does not fit on the chip: sent in every inference
-    runs: int
-    min_runtime: int | None
-    compiler: str
-    notes: tuple[str, ...]  # what to change, the most useful first
-    ops: tuple[edgetpu.Placed, ...]
-
-
-@dataclass(frozen=True)
 class Inspection:
     """What a .tflite tells about itself. ``ops`` and ``tensors`` are those of the first graph."""
 
@@ -143,11 +123,13 @@ class Inspection:
     constant_bytes: int  # of all constants; those that tensors share are counted once
     macs: int  # multiply-accumulates of one inference
     arena_bytes: int | None  # of activations, estimated; None: too many tensors to plan
-    edgetpu: EdgeTPUFacts
+    edgetpu: edgetpu.Mapping
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data, ready for JSON: schema ``tfedge.inspect/1``."""
-        return {"schema": SCHEMA, **{name: _json(value) for name, value in asdict(self).items()}}
+        found = {name: _json(value) for name, value in asdict(self).items()}
+        found["edgetpu"] |= {"mapped": self.edgetpu.mapped, "total": self.edgetpu.total}
+        return {"schema": SCHEMA, **found}
 
 
 def inspect(path: str | Path) -> Inspection:
@@ -192,7 +174,7 @@ def describe(data: bytes, path: str | Path = "<bytes>") -> Inspection:
         constant_bytes=_constants(model),
         macs=sum(op.macs for op in ops),
         arena_bytes=cost.arena(graph),
-        edgetpu=_edgetpu(edgetpu.predict(model)),
+        edgetpu=edgetpu.predict(model),
     )
 
 
@@ -276,22 +258,6 @@ def _appended(data: bytes) -> list[str]:
             return archive.namelist()[:MOST_FILES]
     except (zipfile.BadZipFile, struct.error, ValueError, OSError, NotImplementedError, EOFError):
         return []  # what looks like a zip and is none
-
-
-def _edgetpu(mapping: edgetpu.Mapping) -> EdgeTPUFacts:
-    return EdgeTPUFacts(
-        compiled=mapping.compiled,
-        mapped=mapping.mapped,
-        total=mapping.total,
-        subgraphs=mapping.subgraphs,
-        parameter_bytes=mapping.parameter_bytes,
-        streamed_bytes=mapping.streamed_bytes,
-        runs=mapping.runs,
-        min_runtime=mapping.min_runtime,
-        compiler=mapping.compiler,
-        notes=tuple(mapping.notes),
-        ops=mapping.ops,
-    )
 
 
 def _finite(value: Any) -> Any:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tfedge.files.artifact import disk_errors
-from tfedge.files.artifact import write_text as write_text
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from tfedge.modeling.nets.export import load_graph, to_tflite
 from tfedge.pipeline.schema import Prune
 from tfedge.pipeline.structure import XNNPACK_LEAST
 from tfedge.stages import handed_on
-from tfedge.stages.heads import Head, head_of
+from tfedge.stages.heads import head_class, head_of
 from tfedge.tflite import xnnpack
 from tfedge.tflite.distinct import distinct
 from tfedge.tflite.model import Kernel, Model
@@ -36,7 +36,6 @@ from tfedge.tflite.reader import read
 def run(ctx: Context) -> None:
     """Convert, then hold the file against what it must be."""
     fresh(ctx.pipeline.seed)
-    head = head_of(ctx, views=False)
     recipe: Recipe = FLOAT.name
     kept: dict[str, str] = {}
     if ctx.has("quantize/quantize.json"):
@@ -49,26 +48,27 @@ def run(ctx: Context) -> None:
                 int8=True,
                 input_type=tf.uint8,
                 output_type=tf.uint8,
-                representative=head.representative(quantized.representative),
+                representative=head_of(ctx, views=False).representative(quantized.representative),
             )
         else:  # its ranges are inside
             content = mixed.convert(graph, kept, output_type=tf.uint8)
     else:
-        content = _float(ctx, head)
+        content = _float(ctx)
     model = read(content)
     if quantizing(recipe).ships == "int8":
         if not kept:
             invariants.all_int8(model)
-        head.check_input(model)
+        head_class(ctx).check_input(model)
     shutil.copyfile(ctx.inputs["finetune/float.tflite"], ctx.out / "float.tflite")
     (ctx.out / "model.tflite").write_bytes(content)
     outputs.write(ctx.out / "model.json", _describe(ctx, model, content, recipe, kept))
 
 
-def _float(ctx: Context, head: Head) -> bytes:
+def _float(ctx: Context) -> bytes:
     pruned = handed_on.sparsity(ctx)
     if pruned is None or not pruning(pruned.recipe).sparse_file:
         return handed_on.float_model(ctx).read_bytes()
+    head = head_of(ctx, views=False)
     model = head.load(network.load_weights(handed_on.weights(ctx)))
     content = xnnpack.spelled_out(head.float_file(model, sparse=True))
     _sparse(read(content))

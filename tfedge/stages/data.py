@@ -6,10 +6,10 @@ Writes ``index.json`` and ``audit.json``.
 from __future__ import annotations
 
 from tfedge.core.context import Context
-from tfedge.stages.examples import work_of
+from tfedge.stages.examples import task_work
 
 
 def run(ctx: Context) -> None:
     """Raises DataError with all that is wrong with the examples, ArtifactError for a download or
     disk that fails."""
-    work_of(ctx).scan(ctx.pipeline.data, ctx.cache, ctx.progress, ctx.out)
+    task_work(ctx).scan(ctx.pipeline.data, ctx.cache, ctx.progress, ctx.out)

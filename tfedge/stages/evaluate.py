@@ -12,7 +12,7 @@ from tfedge.core.outputs import Evaluation, Gap, History, Robustness, read, writ
 from tfedge.errors import InvariantBroken
 from tfedge.files.parallel import cores
 from tfedge.stages import advice, phases
-from tfedge.stages.examples import examples_of, primary_of, work_of
+from tfedge.stages.examples import examples_of, primary_of, task_work
 from tfedge.tasks.paired import compared
 from tfedge.tasks.streams import Stream, evaluation_split
 from tfedge.tasks.task import Examples, Metric, Work
@@ -26,7 +26,7 @@ Outputs = dict[str, np.ndarray]  # [N, …] of each phase, in their order
 
 def run(ctx: Context) -> None:
     """Write metrics.json; the task says what stands in it for each model (``Work.measure``)."""
-    config, work, metric = ctx.pipeline.evaluate, work_of(ctx), primary_of(ctx)
+    config, work, metric = ctx.pipeline.evaluate, task_work(ctx), primary_of(ctx)
     if config is None:
         raise ValueError("evaluate is not in this pipeline")
     examples = examples_of(ctx)
@@ -83,7 +83,7 @@ def _robustness(
 
     ``clean`` are the outputs for the examples as they are.
     """
-    work, metric = work_of(ctx), primary_of(ctx)
+    work, metric = task_work(ctx), primary_of(ctx)
     targets = examples.targets(rows)
     seeds = [int(key[:15], 16) for key in examples.keys(rows)]
     shown = {name: pools[name] for name in clean}

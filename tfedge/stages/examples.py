@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from tfedge.core.context import Context
-from tfedge.tasks import work
 from tfedge.tasks.table import task_of
 from tfedge.tasks.task import Examples, Metric, Work
+from tfedge.tasks.work import work_of
 
 
-def work_of(ctx: Context) -> Work:
+def task_work(ctx: Context) -> Work:
     """The numpy half of the run's task."""
-    return work.work_of(task_of(ctx.pipeline.task))
+    return work_of(task_of(ctx.pipeline.task))
 
 
 def primary_of(ctx: Context) -> Metric:
@@ -21,4 +21,4 @@ def primary_of(ctx: Context) -> Metric:
 def examples_of(ctx: Context) -> Examples:
     """Those of the run's index."""
     index = ctx.inputs["data/index.json"]
-    return work_of(ctx).examples(index, ctx.pipeline.data, ctx.data_root, ctx.cache)
+    return task_work(ctx).examples(index, ctx.pipeline.data, ctx.data_root, ctx.cache)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from tfedge.core import outputs
 from tfedge.core.context import Context
-from tfedge.core.stages import function_of
+from tfedge.files.imports import imported
 from tfedge.modeling.nets.network import load_weights
 from tfedge.modeling.training.part import Samples, Teacher
 from tfedge.modeling.vision import VisionHead as Head
-from tfedge.stages.examples import examples_of, work_of
+from tfedge.stages.examples import examples_of, task_work
 from tfedge.tasks.table import task_of
 from tfedge.tasks.task import Material
 
 
 def head_class(ctx: Context) -> type[Head]:
     """What the run's task trains and converts with."""
-    found: type[Head] = function_of(task_of(ctx.pipeline.task).head)  # type: ignore[assignment]
+    found: type[Head] = imported(task_of(ctx.pipeline.task).head)
     return found
 
 
@@ -30,7 +30,7 @@ def material_of(ctx: Context, *, views: bool = True) -> Material:
     """What a head is made of in this run."""
     return Material(
         task_of(ctx.pipeline.task),
-        work_of(ctx),
+        task_work(ctx),
         examples_of(ctx),
         ctx.pipeline.data,
         ctx.pipeline.seed,

@@ -26,7 +26,7 @@ from tfedge.drops import golden
 from tfedge.drops.make import make
 from tfedge.drops.targets import targets_of
 from tfedge.pipeline.schema import Distill, Package
-from tfedge.stages.examples import examples_of, work_of
+from tfedge.stages.examples import examples_of, task_work
 from tfedge.tasks.drop import Content, Pair
 from tfedge.tasks.streams import evaluation_split
 from tfedge.tasks.table import task_of
@@ -56,7 +56,7 @@ def run(ctx: Context) -> None:
 
 
 def _content(ctx: Context) -> Content:
-    pipeline, work, examples = ctx.pipeline, work_of(ctx), examples_of(ctx)
+    pipeline, work, examples = ctx.pipeline, task_work(ctx), examples_of(ctx)
     model = ctx.inputs["convert/model.tflite"].read_bytes()
     base = read(ctx.inputs["backbone/base.json"], Base)
     file = read(ctx.inputs["convert/model.json"], ModelFile)
@@ -116,7 +116,7 @@ def _read(ctx: Context, name: str, kind: type[Kind]) -> Kind | None:
 
 def _golden(ctx: Context, examples: Examples, model: bytes) -> tuple[Pair, ...]:
     rows = examples.rows_of(evaluation_split(examples))
-    chosen = work_of(ctx).golden(examples, rows, golden.COUNT)
+    chosen = task_work(ctx).golden(examples, rows, golden.COUNT)
     inputs = examples.inputs([row for row, _ in chosen])
     return golden.make(model, inputs, [facts for _, facts in chosen])
 

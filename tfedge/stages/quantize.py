@@ -42,7 +42,7 @@ _TRIED = 300  # training examples that judge ptq, at most
 
 
 @dataclass
-class _Quantizing:
+class _Job:
     """A network on its way to 8 bits, and what quantize.json will say of it."""
 
     ctx: Context
@@ -86,7 +86,7 @@ def run(ctx: Context) -> None:
     head = head_of(ctx)
     model = head.load_for_int8(network.load_weights(handed_on.weights(ctx)))
     rows = head.samples.representative(settings.representative, ctx.pipeline.seed)
-    job = _Quantizing(ctx, head, model, rows)
+    job = _Job(ctx, head, model, rows)
     _HANDLERS[settings.recipe](job)
     concrete = head.graph(job.model)
     save_graph(concrete, ctx.out / "graph.pb")
@@ -94,7 +94,7 @@ def run(ctx: Context) -> None:
     write(ctx.out / "quantize.json", job.facts(kept))
 
 
-def _by_calibration(job: _Quantizing) -> None:
+def _by_calibration(job: _Job) -> None:
     """``ptq``: ranges of ours, or the converter's own where nothing is corrected."""
     settings = job.ctx.pipeline.quantize
     assert settings is not None
@@ -104,13 +104,13 @@ def _by_calibration(job: _Quantizing) -> None:
         job.ranges = "converter"
 
 
-def _by_training(job: _Quantizing) -> None:
+def _by_training(job: _Job) -> None:
     """``qat``."""
     job.calibrate()
     job.train()
 
 
-def _by_what_it_costs(job: _Quantizing) -> None:
+def _by_what_it_costs(job: _Job) -> None:
     """``auto``: calibrate, and train where that costs answers, or from the start where something
     has to recover."""
     job.calibrate()
@@ -122,7 +122,7 @@ def _by_what_it_costs(job: _Quantizing) -> None:
     job.train()
 
 
-_HANDLERS: dict[str, Callable[[_Quantizing], None]] = {
+_HANDLERS: dict[str, Callable[[_Job], None]] = {
     PTQ.name: _by_calibration,
     QAT.name: _by_training,
     AUTO: _by_what_it_costs,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 
+from tfedge.files.imports import imported
 from tfedge.tasks.task import Task
 
 DEFAULT = "image-classification"
@@ -16,8 +16,7 @@ TASKS: dict[str, str] = {
 
 def task_of(name: str) -> Task:
     """The row of that name. KeyError if there is none."""
-    module, _, attribute = TASKS[name].partition(":")
-    row: Task = getattr(import_module(module), attribute)
+    row: Task = imported(TASKS[name])
     return row
 
 

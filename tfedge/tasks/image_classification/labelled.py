@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from pydantic import ValidationError
 
+from tfedge.benchmark.fit import INDEX, RESOLVED
 from tfedge.data.index import SPLITS, Index
 from tfedge.data.listing import SPLIT_NAMES, list_folder
 from tfedge.data.sources import data_root
@@ -30,7 +31,6 @@ from tfedge.tasks.streams import Stream, evaluation_split
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import Pool
 
-RESOLVED, INDEX = "resolved.json", "data/index.json"  # of a run directory
 _DTYPES = ("uint8", "int8")
 
 
