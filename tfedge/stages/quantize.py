@@ -27,7 +27,7 @@ from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import save_graph, to_tflite
 from tfedge.modeling.nets.network import POOL
 from tfedge.modeling.training.features import Activations, compute, digest
-from tfedge.modeling.training.loop import History
+from tfedge.modeling.training.loop import Rows
 from tfedge.modeling.training.part import Gather, Samples, predictor
 from tfedge.modeling.training.stream import Item
 from tfedge.stages import handed_on
@@ -53,7 +53,7 @@ class _Job:
     ranges: Literal["graph", "converter"] = "graph"
     correction: Correction | None = None
     tried: Trial | None = None
-    history: History | None = None
+    history: Rows | None = None
     trained: Trial | None = None
 
     def calibrate(self) -> None:
@@ -223,7 +223,7 @@ def _told(tried: Trial, metric: Metric) -> str:
     )
 
 
-def _qat(ctx: Context, head: Head, wrapped: Any) -> tuple[History, Trial]:
+def _qat(ctx: Context, head: Head, wrapped: Any) -> tuple[Rows, Trial]:
     """Quantization-aware training of the top part, above a frozen part that is int8 already.
 
     Returns how it went, and what it brought.

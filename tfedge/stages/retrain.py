@@ -76,7 +76,7 @@ class Retraining:
 
     def train(self, wrapped: Any, before_step: Callable[[int], None] | None = None) -> None:
         """Train a wrapped copy of the part that shares its layers."""
-        self._history: loop.History = self._teacher.train(
+        self._history: loop.Rows = self._teacher.train(
             wrapped, self._batches, self._settings, POOL, self._stage, before_step
         )
 

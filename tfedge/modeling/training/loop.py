@@ -18,7 +18,7 @@ from tfedge.pipeline.schema import Training
 
 Loss = Callable[[Any, Any, Any], Any]  # of outputs, what is wanted, weights
 Batch = tuple[Any, Any, np.ndarray]  # inputs [B, …] float32, what is wanted, weights [B]
-History = list[dict[str, Any]]
+Rows = list[dict[str, Any]]  # of a training: one for each epoch
 
 
 class Batches(Protocol):
@@ -120,7 +120,7 @@ def train(
     patience: int | None = None,
     from_start: bool = False,
     record: Callable[[int, dict[str, float]], None] | None = None,
-) -> History:
+) -> Rows:
     """Train a model's trainable variables.
 
     Args:
@@ -152,7 +152,7 @@ def train(
         rule.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
         return value
 
-    history: History = []
+    history: Rows = []
     best: tuple[float, int, list[np.ndarray]] | None = None
     number = 0
     if validate and from_start:

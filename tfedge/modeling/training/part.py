@@ -198,7 +198,7 @@ class Teacher:
         pool: str,
         what: str,
         before_step: Callable[[int], None] | None,
-    ) -> loop.History:
+    ) -> loop.Rows:
         """Train a part whose layer ``pool`` gives the features before the head."""
         objective = self._samples.objective
         loss = objective.distilled(self._distill) if self._distill else objective.loss()

@@ -86,8 +86,8 @@ def learn(
     hard = samples.objective.targets(samples.item_rows, settings)
     kind = head_kind(settings, samples.views > 0)
     c: float | None = None
-    blocks: loop.History | None = None
-    trained: loop.History | None = None
+    blocks: loop.Rows | None = None
+    trained: loop.Rows | None = None
     what = f"{whose}head"
     if kind == "logistic":
         fitted = _fit_head(samples, top, features, settings, what)
@@ -122,7 +122,7 @@ def learn(
     return Learned(history, features)
 
 
-def _best(rows: loop.History) -> int:
+def _best(rows: loop.Rows) -> int:
     epoch: int = min(rows, key=lambda row: row["val_loss"])["epoch"]
     return epoch
 
@@ -154,7 +154,7 @@ def _train_head(
     settings: Transfer,
     what: str,
     record: Record | None,
-) -> loop.History:
+) -> loop.Rows:
     """Dropout and the dense head on the features of items and, behind them, validation examples."""
     count = len(samples.items)
     dense = top.model.get_layer(HEAD)
@@ -176,7 +176,7 @@ def _blocks(
     settings: Transfer,
     what: str,
     record: Record | None,
-) -> loop.History:
+) -> loop.Rows:
     """The top blocks together with the head, from the float activations below them."""
     val = part.inputs(samples.val_items(), "validation activations")
     gather = part.training_inputs("activations")
@@ -196,7 +196,7 @@ def _fit(
     record: Record | None,
     *,
     from_start: bool,
-) -> loop.History:
+) -> loop.Rows:
     """Train for ``rate`` (epochs, learning rate); ``val`` gives what validation examples put in."""
     rows, objective = samples.val_rows, samples.objective
     outputs = predictor(model, val, len(rows))
