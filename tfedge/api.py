@@ -424,7 +424,7 @@ def bench(
             warmup=warmup,
             processes=processes,
             seconds=seconds,
-            pictures=_path(images),
+            images=_path(images),
             golden=None if golden is None else golden_folder(Path(golden)),
             accuracy=_path(accuracy),
             labels=_path(labels),

@@ -25,7 +25,7 @@ def main() -> None:
     began = time.monotonic()
     made = quantizer.Quantizer(plain, recipe.static_wi8_ai8())
     (name,) = _inputs(plain)
-    samples = [{name: picture[None].astype(np.float32)} for picture in pixels]
+    samples = [{name: image[None].astype(np.float32)} for image in pixels]
     result = made.quantize(made.calibrate({"serving_default": samples}, num_threads=2))
     target.write_bytes(bytes(result.quantized_model))
     took = time.monotonic() - began

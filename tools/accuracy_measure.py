@@ -94,8 +94,8 @@ def _figures(file: Path, plain: Path | None, photos: Photos) -> dict[str, Any]:
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     for how in HARDER:
-        pictures, truth = photos.harder(how)
-        found |= {how: top1(scores(file, pictures), truth), "n_harder": len(truth)}
+        images, truth = photos.harder(how)
+        found |= {how: top1(scores(file, images), truth), "n_harder": len(truth)}
     if plain is not None:
         exact = scores(plain, pixels)
         found["plain_top1"] = top1(exact, labels)

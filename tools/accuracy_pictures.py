@@ -10,7 +10,7 @@ import numpy as np
 
 from tfedge.data.index import Index
 from tfedge.inputs.images.corruptions import CORRUPTIONS
-from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.tflite.runtime import LiteRT, Port, predict
 
 HARDER = ("noise", "contrast")
@@ -20,16 +20,16 @@ WHOLE = (0, 255)  # how far pixels reach
 
 
 class Stored:
-    """Pictures as the input of a file stores them: uint8 as they are where it takes pixels."""
+    """Images as the input of a file stores them: uint8 as they are where it takes pixels."""
 
-    def __init__(self, pictures: np.ndarray, port: Port) -> None:
-        self._pictures, self._port = pictures, port
+    def __init__(self, images: np.ndarray, port: Port) -> None:
+        self._images, self._port = images, port
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        for pixels in self._pictures:
+        for pixels in self._images:
             yield stored(pixels, self._port)
 
 
@@ -42,10 +42,10 @@ def stored(pixels: np.ndarray, port: Port) -> np.ndarray:
     return np.clip(steps, kind.min, kind.max).astype(port.dtype)
 
 
-def scores(file: Path, pictures: np.ndarray) -> np.ndarray:
+def scores(file: Path, images: np.ndarray) -> np.ndarray:
     """What the file says of each image, float32 [n, outputs]."""
     (port,) = LiteRT(file).inputs()
-    return predict(file, Stored(pictures, port))
+    return predict(file, Stored(images, port))
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ class Photos:
     """The images of one set in one split at one size, as a run's index lists them."""
 
     index: Index
-    pictures: Pictures
+    images: DecodedImages
 
     @classmethod
     def of(cls, run: Path, root: Path, cache: Path, size: int) -> Photos:
         index = Index.load(run / "data" / "index.json")
-        return cls(index, Pictures(index, root, cache, size, "crop"))
+        return cls(index, DecodedImages(index, root, cache, size, "crop"))
 
     def pixels(self, split: str) -> np.ndarray:
-        return self.pictures.pixels(self.index.rows_of(split))
+        return self.images.pixels(self.index.rows_of(split))
 
     def labels(self, split: str) -> np.ndarray:
         return np.asarray(self.index.labels_of(self.index.rows_of(split)))
@@ -72,14 +72,14 @@ class Photos:
         rows = rows[:: -(-len(rows) // HARDER_MOST)]
         seeds = [int(self.index.rows[row].sha256[:15], 16) for row in rows]
         labels = np.asarray(self.index.labels_of(rows))
-        clean, change = self.pictures.pixels(rows), CORRUPTIONS[how]
+        clean, change = self.images.pixels(rows), CORRUPTIONS[how]
         return np.stack([change(*one) for one in zip(clean, seeds, strict=True)]), labels
 
     def calibration(self, seed: int) -> np.ndarray:
         """The training images that tfedge calibrates with, the first one told how far pixels
         reach, as there."""
         rows = balanced(self.index, CALIBRATION, seed)
-        pixels = self.pictures.pixels(rows).copy()
+        pixels = self.images.pixels(rows).copy()
         pixels[0, 0, :2] = [[WHOLE[0]], [WHOLE[1]]]
         return pixels
 

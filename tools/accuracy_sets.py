@@ -19,7 +19,7 @@ PAIR = ("roses", "tulips")  # the two flowers that are hardest to tell apart
 DIGITS, DIGIT = 1000, 64  # of scikit-learn's 1,797, and pixels a side
 
 
-class Picture(NamedTuple):
+class SourceImage(NamedTuple):
     """``group``: images that share it stay together, in one split."""
 
     label: str
@@ -28,26 +28,26 @@ class Picture(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PictureSet:
-    """``pictures``: what it holds, of (the folder of photos, a folder for what must be made).
+class ImageSet:
+    """``images``: what it holds, of (the folder of photos, a folder for what must be made).
 
     ``train``: training images of each class; without it a third is held out and a tenth is val.
     ``by_class``: each class is split by itself; else all groups together, whatever is in them.
     """
 
-    pictures: Callable[[Path, Path], list[Picture]]
+    images: Callable[[Path, Path], list[SourceImage]]
     sizes: dict[str, int]
     train: int | None = None
     by_class: bool = True
 
 
-def _flowers(*labels: str) -> Callable[[Path, Path], list[Picture]]:
+def _flowers(*labels: str) -> Callable[[Path, Path], list[SourceImage]]:
     """Photos of these classes, or of all."""
 
-    def found(photos: Path, made: Path) -> list[Picture]:
+    def found(photos: Path, made: Path) -> list[SourceImage]:
         files = sorted((photos / "flowers").glob("*/*/*"))
         return [
-            Picture(file.parent.name, file, file.name)
+            SourceImage(file.parent.name, file, file.name)
             for file in files
             if file.parent.name in labels or not labels
         ]
@@ -55,17 +55,17 @@ def _flowers(*labels: str) -> Callable[[Path, Path], list[Picture]]:
     return found
 
 
-def _cells(photos: Path, made: Path) -> list[Picture]:
+def _cells(photos: Path, made: Path) -> list[SourceImage]:
     def write(folder: Path) -> None:
         accuracy_crops.write(photos / "bccd", folder)
 
     files = sorted(once(made / "cells", write).glob("*/*.png"))
-    return [Picture(file.parent.name, file, accuracy_crops.image_of(file)) for file in files]
+    return [SourceImage(file.parent.name, file, accuracy_crops.image_of(file)) for file in files]
 
 
-def _digits(photos: Path, made: Path) -> list[Picture]:
+def _digits(photos: Path, made: Path) -> list[SourceImage]:
     files = sorted(once(made / "digits", write_digits).glob("*/*.png"))
-    return [Picture(file.parent.name, file, file.name) for file in files]
+    return [SourceImage(file.parent.name, file, file.name) for file in files]
 
 
 def write_digits(folder: Path) -> None:
@@ -83,31 +83,31 @@ def write_digits(folder: Path) -> None:
 
 
 SETS = {
-    "flowers5": PictureSet(_flowers(), SIZES),
-    "flowers2x60": PictureSet(_flowers(*PAIR), SIZES, train=60),
-    "flowers5x20": PictureSet(_flowers(), SIZES, train=20),
-    "cells": PictureSet(_cells, SMALL, by_class=False),
-    "digits": PictureSet(_digits, SMALL),
+    "flowers5": ImageSet(_flowers(), SIZES),
+    "flowers2x60": ImageSet(_flowers(*PAIR), SIZES, train=60),
+    "flowers5x20": ImageSet(_flowers(), SIZES, train=20),
+    "cells": ImageSet(_cells, SMALL, by_class=False),
+    "digits": ImageSet(_digits, SMALL),
 }
 
 
 def split(
-    pictures: Sequence[Picture], seed: int, train: int | None = None, by_class: bool = True
-) -> list[tuple[str, Picture]]:
+    images: Sequence[SourceImage], seed: int, train: int | None = None, by_class: bool = True
+) -> list[tuple[str, SourceImage]]:
     """The split of each image; it follows from the seed and the names of the groups alone.
 
     Of the groups in the order of their hash a third is ``test``, a tenth ``val``, the rest
     ``train``; or ``train`` of each class are that, a tenth of as many more ``val``, the rest
     ``test``.
     """
-    strata: dict[str, dict[str, list[Picture]]] = defaultdict(lambda: defaultdict(list))
-    for picture in pictures:
-        strata[picture.label if by_class else ""][picture.group].append(picture)
+    strata: dict[str, dict[str, list[SourceImage]]] = defaultdict(lambda: defaultdict(list))
+    for image in images:
+        strata[image.label if by_class else ""][image.group].append(image)
     found = []
     for _, groups in sorted(strata.items()):
         names = sorted(groups, key=lambda n: hashlib.sha256(f"{seed} {n}".encode()).digest())
         for name, where in zip(names, _shares(len(names), train), strict=True):
-            found += [(where, picture) for picture in groups[name]]
+            found += [(where, image) for image in groups[name]]
     return found
 
 
@@ -133,15 +133,15 @@ def once(folder: Path, write: Callable[[Path], None]) -> Path:
     return folder
 
 
-def copies(assigned: Iterable[tuple[str, Picture]], target: Path) -> None:
+def copies(assigned: Iterable[tuple[str, SourceImage]], target: Path) -> None:
     """Copies as ``SPLIT/LABEL/FILE``, as tfedge reads them."""
-    for where, picture in assigned:
-        folder = target / where / picture.label
+    for where, image in assigned:
+        folder = target / where / image.label
         folder.mkdir(parents=True, exist_ok=True)
-        copied = folder / picture.file.name
+        copied = folder / image.file.name
         if copied.exists():
-            raise ValueError(f"two images called {picture.label}/{picture.file.name}")
-        shutil.copyfile(picture.file, copied)
+            raise ValueError(f"two images called {image.label}/{image.file.name}")
+        shutil.copyfile(image.file, copied)
 
 
 def folder_of(name: str, seed: int, photos: Path, made: Path) -> Path:
@@ -149,7 +149,7 @@ def folder_of(name: str, seed: int, photos: Path, made: Path) -> Path:
     plan = SETS[name]
 
     def write(folder: Path) -> None:
-        listed = plan.pictures(photos, made)
+        listed = plan.images(photos, made)
         if not listed:
             raise SystemExit(f"no images of {name} in {photos}")
         copies(split(listed, seed, plan.train, plan.by_class), folder)

@@ -68,9 +68,9 @@ class Bench:
         self._refused: dict[tuple[str, str], str] = {}
 
     def place(self, key: Key, work: Path) -> Place:
-        pictures = folder_of(key.set, key.split, self.photos, self.cache / f"pictures-{EPOCH}")
+        images = folder_of(key.set, key.split, self.photos, self.cache / f"pictures-{EPOCH}")
         aeq = self._python() if COLUMNS[key.column].maker == "aeq" else None
-        return Place(key, pictures, work, self.cache, aeq)
+        return Place(key, images, work, self.cache, aeq)
 
     def _python(self) -> Path:
         if self._aeq is None:

@@ -63,7 +63,7 @@ def timed(stage: str) -> Iterator[None]:
     seconds[stage] = time.perf_counter() - began
 
 
-def pictures(folder: Path) -> tuple[tf.data.Dataset, list[str]]:
+def images(folder: Path) -> tuple[tf.data.Dataset, list[str]]:
     """Normalised float32 [225, 225, 3] and class number, in the files' order, decoded once."""
     files = keras.utils.image_dataset_from_directory(
         folder, image_size=(SIZE, SIZE), batch_size=None, shuffle=False, crop_to_aspect_ratio=True
@@ -157,8 +157,8 @@ def accuracy(content: bytes, val: tf.data.Dataset) -> float:
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero_point = source["quantization"]
     right = []
-    for picture, label in val.as_numpy_iterator():
-        pixels = np.clip(np.round(picture / scale + zero_point), 0, 255).astype(np.uint8)
+    for image, label in val.as_numpy_iterator():
+        pixels = np.clip(np.round(image / scale + zero_point), 0, 255).astype(np.uint8)
         interpreter.set_tensor(source["index"], pixels[None])
         interpreter.invoke()
         right.append(interpreter.get_tensor(target["index"])[0].argmax() == label)
@@ -179,10 +179,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
 
     with timed("data"):
-        examples, classes = pictures(args.photos / "train")
+        examples, classes = images(args.photos / "train")
         shuffled = examples.shuffle(examples.cardinality(), seed=args.seed)
         train = shuffled.batch(BATCH).prefetch(tf.data.AUTOTUNE)
-        val, _ = pictures(args.photos / "val")
+        val, _ = images(args.photos / "val")
     with timed("backbone"):
         base = pretrained(args.weights)
     with timed("finetune"):

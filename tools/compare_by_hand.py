@@ -216,7 +216,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="write everything as JSON")
     parser.add_argument("--work", type=Path, help="keep models and logs in this new folder")
     parser.add_argument("--cache", type=Path, default=Path(home), help="where the wheel lies")
-    parser.add_argument("--limit", type=int, help="pictures of each class in each split")
+    parser.add_argument("--limit", type=int, help="images of each class in each split")
     for name, epochs in (("head", 10), ("prune", 2), ("qat", 2)):
         parser.add_argument(f"--{name}-epochs", type=int, default=epochs)
     args = parser.parse_args()
@@ -237,14 +237,14 @@ def arguments() -> argparse.Namespace:
 def compare(args: argparse.Namespace, work: Path) -> None:
     job = prepare(args, work)
     chosen = [args.only.replace("-", " ")] if args.only else list(CHAINS)
-    pictures = {s: len(list(job.photos.glob(f"{s}/*/*"))) for s in ("train", "val")}
+    images = {s: len(list(job.photos.glob(f"{s}/*/*"))) for s in ("train", "val")}
     result: Facts = {
         "schema": "tfedge.compare-by-hand/1",
         "utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": machine(),
         "versions": versions(),
         "settings": {"image_size": SIZE, "sparsity": SPARSITY, "epochs": job.epochs},
-        "pictures": pictures,
+        "pictures": images,
         "parts": [],
     }
     for name in ("machine", "versions", "settings", "pictures"):

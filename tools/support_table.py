@@ -36,7 +36,7 @@ from tfedge.catalog.backbones import BACKBONES, net
 from tfedge.catalog.support import FILE, SMALLEST, load
 from tfedge.data.index import Index
 from tfedge.data.samples import sample_root
-from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import load_graph
 from tfedge.tasks.support import HEAD, cells_of, origin
@@ -124,8 +124,8 @@ def run(name: str, recipe: str, work: Path, cache: Path) -> dict[str, Any]:
 def test_pixels(folder: Path, cache: Path, size: int) -> np.ndarray:
     """The test images of a run, uint8 [n, size, size, 3]."""
     index = Index.load(folder / "data" / "index.json")
-    pictures = Pictures(index, sample_root(SAMPLE, cache), cache, size, "crop")
-    return pictures.pixels(index.rows_of("test"))
+    images = DecodedImages(index, sample_root(SAMPLE, cache), cache, size, "crop")
+    return images.pixels(index.rows_of("test"))
 
 
 def like_keras(folder: Path, pixels: np.ndarray, answers: np.ndarray) -> float:

@@ -44,7 +44,7 @@ def _built() -> Path | Unavailable:
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    """Pictures that the model has not seen, uint8 [120, 8, 8, 1], and the digits that they show."""
+    """Images that the model has not seen, uint8 [120, 8, 8, 1], and the digits that they show."""
     found = load_digits()
     part = slice(TRAINED_ON, TRAINED_ON + PAIRS)
     return (found.images[part, ..., None] * 15).astype(np.uint8), found.target[part]
@@ -53,9 +53,9 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def write_golden(folder: Path) -> Path:
     """Golden pairs: the images, and what LiteRT on this machine answers to them."""
     folder.mkdir()
-    pictures, _ = digits()
+    images, _ = digits()
     for number, (given, answer) in enumerate(
-        zip(pictures, predict(MODEL, pictures, raw=True), strict=True)
+        zip(images, predict(MODEL, images, raw=True), strict=True)
     ):
         (folder / f"{number:03}.input.bin").write_bytes(given.tobytes())
         (folder / f"{number:03}.output.bin").write_bytes(answer.tobytes())

@@ -40,8 +40,8 @@ def bench(root: Path, site: str, *arguments: object) -> dict[str, Any]:
 
 
 def test_the_model_s_answers_mean_something() -> None:
-    pictures, shown = digits()
-    answers = predict(MODEL, pictures, raw=True)
+    images, shown = digits()
+    answers = predict(MODEL, images, raw=True)
     assert answers.shape == (PAIRS, 10)
     assert (answers.argmax(1) == shown).mean() > 0.85
     assert set(answers.argmax(1)) == set(range(10))

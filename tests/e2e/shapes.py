@@ -1,4 +1,4 @@
-"""Pictures that a tiny net can learn, and the pipeline that learns them in seconds."""
+"""Images that a tiny net can learn, and the pipeline that learns them in seconds."""
 
 from __future__ import annotations
 

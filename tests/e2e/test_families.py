@@ -56,10 +56,10 @@ def test_a_pipeline_of_its_own(workplace: Workplace, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["ResNet50V2", "DenseNet121", "RegNetX002"])
 def test_a_family(workplace: Workplace, name: str) -> None:
-    pictures = shapes.folder(workplace.folder / "pictures")
+    images = shapes.folder(workplace.folder / "pictures")
     shapes.pipeline(
         workplace.file,
-        pictures,
+        images,
         backbone={"name": name, "weights": "none"},
         finetune={"unfreeze": 2, "unfreeze_epochs": 1},
         benchmark=None,

@@ -14,7 +14,7 @@ from mediapipe.tasks.python.components.containers.rect import Rect
 from mediapipe.tasks.python.metadata import metadata
 from mediapipe.tasks.python.vision.core.image_processing_options import ImageProcessingOptions
 
-path, pictures = sys.argv[1], sys.argv[2:]
+path, files = sys.argv[1], sys.argv[2:]
 shown = metadata.MetadataDisplayer.with_model_file(path)
 options = vision.ImageClassifierOptions(base_options=tasks.BaseOptions(model_asset_path=path))
 
@@ -33,8 +33,8 @@ def scores(result):
 
 answers = []
 with vision.ImageClassifier.create_from_options(options) as classifier:
-    for picture in pictures:
-        image = mediapipe.Image.create_from_file(picture)
+    for file in files:
+        image = mediapipe.Image.create_from_file(file)
         region = ImageProcessingOptions(centre(image.width, image.height))
         whole = scores(classifier.classify(image))
         answers.append({"whole": whole, "centre": scores(classifier.classify(image, region))})

@@ -85,7 +85,7 @@ def app(kotlin: Path, tmp_path_factory: pytest.TempPathFactory) -> App:
     return compiled(kotlin, android(folder), folder / "out")
 
 
-def picture(seed: int, width: int, height: int, channels: int = 3) -> np.ndarray:
+def random_image(seed: int, width: int, height: int, channels: int = 3) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels)).astype(np.uint8)
 
 
@@ -130,7 +130,7 @@ def same(got: np.ndarray, want: np.ndarray, fit: str) -> bool:
 def test_pixels_are_those_of_training(squared) -> None:
     jobs, expected = [], []
     for shape in SHAPES:
-        array = picture(1, *shape)
+        array = random_image(1, *shape)
         for fit in FITS:
             for size in (32, 97):
                 jobs.append((opaque(array), 1, size, fit, "plain"))
@@ -168,7 +168,7 @@ def test_the_golden_rule_is_ours(app: App) -> None:
 
 
 def test_every_orientation_of_exif_is_turned_upright(squared) -> None:
-    array = picture(2, 61, 90)
+    array = random_image(2, 61, 90)
     for fit in FITS:
         found = squared(*((opaque(array), o, 48, fit, "plain") for o in range(10)))
         for orientation, got in enumerate(found):
@@ -177,7 +177,7 @@ def test_every_orientation_of_exif_is_turned_upright(squared) -> None:
 
 
 def test_transparency_is_laid_on_white(squared) -> None:
-    array = picture(3, 61, 90, channels=4)
+    array = random_image(3, 61, 90, channels=4)
     array[:9, :9, 3], array[9:20, :, 3] = 0, 255
     want = decode(png(array), 48, "crop")
     # As Android keeps most bitmaps, in float and rounded once.
@@ -207,7 +207,7 @@ def test_a_large_jpeg_is_decoded_as_small_as_in_training(app: App) -> None:
 
 
 @pytest.mark.parametrize("engine", ["compiled", "interpreter"])
-def test_a_picture_file_gets_the_answers_that_python_gives(
+def test_a_image_file_gets_the_answers_that_python_gives(
     app: App, tmp_path: Path, engine: str
 ) -> None:
     paths = []
@@ -229,7 +229,7 @@ def test_a_picture_file_gets_the_answers_that_python_gives(
         assert best[0] == label
 
 
-def test_without_exif_a_picture_is_upright(app: App, tmp_path: Path) -> None:
+def test_without_exif_a_image_is_upright(app: App, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(pixels(2, 7)))
     known, unknown = app.ask(
         ("classify", "compiled", tmp_path / "a.png", 1, 3),
@@ -238,12 +238,12 @@ def test_without_exif_a_picture_is_upright(app: App, tmp_path: Path) -> None:
     assert known == unknown != ""
 
 
-def test_what_is_no_picture_or_no_pixels_is_refused(app: App, tmp_path: Path) -> None:
+def test_what_is_no_image_or_no_pixels_is_refused(app: App, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no image")
-    picture, short, turn = app.ask(
+    answer, short, turn = app.ask(
         ("classify", "compiled", tmp_path / "a.png", 0, 3), ("pixels", 7), ("turn", 45)
     )
-    assert picture == ("failed: IllegalArgumentException: no image that Android can read (8 bytes)")
+    assert answer == ("failed: IllegalArgumentException: no image that Android can read (8 bytes)")
     assert short.startswith("failed: IllegalArgumentException: 7 bytes: the model takes 32×32")
     assert turn == "failed: IllegalArgumentException: a turn of 45°"
 

@@ -17,9 +17,9 @@ SIZE = 16
 _L = keras.layers
 
 
-def pictures(count: int, first: int = 0) -> np.ndarray:
+def images(count: int, first: int = 0) -> np.ndarray:
     """uint8 [count, 16, 16, 3]"""
-    return np.stack([tiny.picture(n % 3, n, SIZE) for n in range(first, first + count)])
+    return np.stack([tiny.image(n % 3, n, SIZE) for n in range(first, first + count)])
 
 
 def normed(x: Any, name: str, layer: Any, limit: float | None = 6.0, relu: bool = True) -> Any:
@@ -51,7 +51,7 @@ def built(
     rng = np.random.default_rng(seed)
     first = next(layer for layer in model.layers if isinstance(layer, _L.Conv2D))
     first.kernel.assign(first.kernel / 60)
-    seen = pictures(24).astype(np.float32)
+    seen = images(24).astype(np.float32)
     tiny.lively(model, seen, seed)
     scaled = [pair for layer in model.layers if (pair := _scale_and_offset(layer))]
     for scale, offset in scaled[:-1] if even_features else scaled:

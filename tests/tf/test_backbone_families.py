@@ -193,7 +193,7 @@ def test_weights_of_keras_say_here_what_they_say_in_keras(
     side = SIDES[name]
     net, file = imagenet_net(name, side)
     assert file == expected(name, 1.0, side)
-    pixels = np.stack([tiny.picture(n % 3, n, side) for n in range(6)]).astype(np.float32)
+    pixels = np.stack([tiny.image(n % 3, n, side) for n in range(6)]).astype(np.float32)
     given = preprocessed(name, pixels)
     tiny.lively(net, given)
     want = net(given, training=False).numpy().mean((1, 2))

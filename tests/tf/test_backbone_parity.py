@@ -54,11 +54,11 @@ def features(name: str, side: int, pixels: np.ndarray, cache: Path) -> np.ndarra
 def test_features_are_those_of_torch(case, wheels):
     name, side = case.rsplit("-", 1)
     side = int(side)
-    picture = load_sample_image("china.jpg")[80 : 80 + side, 180 : 180 + side]
+    image = load_sample_image("china.jpg")[80 : 80 + side, 180 : 180 + side]
     with np.load(DATA / f"{case}.npz") as reference:
-        digest = hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest()
+        digest = hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
         assert digest == str(reference["picture"]), "this Pillow decodes the JPEG to other pixels"
-        got = features(name, side, picture, wheels)
+        got = features(name, side, image, wheels)
         middle = got.shape[0] // 2
         assert np.abs(got.mean((0, 1)) - reference["pooled"]).max() < TOLERANCE
         assert np.abs(got[0, 0] - reference["corner"]).max() < TOLERANCE

@@ -102,11 +102,11 @@ def test_bgr_weights_are_turned_to_rgb(run, tmp_path):
     fresh(3)
     net = backbone.bare("VGG16", 1.0, 32)
     net.save_weights(tmp_path / "vgg.h5")
-    picture = np.random.default_rng(1).random((1, 32, 32, 3), np.float32)
-    expected = net(picture[..., ::-1]).numpy()
+    image = np.random.default_rng(1).random((1, 32, 32, 3), np.float32)
+    expected = net(image[..., ::-1]).numpy()
     arrays, facts, notes, _ = run(tmp_path / "vgg.h5", "VGG16", 1.0)
     backbone.assign(net, arrays)
-    np.testing.assert_allclose(net(picture).numpy(), expected, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(net(image).numpy(), expected, rtol=1e-4, atol=1e-7)
     assert facts["mean"] == [123.68, 116.779, 103.939] and facts["std"] == [1, 1, 1]
     assert "BGR, less (103.939, 116.779, 123.68)" in notes[0]
 

@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from tfedge.data.index import Index, Row
-from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training.augment import augment
@@ -40,7 +40,7 @@ def ramps(size: int = SIZE) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [32, 33])
-def test_settings_of_nothing_give_the_picture_back(size):
+def test_settings_of_nothing_give_the_image_back(size):
     for found in changed(noise(size), OFF, 10):
         np.testing.assert_array_equal(found, noise(size))
 
@@ -57,13 +57,13 @@ def test_a_flip_mirrors_half_of_the_views(size):
 
 
 @pytest.mark.parametrize("size", [32, 45])
-def test_a_changed_picture_is_a_picture(size):
+def test_a_changed_image_is_a_image(size):
     found = changed(noise(size), Augment(rotate=180, zoom=0.9, brightness=0.3, contrast=0.9))
     assert all(image.dtype == np.uint8 and image.shape == (size, size, 3) for image in found)
     assert len({image.tobytes() for image in found}) == len(found)
 
 
-def test_the_same_seed_gives_the_same_picture():
+def test_the_same_seed_gives_the_same_image():
     first, second = (changed(noise(), Augment(), 5) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -233,19 +233,19 @@ def test_corrupted_views_follow_from_their_seed_and_move_nothing_else():
 
 
 @pytest.fixture(scope="module")
-def samples(tmp_path_factory) -> Pictures:
+def samples(tmp_path_factory) -> DecodedImages:
     folder = tmp_path_factory.mktemp("samples")
-    root = tiny.pictures(folder / "pictures")
+    root = tiny.images(folder / "pictures")
     rows = []
     for path in sorted(root.rglob("*.png")):
         split, name, _ = path.relative_to(root).parts
         label = tiny.CLASSES.index(name)
         rows.append(Row(path.relative_to(root).as_posix(), label, split, tiny.sha256(path)))
     index = Index(tiny.CLASSES, tuple(rows), "folders")
-    return Pictures(index, root, folder / "cache", SIZE, "crop")
+    return DecodedImages(index, root, folder / "cache", SIZE, "crop")
 
 
-def test_items_come_in_their_order_and_view_0_is_the_picture(samples):
+def test_items_come_in_their_order_and_view_0_is_the_image(samples):
     items = [(3, 0), (0, 0), (3, 0), (5, 1), (1, 0)]
     found = list(pixels(samples, items, Augment(), seed=1).as_numpy_iterator())
     for (row, view), image in zip(items, found, strict=True):
@@ -254,7 +254,7 @@ def test_items_come_in_their_order_and_view_0_is_the_picture(samples):
         np.testing.assert_array_equal(image, again)
 
 
-def test_a_view_follows_from_its_picture_number_and_seed_alone(samples):
+def test_a_view_follows_from_its_image_number_and_seed_alone(samples):
     items = [(row, view) for view in (1, 2) for row in range(6)]
     together = dict(zip(items, Views(samples, items, Augment(), 1), strict=True))
     few = [(4, 2), (0, 1)]
@@ -282,7 +282,7 @@ def stream(samples, settings, seed=1, rows=range(10)) -> Stream:
     return Stream(samples, rows, settings, Wanted(scores), scores[:, 0] + 0.5, 4, seed)
 
 
-def test_a_stream_gives_every_picture_each_epoch_as_pixels(samples):
+def test_a_stream_gives_every_image_each_epoch_as_pixels(samples):
     batches = stream(samples, None, rows=range(20, 30))
     assert (batches.steps, batches.size) == (3, 4)
     seen = []
@@ -295,7 +295,7 @@ def test_a_stream_gives_every_picture_each_epoch_as_pixels(samples):
     assert sorted(seen[:10]) == list(range(10)) and seen[10:] == seen[:2]
 
 
-def test_a_stream_changes_pictures_anew_each_epoch(samples):
+def test_a_stream_changes_images_anew_each_epoch(samples):
     def images(batches, epoch):
         found = {}
         for images, (scores,), _ in batches.epoch(epoch):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_nets import BODIES, SIZE, built, pictures
+from small_nets import BODIES, SIZE, built, images
 
 from tfedge.modeling.compression import calibration, correction, quantization
 from tfedge.modeling.compression.calibration import batches, calibrate, with_noise
@@ -29,7 +29,7 @@ JUDGED: dict[str, Any] = {
     "work": Classification(),
     "served": lambda logits: classes.softened(logits, 1.0),
 }
-IMAGES, CHECKED, FRESH = pictures(24), pictures(18, 100), pictures(24, 200)
+IMAGES, CHECKED, FRESH = images(24), images(18, 100), images(24, 200)
 
 
 def net() -> Any:
@@ -229,7 +229,7 @@ def test_the_offset_of_the_pixels_is_the_given_nets():
 
 
 def test_batches_are_whole():
-    assert [b.shape for b in batches(pictures(70))] == [(32, SIZE, SIZE, 3)] * 2
+    assert [b.shape for b in batches(images(70))] == [(32, SIZE, SIZE, 3)] * 2
     (one,) = batches(IMAGES)
     assert one.dtype == np.float32
     np.testing.assert_array_equal(one, IMAGES)

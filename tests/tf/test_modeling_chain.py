@@ -78,8 +78,8 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> Non
 def pixels_of(run: tiny.Run, split: str) -> tuple[np.ndarray, list[int]]:
     index = Index.load(run.files["data/index.json"])
     rows = index.rows_of(split)
-    pictures = head_of(run.context("finetune")).samples.source.pictures
-    return pictures.pixels(rows), index.labels_of(rows)
+    images = head_of(run.context("finetune")).samples.source.images
+    return images.pixels(rows), index.labels_of(rows)
 
 
 def kernel_of(run: tiny.Run, layer: str) -> Kernel:
@@ -103,7 +103,7 @@ def test_the_base_stays_as_it_came_and_the_head_learns(chain):
     assert np.abs(trained[f"{HEAD}/bias"]).max() > 0
 
 
-def test_the_float_file_is_the_best_epoch_on_the_validation_pictures(chain):
+def test_the_float_file_is_the_best_epoch_on_the_validation_images(chain):
     history = chain.json("finetune/history.json")
     best = min(history["head"], key=lambda row: row["val_loss"])
     assert history["best_epoch"] == best["epoch"] and history["chose_weights_on"] == "val"
@@ -130,13 +130,13 @@ def test_views_are_what_augmentation_gives(chain):
     samples = head_of(chain.context("finetune")).samples
     row, count = samples.train_rows[0], sum(tiny.TRAIN)
     plain, view = samples.source.pixels([samples.items[0], samples.items[count]])
-    np.testing.assert_array_equal(plain, samples.source.pictures.pixel(row))
+    np.testing.assert_array_equal(plain, samples.source.images.pixel(row))
     seed = [int(samples.examples.index.rows[row].sha256[:7], 16), 7919 + chain.pipeline.seed]
     settings = chain.pipeline.data.augment
     np.testing.assert_array_equal(view, augment(plain, tf.constant(seed, tf.int32), settings))
 
 
-def test_each_part_was_computed_once_for_each_picture(chain):
+def test_each_part_was_computed_once_for_each_image(chain):
     """The float part below, the features above it, and the int8 part below: three stores, the
     validation images, which judge training, in each."""
     with_val = 2 * sum(tiny.TRAIN) + 3 * tiny.VAL
@@ -243,7 +243,7 @@ def test_zeros_are_where_they_were(chain, frozen, constants):
     assert checked >= 2
 
 
-def test_calibration_saw_training_pictures_only(chain):
+def test_calibration_saw_training_images_only(chain):
     facts = chain.json("quantize/quantize.json")
     index = Index.load(chain.files["data/index.json"])
     assert facts["recipe"] == "qat" and len(facts["representative"]) == 12

@@ -96,8 +96,8 @@ class Noise:
         rng = np.random.default_rng(number)
         for _ in range(self.steps):
             labels = classes.one_hot(rng.integers(0, 3, 4), 3)
-            pictures = rng.normal(size=(4, 8, 8, 3)).astype(np.float32)
-            yield pictures, (labels,), np.ones(4, np.float32)
+            images = rng.normal(size=(4, 8, 8, 3)).astype(np.float32)
+            yield images, (labels,), np.ones(4, np.float32)
 
 
 def learn(model: keras.Model, settings: Training) -> None:
@@ -304,7 +304,7 @@ def test_the_file_has_the_zeros_of_pruning_and_still_answers(run, chain):
     assert facts["deflated"] < 0.85 * chain.json("convert/model.json")["deflated"]
     index = Index.load(run.files["data/index.json"])
     val = index.rows_of("val")
-    pixels = head_of(run.context("cluster")).samples.source.pictures.pixels(val)
+    pixels = head_of(run.context("cluster")).samples.source.images.pixels(val)
     said = predict(run.read("convert/model.tflite"), pixels)
     assert (said.argmax(-1) == index.labels_of(val)).mean() >= 0.8
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_nets import BODIES, built, conv, depthwise, normed, pictures, said
+from small_nets import BODIES, built, conv, depthwise, images, normed, said
 
 from tfedge.modeling.compression import correction, quantization
 from tfedge.modeling.compression.calibration import batches
@@ -19,7 +19,7 @@ from tfedge.modeling.nets.network import HEAD
 from tfedge.tasks.image_classification.work import Classification
 
 L = keras.layers
-IMAGES, FRESH = pictures(24), pictures(24, 100)
+IMAGES, FRESH = images(24), images(24, 100)
 
 
 def joined_body(x: Any) -> Any:

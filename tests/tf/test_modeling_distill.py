@@ -132,7 +132,7 @@ def teacher(tmp_path_factory) -> dict:
     """A ``distill`` section whose teacher is another net, of weights that say something."""
     fresh(1)
     net = backbone.bare(NAME, ALPHA, SIZE)
-    pixels = np.stack([tiny.picture(label, seed, SIZE) for label in range(3) for seed in range(8)])
+    pixels = np.stack([tiny.image(label, seed, SIZE) for label in range(3) for seed in range(8)])
     path = tmp_path_factory.mktemp("teacher") / "teacher.npz"
     np.savez(path, **tiny.lively(net, pixels.astype(np.float32) / 127.5 - 1, seed=2))
     named = {"name": NAME, "alpha": ALPHA, "weights": str(path), "image_size": SIZE}
@@ -175,7 +175,7 @@ def test_another_net_at_another_size_says_what_it_thinks_of_every_item(
     assert (logits.argmax(-1) == labels_of(spy.samples)).mean() > 0.8
 
     rows = spy.samples.val_rows
-    said = predict(file, spy.samples.source.pictures.pixels(rows))
+    said = predict(file, spy.samples.source.images.pixels(rows))
     right = (said.argmax(-1) == spy.samples.examples.targets(rows)).mean()
     assert facts["val_accuracy"] == pytest.approx(right) and right > 0.8
     plain = chain.json("finetune/history.json")["val"]
@@ -260,8 +260,8 @@ def test_students_believe_a_teacher_that_is_wrong(chain, tmp_path):
     run("prune", "quantize", "convert")
     index = Index.load(run.files["data/index.json"])
     rows = index.rows_of("val")
-    pictures = head_of(run.context("finetune")).samples.source.pictures
-    answers = predict(run.read("convert/model.tflite"), pictures.pixels(rows)).argmax(-1)
+    images = head_of(run.context("finetune")).samples.source.images
+    answers = predict(run.read("convert/model.tflite"), images.pixels(rows)).argmax(-1)
     assert run.json("convert/model.json")["recipe"] == "qat"
     wrong = (np.asarray(index.labels_of(rows)) + 1) % 3
     assert (answers == wrong).mean() > 0.8

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_nets import BODIES, built, conv, depthwise, normed, pictures, said
+from small_nets import BODIES, built, conv, depthwise, images, normed, said
 
 from tfedge.modeling.compression.calibration import batches
 from tfedge.modeling.compression.equalization import MARGIN, centre, equalise
@@ -17,7 +17,7 @@ from tfedge.modeling.nets.layers import HardSwish
 from tfedge.modeling.nets.network import HEAD, POOL
 
 L = keras.layers
-SEEN = pictures(24)
+SEEN = images(24)
 
 
 def observed(model: Any) -> dict[str, Channels]:

@@ -40,7 +40,7 @@ DATA = {"image_size": tiny.SIZE, "augment": {"views": 1}}
 
 def begun(folder: Path, cache: Path | None = None, seed: int = 1, **data) -> Samples:
     """The images of a run whose data stage is done."""
-    root = tiny.pictures(folder / "pictures")
+    root = tiny.images(folder / "pictures")
     sections = {"name": "t", "seed": seed, "data": {**DATA, "path": str(root), **data}}
     run = tiny.Run(folder / "run", cache or folder / "cache", sections)("data")
     context = run.context("finetune")
@@ -56,7 +56,7 @@ def samples(tmp_path_factory) -> Samples:
 def model():
     fresh(1)
     model = network.build(SPEC)
-    pixels = np.stack([tiny.picture(n % 3, n) for n in range(24)]).astype(np.float32)
+    pixels = np.stack([tiny.image(n % 3, n) for n in range(24)]).astype(np.float32)
     tiny.lively(model, pixels)
     return model
 
@@ -148,12 +148,12 @@ def test_nothing_is_computed_twice(samples, monkeypatch):
     assert calls == ["convert"] * 2 and counted.items == items
 
 
-def test_a_new_picture_is_the_only_one_computed(tmp_path, monkeypatch):
+def test_a_new_image_is_the_only_one_computed(tmp_path, monkeypatch):
     calls: list[str] = []
     before = begun(tmp_path / "1", tmp_path / "cache")
     first = compute(before, before.items, calls)
-    root = tiny.pictures(tmp_path / "2" / "pictures")
-    Image.fromarray(tiny.picture(1, 77)).save(root / "train" / "green" / "00b.png")
+    root = tiny.images(tmp_path / "2" / "pictures")
+    Image.fromarray(tiny.image(1, 77)).save(root / "train" / "green" / "00b.png")
     after = begun(tmp_path / "2", tmp_path / "cache")
     counted = Counted(monkeypatch, after)
     second = compute(after, after.items, calls)
@@ -226,16 +226,16 @@ def test_a_part_is_known_by_what_it_computes(model):
 # ------------------------------------------------------------------ the images
 
 
-def test_validation_pictures_are_never_changed(samples):
+def test_validation_images_are_never_changed(samples):
     items = samples.val_items()
     assert len(items) == 3 * tiny.VAL
     for (row, _), found in zip(items, samples.source.pixels(items), strict=True):
         assert samples.examples.index.rows[row].split == "val"
-        image = Image.open(samples.source.pictures.root / samples.examples.index.rows[row].path)
+        image = Image.open(samples.source.images.root / samples.examples.index.rows[row].path)
         np.testing.assert_array_equal(found, np.asarray(image))
 
 
-def test_items_are_the_training_pictures_and_their_views(samples):
+def test_items_are_the_training_images_and_their_views(samples):
     count = sum(tiny.TRAIN)
     assert len(samples.items) == len(samples.item_rows) == 2 * count
     for number, (row, view) in enumerate(samples.items):
@@ -254,7 +254,7 @@ def test_without_augmentation_there_are_no_views(tmp_path):
     np.testing.assert_array_equal(chosen, np.arange(sum(tiny.TRAIN)))
 
 
-def test_pictures_for_calibration_are_training_pictures_evenly_over_the_classes(samples):
+def test_images_for_calibration_are_training_images_evenly_over_the_classes(samples):
     rows = samples.representative(9, seed=1)
     assert len(set(rows)) == 9 and set(rows) <= set(samples.train_rows)
     assert sorted(samples.examples.index.labels_of(rows)) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
@@ -262,7 +262,7 @@ def test_pictures_for_calibration_are_training_pictures_evenly_over_the_classes(
     assert sorted(samples.representative(999, seed=1)) == samples.train_rows
 
 
-def test_the_key_of_a_picture_is_stable(samples):
+def test_the_key_of_a_image_is_stable(samples):
     """Whoever changes it throws every user's features away: it should be on purpose."""
     row = samples.train_rows[0]
     sha = samples.examples.index.rows[row].sha256
@@ -298,7 +298,7 @@ def test_a_net_with_nothing_frozen_is_fed_with_pixels(samples, model):
     items = samples.val_items()
     pixels = whole.inputs(items, "pixels")(np.array([3, 1]))
     assert pixels.dtype == np.float32
-    np.testing.assert_array_equal(pixels[1], samples.source.pictures.pixel(items[1][0]))
+    np.testing.assert_array_equal(pixels[1], samples.source.images.pixel(items[1][0]))
     part = TopPart(samples, model, LAYER)
     below = part.inputs(items, "activations")(np.array([3, 1]))
     wanted = said(model, LAYER, samples, [items[3], items[1]])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import small_nets
-from small_nets import conv, depthwise, normed, pictures
+from small_nets import conv, depthwise, images, normed
 
 from tfedge.modeling.compression import calibration, quantization
 from tfedge.modeling.compression.sparsity import Pruner
@@ -45,7 +45,7 @@ def gradients(model: Any, inputs: np.ndarray, variables: Any) -> tuple[np.ndarra
 
 def both(model: Any, variables: Any) -> tuple[Any, Any, int]:
     """The same as the layers have it, and with norms folded; how many were."""
-    inputs = pictures(8).astype(np.float32)
+    inputs = images(8).astype(np.float32)
     plain = gradients(model, inputs, variables)
     with folded_norms(model) as count:
         folded = gradients(model, inputs, variables)
@@ -92,7 +92,7 @@ def test_the_same_under_tf_mots_wrappers_for_zeros():
 
 def test_the_same_in_8_bits():
     model = small_nets.built(body, uneven=2)
-    seen = calibration.batches(pictures(24))
+    seen = calibration.batches(images(24))
     wrapped = quantization.ranged(model, seen, preserve_zeros=False)
     kernels = [weight for la in wrapped.layers for weight, *_ in getattr(la, "_weight_vars", ())]
     plain, folded, count = both(wrapped, kernels)
@@ -106,7 +106,7 @@ def test_the_same_in_8_bits():
 
 def test_nothing_of_it_is_left_afterwards():
     model = small_nets.built(body)
-    inputs = pictures(8).astype(np.float32)
+    inputs = images(8).astype(np.float32)
     before = model(inputs, training=False).numpy()
     with pytest.raises(KeyError), folded_norms(model):
         raise KeyError
@@ -116,7 +116,7 @@ def test_nothing_of_it_is_left_afterwards():
 
 def test_a_norm_that_could_learn_is_folded_where_nothing_does():
     model = small_nets.built(body)
-    inputs = pictures(8).astype(np.float32)
+    inputs = images(8).astype(np.float32)
     before = model(inputs, training=False).numpy()
     for layer in model.layers:
         layer.trainable = True

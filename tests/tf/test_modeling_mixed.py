@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from test_modeling_quantization import SIZE, net, pictures
+from test_modeling_quantization import SIZE, images, net
 
 from tfedge.errors import InvariantBroken, StageError, UnsupportedModel
 from tfedge.modeling import invariants
@@ -27,7 +27,7 @@ LEVEL = 1 / 256  # of the scores in the file
 
 
 def ranged(model: keras.Model) -> keras.Model:
-    return quantization.ranged(model, [pictures(12)], preserve_zeros=False)
+    return quantization.ranged(model, [images(12)], preserve_zeros=False)
 
 
 def frozen(model: keras.Model):
@@ -44,7 +44,7 @@ def concrete():
 
 @pytest.fixture(scope="module")
 def mixtures(concrete) -> Mixtures:
-    return Mixtures(Graph.of(concrete), pictures(24).astype(np.uint8), Classification())
+    return Mixtures(Graph.of(concrete), images(24).astype(np.uint8), Classification())
 
 
 def ops(model: Model) -> dict[str, tuple[str, str, str]]:
@@ -87,7 +87,7 @@ def test_exactly_the_named_layers_are_above_8_bits(concrete, mixtures, precision
     between = [op.name for op in model.ops if op.name in ("QUANTIZE", "DEQUANTIZE")]
     if names == ALL:  # in: pixels to int8 and on; out: scores to int8 and to uint8
         assert len(between) == (4 if precision == "float" else 5)
-    scores = predict(content, pictures(24).astype(np.uint8))
+    scores = predict(content, images(24).astype(np.uint8))
     # Ops of 8 bits round once more than fake-quant nodes do, and scores come in steps.
     assert np.abs(scores - mixtures.outcome(kept).scores).max() < 3 * LEVEL
 
@@ -174,7 +174,7 @@ def test_a_frozen_part_gives_what_the_layer_above_it_reads(precision):
     for output, rounded in (("int8", tf.int8), (precision, None)):
         content = mixed.convert(part, kept, output_type=rounded, output=output)
         dtypes.append(read(content).outputs[0].dtype)
-        levels.append(len(np.unique(predict(content, pictures(6).astype(np.uint8)))))
+        levels.append(len(np.unique(predict(content, images(6).astype(np.uint8)))))
     assert dtypes == ["int8", "float32"]
     assert levels[0] <= 256 < levels[1]
 
@@ -193,7 +193,7 @@ def odd_net() -> keras.Model:
         gamma, beta, mean, variance = norm.get_weights()
         gamma[-1], beta[-1] = 1e-6, 0
         norm.set_weights([gamma, beta, mean, variance])
-    pooled = keras.Model(model.input, model.get_layer("pool").output)(pictures(24)).numpy()
+    pooled = keras.Model(model.input, model.get_layer("pool").output)(images(24)).numpy()
     labels = np.eye(3)[np.arange(24) % 3]  # colours, which these means tell apart
     kernel, *_ = np.linalg.lstsq(np.c_[pooled[:, :-1], np.ones(24)], 8 * labels, rcond=1e-3)
     huge = np.full((1, 3), 400 * np.abs(kernel).max())
@@ -204,7 +204,7 @@ def odd_net() -> keras.Model:
 @pytest.fixture(scope="module")
 def odd():
     concrete = frozen(ranged(odd_net()))
-    return concrete, Mixtures(Graph.of(concrete), pictures(24).astype(np.uint8), Classification())
+    return concrete, Mixtures(Graph.of(concrete), images(24).astype(np.uint8), Classification())
 
 
 def quiet(done: int, total: int) -> None:
@@ -221,8 +221,8 @@ def test_the_bad_layer_is_the_most_harmful_and_keeping_it_heals(odd):
     proposed = mixtures.propose(harms, 0.02, {}, quiet)
     assert proposed.kept == {"dense": "float"} and proposed.agreement == 1
 
-    found = predict(mixed.convert(concrete, proposed.kept), pictures(24).astype(np.uint8))
-    ruined = predict(mixed.convert(concrete, {}), pictures(24).astype(np.uint8))
+    found = predict(mixed.convert(concrete, proposed.kept), images(24).astype(np.uint8))
+    ruined = predict(mixed.convert(concrete, {}), images(24).astype(np.uint8))
     float_answers = mixtures.reference.argmax(1)
     assert (found.argmax(1) == float_answers).all()
     assert (ruined.argmax(1) != float_answers).mean() > 0.1
@@ -231,14 +231,14 @@ def test_the_bad_layer_is_the_most_harmful_and_keeping_it_heals(odd):
 def test_the_switched_graph_says_what_the_file_says(odd):
     concrete, mixtures = odd
     for kept in ({}, {"dense": "float"}, {"first": "float", "depth": "float"}):
-        found = predict(mixed.convert(concrete, kept), pictures(24).astype(np.uint8))
+        found = predict(mixed.convert(concrete, kept), images(24).astype(np.uint8))
         # 8-bit ops round once more than fake-quant nodes do, and the scores' own steps.
         assert np.abs(found - mixtures.outcome(kept).scores).max() < 0.05, kept
 
 
 def test_a_mixture_with_all_in_float_is_the_float_net(odd):
     _, mixtures = odd
-    said = tf.nn.softmax(odd_net()(pictures(24), training=False)).numpy()
+    said = tf.nn.softmax(odd_net()(images(24), training=False)).numpy()
     np.testing.assert_allclose(mixtures.reference, said, atol=1e-5)
     everything = dict.fromkeys(mixtures.graph.units, "float")
     outcome = mixtures.outcome(everything)

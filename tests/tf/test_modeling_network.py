@@ -30,7 +30,7 @@ class Case:
     def __init__(self, size: int) -> None:
         fresh(1)
         self.spec = Spec(tiny.NAME, tiny.ALPHA, size, MEAN, STD, 3)
-        self.pixels = np.stack([tiny.picture(n % 3, n, size) for n in range(12)])
+        self.pixels = np.stack([tiny.image(n % 3, n, size) for n in range(12)])
         self.pixels[0, :2] = 255  # borders that are far from the mean colour
         self.pixels[1, :, -2:] = 0
         bare = backbone.bare(tiny.NAME, tiny.ALPHA, size)
@@ -212,7 +212,7 @@ def started(mean: tuple[float, ...], bias: bool) -> keras.Model:
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_half_a_pixel_is_not_lost_in_8_bits(bias):
-    given = np.stack([tiny.picture(n % 3, n, 16) for n in range(6)]).astype(np.float32)
+    given = np.stack([tiny.image(n % 3, n, 16) for n in range(6)]).astype(np.float32)
     levels = np.tile(np.arange(256, dtype=np.float32)[:, None], 3).reshape(1, 16, 16, 3)
     model = started((127.5,) * 3, bias)
     said = model(given, training=False).numpy()

@@ -48,18 +48,18 @@ def net(*odd: keras.layers.Layer) -> keras.Model:
     for name in ("first", "point"):  # half of the weights are pruned
         kernel = model.get_layer(name).kernel
         kernel.assign(np.where(rng.random(kernel.shape) < 0.5, 0, kernel))
-    tiny.lively(model, pictures(24))
+    tiny.lively(model, images(24))
     return model
 
 
-def pictures(count: int) -> np.ndarray:
-    return np.stack([tiny.picture(n % 3, n, SIZE) for n in range(count)]).astype(np.float32)
+def images(count: int) -> np.ndarray:
+    return np.stack([tiny.image(n % 3, n, SIZE) for n in range(count)]).astype(np.float32)
 
 
 def quantized(preserve_zeros: bool = True):
     """The net before and after wrapping (which reuses its layers), its ranges, its own answers."""
-    model, batches = net(), [pictures(12)[:6], pictures(12)[6:]]
-    said = model(pictures(12), training=False).numpy()
+    model, batches = net(), [images(12)[:6], images(12)[6:]]
+    said = model(images(12), training=False).numpy()
     kernels = {name: model.get_layer(name).get_weights()[0] for name in KERNELS}
     ranges = ranges_of(model, observe(model, batches))
     between = {name: keras.Model(model.input, model.get_layer(name).output) for name in ranges}
@@ -99,7 +99,7 @@ def test_ranges_are_the_mean_of_the_extremes_of_each_batch(done):
 
 def test_images_of_another_kind_widen_the_ranges_by_themselves():
     """The mean is taken within each kind: a few of one are not lost among many of the other."""
-    calm, loud = pictures(12) * 0.5, pictures(12)
+    calm, loud = images(12) * 0.5, images(12)
     model = net()
     wanted = [ranges_of(model, observe(model, [part])) for part in (calm[:6], calm[6:], loud)]
     found = ranges_of(model, observe(model, [calm[:6], calm[6:], loud]), more=1)
@@ -130,7 +130,7 @@ def test_every_quantizer_has_its_range(done):
 
 def test_a_wrapped_net_says_what_the_float_one_says(done):
     wrapped, ranges, _, said, _ = done
-    found = wrapped(pictures(12), training=False).numpy()
+    found = wrapped(images(12), training=False).numpy()
     step = (ranges["dense"][1] - min(0, ranges["dense"][0])) / 255
     assert np.abs(found - said).max() < 8 * step  # six roundings on the way
     assert (found.argmax(-1) == said.argmax(-1)).all()
@@ -156,9 +156,9 @@ def test_a_kernel_in_training_is_the_one_of_the_file_and_learns_all_of_its_gradi
 
 def test_the_int8_file_says_what_the_wrapped_net_says(done, int8):
     wrapped, ranges, _, _, _ = done
-    found = predict(int8, pictures(12).astype(np.uint8))
+    found = predict(int8, images(12).astype(np.uint8))
     step = (ranges["dense"][1] - min(0, ranges["dense"][0])) / 255
-    assert np.abs(found - wrapped(pictures(12), training=False)).max() < 2.5 * step
+    assert np.abs(found - wrapped(images(12), training=False)).max() < 2.5 * step
 
 
 def test_a_byte_is_a_pixel(int8):
@@ -220,7 +220,7 @@ def step(wrapped, learning_rate: float = 0.05, seen: np.ndarray | None = None) -
     """One step of training, as large as they come."""
     rule = keras.optimizers.Adam(learning_rate)
     with tf.GradientTape() as tape:
-        given = pictures(8) if seen is None else seen
+        given = images(8) if seen is None else seen
         loss = tf.reduce_mean(tf.square(wrapped(given, training=True) - 5.0))
     values = wrapped.trainable_variables
     rule.apply_gradients(zip(tape.gradient(loss, values), values, strict=True))
@@ -243,7 +243,7 @@ def test_a_frozen_part_cut_off_does_not_move():
     wrapped, *_ = quantized()
     lower, upper = network.cut(wrapped, "first_relu", quantization.PREFIX)
     frozen, open_ = quantization.state(lower), quantization.state(upper)
-    between = lower(pictures(8), training=False)
+    between = lower(images(8), training=False)
     assert upper.trainable_variables
     rule = keras.optimizers.Adam(0.05)
     with tf.GradientTape() as tape:
@@ -292,18 +292,18 @@ def test_layers_that_can_not_be_trained_in_8_bits_are_named_all_at_once():
     )
     assert "quantize.recipe: ptq" in caught.value.hint
     with pytest.raises(UnsupportedModel, match=r"odd \(LayerNormalization\)"):
-        observe(model, [pictures(2)])
+        observe(model, [images(2)])
 
 
 def test_a_range_always_holds_zero_and_is_never_empty():
     model = net()
-    ranges = ranges_of(model, observe(model, [pictures(4)]))
+    ranges = ranges_of(model, observe(model, [images(4)]))
     wrapped = quantization.wrap(model, preserve_zeros=False)
     quantization.set_ranges(wrapped, ranges | {"add": (2.0, 3.0), "pool": (0.0, 0.0)})
     add, pool = (variables(wrapped.get_layer(f"quant_{name}")) for name in ("add", "pool"))
     assert (add["output_min"], add["output_max"]) == (0.0, 3.0)
     assert pool["output_min"] == 0 < pool["output_max"]
-    assert np.isfinite(wrapped(pictures(2), training=False)).all()
+    assert np.isfinite(wrapped(images(2), training=False)).all()
 
 
 def test_training_sees_the_8_bits_that_means_and_sigmoids_have_on_the_device():
@@ -316,13 +316,13 @@ def test_training_sees_the_8_bits_that_means_and_sigmoids_have_on_the_device():
     x = keras.layers.Multiply(name="swish")([x, gate])
     model = keras.Model(pixels, x)
     model.get_layer("first").kernel.assign(model.get_layer("first").kernel / 60)
-    wrapped = quantization.ranged(model, [pictures(12)], preserve_zeros=False)
+    wrapped = quantization.ranged(model, [images(12)], preserve_zeros=False)
     concrete = freeze(lambda x: wrapped(x, training=False), (SIZE, SIZE, 3), tf.float32)
     content = to_tflite(concrete, int8=True, input_type=tf.uint8)
     file = read(content)
     (step,) = file.tensors[file.ops[-2].outputs[0]].quantization.scales
-    found = predict(content, pictures(12).astype(np.uint8))
-    off = np.abs(found - wrapped(pictures(12), training=False).numpy()) / step
+    found = predict(content, images(12).astype(np.uint8))
+    off = np.abs(found - wrapped(images(12), training=False).numpy()) / step
     # Ties fall to either side. Exact means in training: 15 % are off; an exact sigmoid: 7 %.
     assert (off > 0.5).mean() < 0.01
     assert [op.name for op in file.ops].count("LOGISTIC") == 1
@@ -338,7 +338,7 @@ def test_layer_norm_trains_where_all_channels_are_alike():
     x = rewritten(bare, PixelOffset((0.0,) * 3, name="pixel_offset")(pixels))
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     model = keras.Model(pixels, keras.layers.Dense(3, name="dense")(x))
-    seen = pictures(12)
+    seen = images(12)
     seen[:, :8] = 0  # and nothing is what the convolution says of black
     wrapped = quantization.ranged(model, [seen], preserve_zeros=False)
     for _ in range(3):

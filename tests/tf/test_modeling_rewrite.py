@@ -25,7 +25,7 @@ TRAINED = (
 
 
 def pixels(count: int) -> np.ndarray:
-    return np.stack([tiny.picture(n % 3, n, SIZE) for n in range(count)]).astype(np.float32)
+    return np.stack([tiny.image(n % 3, n, SIZE) for n in range(count)]).astype(np.float32)
 
 
 def test_names_do_not_count_up_with_the_nets_before():

@@ -208,8 +208,8 @@ class Noise:
         rng = np.random.default_rng(number)
         for _ in range(self.steps):
             labels = classes.one_hot(rng.integers(0, 3, 4), 3)
-            pictures = rng.normal(size=(4, 8, 8, 3)).astype(np.float32)
-            yield pictures, (labels,), np.ones(4, np.float32)
+            images = rng.normal(size=(4, 8, 8, 3)).astype(np.float32)
+            yield images, (labels,), np.ones(4, np.float32)
 
 
 def zeros_of(model: keras.Model) -> dict[str, int]:

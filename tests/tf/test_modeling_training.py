@@ -104,7 +104,7 @@ def test_mixed_targets_give_the_mix_of_both_losses():
     np.testing.assert_array_equal(classes.mix(hard, logits, 0.0), hard)
 
 
-def test_cross_entropy_is_weighted_by_picture():
+def test_cross_entropy_is_weighted_by_image():
     said = np.log([[0.5, 0.5], [0.25, 0.75]]).astype(np.float32)
     hard = classes.one_hot([0, 0], 2)
     loss = classes.cross_entropy(said, (hard,), np.array([1, 3], np.float32))
@@ -152,7 +152,7 @@ def epoch(batches: Memory, number: int) -> np.ndarray:
     return np.array(found)
 
 
-def test_an_epoch_holds_an_item_of_each_picture_in_whole_batches():
+def test_an_epoch_holds_an_item_of_each_image_in_whole_batches():
     batches = memory()
     assert (batches.steps, batches.size) == (3, 4)
     found = epoch(batches, 1)
@@ -168,7 +168,7 @@ def test_epochs_follow_from_the_seed_and_their_number():
     assert (epoch(memory(seed=2), 3) != epoch(memory(), 3)).any()
 
 
-def test_a_batch_is_never_larger_than_the_pictures_there_are():
+def test_a_batch_is_never_larger_than_the_images_there_are():
     batches = memory(count=3, size=32)
     assert (batches.steps, batches.size) == (1, 3)
 
@@ -249,7 +249,7 @@ def test_the_same_seed_gives_the_same_bits():
         np.testing.assert_array_equal(one, other)
 
 
-def test_pictures_of_no_weight_teach_nothing():
+def test_images_of_no_weight_teach_nothing():
     model, points = line(), Points()
     points.weights[:] = 0
     before = model.get_weights()

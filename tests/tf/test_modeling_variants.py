@@ -13,7 +13,7 @@ from tfedge.catalog.backbones import layers
 from tfedge.core import outputs
 from tfedge.data.index import Index
 from tfedge.errors import InvariantBroken, MissingDependency, StageError, UnsupportedModel
-from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import freeze, load_graph, save_graph
@@ -78,9 +78,9 @@ def test_the_history_of_the_blocks_is_kept_and_chooses_the_weights(whole):
     assert history["best_epoch"] == best["epoch"]
     index = Index.load(whole.files["data/index.json"])
     context = whole.context("finetune")
-    pictures = Pictures(index, context.data_root, whole.cache, tiny.SIZE, "crop")
+    images = DecodedImages(index, context.data_root, whole.cache, tiny.SIZE, "crop")
     rows = index.rows_of("val")
-    scores = predict(whole.read("finetune/float.tflite"), pictures.pixels(rows))
+    scores = predict(whole.read("finetune/float.tflite"), images.pixels(rows))
     right = scores[range(len(rows)), index.labels_of(rows)]
     assert -np.log(right).mean() == pytest.approx(best["val_loss"], abs=1e-3)
 
@@ -152,21 +152,21 @@ class Asked:
 
     def __init__(self, monkeypatch) -> None:
         self.rows: set[int] = set()
-        pixel, pixels = Pictures.pixel, Pictures.pixels
+        pixel, pixels = DecodedImages.pixel, DecodedImages.pixels
 
-        def one(pictures, row):
+        def one(images, row):
             self.rows.add(int(row))
-            return pixel(pictures, row)
+            return pixel(images, row)
 
-        def several(pictures, rows, progress=None):
+        def several(images, rows, progress=None):
             self.rows |= {int(row) for row in rows}
-            return pixels(pictures, rows, progress)
+            return pixels(images, rows, progress)
 
-        monkeypatch.setattr(Pictures, "pixel", one)
-        monkeypatch.setattr(Pictures, "pixels", several)
+        monkeypatch.setattr(DecodedImages, "pixel", one)
+        monkeypatch.setattr(DecodedImages, "pixels", several)
 
 
-def test_ptq_is_calibrated_with_training_pictures(chain, tmp_path, monkeypatch):
+def test_ptq_is_calibrated_with_training_images(chain, tmp_path, monkeypatch):
     asked = Asked(monkeypatch)
     later = ("prune", "quantize", "convert", "evaluate")
     recipe = {"recipe": "ptq", "representative": 12}

@@ -102,9 +102,9 @@ def test_ptq_keeps_layers_with_ranges_of_its_own(chain, tmp_path):
     assert found["Conv_1"] == found["logits"] == {"int8"}
     assert run.json("convert/model.json")["recipe"] == "ptq"
     labels = [n // tiny.VAL for n in range(3 * tiny.VAL)]
-    pictures = [tiny.picture(c, tiny.TRAIN[c] + n) for c in range(3) for n in range(tiny.VAL)]
+    images = [tiny.image(c, tiny.TRAIN[c] + n) for c in range(3) for n in range(tiny.VAL)]
     litert = LiteRT(run.read("convert/model.tflite"))
-    answers = [litert.invoke(p[None])[0].argmax() for p in pictures]
+    answers = [litert.invoke(p[None])[0].argmax() for p in images]
     assert np.mean(np.equal(answers, labels)) > 0.7  # three colours: a third by chance
 
 

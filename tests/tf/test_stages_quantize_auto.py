@@ -29,8 +29,8 @@ def head(tmp_path_factory) -> tiny.Run:
 def pixels_of(run: tiny.Run, split: str) -> tuple[np.ndarray, np.ndarray]:
     index = Index.load(run.files["data/index.json"])
     rows = index.rows_of(split)
-    pictures = head_of(run.context("finetune")).samples.source.pictures
-    return pictures.pixels(rows), np.array(index.labels_of(rows))
+    images = head_of(run.context("finetune")).samples.source.images
+    return images.pixels(rows), np.array(index.labels_of(rows))
 
 
 def told(run: tiny.Run, begin: str) -> str:
@@ -159,7 +159,7 @@ def test_what_was_tried_is_what_the_file_answers(calibrated):
     index = Index.load(calibrated.files["data/index.json"])
     others = [row for row in index.rows_of("train") if row not in rows]
     assert (tried["recipe"], tried["split"], tried["n"]) == ("ptq", "train", len(others))
-    pixels = head_of(calibrated.context("finetune")).samples.source.pictures.pixels(others)
+    pixels = head_of(calibrated.context("finetune")).samples.source.images.pixels(others)
     labels = np.array(index.labels_of(others))
     files = ("finetune/float.tflite", "convert/model.tflite")
     plain, int8 = (predict(calibrated.read(file), pixels).argmax(1) for file in files)

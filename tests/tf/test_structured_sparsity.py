@@ -292,7 +292,7 @@ def test_the_sparse_file_computes_what_the_dense_one_does(sparse, tmp_path):
     dense.files["prune/sparsity.json"] = tmp_path / "sparsity.json"
     dense("convert")
     assert not is_sparse(dense.tflite())
-    pixels = np.stack([tiny.picture(i % 3, i, 33) for i in range(6)])
+    pixels = np.stack([tiny.image(i % 3, i, 33) for i in range(6)])
     one, other = (predict(run.files["convert/model.tflite"], pixels) for run in (sparse, dense))
     # XNNPACK's sparse kernels, on a machine that has them, add in another order: logits of some
     # tens differ by float32's rounding, scores by as much of themselves.

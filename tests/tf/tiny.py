@@ -31,7 +31,7 @@ CLASSES = ("blue", "green", "red")
 TRAIN, VAL = (12, 8, 6), 5  # images a class; the classes are not equally large
 
 
-def picture(label: int, seed: int, size: int = SIZE) -> np.ndarray:
+def image(label: int, seed: int, size: int = SIZE) -> np.ndarray:
     """A grainy patch of one colour, uint8 [size, size, 3], lighter or darker, with a shadow."""
     rng = np.random.default_rng([label, seed])
     colour = np.full(3, 80)
@@ -41,14 +41,14 @@ def picture(label: int, seed: int, size: int = SIZE) -> np.ndarray:
     return (colour + rng.integers(-25, 26) + shadow + grain).astype(np.uint8)
 
 
-def pictures(root: Path) -> Path:
+def images(root: Path) -> Path:
     """``train`` and ``val`` folders of PNG files, exactly as large as the net takes them."""
     for label, name in enumerate(CLASSES):
         for number in range(TRAIN[label] + VAL):
             split = "train" if number < TRAIN[label] else "val"
             path = root / split / name / f"{number:02d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture(label, number)).save(path)
+            Image.fromarray(image(label, number)).save(path)
     return root
 
 
@@ -161,10 +161,10 @@ class Run:
 
 def begin(folder: Path, name: str = NAME, alpha: float = ALPHA, **sections: Any) -> Run:
     """A run whose data and backbone stages are done, from a weights file of a lively net."""
-    root = pictures(folder / "pictures")
+    root = images(folder / "pictures")
     fresh(1)
     net = backbone.bare(name, alpha, SIZE)
-    pixels = np.stack([picture(label, seed) for label in range(3) for seed in range(8)])
+    pixels = np.stack([image(label, seed) for label in range(3) for seed in range(8)])
     base = folder / "base.npz"
     np.savez(base, **lively(net, pixels.astype(np.float32) / 127.5 - 1))
     fixed = {

@@ -115,8 +115,8 @@ def photos_digest(section: object, cache: Path, hash_new: bool, progress: object
 
 def data(ctx: Context) -> None:
     _called(ctx, "data")
-    pictures = sorted(p.name for p in ctx.data_root.iterdir())
-    index = {"digest": "d" * 64, "counts": {"train": {"a": len(pictures)}}, "rows": pictures}
+    images = sorted(p.name for p in ctx.data_root.iterdir())
+    index = {"digest": "d" * 64, "counts": {"train": {"a": len(images)}}, "rows": images}
     (ctx.out / "index.json").write_text(json.dumps(index))
 
 

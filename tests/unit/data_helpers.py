@@ -32,7 +32,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def picture(path: Path, seed: int) -> Path:
+def image(path: Path, seed: int) -> Path:
     """Writes a PNG that only this seed gives."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encoded(noise(seed), "PNG"))
@@ -44,7 +44,7 @@ def class_folders(root: Path, counts: dict[str, int], first: int = 0) -> Path:
     for label, count in counts.items():
         (root / label).mkdir(parents=True, exist_ok=True)
         for number in range(count):
-            picture(root / label / f"{number:03d}.png", first)
+            image(root / label / f"{number:03d}.png", first)
             first += 1
     return root
 

@@ -32,7 +32,7 @@ SIZE, CLASSES = 32, 3
 DIGITS_FOR_TRAINING = 1200  # of 1,797, in their order; the tests look at the others
 
 
-def pictures(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def images(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """``n`` noisy images, uint8 [n, 32, 32, 3], and the channel that is brightest, int [n]."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % CLASSES
@@ -62,12 +62,12 @@ def trained(odd: bool = False) -> tf_keras.Model:
     model = net(odd)
     free = tf_keras.Sequential([tf_keras.layers.Input((SIZE, SIZE, 3)), *model.layers[1:]])
     free.compile(tf_keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", ["accuracy"])
-    x, y = pictures(600, 1)
+    x, y = images(600, 1)
     free.fit(x.astype(np.float32), y, epochs=8, batch_size=32, verbose=0)
     kernel, bias = model.get_layer("point").get_weights()
     kernel[np.abs(kernel) < np.median(np.abs(kernel))] = 0
     model.get_layer("point").set_weights([kernel, bias])
-    loss, accuracy = free.evaluate(*(a.astype(np.float32) for a in pictures(300, 2)), verbose=0)
+    loss, accuracy = free.evaluate(*(a.astype(np.float32) for a in images(300, 2)), verbose=0)
     print(f"odd={odd}: loss {loss:.3f}, accuracy {accuracy:.3f}")
     return model
 
@@ -142,7 +142,7 @@ def convert_half(model: tf_keras.Model) -> bytes:
 
 def main(folder: Path) -> None:
     model = trained()
-    samples, _ = pictures(60, 3)
+    samples, _ = images(60, 3)
     samples[0, 0, 0], samples[0, 0, 1] = 0, 255
     files = {
         "color_float": convert_float(model),

@@ -29,7 +29,7 @@ from accuracy_report import report, top1_table  # noqa: E402
 from accuracy_results import EPOCH, Key, append, load, missing  # noqa: E402
 from accuracy_run import Failed  # noqa: E402
 from accuracy_scores import calibration_error, divergence, top1  # noqa: E402
-from accuracy_sets import SETS, Picture, copies, folder_of, once, split  # noqa: E402
+from accuracy_sets import SETS, SourceImage, copies, folder_of, once, split  # noqa: E402
 
 from tfedge.data.index import Index, Row  # noqa: E402
 from tfedge.pipeline.load import load_pipeline  # noqa: E402
@@ -37,22 +37,22 @@ from tfedge.tasks.image_classification.work import Classification  # noqa: E402
 from tfedge.tflite.runtime import Port  # noqa: E402
 
 
-def pictures(each: int, labels: str = "ab") -> list[Picture]:
+def images(each: int, labels: str = "ab") -> list[SourceImage]:
     names = [(label, f"{label}{n}.png") for label in labels for n in range(each)]
-    return [Picture(label, Path(label) / name, name) for label, name in names]
+    return [SourceImage(label, Path(label) / name, name) for label, name in names]
 
 
-def places(assigned: list[tuple[str, Picture]]) -> dict[str, set[Picture]]:
+def places(assigned: list[tuple[str, SourceImage]]) -> dict[str, set[SourceImage]]:
     found = defaultdict(set)
-    for where, picture in assigned:
-        found[where].add(picture)
+    for where, image in assigned:
+        found[where].add(image)
     return found
 
 
 def test_a_split_has_everything_once_and_follows_from_its_seed() -> None:
-    listed = pictures(60)
+    listed = images(60)
     found = split(listed, 1)
-    assert sorted(picture for _, picture in found) == sorted(listed)
+    assert sorted(image for _, image in found) == sorted(listed)
     for label in "ab":
         counts = {k: sum(p.label == label for p in v) for k, v in places(found).items()}
         assert counts == {"test": 20, "val": 6, "train": 34}
@@ -62,11 +62,11 @@ def test_a_split_has_everything_once_and_follows_from_its_seed() -> None:
     assert len(fewer) >= 38, "an image more or less moves no others"
 
 
-def test_a_split_with_so_many_training_pictures_of_each_class() -> None:
-    found = places(split(pictures(50), 3, train=20))
+def test_a_split_with_so_many_training_images_of_each_class() -> None:
+    found = places(split(images(50), 3, train=20))
     assert {k: len(v) for k, v in found.items()} == {"train": 40, "val": 4, "test": 56}
     with pytest.raises(ValueError, match="none to test on"):
-        split(pictures(22), 1, train=20)
+        split(images(22), 1, train=20)
 
 
 def annotation(*found: Box) -> str:
@@ -140,11 +140,11 @@ def test_a_folder_is_written_once_or_not_at_all(tmp_path: Path) -> None:
     assert once(made, broken) == made
 
 
-def test_two_pictures_of_one_name_are_not_one(tmp_path: Path) -> None:
+def test_two_images_of_one_name_are_not_one(tmp_path: Path) -> None:
     for folder in ("1", "2"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "x.png").touch()
-    twice = [("test", Picture("a", tmp_path / f / "x.png", "x")) for f in ("1", "2")]
+    twice = [("test", SourceImage("a", tmp_path / f / "x.png", "x")) for f in ("1", "2")]
     with pytest.raises(ValueError, match="two images called a/x"):
         copies(twice, tmp_path / "out")
 
@@ -218,7 +218,7 @@ def test_calibration_error_by_hand() -> None:
     assert calibration_error(scores, np.array([0, 1, 1, 0])) == pytest.approx(expected)
 
 
-def test_the_baseline_chooses_c_on_training_pictures() -> None:
+def test_the_baseline_chooses_c_on_training_images() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 2
     features = rng.normal(size=(60, 4)) * [1, 1, 100, 1]

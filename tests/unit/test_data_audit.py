@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from data_helpers import Stage, class_folders, encoded, noise, picture, sha256
+from data_helpers import Stage, class_folders, encoded, image, noise, sha256
 from PIL import Image, PngImagePlugin
 
 from tfedge.data.index import Index
@@ -60,7 +60,7 @@ def test_clean_folders(tmp_path: Path) -> None:
     assert stage.said.updates[-1] == ("decode", 30, 30, "images")
 
 
-def test_the_index_is_the_same_wherever_the_pictures_lie(tmp_path: Path) -> None:
+def test_the_index_is_the_same_wherever_the_images_lie(tmp_path: Path) -> None:
     first = Stage(tmp_path, path=str(split_folders(tmp_path)))
     shutil.copytree(tmp_path / "p", tmp_path / "moved")
     again = Stage(tmp_path, path=str(tmp_path / "moved"))
@@ -88,7 +88,7 @@ def test_one_folder_is_split_by_content_and_adding_a_photo_moves_no_other(tmp_pa
     assert before.index.split_from == "content hash"
     for row in before.index.rows:
         assert row.split == ("val" if place(row.sha256) < 0.2 else "train")
-    picture(root / "a" / "new.png", 999)
+    image(root / "a" / "new.png", 999)
     after = Stage(tmp_path, path=str(root)).splits()
     assert after.pop("a/new.png") in ("train", "val") and after == before.splits()
 
@@ -101,7 +101,7 @@ def bad_files(folder: Path) -> None:
     (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
 
 
-def test_bad_pictures_stop_the_run_by_name(tmp_path: Path) -> None:
+def test_bad_images_stop_the_run_by_name(tmp_path: Path) -> None:
     bad_files(split_folders(tmp_path) / "train" / "a")
     error = refused(tmp_path)
     assert [line.split(": ")[0] for line in error.problems] == [
@@ -115,7 +115,7 @@ def test_bad_pictures_stop_the_run_by_name(tmp_path: Path) -> None:
     assert "data.on_bad_image: skip" in error.hint
 
 
-def test_bad_pictures_can_be_skipped_and_are_counted(tmp_path: Path) -> None:
+def test_bad_images_can_be_skipped_and_are_counted(tmp_path: Path) -> None:
     bad_files(split_folders(tmp_path) / "train" / "a")
     stage = Stage(tmp_path, path=str(tmp_path / "p"), on_bad_image="skip")
     assert len(stage.index.rows) == 30
@@ -137,7 +137,7 @@ def test_a_long_list_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("copy", [shutil.copy, resaved])
-def test_a_picture_under_two_labels(tmp_path: Path, copy: object) -> None:
+def test_a_image_under_two_labels(tmp_path: Path, copy: object) -> None:
     root = split_folders(tmp_path)
     copy(root / "train" / "a" / "003.png", root / "train" / "b" / "x.png")  # type: ignore[operator]
     error = refused(tmp_path)
@@ -159,7 +159,7 @@ def test_a_picture_under_two_labels(tmp_path: Path, copy: object) -> None:
 
 
 @pytest.mark.parametrize("copy", [shutil.copy, resaved])
-def test_a_picture_in_two_splits(tmp_path: Path, copy: object) -> None:
+def test_a_image_in_two_splits(tmp_path: Path, copy: object) -> None:
     root = split_folders(tmp_path)
     copy(root / "train" / "a" / "003.png", root / "val" / "a" / "x.png")  # type: ignore[operator]
     error = refused(tmp_path)
@@ -182,7 +182,7 @@ def test_a_picture_in_two_splits(tmp_path: Path, copy: object) -> None:
     )
 
 
-def test_a_picture_in_all_three_splits_stays_in_test(tmp_path: Path) -> None:
+def test_a_image_in_all_three_splits_stays_in_test(tmp_path: Path) -> None:
     root = split_folders(tmp_path)
     class_folders(root / "test", {"a": 2, "b": 2}, first=200)
     for split in ("val", "test"):
@@ -220,7 +220,7 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
         ({"a": 5, "b": 1}, "class b: 1 different image(s), too few for val, train"),
     ],
 )
-def test_too_few_classes_or_pictures(tmp_path: Path, counts: dict[str, int], says: str) -> None:
+def test_too_few_classes_or_images(tmp_path: Path, counts: dict[str, int], says: str) -> None:
     (tmp_path / "p").mkdir()
     class_folders(tmp_path / "p", counts)
     assert says in "\n".join(refused(tmp_path).lines())
@@ -233,7 +233,7 @@ def test_a_folder_too_high_is_recognised(tmp_path: Path) -> None:
 
 def test_a_class_that_is_only_in_val(tmp_path: Path) -> None:
     root = split_folders(tmp_path)
-    picture(root / "val" / "c" / "x.png", 300)
+    image(root / "val" / "c" / "x.png", 300)
     assert refused(tmp_path).problems == ["class c: no image in train"]
 
 
@@ -258,7 +258,7 @@ def test_warnings(tmp_path: Path) -> None:
     assert stage.said.notes[:-1] == stage.audit.warnings
 
 
-def test_a_moved_picture_is_named(tmp_path: Path) -> None:
+def test_a_moved_image_is_named(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "p", {"a": 40})
     seed, written = 1000, 0
     while written < 3:  # three images whose hash says train
@@ -302,7 +302,7 @@ def test_digits(tmp_path: Path) -> None:
 def test_csv(tmp_path: Path) -> None:
     lines = ["path,label,split"]
     for number in range(12):
-        picture(tmp_path / "img" / f"{number}.png", number)
+        image(tmp_path / "img" / f"{number}.png", number)
         lines.append(f"img/{number}.png,{'xy'[number % 2]},{'val' if number > 7 else 'train'}")
     (tmp_path / "list.csv").write_text("\n".join(lines))
     stage = Stage(tmp_path, path=str(tmp_path / "list.csv"))

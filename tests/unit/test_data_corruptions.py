@@ -1,4 +1,4 @@
-"""Pictures made harder: by as much as the paper says, the same every time."""
+"""Images made harder: by as much as the paper says, the same every time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tfedge.inputs.images.corruptions import CORRUPTIONS
 
 
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     """uint8 [4, 24, 24, 3]: smooth, with a sharp edge, not near the ends of the range."""
     rows, columns = np.mgrid[0:24, 0:24]
     base = 60 + 2 * rows + np.where(columns > 12, 80, 0)
@@ -19,27 +19,27 @@ def pictures() -> np.ndarray:
 
 
 def changed(name: str, seeds: tuple[int, ...] = (1, 2, 3, 4)) -> np.ndarray:
-    pairs = zip(pictures(), seeds, strict=True)
+    pairs = zip(images(), seeds, strict=True)
     return np.stack([CORRUPTIONS[name](pixels, seed) for pixels, seed in pairs])
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_each_changes_every_picture_and_always_alike(name: str) -> None:
+def test_each_changes_every_image_and_always_alike(name: str) -> None:
     found = changed(name)
-    assert (found.dtype, found.shape) == (np.uint8, pictures().shape)
-    assert (found != pictures()).any(axis=(1, 2, 3)).all()
+    assert (found.dtype, found.shape) == (np.uint8, images().shape)
+    assert (found != images()).any(axis=(1, 2, 3)).all()
     np.testing.assert_array_equal(found, changed(name))
 
 
 def test_noise_has_its_width_and_no_bias() -> None:
-    off = changed("noise").astype(float) - pictures()
+    off = changed("noise").astype(float) - images()
     assert off.std() == pytest.approx(0.08 * 255, rel=0.05)  # of 6,912 values: 1 % is one sigma
     assert abs(off.mean()) < 1
     assert (changed("noise", (5, 6, 7, 8)) != changed("noise")).any()
 
 
 def test_brightness_is_added_to_the_v_of_hsv() -> None:
-    before, after = pictures()[0, 3, 3] / 255, changed("brightness")[0, 3, 3] / 255
+    before, after = images()[0, 3, 3] / 255, changed("brightness")[0, 3, 3] / 255
     (h, s, v), (hue, saturation, value) = colorsys.rgb_to_hsv(*before), colorsys.rgb_to_hsv(*after)
     half = 0.5 / 255 / v  # rounding to a level
     assert (hue, saturation, value) == pytest.approx((h, s, v + 0.1), abs=4 * half)
@@ -48,7 +48,7 @@ def test_brightness_is_added_to_the_v_of_hsv() -> None:
 
 
 def test_contrast_keeps_the_mean_and_blur_the_sum() -> None:
-    before, less = pictures()[0].astype(float), changed("contrast")[0].astype(float)
+    before, less = images()[0].astype(float), changed("contrast")[0].astype(float)
     assert less.mean((0, 1)) == pytest.approx(before.mean((0, 1)), abs=0.5)
     assert less.std() < before.std()
     assert np.ptp(less[..., 0]) == pytest.approx(0.4 * np.ptp(before[..., 0]), abs=1)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from data_helpers import Said, class_folders, picture, sha256
+from data_helpers import Said, class_folders, image, sha256
 
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.samples import make_sample
@@ -34,12 +34,12 @@ def message(error: pytest.ExceptionInfo[TfedgeError]) -> str:
 
 def test_class_folders_with_nested_hidden_and_other_files(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "photos", {"b": 2, "a": 1})
-    picture(root / "a" / "2023" / "May" / "x.PNG", 50)
+    image(root / "a" / "2023" / "May" / "x.PNG", 50)
     for name in (".DS_Store", "a/.hidden.png", "a/._x.png", "__MACOSX/a/y.png"):
-        picture(root / name, 60)
+        image(root / name, 60)
     for name in ("a/Thumbs.db", "b/notes.txt", "readme.md"):
         (root / name).write_text("no image")
-    picture(root / "loose.jpg", 61)
+    image(root / "loose.jpg", 61)
     listing = listed(root)
     assert [entry.path for entry in listing.entries] == [
         "a/000.png",
@@ -128,7 +128,7 @@ def test_an_explicit_split_beside_split_folders_is_an_error(tmp_path: Path) -> N
 
 def test_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "p", {"a": 1, "b": 1})
-    picture(tmp_path / "elsewhere" / "x.png", 70)
+    image(tmp_path / "elsewhere" / "x.png", 70)
     (root / "a" / "linked").symlink_to(tmp_path / "elsewhere")
     (root / "b" / "one.png").symlink_to(tmp_path / "elsewhere" / "x.png")
     (root / "b" / "self.png").symlink_to(root / "b" / "self.png")
@@ -143,7 +143,7 @@ def test_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
 
 def test_names_that_no_labels_file_could_hold(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "p", {"a": 1, "b\nc": 1, " d": 1})
-    picture(root / "a" / os.fsdecode(b"caf\xe9.png"), 5)
+    image(root / "a" / os.fsdecode(b"caf\xe9.png"), 5)
     with pytest.raises(DataError) as caught:
         listed(root)
     text = message(caught)
@@ -180,7 +180,7 @@ def test_a_file_that_is_no_csv(tmp_path: Path) -> None:
 
 def csv_file(tmp_path: Path, *lines: str) -> Path:
     for number in range(4):
-        picture(tmp_path / "img" / f"{number}.png", number)
+        image(tmp_path / "img" / f"{number}.png", number)
     path = tmp_path / "list.csv"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -313,7 +313,7 @@ def test_the_digest_follows_what_is_there(tmp_path: Path) -> None:
     assert not cache.exists()
     first = now()
     assert first == now() == source_digest(data, cache, hash_new=False)
-    picture(root / "a" / "new.png", 80)
+    image(root / "a" / "new.png", 80)
     assert source_digest(data, cache, hash_new=False) is None
     added = now()
     assert added not in (first, None)

@@ -98,7 +98,7 @@ def test_each_file_is_brought_once_and_extras_are_done_once(
         runs=10,
         processes=3,
         golden=tmp_path / "golden",
-        pictures=tmp_path / "pictures",
+        images=tmp_path / "pictures",
         accuracy=tmp_path / "photos",
         labels=tmp_path / "labels.txt",
         profile=True,

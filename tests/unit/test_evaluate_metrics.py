@@ -49,7 +49,7 @@ def test_counts_by_hand() -> None:
     json.dumps(dump(found), allow_nan=False)
 
 
-def test_classes_without_pictures_or_answers_are_undefined_not_zero() -> None:
+def test_classes_without_images_or_answers_are_undefined_not_zero() -> None:
     scores, labels = np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0]]), np.array([0, 1])
     found = metrics.measure(scores, labels, CLASSES, top_k=1)
     _, dog, owl = found.per_class
@@ -126,7 +126,7 @@ def test_stage_on_test_is_honest(tmp_path: Path) -> None:
     assert found["int8"]["top1"] == 1.0
 
 
-def test_stage_says_what_is_left_on_harder_pictures(tmp_path: Path) -> None:
+def test_stage_says_what_is_left_on_harder_images(tmp_path: Path) -> None:
     run = make_run(tmp_path, each=4, evaluate={"robustness": 7})
     evaluate.run(run.context("evaluate"))
     found = run.json("evaluate/metrics.json")
@@ -143,7 +143,7 @@ def test_stage_says_what_is_left_on_harder_pictures(tmp_path: Path) -> None:
     assert "robustness" not in off.json("evaluate/metrics.json")
 
 
-def test_harder_pictures_are_really_shown_to_the_model(tmp_path: Path, monkeypatch) -> None:
+def test_harder_images_are_really_shown_to_the_model(tmp_path: Path, monkeypatch) -> None:
     """What leaves nothing of an image leaves nothing of the accuracy."""
     monkeypatch.setitem(CORRUPTIONS, "blur", lambda pixels, seed: np.zeros_like(pixels))
     run = make_run(tmp_path, each=4)
@@ -168,8 +168,8 @@ def test_stage_warns_when_int8_and_float_disagree(tmp_path: Path, monkeypatch) -
     run = make_run(tmp_path, split="test")
     real = evaluate.side_by_side
 
-    def turned(pools, pictures, **options):
-        scores = real(pools, pictures, **options)
+    def turned(pools, images, **options):
+        scores = real(pools, images, **options)
         return scores | {"int8": scores["int8"][:, ::-1]}
 
     monkeypatch.setattr(evaluate, "side_by_side", turned)
@@ -180,7 +180,7 @@ def test_stage_warns_when_int8_and_float_disagree(tmp_path: Path, monkeypatch) -
     assert "agree on 33.3% of the examples only" in found["warnings"][0]
 
 
-def test_stage_names_classes_without_pictures(tmp_path: Path) -> None:
+def test_stage_names_classes_without_images(tmp_path: Path) -> None:
     run = make_run(tmp_path, split="test")
     path = run.inputs["data/index.json"]
     index = Index.load(path)
@@ -204,7 +204,7 @@ def test_same_metrics_byte_for_byte(tmp_path: Path) -> None:
     assert (run.folder / "evaluate" / "metrics.json").read_bytes() == first
 
 
-def test_pictures_come_in_chunks(tmp_path: Path, monkeypatch) -> None:
+def test_images_come_in_chunks(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("tfedge.tasks.streams._CHUNK", 5)
     run = make_run(tmp_path, mislabelled=2)
     evaluate.run(run.context("evaluate"))

@@ -155,7 +155,7 @@ def test_pad_adds_black_bars(size: tuple[int, int], bars: str) -> None:
 
 
 @pytest.mark.parametrize("fit", ["crop", "stretch", "pad"])
-def test_tiny_and_thin_pictures(fit: str) -> None:
+def test_tiny_and_thin_images(fit: str) -> None:
     for size in ((8, 8), (1, 1), (1, 300), (300, 1)):
         assert decode(encoded(Image.new("RGB", size, RED), "PNG"), 96, fit).shape == (96, 96, 3)  # type: ignore[arg-type]
 
@@ -227,7 +227,7 @@ def test_a_webp_or_gif_bomb_is_refused() -> None:
         (b"RIFF\x10\0\0\0WEBPVP8 ", "damaged"),
     ],
 )
-def test_no_picture(data: bytes, reason: str) -> None:
+def test_no_image(data: bytes, reason: str) -> None:
     with pytest.raises(BadImage) as caught:
         decode(data, 32, "crop")
     assert caught.value.reason.startswith(reason)

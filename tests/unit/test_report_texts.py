@@ -230,11 +230,11 @@ def test_many_classes_are_listed_by_mistake(whole: tuple[Run, dict], monkeypatch
 
 def test_audit_findings_are_listed(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    picture = {"path": "val/a.jpg", "label": "red", "split": "val"}
+    image = {"path": "val/a.jpg", "label": "red", "split": "val"}
     other = {"path": "train/a.jpg", "label": "red", "split": "train"}
     audit = {
         "skipped": [{"path": f"{i}.jpg", "reason": "empty file"} for i in range(25)],
-        "leaks": [{"pictures": [picture, other], "dropped": ["train/a.jpg"]}],
+        "leaks": [{"pictures": [image, other], "dropped": ["train/a.jpg"]}],
         "conflicts": [],
         "duplicates": 3,
         "warnings": ["heavy imbalance"],

@@ -150,7 +150,7 @@ def test_reductions_leave_the_first_dimension_alone(op: str) -> None:
     assert status(op, [(4, 7, 16)], (7, 16), [0]) == LIMIT
 
 
-def test_mean_over_a_whole_picture() -> None:
+def test_mean_over_a_whole_image() -> None:
     assert status("MEAN", [(1, 64, 128, 3)], (1, 3), [1, 2]) == ""
     assert status("MEAN", [(1, 256, 128, 3)], (1, 3), [1, 2]) == LIMIT
 

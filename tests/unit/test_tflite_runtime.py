@@ -79,12 +79,12 @@ def test_a_pool_loads_once_and_serves_many_portions() -> None:
     assert len(seen) == 2
 
 
-def test_side_by_side_every_model_sees_every_picture_made_once() -> None:
+def test_side_by_side_every_model_sees_every_image_made_once() -> None:
     made: list[int] = []
 
-    def doubled(number: int, picture: np.ndarray) -> np.ndarray:
+    def doubled(number: int, image: np.ndarray) -> np.ndarray:
         made.append(number)
-        return picture * (number + 1)
+        return image * (number + 1)
 
     functions = {"more": lambda b: [b + 1], "less": lambda b: [b - 1]}
     pools = {name: Pool(b"", workers=2, load=fake(f)) for name, f in functions.items()}
@@ -100,13 +100,13 @@ def test_side_by_side_every_model_sees_every_picture_made_once() -> None:
     np.testing.assert_array_equal(plain["more"], x + 1)
 
 
-def test_pictures_are_changed_by_several_workers_at_once() -> None:
+def test_images_are_changed_by_several_workers_at_once() -> None:
     both = threading.Barrier(2, timeout=20)  # broken, were one to wait for the other
 
-    def together(number: int, picture: np.ndarray) -> np.ndarray:
+    def together(number: int, image: np.ndarray) -> np.ndarray:
         if number in (0, 8):  # the first of each worker's portion
             both.wait()
-        return picture
+        return image
 
     pools = {"one": Pool(b"", workers=2, load=fake(lambda b: [b]))}
     x = np.arange(32, dtype=np.float32).reshape(16, 2)
@@ -136,11 +136,9 @@ def test_outputs_by_position_and_by_name() -> None:
 
 
 def test_lossy_dtypes_and_wrong_shapes_are_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"picture 0 is float32 \[32, 32, 3\], the model takes uint8"
-    ):
+    with pytest.raises(ValueError, match=r"item 0 is float32 \[32, 32, 3\], the model takes uint8"):
         predict(INT8, np.zeros((2, 32, 32, 3), np.float32))
-    with pytest.raises(ValueError, match=r"picture 0 is uint8 \[31, 32, 3\]"):
+    with pytest.raises(ValueError, match=r"item 0 is uint8 \[31, 32, 3\]"):
         predict(INT8, np.zeros((2, 31, 32, 3), np.uint8))
     with pytest.raises(ValueError, match=r"float64"):
         predict(WIDE, np.zeros((1, 4)))
@@ -151,7 +149,7 @@ def test_a_batch_other_than_one_is_refused() -> None:
         predict(b"", np.zeros((8, 2)), load=fake(lambda b: [b], shape=(8, 2)))
 
 
-def test_no_pictures() -> None:
+def test_no_images() -> None:
     assert predict(INT8, np.zeros((0, 32, 32, 3), np.uint8)).shape == (0, 3)
 
 
@@ -161,13 +159,13 @@ def test_an_error_in_a_worker_reaches_the_caller_and_stops_the_others() -> None:
     def broken(batch):
         calls.append(1)
         if batch[0, 0] == 3:
-            raise ValueError("picture three")
+            raise ValueError("item three")
         time.sleep(0.001)
         return [batch]
 
     x = np.arange(4000, dtype=np.float32).reshape(2000, 2)
     x[:, 0] = np.arange(2000)
-    with pytest.raises(ValueError, match="picture three"):
+    with pytest.raises(ValueError, match="item three"):
         predict(b"", x, workers=2, load=fake(broken))
     assert len(calls) < 500
     assert not [t for t in threading.enumerate() if t.name.startswith("tflite")]

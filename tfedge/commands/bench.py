@@ -74,7 +74,7 @@ def _counts(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[
 )
 @click.option("--golden", type=_FOLDER, help="A drop, or its golden folder: replay its pairs.")
 @click.option("--profile", is_flag=True, help="Time for each kind of op and each op.")
-@click.option("--pictures", type=_FOLDER, help="Infer these images instead of noise.")
+@click.option("--pictures", "images", type=_FOLDER, help="Infer these images instead of noise.")
 @click.option(
     "--accuracy",
     type=_FOLDER,
@@ -114,7 +114,7 @@ def command(
     delegates: tuple[str, ...],
     golden: Path | None,
     profile: bool,
-    pictures: Path | None,
+    images: Path | None,
     accuracy: Path | None,
     labels: Path | None,
     fit: str | None,
@@ -145,7 +145,7 @@ def command(
         delegates=delegates,
         golden=golden,
         profile=profile,
-        images=pictures,
+        images=images,
         accuracy=accuracy,
         labels=labels,
         fit=fit,

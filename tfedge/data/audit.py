@@ -28,7 +28,7 @@ IMBALANCE = 10.0  # largest to smallest class; above it there is a warning
 
 
 @dataclass(frozen=True)
-class Picture:
+class AuditedImage:
     """One readable image. ``pixels`` is a hash of what it decodes to."""
 
     path: str
@@ -90,18 +90,18 @@ def audit(
     Raises DataError with every problem that was found, each file by its name.
     """
     findings, problems = Findings(warnings=list(scan.listing.warnings)), _Problems()
-    pictures = _readable(scan, pixels, bad, skip_bad, findings, problems)
-    pictures = _without_conflicts(pictures, data, findings, problems)
-    pictures = _split(pictures, scan.listing, findings, problems)
-    pictures = _without_leaks(pictures, data, findings, problems)
-    groups = Counter((p.pixels, p.label, p.split) for p in pictures)
+    images = _readable(scan, pixels, bad, skip_bad, findings, problems)
+    images = _without_conflicts(images, data, findings, problems)
+    images = _split(images, scan.listing, findings, problems)
+    images = _without_leaks(images, data, findings, problems)
+    groups = Counter((p.pixels, p.label, p.split) for p in images)
     findings.duplicates = sum(count - 1 for count in groups.values())
-    _check_classes(pictures, scan.listing, findings, problems)
+    _check_classes(images, scan.listing, findings, problems)
     if problems.lines:
         raise DataError(problems.lines, "; ".join(problems.hints))
     classes = scan.listing.classes
     number = {label: place for place, label in enumerate(classes)}
-    rows = (Row(p.path, number[p.label], p.split, p.sha256) for p in pictures)
+    rows = (Row(p.path, number[p.label], p.split, p.sha256) for p in images)
     return Index(classes, tuple(sorted(rows)), scan.listing.split_from), findings
 
 
@@ -112,14 +112,14 @@ def _readable(
     skip_bad: bool,
     findings: Findings,
     problems: _Problems,
-) -> list[Picture]:
-    pictures, lines = [], []
+) -> list[AuditedImage]:
+    images, lines = [], []
     for entry in scan.listing.entries:
         digest = scan.digests.get(entry.path, "")
         reason = bad.get(digest) or scan.unreadable.get(entry.path)
         if reason is None:
-            row = Picture(entry.path, entry.label, entry.split or "", digest, pixels[digest])
-            pictures.append(row)
+            row = AuditedImage(entry.path, entry.label, entry.split or "", digest, pixels[digest])
+            images.append(row)
         elif skip_bad:
             findings.skipped.append({"path": entry.path, "reason": reason})
         else:
@@ -129,80 +129,80 @@ def _readable(
             f"bad images left out: {len(findings.skipped)} (data.on_bad_image: skip)"
         )
     problems.add(lines, "repair or remove these images, or set data.on_bad_image: skip")
-    return pictures
+    return images
 
 
-def _identical(pictures: Iterable[Picture]) -> list[list[Picture]]:
-    groups: dict[bytes, list[Picture]] = defaultdict(list)
-    for picture in pictures:
-        groups[picture.pixels].append(picture)
+def _identical(images: Iterable[AuditedImage]) -> list[list[AuditedImage]]:
+    groups: dict[bytes, list[AuditedImage]] = defaultdict(list)
+    for image in images:
+        groups[image.pixels].append(image)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _names(group: Sequence[Picture], what: Mapping[str, str]) -> str:
-    return " = ".join(f"{shown(picture.path)} ({what[picture.path]})" for picture in group)
+def _names(group: Sequence[AuditedImage], what: Mapping[str, str]) -> str:
+    return " = ".join(f"{shown(image.path)} ({what[image.path]})" for image in group)
 
 
 def _without_conflicts(
-    pictures: list[Picture], data: Data, findings: Findings, problems: _Problems
-) -> list[Picture]:
+    images: list[AuditedImage], data: Data, findings: Findings, problems: _Problems
+) -> list[AuditedImage]:
     """All copies go: which label is right can't be known."""
     drop: set[str] = set()
     lines = []
-    for group in _identical(pictures):
-        if len({picture.label for picture in group}) == 1:
+    for group in _identical(images):
+        if len({image.label for image in group}) == 1:
             continue
-        drop |= {picture.path for picture in group}
-        names = _names(group, {picture.path: picture.label for picture in group})
+        drop |= {image.path for image in group}
+        names = _names(group, {image.path: image.label for image in group})
         lines.append(f"the same image under two labels: {names}")
-        findings.conflicts.append({"pictures": [picture.as_json() for picture in group]})
+        findings.conflicts.append({"pictures": [image.as_json() for image in group]})
     if data.on_conflict == "error":
         problems.add(lines, "keep each image under one label, or set data.on_conflict: drop")
     elif lines:
         findings.warnings.append(
             f"pictures under two labels left out: {len(drop)} (data.on_conflict: drop)"
         )
-    return [picture for picture in pictures if picture.path not in drop]
+    return [image for image in images if image.path not in drop]
 
 
 def _split(
-    pictures: list[Picture], listing: Listing, findings: Findings, problems: _Problems
-) -> list[Picture]:
+    images: list[AuditedImage], listing: Listing, findings: Findings, problems: _Problems
+) -> list[AuditedImage]:
     """Fills in the splits that the content hash decides."""
     if listing.shares is None:
-        return pictures
+        return images
     digests: dict[str, list[str]] = defaultdict(list)
-    for picture in pictures:
-        if not picture.split:
-            digests[picture.label].append(picture.sha256)
+    for image in images:
+        if not image.split:
+            digests[image.label].append(image.sha256)
     try:
         splits, moved = assign(digests, listing.shares)
     except DataError as error:
         problems.add(error.problems, error.hint)
-        return [replace(p, split=p.split or "train") for p in pictures]
-    first = {picture.sha256: picture.path for picture in reversed(pictures)}
+        return [replace(p, split=p.split or "train") for p in images]
+    first = {image.sha256: image.path for image in reversed(images)}
     findings.warnings += [
         f"class {move.label}: its hash put no image into {move.target}, so "
         f"{shown(first[move.digest])} was taken from {move.source}"
         for move in moved
     ]
-    return [p if p.split else replace(p, split=splits[p.label][p.sha256]) for p in pictures]
+    return [p if p.split else replace(p, split=splits[p.label][p.sha256]) for p in images]
 
 
 def _without_leaks(
-    pictures: list[Picture], data: Data, findings: Findings, problems: _Problems
-) -> list[Picture]:
+    images: list[AuditedImage], data: Data, findings: Findings, problems: _Problems
+) -> list[AuditedImage]:
     """Dropped are the copies in the split that can spare them: train before val before test."""
     drop: set[str] = set()
     lines = []
-    for group in _identical(pictures):
-        splits = {picture.split for picture in group}
+    for group in _identical(images):
+        splits = {image.split for image in group}
         if len(splits) == 1:
             continue
         keep = max(splits, key=SPLITS.index)
         dropped = [p.path for p in group if p.split != keep] if data.on_leak == "drop" else []
         drop.update(dropped)
-        names = _names(group, {picture.path: picture.split for picture in group})
+        names = _names(group, {image.path: image.split for image in group})
         lines.append(f"the same image in two splits: {names}")
         findings.leaks.append({"pictures": [p.as_json() for p in group], "dropped": dropped})
     if data.on_leak == "error":
@@ -212,21 +212,21 @@ def _without_leaks(
         findings.warnings.append(
             f"pictures in two splits: {len(lines)}, {done} (data.on_leak: {data.on_leak})"
         )
-    return [picture for picture in pictures if picture.path not in drop]
+    return [image for image in images if image.path not in drop]
 
 
 def _check_classes(
-    pictures: list[Picture], listing: Listing, findings: Findings, problems: _Problems
+    images: list[AuditedImage], listing: Listing, findings: Findings, problems: _Problems
 ) -> None:
     classes = listing.classes
-    counts = Counter((picture.split, picture.label) for picture in pictures)
+    counts = Counter((image.split, image.label) for image in images)
     if len(classes) < 2:
         got = f"only {shown(classes[0])}" if classes else "none"
         problems.add(
             [f"{listing.root}: at least two classes are needed, there is {got}"],
             "one folder a class, or path,label lines in a CSV" + _one_level_down(listing),
         )
-    filled = {picture.label for picture in pictures}
+    filled = {image.label for image in images}
     problems.add(
         [
             f"class {shown(label)}: no {'image in train' if label in filled else 'good image'}"
@@ -235,8 +235,8 @@ def _check_classes(
         ],
         "add images to these classes, or take them away",
     )
-    splits = [split for split in SPLITS if any(picture.split == split for picture in pictures)]
-    if pictures and listing.shares is None and "val" not in splits:
+    splits = [split for split in SPLITS if any(image.split == split for image in images)]
+    if images and listing.shares is None and "val" not in splits:
         problems.add(["no image in val"], "put some there, or let data.split decide")
     for split in splits:
         if split != "train":

@@ -56,7 +56,7 @@ class Index:
 
     @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Pictures by split and class; splits without an image are left out."""
+        """Images by split and class; splits without an image are left out."""
         counts = {split: dict.fromkeys(self.classes, 0) for split in SPLITS if self.has(split)}
         for row in self.rows:
             counts[row.split][self.classes[row.label]] += 1

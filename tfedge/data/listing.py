@@ -26,7 +26,7 @@ from tfedge.files.files import shown
 
 SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 # Suffixes that say "image". Those that can't be decoded are bad images, not ignored files.
-PICTURES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     [
         *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "dib", "webp", "gif"),
         *("tif", "tiff", "heic", "heif", "avif", "jp2", "ico"),
@@ -160,7 +160,7 @@ class _Walk:
         for item in _scan(where):
             path = f"{folder}/{item.name}" if folder else item.name
             if not _is_folder(item):
-                (self.loose if _is_picture(item.name) else self.ignored).append(path)
+                (self.loose if _is_image(item.name) else self.ignored).append(path)
             elif problem := label_problem(item.name):
                 self.problems.append(f"{shown(path)}: the class name {problem}")
             else:
@@ -169,7 +169,7 @@ class _Walk:
                     self._take(file, name, item.name, split)
 
     def _take(self, file: os.DirEntry[str], path: str, label: str, split: str | None) -> None:
-        if not _is_picture(file.name):
+        if not _is_image(file.name):
             self.ignored.append(path)
             return
         try:
@@ -197,9 +197,9 @@ class _Walk:
         return lines
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     stem, _, suffix = name.rpartition(".")
-    return stem != "" and suffix.lower() in PICTURES
+    return stem != "" and suffix.lower() in IMAGE_SUFFIXES
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:

@@ -97,7 +97,7 @@ class Matrix:
     @property
     def shows_images(self) -> bool:
         """Whether images are fed."""
-        return self.plan.pictures is not None or self.plan.accuracy is not None
+        return self.plan.images is not None or self.plan.accuracy is not None
 
 
 def axes(asked: Sequence[Asked]) -> list[str]:

@@ -52,7 +52,7 @@ class Plan:
     warmup: int = 10  # untimed ones before them
     processes: int = 3  # fresh ones for each subject and number of threads
     seconds: float | None = None  # each process runs so long instead of `runs` times
-    pictures: Path | None = None  # a folder of images: what is inferred, instead of noise
+    images: Path | None = None  # a folder of images: what is inferred, instead of noise
     # Done once for each subject and number of threads, in its first process:
     golden: Path | None = None  # a folder of NNN.input.bin and NNN.output.bin
     accuracy: Path | None = None  # a folder with a folder of images for each class
@@ -204,11 +204,11 @@ class _Bench:
             seconds=plan.seconds,
             runtime=subject.runtime,
             delegate=subject.delegate,
-            pictures=plan.pictures and self.push(subject, plan.pictures),
+            pictures=plan.images and self.push(subject, plan.images),
             golden=plan.golden and first and self.push(subject, plan.golden),
             accuracy=plan.accuracy and first and self.push(subject, plan.accuracy),
             labels=plan.labels and first and self.push(subject, plan.labels),
-            fit=subject.fit if plan.pictures or (plan.accuracy and first) else None,
+            fit=subject.fit if plan.images or (plan.accuracy and first) else None,
             profile=plan.profile and first,
             timeout=limit,
         )
@@ -216,8 +216,9 @@ class _Bench:
 
     def native(self, subject: Subject, tool: Path, threads: int, first: bool) -> Result:
         plan = self.plan
-        for what in ("golden", "accuracy", "pictures"):
-            if getattr(plan, what) is not None:
+        asked = {"golden": plan.golden, "accuracy": plan.accuracy, "pictures": plan.images}
+        for what, folder in asked.items():
+            if folder is not None:
                 raise DeviceError(
                     f"{subject.device.name}: benchmark_model only times: it can't take --{what}",
                     "leave it out, or measure with Python there: tfedge devices says how",

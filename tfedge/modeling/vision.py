@@ -18,7 +18,7 @@ from tfedge.core.outputs import Base, History
 from tfedge.data.schema import Data
 from tfedge.errors import InvariantBroken, TfedgeError
 from tfedge.files.progress import Progress
-from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import Weights
@@ -54,7 +54,7 @@ class Taught:
 class ImageExamples(Examples, Protocol):
     """Examples that are images."""
 
-    pictures: Pictures
+    images: DecodedImages
 
     def at(self, size: int) -> ImageExamples:
         """The same at another size, in pixels a side."""
@@ -70,9 +70,7 @@ class VisionHead:
     def __init__(self, material: Material, base: Base) -> None:
         examples, data = cast(ImageExamples, material.examples), cast(ImageData, material.data)
         augment = data.augment if material.views else None
-        images = Source(
-            examples.pictures, augment, material.seed, material.cache, material.progress
-        )
+        images = Source(examples.images, augment, material.seed, material.cache, material.progress)
         self.samples = Samples(images, examples, self.objective_of(examples))
         self.work, self._material = material.work, material
         self.spec = Spec.of(ImageBase.of(base), self.objective.units)
@@ -237,7 +235,7 @@ class VisionHead:
         head = cls(replace(given, examples=examples), base)
         # Decoded on all cores, before anybody asks for one after the other.
         rows = [*head.samples.train_rows, *head.samples.val_rows]
-        examples.pictures.memmap_rows(rows, given.progress)
+        examples.images.memmap_rows(rows, given.progress)
         random = teacher.weights == "none"
         model = head.headless(loaded.weights, random)
         first = resolve(settings.unfreeze, layers(teacher.name, teacher.alpha))

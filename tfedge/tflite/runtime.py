@@ -63,7 +63,7 @@ class Runtime(Protocol):
         ...
 
 
-class Pictures(Protocol):
+class Items(Protocol):
     """What predictions are made for: an array [N, …], or anything sized that yields arrays."""
 
     def __len__(self) -> int: ...
@@ -172,7 +172,7 @@ class Pool:
 
     def run(
         self,
-        pictures: Pictures,
+        items: Items,
         *,
         outputs: Sequence[int | str] | None = None,
         raw: bool = False,
@@ -197,29 +197,29 @@ class Pool:
             ValueError: an image has another shape or dtype than the model's input.
         """
         wanted = _select(self._outputs, outputs)
-        found = [_room(len(pictures), output, raw) for _, output in wanted]
+        found = [_room(len(items), output, raw) for _, output in wanted]
 
         def each(worker: int, portion: Portion) -> None:
-            for index, picture in portion:
-                values = self._invoke(worker, index, picture)
+            for index, item in portion:
+                values = self._invoke(worker, index, item)
                 for room, (position, output) in zip(found, wanted, strict=True):
                     value = values[position][0]
                     room[index] = value if raw else output.real(value)
 
-        _share_out(pictures, self.workers, each, progress)
+        _share_out(items, self.workers, each, progress)
         return found
 
     @property
     def workers(self) -> int:
         return len(self._runtimes)
 
-    def _invoke(self, worker: int, index: int, picture: np.ndarray) -> list[np.ndarray]:
-        return self._runtimes[worker].invoke(_batched(picture, self._input, index))
+    def _invoke(self, worker: int, index: int, item: np.ndarray) -> list[np.ndarray]:
+        return self._runtimes[worker].invoke(_batched(item, self._input, index))
 
 
 def side_by_side(
     pools: Mapping[str, Pool],
-    pictures: Pictures,
+    items: Items,
     *,
     change: Change | None = None,
     progress: Report | None = None,
@@ -229,31 +229,31 @@ def side_by_side(
     An image is read once, and changed once, by the worker that runs it through all models.
     """
     outputs = {name: pool._outputs[0] for name, pool in pools.items()}
-    found = {name: _room(len(pictures), port, False) for name, port in outputs.items()}
+    found = {name: _room(len(items), port, False) for name, port in outputs.items()}
 
     def each(worker: int, portion: Portion) -> None:
         shown = portion
         if change is not None:
-            shown = [(index, change(index, picture)) for index, picture in portion]
+            shown = [(index, change(index, item)) for index, item in portion]
         # A model at a time: its weights are in the processor's cache then, which is worth 5 %.
         for name, pool in pools.items():
-            for index, picture in shown:
-                value = pool._invoke(worker, index, picture)[0][0]
+            for index, item in shown:
+                value = pool._invoke(worker, index, item)[0][0]
                 found[name][index] = outputs[name].real(value)
 
-    _share_out(pictures, min(pool.workers for pool in pools.values()), each, progress)
+    _share_out(items, min(pool.workers for pool in pools.values()), each, progress)
     return found
 
 
 def _share_out(
-    pictures: Pictures,
+    items: Items,
     workers: int,
     each: Callable[[int, Portion], None],
     progress: Report | None,
 ) -> None:
     """Call ``each(worker, portion)`` until all images are done, in as many threads as workers."""
-    total, done = len(pictures), [0] * workers
-    source, lock, stop = enumerate(pictures), Lock(), Event()
+    total, done = len(items), [0] * workers
+    source, lock, stop = enumerate(items), Lock(), Event()
 
     def work(worker: int) -> None:
         while not stop.is_set():
@@ -275,7 +275,7 @@ def _share_out(
 
 def predict(
     model: ModelSource,
-    pictures: Pictures,
+    items: Items,
     *,
     output: int | str = 0,
     raw: bool = False,
@@ -284,8 +284,8 @@ def predict(
     load: Loader = LiteRT,
 ) -> np.ndarray:
     """One output of a model for every image, [N, …], on all cores; see ``Pool``, ``Pool.run``."""
-    pool = Pool(model, max(1, min(workers or cores(), len(pictures))), load)
-    return pool.run(pictures, outputs=(output,), raw=raw, progress=progress)[0]
+    pool = Pool(model, max(1, min(workers or cores(), len(items))), load)
+    return pool.run(items, outputs=(output,), raw=raw, progress=progress)[0]
 
 
 def _watch(jobs: list[Future], done: list[int], total: int, progress: Report | None) -> None:
@@ -327,10 +327,10 @@ def _room(total: int, port: Port, raw: bool) -> np.ndarray:
     return np.empty((total, *port.shape[1:]), dtype)
 
 
-def _batched(picture: np.ndarray, port: Port, index: int) -> np.ndarray:
-    if picture.shape != port.shape[1:] or not np.can_cast(picture.dtype, port.dtype, "safe"):
+def _batched(item: np.ndarray, port: Port, index: int) -> np.ndarray:
+    if item.shape != port.shape[1:] or not np.can_cast(item.dtype, port.dtype, "safe"):
         raise ValueError(
-            f"picture {index} is {picture.dtype} {list(picture.shape)}, "
+            f"item {index} is {item.dtype} {list(item.shape)}, "
             f"the model takes {port.dtype} {list(port.shape[1:])}"
         )
-    return np.ascontiguousarray(picture[None], port.dtype)
+    return np.ascontiguousarray(item[None], port.dtype)

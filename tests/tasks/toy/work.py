@@ -14,7 +14,7 @@ from tfedge.data.index import Index
 from tfedge.data.schema import Data
 from tfedge.files.progress import Progress
 from tfedge.inputs.images.corruptions import CORRUPTIONS
-from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.pipeline.schema import Evaluate
@@ -28,14 +28,14 @@ class NumberedImages(LabelledImages):
     """Targets float [n, 1]: what the folder's name says."""
 
     def at(self, size: int) -> NumberedImages:
-        return NumberedImages(super().at(size).pictures)
+        return NumberedImages(super().at(size).images)
 
     def targets(self, rows: Iterable[int]) -> np.ndarray:
         numbers = [float(self.classes[label]) for label in super().targets(rows)]
         return np.asarray(numbers, np.float32)[:, None]
 
     def representative(self, count: int, seed: int, split: str = "train") -> list[int]:
-        return LabelledImages(self.pictures).representative(count, seed, split)
+        return LabelledImages(self.images).representative(count, seed, split)
 
 
 class Regression(NumberDrop):
@@ -46,8 +46,8 @@ class Regression(NumberDrop):
 
     def examples(self, index: Path, data: Data, root: Path, cache: Path) -> NumberedImages:
         images = cast(ImageData, data)
-        pictures = Pictures(Index.load(index), root, cache, images.image_size, images.fit)
-        return NumberedImages(pictures)
+        decoded = DecodedImages(Index.load(index), root, cache, images.image_size, images.fit)
+        return NumberedImages(decoded)
 
     def problem(self, outputs: np.ndarray, examples: Examples) -> tuple[str, str] | None:
         fine = outputs.shape[1:] == (1,) and np.isfinite(outputs).all()

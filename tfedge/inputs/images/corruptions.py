@@ -1,4 +1,4 @@
-"""Pictures made harder, as a camera in the field does, to see what is left of the accuracy."""
+"""Images made harder, as a camera in the field does, to see what is left of the accuracy."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def _contrast(pixels: np.ndarray, number: int) -> np.ndarray:
 def _jpeg(pixels: np.ndarray, number: int) -> np.ndarray:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=_QUALITY)
-    with Image.open(file) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 # Each is given uint8 [S, S, 3] and a number that decides what is random in it.

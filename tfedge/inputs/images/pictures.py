@@ -93,7 +93,7 @@ def _verified(path: Path, digest: str) -> bytes:
     return data
 
 
-class Pictures:
+class DecodedImages:
     """The pixels of the index' images as the net sees them. Threads may share it."""
 
     def __init__(self, index: Index, root: Path, cache: Path, size: int, fit: str) -> None:

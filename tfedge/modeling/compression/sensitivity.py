@@ -53,18 +53,18 @@ class Outcome:
 class Mixtures:
     """A graph with ranges whose fake-quant nodes can be switched, and images to run it on.
 
-    ``pictures`` is uint8 [N, S, S, 3].
+    ``images`` is uint8 [N, S, S, 3].
     """
 
-    def __init__(self, graph: Graph, pictures: np.ndarray, work: Work) -> None:
-        self.graph, self._pictures, self._work = graph, pictures, work
+    def __init__(self, graph: Graph, images: np.ndarray, work: Work) -> None:
+        self.graph, self._images, self._work = graph, images, work
         self._results = {name: unit.results[-1] for name, unit in graph.units.items()}
         kernels = [fake for unit in graph.units.values() for fake in unit.weights]
         self._switches = [*graph.fakes, *kernels]
         self._off = np.zeros(len(self._switches), bool)
         self._every, self._one = self._functions()
         self._batch = 1
-        results = self._every(self._pictures[:1].astype(np.float32), self._off)[1:]
+        results = self._every(self._images[:1].astype(np.float32), self._off)[1:]
         room = max(1, _BYTES // sum(4 * int(tf.size(result)) for result in results))
         if self._takes_batches():
             self._batch = min(_BATCH, room)
@@ -85,7 +85,7 @@ class Mixtures:
             flat = [lambda result=result: tf.reshape(result, [-1]) for result in results]
             return scores, tf.switch_case(which, flat)
 
-        pixels = tf.TensorSpec((None, *self._pictures.shape[1:]), tf.float32)
+        pixels = tf.TensorSpec((None, *self._images.shape[1:]), tf.float32)
         switches = tf.TensorSpec(self._off.shape, tf.bool)
         return (
             tf.function(every, (pixels, switches), autograph=False),
@@ -94,7 +94,7 @@ class Mixtures:
 
     def _takes_batches(self) -> bool:
         """Whether the graph, frozen for one image, gives the same for several at a time."""
-        pixels = self._pictures[:2].astype(np.float32)
+        pixels = self._images[:2].astype(np.float32)
         try:
             together = self._every(pixels, self._off)[0].numpy()
         except tf.errors.InvalidArgumentError:  # a reshape to one image
@@ -104,13 +104,13 @@ class Mixtures:
     def _on(self, fakes: set[str]) -> np.ndarray:
         return np.array([name in fakes for name in self._switches])
 
-    def _chunks(self, pictures: np.ndarray) -> Iterator[np.ndarray]:
-        for first in range(0, len(pictures), self._batch):
-            yield pictures[first : first + self._batch].astype(np.float32)
+    def _chunks(self, images: np.ndarray) -> Iterator[np.ndarray]:
+        for first in range(0, len(images), self._batch):
+            yield images[first : first + self._batch].astype(np.float32)
 
-    def scores(self, switches: np.ndarray, pictures: np.ndarray | None = None) -> np.ndarray:
+    def scores(self, switches: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
         """What ships gives, [N, …], with these fake-quant nodes on."""
-        chunks = self._chunks(self._pictures if pictures is None else pictures)
+        chunks = self._chunks(self._images if images is None else images)
         return np.concatenate([self._every(chunk, switches)[0].numpy() for chunk in chunks])
 
     def outcome(self, kept: Kept) -> Outcome:
@@ -130,8 +130,8 @@ class Mixtures:
     def harms(self, report: Report) -> list[Harm]:
         """Each unit quantized alone, kernel and result; the most harmful first."""
         tallies = {name: _Tally() for name in self._results}
-        done, total = 0, len(tallies) * len(self._pictures)
-        for chunk in self._chunks(self._pictures):
+        done, total = 0, len(tallies) * len(self._images)
+        for chunk in self._chunks(self._images):
             _, *wanted = self._every(chunk, self._off)
             for which, (name, tally) in enumerate(tallies.items()):
                 unit = self.graph.units[name]

@@ -20,7 +20,7 @@ import numpy as np
 
 from tfedge.files.progress import Progress
 from tfedge.files.store import MissingRecords, RecordStore
-from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import keras
@@ -39,7 +39,7 @@ class Source:
     ``augment`` and ``seed`` say what their views are; ``cache`` is the folder of record stores.
     """
 
-    pictures: Pictures
+    images: DecodedImages
     augment: Augment | None
     seed: int
     cache: Path
@@ -48,10 +48,10 @@ class Source:
     def key(self, item: Item) -> str:
         """The digest an item's record goes by."""
         row, view = item
-        digest = self.pictures.index.rows[row].sha256
+        digest = self.images.index.rows[row].sha256
         # The pixels follow from the file, the size, the fit and, for a view, the augmentation
         # and the code that does it.
-        parts: list[Any] = [digest, self.pictures.size, self.pictures.fit, view]
+        parts: list[Any] = [digest, self.images.size, self.images.fit, view]
         if view:
             parts += [self.seed, self.augment.model_dump() if self.augment else None]
             parts.append(augment.VERSION)
@@ -63,17 +63,17 @@ class Source:
         return self.augment.views if self.augment else 0
 
     def pixels(self, items: Sequence[Item]) -> Views:
-        return Views(self.pictures, items, self.augment, self.seed)
+        return Views(self.images, items, self.augment, self.seed)
 
     def stream(
         self, rows: Sequence[int], wanted: loop.Wanted, weights: np.ndarray, batch_size: int
     ) -> Stream:
         """Training batches of what is not kept: images changed anew in each epoch."""
-        return Stream(self.pictures, rows, self.augment, wanted, weights, batch_size, self.seed)
+        return Stream(self.images, rows, self.augment, wanted, weights, batch_size, self.seed)
 
     def converted(self, model: Any) -> bytes:
         """A float .tflite of a network's lower part, from images as they are stored."""
-        return float_pixels(model, self.pictures.size)
+        return float_pixels(model, self.images.size)
 
 
 def digest(model: Any, *more: str) -> str:

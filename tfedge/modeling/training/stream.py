@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training.augment import augment
@@ -23,7 +23,11 @@ Item = tuple[int, int]  # row of the index, view: 0 is the image as it is
 
 
 def pixels(
-    pictures: Pictures, items: Sequence[Item], settings: Augment | None, seed: int, epoch: int = 0
+    images: DecodedImages,
+    items: Sequence[Item],
+    settings: Augment | None,
+    seed: int,
+    epoch: int = 0,
 ) -> Any:
     """A tf.data.Dataset of uint8 [S, S, 3], one for each item, in their order.
 
@@ -33,14 +37,14 @@ def pixels(
     """
     rows = np.array([row for row, _ in items], np.int64)
     views = np.array([view for _, view in items], np.int32)
-    digests = [int(pictures.index.rows[row].sha256[:7], 16) for row in rows]
+    digests = [int(images.index.rows[row].sha256[:7], 16) for row in rows]
     seeds = np.stack(
         [np.asarray(digests, np.int64), (views + 1000 * epoch) * 7919 + seed], -1
     ).astype(np.int32)
-    shape = (pictures.size, pictures.size, 3)
+    shape = (images.size, images.size, 3)
 
     def read(row: Any) -> Any:
-        image = tf.numpy_function(lambda r: pictures.pixel(int(r)), [row], tf.uint8, stateful=False)
+        image = tf.numpy_function(lambda r: images.pixel(int(r)), [row], tf.uint8, stateful=False)
         return tf.ensure_shape(image, shape)
 
     def load(row: Any, view: Any, seed_pair: Any) -> Any:
@@ -58,9 +62,9 @@ class Views:
     """The pixels of items, with a length, one after the other: what the LiteRT runner takes."""
 
     def __init__(
-        self, pictures: Pictures, items: Sequence[Item], settings: Augment | None, seed: int
+        self, images: DecodedImages, items: Sequence[Item], settings: Augment | None, seed: int
     ) -> None:
-        self._pictures, self._items = pictures, items
+        self._images, self._items = images, items
         self._settings, self._seed = settings, seed
 
     def __len__(self) -> int:
@@ -69,9 +73,9 @@ class Views:
     def __iter__(self) -> Iterator[np.ndarray]:
         if all(view == 0 for _, view in self._items):
             for row, _ in self._items:
-                yield self._pictures.pixel(row)
+                yield self._images.pixel(row)
             return
-        dataset = pixels(self._pictures, self._items, self._settings, self._seed)
+        dataset = pixels(self._images, self._items, self._settings, self._seed)
         yield from dataset.as_numpy_iterator()
 
 
@@ -83,7 +87,7 @@ class Stream:
 
     def __init__(
         self,
-        pictures: Pictures,
+        images: DecodedImages,
         rows: Sequence[int],
         settings: Augment | None,
         wanted: Wanted,
@@ -91,7 +95,7 @@ class Stream:
         batch_size: int,
         seed: int,
     ) -> None:
-        self._pictures, self._rows, self._settings = pictures, np.asarray(rows), settings
+        self._images, self._rows, self._settings = images, np.asarray(rows), settings
         self._wanted, self._weights, self._seed = wanted, weights, seed
         self.size = min(batch_size, len(rows))
         self.steps = -(-len(rows) // self.size)
@@ -100,7 +104,7 @@ class Stream:
         order = np.random.default_rng([self._seed, number]).permutation(len(self._rows))
         order = np.resize(order, self.steps * self.size)
         items = [(int(self._rows[i]), int(self._settings is not None)) for i in order]
-        dataset = pixels(self._pictures, items, self._settings, self._seed, number)
+        dataset = pixels(self._images, items, self._settings, self._seed, number)
         for step, batch in enumerate(dataset.batch(self.size)):
             chosen = order[step * self.size : (step + 1) * self.size]
             yield tf.cast(batch, tf.float32), self._wanted[chosen], self._weights[chosen]

@@ -37,7 +37,7 @@ def contract(model: bytes, examples: LabelledImages) -> tuple[dict[str, Any], di
         "layout": "NHWC",
         "color": "RGB",
         "range": [0, 255],
-        "fit": examples.pictures.fit,
+        "fit": examples.images.fit,
     }
     meaning = "softmax score of each class, in the order of classes"
     return given, stored(scores) | {"meaning": meaning}

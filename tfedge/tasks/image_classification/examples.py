@@ -7,18 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from tfedge.data.index import Index
-from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.pictures import DecodedImages
 
 
 class LabelledImages:
     """The images of a run: uint8 [S, S, 3], and the number of each one's class."""
 
-    def __init__(self, pictures: Pictures) -> None:
-        self.pictures = pictures
+    def __init__(self, images: DecodedImages) -> None:
+        self.images = images
 
     @property
     def index(self) -> Index:
-        return self.pictures.index
+        return self.images.index
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -26,8 +26,8 @@ class LabelledImages:
 
     def at(self, size: int) -> LabelledImages:
         """The same images at another size, in pixels a side."""
-        here = self.pictures
-        return LabelledImages(Pictures(here.index, here.root, here.cache, size, here.fit))
+        here = self.images
+        return LabelledImages(DecodedImages(here.index, here.root, here.cache, size, here.fit))
 
     @property
     def digest(self) -> str:
@@ -53,7 +53,7 @@ class LabelledImages:
 
     def inputs(self, rows: Sequence[int]) -> np.ndarray:
         """uint8 [n, S, S, 3] RGB."""
-        return self.pictures.pixels(rows)
+        return self.images.pixels(rows)
 
     def targets(self, rows: Iterable[int]) -> np.ndarray:
         """int [n], numbers of classes."""

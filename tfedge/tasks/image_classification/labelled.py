@@ -20,7 +20,7 @@ from tfedge.errors import ArtifactError, DataError, InvariantBroken, Unsupported
 from tfedge.files.artifact import read_json
 from tfedge.files.parallel import cores, in_order
 from tfedge.files.progress import Progress
-from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import ImageData
 from tfedge.portable.images import BadImage, decode
 from tfedge.tasks.image_classification import metrics
@@ -158,7 +158,9 @@ def of_run(run_dir: Path, split: str | None, size: int, fit: str | None, cache: 
     rows = index.rows_of(split or evaluation_split(index))
     if not rows:
         raise DataError([f"{run_dir}: it has no {split} images"], f"one of: {', '.join(SPLITS)}")
-    images = LabelledImages(Pictures(index, data_root(data, cache), cache, size, fit or data.fit))
+    images = LabelledImages(
+        DecodedImages(index, data_root(data, cache), cache, size, fit or data.fit)
+    )
     return Labelled(Stream(images, rows), np.asarray(index.labels_of(rows)), index.classes)
 
 

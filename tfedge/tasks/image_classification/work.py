@@ -15,7 +15,7 @@ from tfedge.data.schema import Data
 from tfedge.data.sources import scan
 from tfedge.files.progress import Progress
 from tfedge.inputs.images.corruptions import CORRUPTIONS
-from tfedge.inputs.images.pictures import Pictures, pixel_digests, pixel_store
+from tfedge.inputs.images.pictures import DecodedImages, pixel_digests, pixel_store
 from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.portable import golden
@@ -58,7 +58,7 @@ class Classification:
     def examples(self, index: Path, data: Data, root: Path, cache: Path) -> LabelledImages:
         settings = cast(ImageData, data)
         return LabelledImages(
-            Pictures(Index.load(index), root, cache, settings.image_size, settings.fit)
+            DecodedImages(Index.load(index), root, cache, settings.image_size, settings.fit)
         )
 
     def problem(self, outputs: np.ndarray, examples: Examples) -> tuple[str, str] | None:
