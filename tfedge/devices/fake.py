@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tfedge.devices.device import Busy, Done
-from tfedge.devices.parcel import pack
+from tfedge.devices.payload import pack
 from tfedge.errors import DeviceError
 
 Reply = Done | tuple[int, str, str] | str | DeviceError  # (exit code, stdout, stderr), or stdout
@@ -50,13 +50,13 @@ class FakeDevice:
 
     def push(self, local: Path) -> str:
         self._check()
-        parcel = pack(local)
-        root = f"/fake/{parcel.digest}"
-        files = {f"{root}/{there}": path for there, (path, _) in parcel.files.items()}
+        payload = pack(local)
+        root = f"/fake/{payload.digest}"
+        files = {f"{root}/{there}": path for there, (path, _) in payload.files.items()}
         if any(there not in self.files for there in files):
             self.pushed.append(local)
             self.files |= {there: path.read_bytes() for there, path in files.items()}
-        return f"{root}/{parcel.name}"
+        return f"{root}/{payload.name}"
 
     def pull(self, remote: str, local: Path) -> None:
         self._check()

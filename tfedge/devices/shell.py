@@ -32,7 +32,7 @@ from typing import IO
 
 from tfedge.devices import scripts
 from tfedge.devices.device import Done
-from tfedge.devices.parcel import Parcel, pack
+from tfedge.devices.payload import Payload, pack
 from tfedge.errors import DeviceError
 
 Client = Callable[[str], Sequence[str]]
@@ -144,42 +144,42 @@ class Shell:
 
     def push(self, local: Path) -> str:
         """See :meth:`tfedge.devices.device.Device.push`."""
-        parcel = pack(local)
-        folder = f"{self.workspace}/{parcel.digest}"
-        if self._wrong(folder, parcel):
-            self._send(local, folder, parcel)
-            if wrong := self._wrong(f"{folder}/.part", parcel):
+        payload = pack(local)
+        folder = f"{self.workspace}/{payload.digest}"
+        if self._wrong(folder, payload):
+            self._send(local, folder, payload)
+            if wrong := self._wrong(f"{folder}/.part", payload):
                 self.run(scripts.script(scripts.DISCARD, folder), timeout=_SHORT)
                 raise DeviceError(
                     f"{self.name}: {local} was damaged on the way: {wrong}",
                     "try again; if it stays so, check the device's storage",
                 )
-            done = self.run(scripts.script(scripts.PLACE, folder, parcel.name), timeout=_SHORT)
+            done = self.run(scripts.script(scripts.PLACE, folder, payload.name), timeout=_SHORT)
             if done.returncode:
-                raise self._unwritten(local, parcel, done.stderr)
-        return f"{folder}/{parcel.name}"
+                raise self._unwritten(local, payload, done.stderr)
+        return f"{folder}/{payload.name}"
 
-    def _wrong(self, folder: str, parcel: Parcel) -> str:
+    def _wrong(self, folder: str, payload: Payload) -> str:
         """What is not there as it should be; empty when all of it is, by the device's own word."""
-        allowed = _SHORT + parcel.size / _SLOWEST
-        for names in _in_chunks(parcel.files):
+        allowed = _SHORT + payload.size / _SLOWEST
+        for names in _in_chunks(payload.files):
             argv = scripts.script(scripts.DIGESTS, folder, *names)
             code, stdout, stderr = self._answer(argv, allowed)
             got = [line.split(" ")[0] for line in stdout.decode("ascii", "replace").splitlines()]
             if code:
                 return stderr.strip() or f"reading it there failed ({code})"
             for i, name in enumerate(names):
-                want, have = parcel.files[name][1], got[i] if i < len(got) else "missing"
+                want, have = payload.files[name][1], got[i] if i < len(got) else "missing"
                 if have != want:
                     return f"{name}: expected SHA-256 {want}, got {have}"
         return ""
 
-    def _send(self, local: Path, folder: str, parcel: Parcel) -> None:
-        allowed = _SHORT + parcel.size / _SLOWEST
+    def _send(self, local: Path, folder: str, payload: Payload) -> None:
+        allowed = _SHORT + payload.size / _SLOWEST
         command = scripts.fed(scripts.script(scripts.SEND, folder))
         with tempfile.TemporaryFile() as tar:
             try:
-                parcel.write_tar(tar)
+                payload.write_tar(tar)
                 tar.seek(0)
             except OSError as error:
                 raise DeviceError(
@@ -190,21 +190,21 @@ class Shell:
         code, stdout, stderr = scripts.unframed(answer.stdout, answer.stderr)
         if answer.late:
             raise DeviceError(
-                f"{self.name}: {local} ({parcel.size:,} bytes) was not sent in {allowed:.0f} s",
+                f"{self.name}: {local} ({payload.size:,} bytes) was not sent in {allowed:.0f} s",
                 "the link is very slow or hangs; try again",
             )
         if code is None:
             raise self.broken(answer.returncode, stderr)
         if code:
-            raise self._unwritten(local, parcel, stderr, _free_bytes(stdout))
+            raise self._unwritten(local, payload, stderr, _free_bytes(stdout))
 
     def _unwritten(
-        self, local: Path, parcel: Parcel, stderr: str, free: int | None = None
+        self, local: Path, payload: Payload, stderr: str, free: int | None = None
     ) -> DeviceError:
-        if any(text in stderr for text in _FULL) or (free is not None and free < parcel.size):
+        if any(text in stderr for text in _FULL) or (free is not None and free < payload.size):
             left = "" if free is None else f", {free:,} are free"
             return DeviceError(
-                f"{self.name}: disk full: no room for {local} ({parcel.size:,} bytes{left}) "
+                f"{self.name}: disk full: no room for {local} ({payload.size:,} bytes{left}) "
                 f"in {self.workspace}",
                 f"free some space there; {self.workspace} itself may be deleted at any time",
             )

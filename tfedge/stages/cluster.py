@@ -15,7 +15,7 @@ from tfedge.modeling import invariants
 from tfedge.modeling.compression.clustering import Clusterer
 from tfedge.modeling.compression.sparsity import keep_zeros
 from tfedge.modeling.nets.layers import kernel_of
-from tfedge.stages import handed_on
+from tfedge.stages import upstream
 from tfedge.stages.retrain import Retraining
 
 
@@ -24,7 +24,7 @@ def run(ctx: Context) -> None:
     and so keep all of theirs."""
     settings = ctx.pipeline.cluster
     assert settings is not None
-    part = Retraining(ctx, "cluster", handed_on.weights(ctx))
+    part = Retraining(ctx, "cluster", upstream.weights(ctx))
     chosen = [name for name in part.chosen if name in part.trained]
     if not chosen:
         remedy = "see cluster.layers, cluster.also and cluster.unfreeze"
@@ -36,7 +36,7 @@ def run(ctx: Context) -> None:
         f"({sum(part.before[name].size for name in chosen):,} weights) in the part from "
         f"{ctx.config['trains.cluster'] or 'the head'} up"
     )
-    sparse = [name for name, layer in handed_on.pruned(ctx).items() if not layer.frozen]
+    sparse = [name for name, layer in upstream.pruned(ctx).items() if not layer.frozen]
     others = [name for name in sparse if name in part.trained and name not in clusterer.layers]
     masks = keep_zeros(kernel_of(model.get_layer(name)) for name in others)
     part.train(clusterer.model, masks)

@@ -25,7 +25,7 @@ from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.export import load_graph, to_tflite
 from tfedge.pipeline.schema import Prune
 from tfedge.pipeline.structure import XNNPACK_LEAST
-from tfedge.stages import handed_on
+from tfedge.stages import upstream
 from tfedge.stages.heads import head_class, head_of
 from tfedge.tflite import xnnpack
 from tfedge.tflite.distinct import distinct
@@ -65,11 +65,11 @@ def run(ctx: Context) -> None:
 
 
 def _float(ctx: Context) -> bytes:
-    pruned = handed_on.sparsity(ctx)
+    pruned = upstream.sparsity(ctx)
     if pruned is None or not pruning(pruned.recipe).sparse_file:
-        return handed_on.float_model(ctx).read_bytes()
+        return upstream.float_model(ctx).read_bytes()
     head = head_of(ctx, views=False)
-    model = head.load(network.load_weights(handed_on.weights(ctx)))
+    model = head.load(network.load_weights(upstream.weights(ctx)))
     content = xnnpack.spelled_out(head.float_file(model, sparse=True))
     _sparse(read(content))
     return content
@@ -91,7 +91,7 @@ def _describe(
     ctx: Context, model: Model, content: bytes, recipe: Recipe, kept: dict[str, str]
 ) -> ModelFile:
     """What the file itself says, held against what pruning and clustering have promised."""
-    pruned, clustered = handed_on.pruned(ctx), handed_on.clustered(ctx)
+    pruned, clustered = upstream.pruned(ctx), upstream.clustered(ctx)
     layers = [
         FileLayer(
             name=(name := _layer(kernel, [*pruned, *clustered])) or kernel.tensor,
@@ -135,7 +135,7 @@ def _describe(
 
 def _structured(ctx: Context, model: Model, layers: Collection[str]) -> None:
     """Every group and block that pruning made zero is zero in the file."""
-    found = handed_on.sparsity(ctx)
+    found = upstream.sparsity(ctx)
     if found is None or found.structure is None:
         return
     settings = Prune.model_validate(outputs.dump(found.structure))

@@ -16,7 +16,7 @@ from tfedge.modeling.compression.units import Graph
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh
 from tfedge.modeling.nets.export import load_graph
-from tfedge.stages import handed_on
+from tfedge.stages import upstream
 from tfedge.stages.examples import primary_of
 from tfedge.stages.heads import Head, head_of
 from tfedge.stages.quantize import with_ranges
@@ -89,7 +89,7 @@ def _graph(ctx: Context, head: Head, quantized: Quantized) -> Graph:
     finds ranges itself."""
     if quantized.ranges == "graph":
         return Graph.of(load_graph(ctx.inputs["quantize/graph.pb"]))
-    model = head.load_for_int8(network.load_weights(handed_on.weights(ctx)))
+    model = head.load_for_int8(network.load_weights(upstream.weights(ctx)))
     model, _ = with_ranges(ctx, head, model, quantized.representative)
     return Graph.of(head.graph(model))
 

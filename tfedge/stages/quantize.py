@@ -30,7 +30,7 @@ from tfedge.modeling.training.features import Activations, compute, digest
 from tfedge.modeling.training.loop import Rows
 from tfedge.modeling.training.part import Gather, Samples, predictor
 from tfedge.modeling.training.stream import Item
-from tfedge.stages import handed_on
+from tfedge.stages import upstream
 from tfedge.stages.advice import is_worse
 from tfedge.stages.examples import primary_of
 from tfedge.stages.heads import Head, head_of, teacher_of
@@ -84,7 +84,7 @@ def run(ctx: Context) -> None:
     assert settings is not None
     fresh(ctx.pipeline.seed)
     head = head_of(ctx)
-    model = head.load_for_int8(network.load_weights(handed_on.weights(ctx)))
+    model = head.load_for_int8(network.load_weights(upstream.weights(ctx)))
     rows = head.samples.representative(settings.representative, ctx.pipeline.seed)
     job = _Job(ctx, head, model, rows)
     _HANDLERS[settings.recipe](job)
@@ -140,8 +140,8 @@ def with_ranges(
     """
     settings = ctx.pipeline.quantize
     assert settings is not None
-    preserve = bool(_open(handed_on.pruned(ctx)))
-    clustered = _open(handed_on.clustered(ctx))
+    preserve = bool(_open(upstream.pruned(ctx)))
+    clustered = _open(upstream.clustered(ctx))
     ctx.progress.update("observing ranges", 0, len(rows), "examples")
     if not settings.correct:
         seen = calibration.batches(head.samples.examples.inputs(rows))
@@ -230,7 +230,7 @@ def _qat(ctx: Context, head: Head, wrapped: Any) -> tuple[Rows, Trial]:
     """
     settings = ctx.pipeline.quantize
     assert settings is not None
-    sparse, clustered = _open(handed_on.pruned(ctx)), _open(handed_on.clustered(ctx))
+    sparse, clustered = _open(upstream.pruned(ctx)), _open(upstream.clustered(ctx))
     samples = head.samples
     layer = head.boundary(ctx.first_trained("quantize"))
     kept, between = _keep(settings.keep, head, wrapped, layer)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.devices.parcel import pack, safe_name
+from tfedge.devices.payload import pack, safe_name
 from tfedge.devices.scripts import unframed
 from tfedge.devices.shell import shown
 from tfedge.devices.ssh_faults import Target, connect_fault
@@ -42,9 +42,9 @@ def test_a_long_name_keeps_its_ending() -> None:
 def test_a_file_is_its_digest(tmp_path: Path) -> None:
     model = tmp_path / "a b.tflite"
     model.write_bytes(b"model")
-    parcel = pack(model)
-    assert parcel.digest == hashlib.sha256(b"model").hexdigest()
-    assert parcel.files == {"a_b.tflite": (model, parcel.digest)} and parcel.size == 5
+    payload = pack(model)
+    assert payload.digest == hashlib.sha256(b"model").hexdigest()
+    assert payload.files == {"a_b.tflite": (model, payload.digest)} and payload.size == 5
 
 
 def test_a_folder_is_all_its_names_and_digests(tmp_path: Path) -> None:

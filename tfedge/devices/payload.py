@@ -17,7 +17,7 @@ _LONGEST = 100  # of a name; file systems allow 255 bytes
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Payload:
     digest: str  # SHA-256 of the file; of a folder, that of all names and digests in it
     name: str  # of the file or folder there: ours, made of the user's
     files: dict[str, tuple[Path, str]]  # path there, below the digest's folder: (file, SHA-256)
@@ -34,19 +34,19 @@ class Parcel:
                     tar.addfile(entry, source)
 
 
-def pack(local: Path) -> Parcel:
+def pack(local: Path) -> Payload:
     """DeviceError when there is nothing at ``local``, or it can't be read."""
     name = safe_name(local.resolve().name)
     try:
         if local.is_dir():
             return _folder(local, name)
         digest = sha256_file(local)
-        return Parcel(digest, name, {name: (local, digest)}, local.stat().st_size)
+        return Payload(digest, name, {name: (local, digest)}, local.stat().st_size)
     except OSError as error:
         raise DeviceError(f"{local}: can't be read: {error.strerror or error}") from error
 
 
-def _folder(local: Path, name: str) -> Parcel:
+def _folder(local: Path, name: str) -> Payload:
     found = sorted(p for p in local.rglob("*") if p.is_file())
     if not found:
         raise DeviceError(f"{local}: an empty folder: there is nothing to send")
@@ -54,7 +54,7 @@ def _folder(local: Path, name: str) -> Parcel:
     whole = hashlib.sha256()
     for there, (_, digest) in files.items():
         whole.update(digest.encode() + there.encode("utf-8", "surrogateescape") + b"\0")
-    return Parcel(whole.hexdigest(), name, files, sum(p.stat().st_size for p in found))
+    return Payload(whole.hexdigest(), name, files, sum(p.stat().st_size for p in found))
 
 
 def safe_name(name: str) -> str:
