@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tfedge.drops.verify import Check
     from tfedge.edgetpu.inspect import Inspection
     from tfedge.pipeline.load import Loaded
-    from tfedge.report.versus import Versus
+    from tfedge.report.versus import SpeedComparison
 
 AnyPath = str | os.PathLike[str]
 Overrides = Mapping[str, object] | Sequence[str]
@@ -142,7 +142,7 @@ class Benchmark:
     and model, the models varying fastest; ``comparisons`` each of them against the first."""
 
     results: tuple[Result, ...]
-    comparisons: tuple[Versus, ...] = ()
+    comparisons: tuple[SpeedComparison, ...] = ()
 
 
 def load(
@@ -400,7 +400,7 @@ def bench(
     """
     from tfedge.core.process import stoppable
     from tfedge.core.progress import shown_on
-    from tfedge.devices.inventory import finder, place
+    from tfedge.devices.inventory import finder, machine_of
     from tfedge.devices.matrix import Matrix, golden_folder, measure_all
     from tfedge.devices.schema import BenchDevice
     from tfedge.devices.session import Plan
@@ -445,7 +445,7 @@ def bench(
             measured = measure_all(matrix, cache_folder(_path(cache)), shown)
     finally:
         shown.clear()
-    places = {device.name: place(device) for device in matrix.devices}
+    places = {device.name: machine_of(device) for device in matrix.devices}
     comparisons = tuple(side_by_side(measured, places)) if compare else ()
     return Benchmark(tuple(measured.values()), comparisons)
 

@@ -27,7 +27,7 @@ def report(rows: Sequence[Row]) -> str:
     """All of it; what is not measured yet is left out."""
     if not rows:
         return "(Nothing is measured yet.)\n"
-    parts = [top1_table(rows), differences_table(rows), near_table(rows), ways_table(rows)]
+    parts = [top1_table(rows), differences_table(rows), nearness_table(rows), columns_table(rows)]
     return "\n".join(part for part in (*parts, origin(rows)) if part)
 
 
@@ -111,22 +111,22 @@ def digits(wanted: Difference) -> int:
     return 1 if wanted.scale == 100 else 4
 
 
-def near_table(rows: Sequence[Row]) -> str:
+def nearness_table(rows: Sequence[Row]) -> str:
     """How near to float each way to quantize without training comes."""
     columns = [name for name in measured_columns(rows) if name in NEAR]
     lines = [
-        [name, net, *(near(cells[column]) for column in columns)]
+        [name, net, *(nearness_text(cells[column]) for column in columns)]
         for (name, net), cells in by_place(rows).items()
         if set(columns) & set(cells)
     ]
     return markdown(["same answer, KL", "net", *columns], lines, 2) if columns else ""
 
 
-def near(cells: Sequence[Row]) -> str:
+def nearness_text(cells: Sequence[Row]) -> str:
     return f"{mean_of(cells, 'agreement')}, {mean_of(cells, 'kl', '.4f')}" if cells else NONE
 
 
-def ways_table(rows: Sequence[Row]) -> str:
+def columns_table(rows: Sequence[Row]) -> str:
     """Every column by itself, over all of its cells."""
     stages = ("fit", "finetune", "prune", "quantize", "convert")
     head = ["column", "cells", "noise", "contrast", "ECE", *(f"{stage}, s" for stage in stages)]

@@ -13,7 +13,7 @@ from tf_keras.src.applications import inception_resnet_v2
 from tfedge.errors import ArtifactError
 from tfedge.modeling.nets import backbone
 from tfedge.modeling.nets.env import fresh, keras
-from tfedge.modeling.nets.rewrite import carried
+from tfedge.modeling.nets.rewrite import rewritten_weights
 from tfedge.modeling.nets.weights import original, source
 from tfedge.pipeline.schema import Backbone
 
@@ -55,8 +55,8 @@ def saved(tmp_path_factory):
     model.save_weights(folder / "counted.weights.h5")
     keras.Sequential([net, keras.layers.GlobalMaxPooling2D()]).save_weights(folder / "nested.h5")
     np.savez(folder / "named.npz", **{v.name: v.numpy() for v in model.weights})
-    np.savez(folder / "ours.npz", **carried(net))
-    return folder, carried(net)
+    np.savez(folder / "ours.npz", **rewritten_weights(net))
+    return folder, rewritten_weights(net)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_names_that_count_on_from_other_nets_come_in_by_position(tmp_path):
     first = {
         re.sub(r"^(conv2d|batch_normalization)_(\d)/", lambda m: f"{m[1]}_{int(m[2]) - 2}/", key)
         .replace("_0/", "/"): value
-        for key, value in carried(net).items()
+        for key, value in rewritten_weights(net).items()
     }  # fmt: skip
     for file in ("w.h5", "w.keras"):
         loaded, notes = load(tmp_path / file, "Xception", size=71)
@@ -153,7 +153,7 @@ def test_efficientnet_brings_its_own_normalisation(tmp_path):
     )
     net.save_weights(tmp_path / "w.h5")  # Keras starts with mean 0 and variance 1
     loaded, notes = load(tmp_path / "w.h5", "EfficientNetB0")
-    same(loaded, carried(net))
+    same(loaded, rewritten_weights(net))
     assert (loaded.mean, loaded.std) == ((0, 0, 0), (255, 255, 255))
     assert "as its Normalization layer says: RGB, less (0.0, 0.0, 0.0)" in notes[0]
 

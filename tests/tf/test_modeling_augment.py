@@ -11,7 +11,7 @@ from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training.augment import augment
-from tfedge.modeling.training.loop import Wanted
+from tfedge.modeling.training.loop import LearningTargets
 from tfedge.modeling.training.stream import Stream, Views, pixels
 
 OFF = Augment(flip=False, crop=0.0, rotate=0.0, zoom=0.0, brightness=0.0, contrast=0.0)
@@ -279,7 +279,7 @@ def test_corruptions_reach_the_views_that_every_phase_trains_on(samples):
 def stream(samples, settings, seed=1, rows=range(10)) -> Stream:
     rows = list(rows)
     scores = np.arange(len(rows), dtype=np.float32)[:, None]
-    return Stream(samples, rows, settings, Wanted(scores), scores[:, 0] + 0.5, 4, seed)
+    return Stream(samples, rows, settings, LearningTargets(scores), scores[:, 0] + 0.5, 4, seed)
 
 
 def test_a_stream_gives_every_image_each_epoch_as_pixels(samples):

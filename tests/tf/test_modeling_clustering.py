@@ -11,7 +11,7 @@ import tiny
 from tfedge.catalog.backbones import layers
 from tfedge.data.index import Index
 from tfedge.errors import InvariantBroken, UnsupportedModel
-from tfedge.files.progress import Silent
+from tfedge.files.progress import NoProgress
 from tfedge.modeling.compression.clustering import Clusterer, kmeans
 from tfedge.modeling.compression.mixed import _NotInTraining
 from tfedge.modeling.compression.quantize_clusters import ClusterPreserving
@@ -109,7 +109,7 @@ def learn(model: keras.Model, settings: Training) -> None:
         steps=Noise.steps,
         learning_rate=0.01,
         what="cluster",
-        progress=Silent(),
+        progress=NoProgress(),
     )
 
 

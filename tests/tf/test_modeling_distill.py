@@ -113,7 +113,7 @@ def test_hints_come_on_top_of_it():
 def test_what_is_wanted_comes_in_its_order():
     scores, soft = np.eye(3, dtype=np.float32), np.full((3, 3), 1 / 3, np.float32)
     hints = np.ones((3, 2), np.float16)
-    picked = loop.Wanted(scores, hints, soft)[np.array([2, 0])]
+    picked = loop.LearningTargets(scores, hints, soft)[np.array([2, 0])]
     assert [array.shape for array in picked] == [(2, 3), (2, 3), (2, 2)]
     np.testing.assert_array_equal(picked[0], scores[[2, 0]])
     np.testing.assert_array_equal(picked[1], soft[:2])

@@ -20,7 +20,7 @@ from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import HEAD, POOL, Spec
 from tfedge.modeling.training import augment, classes, features
-from tfedge.modeling.training.loop import Memory, Wanted
+from tfedge.modeling.training.loop import LearningTargets, Memory
 from tfedge.modeling.training.part import Samples, TopPart, predictor
 from tfedge.pipeline.schema import Finetune
 from tfedge.stages.heads import head_class, material_of
@@ -120,7 +120,7 @@ def test_the_features_of_a_net_in_two_parts_are_those_of_the_whole(samples, mode
 
 def test_the_part_above_trains_on_what_the_part_below_says(samples, model):
     top = TopPart(samples, model, LAYER)
-    wanted = Wanted(np.arange(len(samples.items), dtype=np.float32)[:, None])
+    wanted = LearningTargets(np.arange(len(samples.items), dtype=np.float32)[:, None])
     settings = Finetune(batch_size=8)
     batches = samples.batches(settings, wanted, top.activations(samples.items, "activations"))
     assert isinstance(batches, Memory) and (batches.steps, batches.size) == (4, 8)

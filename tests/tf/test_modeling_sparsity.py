@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tfedge.errors import InvariantBroken, StageError
-from tfedge.files.progress import Silent
+from tfedge.files.progress import NoProgress
 from tfedge.modeling.compression import sparsity
 from tfedge.modeling.compression.allocation import (
     allocate,
@@ -235,7 +235,7 @@ def test_the_target_is_reached_in_any_number_of_steps(kind, steps):
         steps=steps,
         learning_rate=0.01,
         what="prune",
-        progress=Silent(),
+        progress=NoProgress(),
         before_step=pruner.before_step,
     )
     assert pruner.finish() == {"depth": 31, "point": 77}

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tfedge.errors import StageError
-from tfedge.files.progress import Silent
+from tfedge.files.progress import NoProgress
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.training import classes, loop
-from tfedge.modeling.training.loop import Memory, Wanted
+from tfedge.modeling.training.loop import LearningTargets, Memory
 from tfedge.modeling.training.schedules import Rate, optimizer
 from tfedge.pipeline.schema import Training
 
@@ -135,7 +135,7 @@ def memory(count: int = 10, size: int = 4, seed: int = 1, views: int = 2) -> Mem
     return Memory(
         lambda numbers: numbers.astype(np.float32)[:, None],
         lambda rng: rng.integers(0, views, count) * count + np.arange(count),
-        Wanted(scores),
+        LearningTargets(scores),
         np.arange(items, dtype=np.float32) + 0.5,
         size,
         seed,
@@ -175,10 +175,10 @@ def test_a_batch_is_never_larger_than_the_images_there_are():
 
 def test_wanted_features_come_as_float32():
     scores, features = np.eye(3, dtype=np.float32), np.ones((3, 2), np.float16)
-    picked = Wanted(scores, features)[np.array([2, 0])]
+    picked = LearningTargets(scores, features)[np.array([2, 0])]
     assert [array.dtype for array in picked] == [np.float32, np.float32]
     np.testing.assert_array_equal(picked[0], scores[[2, 0]])
-    assert len(Wanted(scores)[np.array([1])]) == 1
+    assert len(LearningTargets(scores)[np.array([1])]) == 1
 
 
 # ------------------------------------------------------------------ the loop
@@ -217,7 +217,7 @@ def train(model, batches, epochs=6, rate=0.1, settings=None, **more):
         steps=epochs * batches.steps,
         learning_rate=rate,
         what="line",
-        progress=Silent(),
+        progress=NoProgress(),
         **more,
     )
 

@@ -134,17 +134,17 @@ def test_the_scan_takes_whole_blocks_where_pruning_will():
 def test_what_lacks_the_structure_stops_the_run():
     kernel = np.ones((1, 1, 8, 4), np.float32)
     kernel[0, 0, ::2] = 0
-    structure.hold("now", {"a": kernel}, TWO_FOUR, {"a": 16})
+    structure.check_zeros("now", {"a": kernel}, TWO_FOUR, {"a": 16})
     kernel[0, 0, :2, 1] = kernel[0, 0, 1::-1, 1]  # the same in another place of its group
-    structure.hold("now", {"a": kernel}, TWO_FOUR, {"a": 16})
+    structure.check_zeros("now", {"a": kernel}, TWO_FOUR, {"a": 16})
     kernel[0, 0, [0, 4], 3] = [0, 1]
     with pytest.raises(InvariantBroken, match=r"a now: expected 2:4 zeros, got 1 groups without"):
-        structure.hold("now", {"a": kernel}, TWO_FOUR, {"a": 16})
+        structure.check_zeros("now", {"a": kernel}, TWO_FOUR, {"a": 16})
     kernel[:] = 1
     kernel[0, 0, :2] = 0
-    structure.hold("now", {"a": kernel}, BLOCKS, {"a": 8})
+    structure.check_zeros("now", {"a": kernel}, BLOCKS, {"a": 8})
     with pytest.raises(InvariantBroken, match="expected blocks of 2×4 zeros, got 1 blocks without"):
-        structure.hold("now", {"a": kernel}, BLOCKS, {"a": 16})
+        structure.check_zeros("now", {"a": kernel}, BLOCKS, {"a": 16})
 
 
 # -------------------------------------------------------------------- the stages, and their files
@@ -305,9 +305,9 @@ def test_the_sparse_file_computes_what_the_dense_one_does(sparse, tmp_path):
 def test_what_xnnpack_would_run_dense_stops_the_run_and_the_same_bytes_come_again(
     sparse, monkeypatch, tmp_path
 ):
-    real, seen = convert.xnnpack.spelled_out, []
+    real, seen = convert.xnnpack.with_explicit_padding, []
     monkeypatch.setattr(
-        convert.xnnpack, "spelled_out", lambda content: seen.append(content) or content
+        convert.xnnpack, "with_explicit_padding", lambda content: seen.append(content) or content
     )
     run = sparse.again(tmp_path, but=("convert", "evaluate"))
     with pytest.raises(

@@ -12,7 +12,7 @@ from color_helpers import Run, make_run
 
 from tfedge.benchmark.measurements import Measurements
 from tfedge.core import gates, keys
-from tfedge.core.result import Made, assemble
+from tfedge.core.result import StageResults, assemble
 from tfedge.core.result import gather as gather_made
 from tfedge.core.stages import stage
 from tfedge.devices.device import Busy
@@ -47,7 +47,7 @@ def run_json(run: Run) -> dict:
     return assemble(made(run), task=task_of(run.pipeline.task), **head)
 
 
-def made(run: Run) -> Made:
+def made(run: Run) -> StageResults:
     return gather_made(run.folder, ["convert", "benchmark"])
 
 

@@ -10,7 +10,7 @@ from tfedge.errors import ConfigError
 from tfedge.pipeline.load import load
 from tfedge.pipeline.rules import check, notes
 from tfedge.pipeline.schema import Pipeline, Prune, pipeline_of
-from tfedge.pipeline.structure import carries, zeros_m_by_n
+from tfedge.pipeline.structure import supports_structure, zeros_m_by_n
 from tfedge.pipeline.unfreeze import block_name, blocks_of, planned_sparsity
 
 
@@ -46,13 +46,21 @@ def test_zeros_of_m_by_n_by_hand(shape, m, n, zeros):
 
 def test_which_shapes_carry_what():
     blocks, groups = Prune(block_size=(2, 4)), Prune(**TWO_FOUR)
-    assert carries(blocks, (1, 1, 6, 8), "conv") and carries(blocks, (6, 8), "dense")
-    assert not carries(blocks, (1, 1, 5, 8), "conv") and not carries(blocks, (6, 6), "dense")
-    assert not carries(blocks, (3, 3, 8, 8), "conv")
-    assert carries(groups, (3, 3, 8, 8), "conv") and not carries(groups, (1, 1, 2, 8), "conv")
+    assert supports_structure(blocks, (1, 1, 6, 8), "conv") and supports_structure(
+        blocks, (6, 8), "dense"
+    )
+    assert not supports_structure(blocks, (1, 1, 5, 8), "conv") and not supports_structure(
+        blocks, (6, 6), "dense"
+    )
+    assert not supports_structure(blocks, (3, 3, 8, 8), "conv")
+    assert supports_structure(groups, (3, 3, 8, 8), "conv") and not supports_structure(
+        groups, (1, 1, 2, 8), "conv"
+    )
     for kind in ("depthwise", "scale"):
-        assert not carries(groups, (3, 3, 8, 1), kind) and not carries(blocks, (1, 1, 8, 4), kind)
-        assert carries(Prune(), (3, 3, 8, 1), kind)
+        assert not supports_structure(groups, (3, 3, 8, 1), kind) and not supports_structure(
+            blocks, (1, 1, 8, 4), kind
+        )
+        assert supports_structure(Prune(), (3, 3, 8, 1), kind)
 
 
 def test_two_of_four_with_the_other_defaults_trains_the_whole_net():

@@ -27,7 +27,6 @@ from tfedge.core.outputs import (
     ExampleIndex,
     Figure,
     History,
-    Judged,
     ModelFile,
     ModelMetrics,
     NoComparison,
@@ -37,6 +36,7 @@ from tfedge.core.outputs import (
     Sparsity,
     TaskOutput,
     Trial,
+    ValidationResult,
     dump,
     narrow,
     read,
@@ -314,7 +314,7 @@ def test_a_base_of_images_says_how_large_they_are(tmp_path: Path) -> None:
 
 
 def test_a_type_of_a_task_stays_whole_inside_of_another() -> None:
-    judged = Judged(val_accuracy=0.9, val_loss=0.25)
+    judged = ValidationResult(val_accuracy=0.9, val_loss=0.25)
     net = ImageBase.model_validate(BASE)
     about = {"name": "MobileNet", "plain": judged, "chose_weights_on": None, "net": net}
     assert dump(Distillation(**about, **dict(judged)))["net"] == BASE

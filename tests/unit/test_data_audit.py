@@ -11,7 +11,7 @@ from data_helpers import Stage, class_folders, encoded, image, noise, sha256
 from PIL import Image, PngImagePlugin
 
 from tfedge.data.index import Index
-from tfedge.data.split import place
+from tfedge.data.split import split_position
 from tfedge.errors import ArtifactError, DataError
 
 
@@ -87,7 +87,7 @@ def test_one_folder_is_split_by_content_and_adding_a_photo_moves_no_other(tmp_pa
     before = Stage(tmp_path, path=str(root))
     assert before.index.split_from == "content hash"
     for row in before.index.rows:
-        assert row.split == ("val" if place(row.sha256) < 0.2 else "train")
+        assert row.split == ("val" if split_position(row.sha256) < 0.2 else "train")
     image(root / "a" / "new.png", 999)
     after = Stage(tmp_path, path=str(root)).splits()
     assert after.pop("a/new.png") in ("train", "val") and after == before.splits()
@@ -266,7 +266,7 @@ def test_a_moved_image_is_named(tmp_path: Path) -> None:
         path = root / "b" / f"{seed}.png"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
-        if place(sha256(path)) < 0.2:
+        if split_position(sha256(path)) < 0.2:
             path.unlink()
         else:
             written += 1

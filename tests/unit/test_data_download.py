@@ -19,7 +19,7 @@ from tfedge.data.sources import data_root, scan, source_digest
 from tfedge.errors import ArtifactError, DataError
 from tfedge.files import download as module
 from tfedge.files.download import download
-from tfedge.files.progress import Silent
+from tfedge.files.progress import NoProgress
 from tfedge.inputs.images.schema import ImageData as Data
 
 BODY = bytes(range(256)) * 4000  # 1 MB
@@ -110,74 +110,74 @@ def test_cut_connections_are_resumed(tmp_path: Path, server: Server) -> None:
 
 def test_a_server_without_ranges_starts_over(tmp_path: Path, server: Server) -> None:
     server.cuts, server.ranges = [300_000], False
-    assert download(server.url, SHA, tmp_path / "f", Silent()).read_bytes() == BODY
+    assert download(server.url, SHA, tmp_path / "f", NoProgress()).read_bytes() == BODY
     assert server.asked == [None, "bytes=300000-"]
 
 
 def test_a_server_that_gives_another_range_starts_over(tmp_path: Path, server: Server) -> None:
     server.cuts, server.wrong_range = [300_000], True
-    assert download(server.url, SHA, tmp_path / "f", Silent()).read_bytes() == BODY
+    assert download(server.url, SHA, tmp_path / "f", NoProgress()).read_bytes() == BODY
     assert server.asked == [None, "bytes=300000-", None]
 
 
 def test_too_many_cuts_keep_the_part_for_the_next_run(tmp_path: Path, server: Server) -> None:
     server.cuts = [100_000] * module.TRIES
     with pytest.raises(ArtifactError) as caught:
-        download(server.url, SHA, tmp_path / "f", Silent())
+        download(server.url, SHA, tmp_path / "f", NoProgress())
     assert caught.value.exit_code == 7 and "cut off, 4 times" in caught.value.message
     assert "goes on where it stopped" in caught.value.hint
     assert left(tmp_path) == {"f.part"}
     server.asked.clear()
-    assert download(server.url, SHA, tmp_path / "f", Silent()).read_bytes() == BODY
+    assert download(server.url, SHA, tmp_path / "f", NoProgress()).read_bytes() == BODY
     assert server.asked == ["bytes=400000-"]
 
 
 def test_a_wrong_digest_names_both_and_leaves_nothing(tmp_path: Path, server: Server) -> None:
     with pytest.raises(ArtifactError) as caught:
-        download(server.url, "0" * 64, tmp_path / "f", Silent())
+        download(server.url, "0" * 64, tmp_path / "f", NoProgress())
     assert f"expected sha256 {'0' * 64}, got sha256 {SHA}" in caught.value.message
     assert server.asked == [None] and left(tmp_path) == set()
 
 
 def test_a_part_of_another_version_is_thrown_away(tmp_path: Path, server: Server) -> None:
     (tmp_path / "f.part").write_bytes(b"old" * 1000)
-    assert download(server.url, SHA, tmp_path / "f", Silent()).read_bytes() == BODY
+    assert download(server.url, SHA, tmp_path / "f", NoProgress()).read_bytes() == BODY
     assert server.asked == ["bytes=3000-", None]
 
 
 def test_a_part_longer_than_the_file(tmp_path: Path, server: Server) -> None:
     (tmp_path / "f.part").write_bytes(BODY + b"more")
-    assert download(server.url, SHA, tmp_path / "f", Silent()).read_bytes() == BODY
+    assert download(server.url, SHA, tmp_path / "f", NoProgress()).read_bytes() == BODY
 
 
 def test_a_complete_part_needs_no_server(tmp_path: Path, server: Server) -> None:
     (tmp_path / "f.part").write_bytes(BODY)
-    assert download(server.url, SHA, tmp_path / "f", Silent()).read_bytes() == BODY
+    assert download(server.url, SHA, tmp_path / "f", NoProgress()).read_bytes() == BODY
     assert server.asked == []
 
 
 def test_a_damaged_target_is_fetched_again(tmp_path: Path, server: Server) -> None:
     (tmp_path / "f").write_bytes(b"damaged")
-    assert download(server.url, SHA, tmp_path / "f", Silent()).read_bytes() == BODY
+    assert download(server.url, SHA, tmp_path / "f", NoProgress()).read_bytes() == BODY
 
 
 def test_not_found_is_not_tried_again(tmp_path: Path, server: Server) -> None:
     server.statuses = [404]
     with pytest.raises(ArtifactError, match=r"HTTP 404 Not Found") as caught:
-        download(server.url, SHA, tmp_path / "f", Silent())
+        download(server.url, SHA, tmp_path / "f", NoProgress())
     assert caught.value.hint and server.asked == [None] and left(tmp_path) == set()
 
 
 def test_a_busy_server_is_tried_again(tmp_path: Path, server: Server) -> None:
     server.statuses = [503, 500]
-    assert download(server.url, SHA, tmp_path / "f", Silent()).read_bytes() == BODY
+    assert download(server.url, SHA, tmp_path / "f", NoProgress()).read_bytes() == BODY
 
 
 def test_a_refused_connection(tmp_path: Path, server: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(ArtifactError, match="4 times: Connection refused") as caught:
-        download(f"http://127.0.0.1:{port}/x", SHA, tmp_path / "f", Silent())
+        download(f"http://127.0.0.1:{port}/x", SHA, tmp_path / "f", NoProgress())
     assert "set data.path" in caught.value.hint and left(tmp_path) == set()
 
 
@@ -191,13 +191,15 @@ def test_a_full_disk(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(ArtifactError, match="no space left") as caught:
-        download(server.url, SHA, tmp_path / "f", Silent())
+        download(server.url, SHA, tmp_path / "f", NoProgress())
     assert "TFEDGE_CACHE" in caught.value.hint
 
 
 def test_two_at_once_fetch_it_once(tmp_path: Path, server: Server) -> None:
     with ThreadPoolExecutor(3) as pool:
-        paths = pool.map(lambda _: download(server.url, SHA, tmp_path / "f", Silent()), range(3))
+        paths = pool.map(
+            lambda _: download(server.url, SHA, tmp_path / "f", NoProgress()), range(3)
+        )
         assert {path.read_bytes() for path in paths} == {BODY}
     assert server.asked == [None]
 
@@ -251,7 +253,7 @@ def test_a_downloaded_archive_that_climbs_out_leaves_nothing(
         archive.addfile(info, io.BytesIO())
     server.body = buffer.getvalue()
     with pytest.raises(ArtifactError, match="leads out of its folder"):
-        scan(Data(download=source(server)), tmp_path / "c", Silent())  # type: ignore[arg-type]
+        scan(Data(download=source(server)), tmp_path / "c", NoProgress())  # type: ignore[arg-type]
     assert not list(tmp_path.rglob("evil.png"))
     assert not [path for path in (tmp_path / "c" / "downloads").iterdir() if path.is_dir()]
 
@@ -267,7 +269,7 @@ def test_a_downloaded_archive_that_climbs_out_leaves_nothing(
 def test_a_wrong_folder(tmp_path: Path, server: Server, folder: str, says: str) -> None:
     server.body = flower_archive()
     with pytest.raises(DataError, match=says) as caught:
-        scan(Data(download=source(server, folder)), tmp_path, Silent())  # type: ignore[arg-type]
+        scan(Data(download=source(server, folder)), tmp_path, NoProgress())  # type: ignore[arg-type]
     assert folder != "flowers" or "flower_photos" in caught.value.hint
 
 

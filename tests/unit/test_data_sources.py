@@ -13,12 +13,12 @@ from tfedge.data.samples import make_sample
 from tfedge.data.sources import data_root, scan, source_digest
 from tfedge.data.table import list_csv
 from tfedge.errors import ArtifactError, DataError, TfedgeError
-from tfedge.files.progress import Silent
+from tfedge.files.progress import NoProgress
 from tfedge.inputs.images.schema import ImageData as Data
 
 
 def listed(root: Path, **data: object) -> Listing:
-    return scan(Data(path=str(root), **data), root.parent / "cache", Silent()).listing  # type: ignore[arg-type]
+    return scan(Data(path=str(root), **data), root.parent / "cache", NoProgress()).listing  # type: ignore[arg-type]
 
 
 def splits(listing: Listing) -> dict[str, str | None]:
@@ -369,7 +369,7 @@ def test_files_that_are_not_there_have_a_reason(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "p", {"a": 1, "b": 1})
     (root / "a" / "broken.png").symlink_to(tmp_path / "nowhere")
     os.mkfifo(root / "a" / "pipe.png")
-    found = scan(Data(path=str(root)), tmp_path / "cache", Silent())
+    found = scan(Data(path=str(root)), tmp_path / "cache", NoProgress())
     assert found.unreadable == {"a/broken.png": "no such file", "a/pipe.png": "no such file"}
     assert source_digest(Data(path=str(root)), tmp_path / "cache", hash_new=False) is None
 

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from tfedge.data.schema import Split
-from tfedge.data.split import assign, place
+from tfedge.data.split import assign, split_position
 from tfedge.errors import DataError
 
 
@@ -53,7 +53,7 @@ def test_the_parts_of_the_line() -> None:
     assert splits["a"] == {at(where): split for where, split in points.items()}
     edges, _ = assign({"a": [at(0.0625), at(0.125), at(0.375)]}, Split(val=0.25, test=0.125))
     assert edges["a"] == {at(0.0625): "test", at(0.125): "val", at(0.375): "train"}
-    assert place("f" * 64) < 1 and place("0" * 64) == 0
+    assert split_position("f" * 64) < 1 and split_position("0" * 64) == 0
     ends, _ = assign({"a": ["0" * 64, "f" * 64]}, Split(val=0.2))
     assert ends["a"] == {"0" * 64: "val", "f" * 64: "train"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tfedge import cli
-from tfedge.devices.inventory import Inventory, finder, locate, open_inventory, place, read
+from tfedge.devices.inventory import Inventory, finder, locate, machine_of, open_inventory, read
 from tfedge.devices.schema import BenchDevice
 from tfedge.errors import ConfigError, DeviceError
 from tfedge.pipeline.load import load
@@ -157,7 +157,7 @@ def test_a_broken_file_breaks_only_who_needs_it(here: Path) -> None:
 
 def test_one_machine_under_two_names() -> None:
     def at(address: str) -> tuple[object, ...]:
-        return place(BenchDevice(name="x", address=address))
+        return machine_of(BenchDevice(name="x", address=address))
 
     assert at("local") == at("local:/usr/bin/python3")
     assert at("ssh://pi@Board") == at("ssh://pi@board")

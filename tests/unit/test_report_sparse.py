@@ -50,7 +50,7 @@ def test_faster_is_said_with_its_interval():
     assert sparse.is_faster(dense, shipped)
     assert sparse.verdict(dense, shipped).startswith("2.00× as fast [")
     assert sparse.verdict(dense, shipped).endswith("] as dense")
-    assert "; dense 2.0" in sparse.told(dense, shipped)
+    assert "; dense 2.0" in sparse.verdict_beside_dense(dense, shipped)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_terminal_and_report_say_so(tmp_path: Path, shipped: int, machine: str, 
     assert expected in latency and beside.startswith("latency, 1 thread, dense   2.00 ±")
     assert f"- local, 1 thread: {expected}" in report
     warned = "the zeros make the shipped float model no faster on local, 1 thread"
-    for told in (" ".join(text.split()), report):
-        assert (warned in told) == (not faster)
-        assert ("no sparse kernels for x86 CPUs with AVX" in told) == (x86 and not faster)
+    for shown in (" ".join(text.split()), report):
+        assert (warned in shown) == (not faster)
+        assert ("no sparse kernels for x86 CPUs with AVX" in shown) == (x86 and not faster)
     assert "1.00 of dense" in text  # here the same file is both
     plain = [line for line in text.splitlines() if not line.startswith("report")]
     assert max(map(len, plain)) <= WIDTH

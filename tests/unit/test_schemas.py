@@ -248,7 +248,7 @@ TYPES: list[tuple[str, type[BaseModel], set[str], set[str]]] = [
     ("model", outputs.ModelFile, {"layers"}, {"path"}),
     ("tensor", outputs.TensorType, set(), set()),
     ("distillation", outputs.Distillation, {"history"}, set()),
-    ("judged", outputs.Judged, set(), set()),
+    ("judged", outputs.ValidationResult, set(), set()),
     ("base", outputs.Base, set(), set()),
     ("pretrained", outputs.Pretrained, set(), set()),
     ("phase", outputs.Phase, set(), set()),

@@ -12,8 +12,8 @@ from color_helpers import make_run
 
 from tests.output_helpers import comparison, evaluation, history, phase
 from tfedge.core import gates
-from tfedge.core.outputs import Distillation, Gap, Judged, Phase, Robustness, dump
-from tfedge.core.result import Made
+from tfedge.core.outputs import Distillation, Gap, Phase, Robustness, ValidationResult, dump
+from tfedge.core.result import StageResults
 from tfedge.errors import GateFailed
 from tfedge.pipeline.schema import Finetune, pipeline_of
 from tfedge.report import facts
@@ -130,7 +130,7 @@ def test_the_phase_that_added_most_error_is_blamed() -> None:
     assert text.startswith("int8 is 0.5 worse than float: mean absolute error 2.5 against 2 on")
     assert "so it may be chance" in text
     assert "most of it was lost in pruned: raise prune.steps" in text
-    assert advice.blamed([phase(n, a, mae=v) for n, v, a in CHAIN], MAE) == "int8"
+    assert advice.worst_phase([phase(n, a, mae=v) for n, v, a in CHAIN], MAE) == "int8"
 
 
 CHAIN = (("float", 2.0, None), ("pruned", 1.0, "float"), ("int8", 1.5, "pruned"))
@@ -212,7 +212,7 @@ def gated(
     sections = {"quantize": {}, "evaluate": {"gates": gate}}
     pipeline = pipeline_of({"name": "a", "data": {"path": "x"}, **sections})
     found = evaluation(metric, {"float": plain, "int8": int8})
-    gates.check(pipeline, "evaluate", lambda: Made(metrics=found))
+    gates.check(pipeline, "evaluate", lambda: StageResults(metrics=found))
 
 
 def test_a_gate_on_an_error_is_its_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +273,7 @@ def test_layers_are_looked_at_when_the_error_grew(
 def test_a_teacher_is_worse_by_the_metric_of_the_task(
     metric: Metric, teacher: float, plain: float, told: str
 ) -> None:
-    said = Judged(val_accuracy=plain, val_loss=1.0)
+    said = ValidationResult(val_accuracy=plain, val_loss=1.0)
     found = Distillation(
         name="MobileNet", val_accuracy=teacher, val_loss=1.0, plain=said, chose_weights_on=None
     )

@@ -38,7 +38,7 @@ def command(
     from tfedge.files.cache import cache_folder
     from tfedge.report.devices import document, table
 
-    wanted = _wanted(names, devices)
+    wanted = _chosen_devices(names, devices)
     reporter = Reporter(sys.stderr)
     found = []
     try:
@@ -55,7 +55,7 @@ def command(
         raise DeviceError(f"not ready: {', '.join(wrong)}")
 
 
-def _wanted(names: tuple[str, ...], given: Path | None) -> list[BenchDevice]:
+def _chosen_devices(names: tuple[str, ...], given: Path | None) -> list[BenchDevice]:
     from tfedge.devices.inventory import finder, open_inventory
     from tfedge.devices.schema import BenchDevice
 

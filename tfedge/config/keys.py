@@ -107,12 +107,12 @@ def part(root: type[Section], path: str) -> list[Key]:
     found = {key.path.replace("[]", ""): key for key in keys(root)}
     if asked in found:
         return [key for at, key in found.items() if f"{at}.".startswith(f"{asked}.")]
-    near = _meant(asked, list(found))
+    near = _similar_paths(asked, list(found))
     hint = f", did you mean {' or '.join(near)}?" if near else " (tfedge schema lists all)"
     raise ConfigError([f"no key {path!r}{hint}"])
 
 
-def _meant(asked: str, found: list[str]) -> list[str]:
+def _similar_paths(asked: str, found: list[str]) -> list[str]:
     """The paths that are like one that there is none of."""
     above, _, name = asked.rpartition(".")
     beside = [at.rpartition(".")[2] for at in found if at.rpartition(".")[0] == above]
@@ -145,12 +145,12 @@ def json_schema(root: type[Section], title: str, path: str = "") -> dict[str, An
             if "$ref" in value:  # a section with nothing behind it has its defaults
                 value["anyOf"] = [{"$ref": value.pop("$ref")}, {"type": "null"}]
     content = schema["properties"][name] if name else schema
-    needed = _referred(content, inner)
+    needed = _referenced_names(content, inner)
     defined = {name: each for name, each in inner.items() if name in needed}
     return {"$schema": DIALECT, "title": title, **content} | ({"$defs": defined} if defined else {})
 
 
-def _referred(content: Any, inner: dict[str, Any]) -> set[str]:
+def _referenced_names(content: Any, inner: dict[str, Any]) -> set[str]:
     """The names in ``inner`` that ``content`` refers to, and what these refer to."""
     found: set[str] = set()
     left = [content]

@@ -117,7 +117,7 @@ def parse(text: str, name: str, source: int = 0, kind: Kind = PIPELINE) -> Tree:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = _place(name, source, mark.line, mark.column) if mark else name
-        raise ConfigError([f"{where}: not valid YAML: {_said(error)}"]) from None
+        raise ConfigError([f"{where}: not valid YAML: {_syntax_error_text(error)}"]) from None
     except yaml.reader.ReaderError as error:
         what = f"the character {error.character!r} is not allowed in YAML"
         raise ConfigError([f"{name}: not a YAML file: {what}"]) from None
@@ -162,7 +162,7 @@ def _neighbour(path: Path, kind: Kind) -> str:
     return f"{kind.plural} here: {', '.join(str(f) for f in files.values())}" if files else ""
 
 
-def _said(error: yaml.MarkedYAMLError) -> str:
+def _syntax_error_text(error: yaml.MarkedYAMLError) -> str:
     """PyYAML's own words for a syntax error, on one line."""
     said = [part for part in (error.context, error.problem) if part]
     text = ", ".join(said)

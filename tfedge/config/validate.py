@@ -43,7 +43,7 @@ def validate(data: Any, root: type[S]) -> tuple[S | None, list[Wrong]]:
         for item in error.errors(include_url=False, include_context=False):
             at, value = _locate(data, item["loc"], item["type"])
             if at not in problems:  # a union gives one error for each of its options
-                problems[at] = _said(at, item["type"], value, root)
+                problems[at] = _described_error(at, item["type"], value, root)
         return None, _innermost(list(problems.values()))
 
 
@@ -95,7 +95,7 @@ def _locate(data: Any, loc: KeyPath, kind: str) -> tuple[KeyPath, Any]:
     return at, data
 
 
-def _said(at: KeyPath, kind: str, value: Any, root: type[Section]) -> Wrong:
+def _described_error(at: KeyPath, kind: str, value: Any, root: type[Section]) -> Wrong:
     """One of pydantic's errors in plain words; the schema knows what is expected, not pydantic."""
     name = words.dotted(at)
     if kind == "extra_forbidden":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfedge.files.progress import Progress, Silent
+from tfedge.files.progress import NoProgress, Progress
 from tfedge.pipeline.schema import Pipeline
 from tfedge.pipeline.unfreeze import blocks_of
 
@@ -31,7 +31,7 @@ class Context:
     out: Path
     cache: Path
     data_root: Path
-    progress: Progress = field(default_factory=Silent)
+    progress: Progress = field(default_factory=NoProgress)
     run_dir: Path | None = None
 
     def has(self, name: str) -> bool:

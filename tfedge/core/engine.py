@@ -21,7 +21,7 @@ from tfedge.core.installation import explained, lacking
 from tfedge.core.plan import Selection, inputs_of
 from tfedge.core.process import output_to, stoppable
 from tfedge.core.progress import Recorder, RunProgress
-from tfedge.core.result import Made, gather
+from tfedge.core.result import StageResults, gather
 from tfedge.core.rundir import EVENTS, LOG, RESULT, RunDir
 from tfedge.core.slice import context_of
 from tfedge.core.stages import Stage, function_of, libraries
@@ -62,7 +62,7 @@ class _Run:
             error=error,
         )
 
-    def made(self) -> Made:
+    def made(self) -> StageResults:
         """What the stages so far have left."""
         return gather(self.run_dir.path, self.entries)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from tfedge.benchmark.measurements import Measurements
-from tfedge.core.result import Made
+from tfedge.core.result import StageResults
 from tfedge.errors import GateFailed
 from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks.table import task_of
@@ -18,7 +18,7 @@ Failure = tuple[str, str, str]  # gate, limit, got
 def check(
     pipeline: Pipeline,
     stage: str,
-    made: Callable[[], Made],
+    made: Callable[[], StageResults],
     stages: Collection[str] = (),
 ) -> None:
     """Hold what was measured up to ``stage`` against the gates; GateFailed names all that fail.
@@ -38,7 +38,7 @@ def check(
         raise GateFailed(gate, limit, got, hint)
 
 
-def _accuracy_and_size(pipeline: Pipeline, made: Made) -> Iterator[Failure]:
+def _accuracy_and_size(pipeline: Pipeline, made: StageResults) -> Iterator[Failure]:
     assert pipeline.evaluate is not None and made.metrics is not None
     gates, metric = pipeline.evaluate.gates, task_of(pipeline.task).primary
     value = made.metrics.values(metric)
@@ -56,7 +56,7 @@ def _accuracy_and_size(pipeline: Pipeline, made: Made) -> Iterator[Failure]:
             yield "max_size", f"{gates.max_size:,} bytes", f"{made.model.bytes:,} bytes"
 
 
-def _latency(pipeline: Pipeline, made: Made) -> Iterator[Failure]:
+def _latency(pipeline: Pipeline, made: StageResults) -> Iterator[Failure]:
     assert pipeline.evaluate is not None and pipeline.benchmark is not None
     limit, threads = pipeline.evaluate.gates.max_latency, pipeline.benchmark.threads[0]
     if limit is None:

@@ -43,7 +43,7 @@ def lacking(distributions: Iterable[str]) -> MissingDependency | None:
 
 def explained(error: BaseException) -> MissingDependency | None:
     """What to tell of an import that failed; None when no library is at fault."""
-    library = _at_fault(error) if isinstance(error, ImportError) else None
+    library = _failed_library(error) if isinstance(error, ImportError) else None
     if library is None:
         return None
     found = installed(library)
@@ -71,7 +71,7 @@ def _supported(distribution: str, found: str) -> bool:
     return SpecifierSet(_versions(distribution)).contains(found, prereleases=True)
 
 
-def _at_fault(error: ImportError) -> str | None:
+def _failed_library(error: ImportError) -> str | None:
     """The library that could not be imported, or whose own import failed."""
     running = [_root(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
     behind_us = takewhile(lambda name: name != "tfedge", reversed(running))

@@ -96,18 +96,18 @@ class Epochs(RootModel[list[Row]]):
     """prune/history.json and cluster/history.json: a row for each epoch."""
 
 
-class Judged(Output):
+class ValidationResult(Output):
     """A model on the validation examples."""
 
     val_accuracy: float  # the primary metric, whatever it is
     val_loss: float
 
 
-class Distillation(Judged):
+class Distillation(ValidationResult):
     """distill/distill.json: the teacher beside the float model."""
 
     name: str
-    plain: Judged = Field(validation_alias="float", serialization_alias="float")
+    plain: ValidationResult = Field(validation_alias="float", serialization_alias="float")
     chose_weights_on: str | None
     net: SerializeAsAny[Base] | None = None  # None: the float model teaches
     history: History | None = None

@@ -33,7 +33,7 @@ _DETAIL = ("worst", "warnings", "proposals")  # stay in evaluate/metrics.json
 
 
 @dataclass(frozen=True)
-class Made:
+class StageResults:
     """What stages have left, as far as run.json tells it; None for those that did not run."""
 
     index: ExampleIndex | None = None
@@ -44,7 +44,7 @@ class Made:
     drops: Sequence[DropMade] = ()
 
 
-def gather(run_dir: Path, stages: Collection[str]) -> Made:
+def gather(run_dir: Path, stages: Collection[str]) -> StageResults:
     """What these stages have left in the run directory."""
 
     def made(file: str, kind: type[Kind]) -> Kind | None:
@@ -52,7 +52,7 @@ def gather(run_dir: Path, stages: Collection[str]) -> Made:
 
     file = run_dir / "benchmark" / "benchmark.json"
     drops = made("package/drops.json", DropsMade)
-    return Made(
+    return StageResults(
         index=made("data/index.json", ExampleIndex),
         distillation=made("distill/distill.json", Distillation),
         model=made("convert/model.json", ModelFile),
@@ -63,7 +63,7 @@ def gather(run_dir: Path, stages: Collection[str]) -> Made:
 
 
 def assemble(
-    made: Made,
+    made: StageResults,
     *,
     pipeline: str,
     task: Task,

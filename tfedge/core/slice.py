@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from tfedge.core import keys
 from tfedge.core.context import Context
 from tfedge.core.stages import Stage, of_task
-from tfedge.files.progress import Progress, Silent
+from tfedge.files.progress import NoProgress, Progress
 from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks.table import task_of
 
@@ -70,7 +70,7 @@ def context_of(
     """A stage's view of a run; see ``Context``."""
     config = keys.config_of(stage, keys.settings(pipeline))
     part = sliced(pipeline, stage)
-    return Context(part, config, inputs, out, cache, data_root, progress or Silent(), run_dir)
+    return Context(part, config, inputs, out, cache, data_root, progress or NoProgress(), run_dir)
 
 
 def sliced(pipeline: Pipeline, stage: Stage) -> Pipeline:

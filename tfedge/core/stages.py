@@ -362,10 +362,10 @@ def of_task(row: Stage, task: Task) -> Stage:
     """The row with the keys and libraries of a task in the place of ``task.…``."""
     meant = task.keys()
 
-    def spelled_out(names: Iterable[str]) -> tuple[str, ...]:
+    def with_task_names(names: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(one for name in names for one in meant.get(name, (name,))))
 
-    return replace(row, config=spelled_out(row.config), libs=spelled_out(row.libs))
+    return replace(row, config=with_task_names(row.config), libs=with_task_names(row.libs))
 
 
 def _on(pipeline: Pipeline, row: Stage) -> bool:

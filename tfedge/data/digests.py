@@ -39,7 +39,7 @@ class Digests:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
 
-    def known(self, entry: Entry) -> str | None:
+    def cached_digest(self, entry: Entry) -> str | None:
         """The digest, if the file is as it was when it was hashed."""
         stamp, digest = self._known.get(entry.path, (None, ""))
         return digest if stamp is not None and stamp == entry.stamp else None
@@ -48,7 +48,7 @@ class Digests:
         self, entries: Sequence[Entry], progress: Progress
     ) -> tuple[dict[str, str], dict[str, str]]:
         """By path: the digests, and why the others can't be read. Hashes what is new."""
-        found = {entry.path: digest for entry in entries if (digest := self.known(entry))}
+        found = {entry.path: digest for entry in entries if (digest := self.cached_digest(entry))}
         failed: dict[str, str] = {}
         new = [entry for entry in entries if entry.path not in found]
         if new:

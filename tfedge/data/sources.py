@@ -18,7 +18,7 @@ from tfedge.data.schema import Data, Download
 from tfedge.data.table import list_csv
 from tfedge.errors import DataError
 from tfedge.files.files import locked, shown
-from tfedge.files.progress import Progress, Silent
+from tfedge.files.progress import NoProgress, Progress
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ def source_digest(
     ArtifactError for a download that fails.
     """
     if hash_new:
-        return scan(data, cache, progress or Silent()).digest
+        return scan(data, cache, progress or NoProgress()).digest
     if not data_root(data, cache).is_dir() and (data.download or _path(data).startswith(PREFIX)):
         return None
     listing = _list(data, cache)
     digests = Digests(cache, listing.root)
     known: dict[str, str] = {}
     for entry in listing.entries:
-        digest = digests.known(entry)
+        digest = digests.cached_digest(entry)
         if digest is None:
             return None
         known[entry.path] = digest
@@ -78,7 +78,7 @@ def source_digest(
 def scan(data: Data, cache: Path, progress: Progress) -> Scan:
     """Fetches or writes what is missing, lists the images, hashes what is new or has changed."""
     if data.download:
-        _bring(data.download, cache, progress)
+        _unpack_once(data.download, cache, progress)
     elif _path(data).startswith(PREFIX):
         make_sample(_path(data), cache)
     listing = _list(data, cache)
@@ -139,7 +139,7 @@ def _folder(source: Download) -> PurePosixPath:
     return folder
 
 
-def _bring(source: Download, cache: Path, progress: Progress) -> None:
+def _unpack_once(source: Download, cache: Path, progress: Progress) -> None:
     """Fetches and unpacks, unless that has been done."""
     target = _unpacked(source, cache)
     _folder(source)

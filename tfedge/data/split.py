@@ -29,7 +29,7 @@ from tfedge.errors import DataError
 _NAMES = ("test", "val", "train")  # in the order of their parts of the line
 
 
-class Moved(NamedTuple):
+class Reassignment(NamedTuple):
     """An image that was taken from one split for another that had none of its class."""
 
     label: str
@@ -38,14 +38,14 @@ class Moved(NamedTuple):
     target: str
 
 
-def place(digest: str) -> float:
+def split_position(digest: str) -> float:
     """Where an image stands on the line, in [0, 1)."""
     return int(digest[:13], 16) / 16**13  # 52 bits: exact in a float, always below 1
 
 
 def assign(
     digests: Mapping[str, Sequence[str]], shares: Split
-) -> tuple[dict[str, dict[str, str]], list[Moved]]:
+) -> tuple[dict[str, dict[str, str]], list[Reassignment]]:
     """The split of each image, by class and digest, and those that had to be moved.
 
     ``digests`` has the SHA-256 of the images of each class, in any order; copies count once.
@@ -63,7 +63,7 @@ def assign(
     if small:
         raise DataError(small, "add images to these classes, or take their folders away")
     splits: dict[str, dict[str, str]] = {}
-    moved: list[Moved] = []
+    moved: list[Reassignment] = []
     for label in sorted(digests):
         split = splits[label] = {digest: _by_hash(digest, wanted) for digest in digests[label]}
         moved += _fill_empty(label, split, wanted)
@@ -78,12 +78,14 @@ def _parts(shares: Split) -> dict[str, tuple[float, float]]:
 
 
 def _by_hash(digest: str, wanted: Mapping[str, tuple[float, float]]) -> str:
-    return next(name for name, (start, end) in wanted.items() if start <= place(digest) < end)
+    return next(
+        name for name, (start, end) in wanted.items() if start <= split_position(digest) < end
+    )
 
 
 def _fill_empty(
     label: str, split: dict[str, str], wanted: Mapping[str, tuple[float, float]]
-) -> list[Moved]:
+) -> list[Reassignment]:
     """Gives every wanted split an image. ``split`` has at least as many images as ``wanted``."""
     moved = []
     for name, (start, end) in wanted.items():
@@ -92,10 +94,10 @@ def _fill_empty(
             continue
         middle = (start + end) / 2
         _, chosen = min(
-            (abs(place(digest) - middle), digest)
+            (abs(split_position(digest) - middle), digest)
             for digest in split
             if held.count(split[digest]) > 1
         )
-        moved.append(Moved(label, chosen, split[chosen], name))
+        moved.append(Reassignment(label, chosen, split[chosen], name))
         split[chosen] = name
     return moved

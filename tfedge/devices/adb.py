@@ -197,7 +197,7 @@ class AdbDevice(HeldDevice):
     def _client(self, command: str) -> list[str]:
         assert self._hold is not None
         if self._hold.lost():  # and the lock with it: nothing may run there any more
-            raise lost_fault(self.name, self._hold.said())
+            raise lost_fault(self.name, self._hold.stderr_so_far())
         return self._words(command)
 
     def _words(self, command: str) -> list[str]:
@@ -206,5 +206,5 @@ class AdbDevice(HeldDevice):
     def _broken(self, code: int, stderr: str) -> DeviceError:
         assert self._hold is not None
         if self._hold.lost(_SETTLE):
-            return lost_fault(self.name, f"{self._hold.said()}\n{stderr}")
+            return lost_fault(self.name, f"{self._hold.stderr_so_far()}\n{stderr}")
         return fault(self.name, code, stderr)

@@ -50,7 +50,7 @@ def parse(text: str, names: Iterable[str] = ()) -> Address:
     known = list(names)
     declared = f" ({', '.join(known)})" if known else ""
     raise DeviceError(
-        f"device {text!r} is not known{_meant(text, known)}",
+        f"device {text!r} is not known{_suggestion(text, known)}",
         f"allowed: {', '.join(FORMS)}, or a name in devices.yaml{declared}",
     )
 
@@ -86,7 +86,7 @@ def _wrong(text: str, why: str, hint: str = "") -> DeviceError:
     return DeviceError(f"device {text!r}: {why}", hint or "write ssh://user@host or …@host:port")
 
 
-def _meant(text: str, names: Iterable[str]) -> str:
+def _suggestion(text: str, names: Iterable[str]) -> str:
     if re.fullmatch(r"(ssh:/?)?[^\s@:/]+@[^\s@:/]+(:\d+)?", text):
         return f", did you mean ssh://{text.removeprefix('ssh:').lstrip('/')}?"
     near = closest(text, [*names, "local", "adb"])

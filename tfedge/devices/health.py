@@ -12,7 +12,7 @@ from tfedge.benchmark.call import script_file
 from tfedge.devices import android
 from tfedge.devices.address import parse
 from tfedge.devices.device import Device, Done
-from tfedge.devices.remedies import Found, Missing, Version, missing, no_python, too_old
+from tfedge.devices.remedies import Missing, ProbedDevice, Version, missing, no_python, too_old
 from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Connect, connect
 from tfedge.devices.shell import tail
@@ -109,7 +109,7 @@ def _look(device: BenchDevice, tool: Path | None, found: Device, health: Health)
         runtimes=tuple(f"{row['name']} {row['version']}" for row in works),
         free_bytes=report["free_bytes"],
         facts=report["device"],
-        missing=missing(Found(where, tuple(found.python), device, version, told, report)),
+        missing=missing(ProbedDevice(where, tuple(found.python), device, version, told, report)),
     )
 
 

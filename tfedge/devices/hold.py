@@ -26,7 +26,7 @@ from tfedge.errors import DeviceError
 TOKEN = uuid.uuid4().hex
 
 
-def who() -> str:
+def process_label() -> str:
     """This process, for the message that another one prints when the device is busy."""
     try:
         user = getpass.getuser()
@@ -37,7 +37,7 @@ def who() -> str:
 
 def hold_command(workspace: str) -> str:
     """The command line that takes the lock of a workspace (relative to the home folder there)."""
-    return shlex.join(scripts.script(scripts.HOLD, workspace, TOKEN, who()))
+    return shlex.join(scripts.script(scripts.HOLD, workspace, TOKEN, process_label()))
 
 
 def busy(name: str, holder: str, way_in: Sequence[str] = ()) -> Busy:
@@ -124,13 +124,14 @@ class Hold:
                     "install it there (coreutils, util-linux, tar; or BusyBox)",
                 )
             if word == scripts.CLOSED:
+                why = tail(self.stderr_so_far())
                 return DeviceError(
-                    f"{self._name}: {rest} can't be made or written there: {tail(self.said())}",
+                    f"{self._name}: {rest} can't be made or written there: {why}",
                     "free some space there, or let the account write to its home folder",
                 )
-        return self._broken(code, self.said())
+        return self._broken(code, self.stderr_so_far())
 
-    def said(self) -> str:
+    def stderr_so_far(self) -> str:
         """What the client has said on stderr so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 

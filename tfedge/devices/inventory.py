@@ -158,7 +158,7 @@ def _absolute(text: str, folder: Path) -> str:
     return os.path.abspath(folder / os.path.expanduser(text))  # noqa: PTH100, PTH111 (no raising)
 
 
-def place(device: BenchDevice) -> tuple[object, ...]:
+def machine_of(device: BenchDevice) -> tuple[object, ...]:
     """The machine that a found device is: two entries of one place are one machine."""
     where: Address = parse(device.address)
     return (where.kind, where.user, where.host.lower(), where.port, where.serial)

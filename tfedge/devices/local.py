@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfedge.devices.device import Done
-from tfedge.devices.hold import TOKEN, busy, who
+from tfedge.devices.hold import TOKEN, busy, process_label
 from tfedge.devices.shell import Shell, tail
 from tfedge.errors import DeviceError
 from tfedge.files.files import try_lock
@@ -76,7 +76,7 @@ class LocalDevice:
         path = self._workspace / "lock"
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = try_lock(path, f"{TOKEN} {os.getpid()} {who()}")
+            lock = try_lock(path, f"{TOKEN} {os.getpid()} {process_label()}")
             if lock is not None:
                 return lock
             token, _, holder = path.read_text(encoding="utf-8").strip().partition(" ")

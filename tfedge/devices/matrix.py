@@ -13,7 +13,7 @@ from tfedge.benchmark.fit import fit_of
 from tfedge.benchmark.result import Result
 from tfedge.benchmark.script.image_inputs import FITS
 from tfedge.benchmark.script.runtime import RUNTIMES
-from tfedge.devices.inventory import place
+from tfedge.devices.inventory import machine_of
 from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Plan, Subject, measure, opened
 from tfedge.devices.tools import tools
@@ -22,7 +22,7 @@ from tfedge.files.progress import Progress
 from tfedge.tflite.reader import read
 
 
-class Asked(NamedTuple):
+class Combination(NamedTuple):
     """What a measurement was asked to be: the runtime may be ``auto``, the device a name. An empty
     runtime or delegate is the device's own."""
 
@@ -44,10 +44,10 @@ class Matrix:
     plan: Plan
     fit: str | None = None  # how images become square; None: as is known of each model
 
-    def asked(self) -> list[Asked]:
+    def combinations(self) -> list[Combination]:
         """Every combination, in the order of measurement and of the table."""
         return [
-            Asked(model, device.name, runtime, delegate, count)
+            Combination(model, device.name, runtime, delegate, count)
             for count in self.plan.threads
             for device in self.devices
             for runtime in self.runtimes or ("",)
@@ -64,7 +64,7 @@ class Matrix:
                 yield f"{option}: none is given"
         several = given | {"--runtime": self.runtimes, "--delegate": self.delegates}
         for option, values in several.items():
-            if (twice := _twice(values)) is not None:
+            if (twice := _first_duplicate(values)) is not None:
                 yield f"{option} {twice} is given twice"
         for runtime in self.runtimes:
             if runtime not in ("auto", *RUNTIMES):
@@ -81,11 +81,11 @@ class Matrix:
         """Why comparing would end without a single ratio; None: it would not."""
         if self.plan.processes < 2:
             return "--compare needs --processes=2 or more: one may be lucky"
-        several = axes(self.asked())
+        several = axes(self.combinations())
         if not several:
             what = "two models, runtimes, delegates or numbers of threads"
             return f"--compare needs {what}, or two interpreters of one machine"
-        places = {place(device) for device in self.devices}
+        places = {machine_of(device) for device in self.devices}
         if several == ["device"] and len(places) == len(self.devices):
             names = ", ".join(device.name for device in self.devices)
             return (
@@ -100,10 +100,14 @@ class Matrix:
         return self.plan.images is not None or self.plan.accuracy is not None
 
 
-def axes(asked: Sequence[Asked]) -> list[str]:
+def axes(combinations: Sequence[Combination]) -> list[str]:
     """In what the subjects differ; threads only when it is the one thing, since a sweep over
     threads beside other things would multiply the lines."""
-    several = [axis for axis in Asked._fields if len({getattr(one, axis) for one in asked}) > 1]
+    several = [
+        axis
+        for axis in Combination._fields
+        if len({getattr(one, axis) for one in combinations}) > 1
+    ]
     return [axis for axis in several if axis != "threads"] or several
 
 
@@ -126,7 +130,7 @@ def golden_folder(folder: Path) -> Path:
     raise ArtifactError(folder, "no golden pairs in it", hint)
 
 
-def measure_all(matrix: Matrix, cache: Path, progress: Progress) -> dict[Asked, Result]:
+def measure_all(matrix: Matrix, cache: Path, progress: Progress) -> dict[Combination, Result]:
     """Measure everything, all devices held at once, in turns.
 
     Programs that devices need are fetched into ``cache``. ArtifactError for a file that is no
@@ -141,7 +145,7 @@ def measure_all(matrix: Matrix, cache: Path, progress: Progress) -> dict[Asked, 
     }
     by_name = {device.name: device for device in matrix.devices}
     programs = tools(matrix.devices, cache, progress)
-    asked = matrix.asked()
+    combinations = matrix.combinations()
     with opened(matrix.devices) as devices:
         subjects = [
             Subject(
@@ -154,12 +158,12 @@ def measure_all(matrix: Matrix, cache: Path, progress: Progress) -> dict[Asked, 
                 tool=programs.get(one.device),
                 fit=fits[one.model],
             )
-            for one in asked
+            for one in combinations
             if one.threads == matrix.plan.threads[0]
         ]
         update = partial(progress.update, "measuring", unit="processes")
         results = measure(subjects, matrix.plan, progress=update)
-    return dict(zip(asked, results, strict=True))
+    return dict(zip(combinations, results, strict=True))
 
 
 def _out_of_range(plan: Plan) -> Iterator[str]:
@@ -172,5 +176,5 @@ def _out_of_range(plan: Plan) -> Iterator[str]:
         yield f"--seconds must be above 0, got {plan.seconds:g}"
 
 
-def _twice(values: Sequence[object]) -> object | None:
+def _first_duplicate(values: Sequence[object]) -> object | None:
     return next((value for i, value in enumerate(values) if value in values[:i]), None)

@@ -32,7 +32,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Found:
+class ProbedDevice:
     """A device with Python, and what was asked of it."""
 
     where: Address
@@ -43,7 +43,7 @@ class Found:
     report: Mapping[str, Any]  # by the device script: device, runtimes, free_bytes
 
 
-def missing(found: Found) -> tuple[Missing, ...]:
+def missing(found: ProbedDevice) -> tuple[Missing, ...]:
     """Everything that is in the way of measuring there."""
     return (*_packages(found), *_delegate(found), *_space(found))
 
@@ -72,7 +72,7 @@ def there(where: Address, command: str) -> str:
     return f"{shlex.join(words)} {command}"
 
 
-def _packages(found: Found) -> Iterator[Missing]:
+def _packages(found: ProbedDevice) -> Iterator[Missing]:
     """numpy and a runtime, by one command."""
     lacks, packages = [], []
     name = RUNTIMES[found.device.runtime].name if found.device.runtime != "auto" else ""
@@ -109,7 +109,7 @@ def package_for(runtime: str, version: Version, machine: str) -> str:
     return ""
 
 
-def _pip(found: Found, packages: Sequence[str]) -> str:
+def _pip(found: ProbedDevice, packages: Sequence[str]) -> str:
     """Into a virtual environment where the system's Python may not be changed (PEP 668)."""
     python, words = shlex.join(found.python), " ".join(packages)
     if not found.told["managed"]:
@@ -122,7 +122,7 @@ def _pip(found: Found, packages: Sequence[str]) -> str:
     return f"{there(found.where, first + make)}  # then {key}: {then} in devices.yaml"
 
 
-def _delegate(found: Found) -> Iterator[Missing]:
+def _delegate(found: ProbedDevice) -> Iterator[Missing]:
     if found.told["delegate"]:
         return
     path = found.device.delegate.partition(",")[0]
@@ -133,7 +133,7 @@ def _delegate(found: Found) -> Iterator[Missing]:
         yield Missing(f"the delegate's library: {path} can't be loaded there")
 
 
-def _space(found: Found) -> Iterator[Missing]:
+def _space(found: ProbedDevice) -> Iterator[Missing]:
     free = found.report["free_bytes"]
     if free < NEEDED:
         what = f"space: {free / 1e6:.0f} MB are free, {NEEDED / 1e6:.0f} MB are needed"

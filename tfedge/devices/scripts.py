@@ -73,17 +73,17 @@ def unframed(stdout: bytes, stderr: bytes) -> tuple[int | None, bytes, str]:
     """
     found = list(_ENDED.finditer(stderr))
     if not found:
-        return None, b"", _behind_begin(stderr).decode("utf-8", "replace")
+        return None, b"", _after_begin(stderr).decode("utf-8", "replace")
     last = found[-1]
-    told = _behind_begin(stderr[: last.start()]).decode("utf-8", "replace")
-    return int(last[1]), _behind_begin(stdout), told
+    told = _after_begin(stderr[: last.start()]).decode("utf-8", "replace")
+    return int(last[1]), _after_begin(stdout), told
 
 
 _ENDED = re.compile(rb"\r?\n%s (\d+)\r?\n" % ENDED.encode())
 _BEGIN = re.compile(rb"%s\r?\n" % BEGIN.encode())
 
 
-def _behind_begin(data: bytes) -> bytes:
+def _after_begin(data: bytes) -> bytes:
     first = _BEGIN.search(data)
     return data[first.end() :] if first else data
 

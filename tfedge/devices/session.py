@@ -84,7 +84,7 @@ def opened(
     with ExitStack() as stack:
         found = {}
         for device in devices:
-            enter = partial(_entered, stack, connect, device)
+            enter = partial(_connected, stack, connect, device)
             try:
                 try:
                     found[device.name] = enter()
@@ -101,7 +101,7 @@ def opened(
         yield found
 
 
-def _entered(stack: ExitStack, connect: Connect, device: BenchDevice) -> Device:
+def _connected(stack: ExitStack, connect: Connect, device: BenchDevice) -> Device:
     return stack.enter_context(connect(device))
 
 

@@ -80,7 +80,7 @@ def converse(client: Sequence[str], *, timeout: float, feed: IO[bytes] | None = 
             holding = -1
             if feed is not None:
                 process.kill()
-            out, err = _last_words(process)
+            out, err = _remaining_output(process)
             return Answer(end(process), out, err, late=True)
         except BaseException:  # Ctrl-C: the far side must hear of it, too
             os.close(holding)
@@ -92,7 +92,7 @@ def converse(client: Sequence[str], *, timeout: float, feed: IO[bytes] | None = 
             os.close(holding)
 
 
-def _last_words(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+def _remaining_output(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
     try:
         return process.communicate(timeout=_GRACE)
     except subprocess.TimeoutExpired as error:

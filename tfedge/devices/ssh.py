@@ -113,7 +113,7 @@ class SshDevice(HeldDevice):
     def _broken(self, code: int, stderr: str) -> DeviceError:
         assert self._hold is not None
         if self._hold.lost(_SETTLE):
-            return lost_fault(self._target, f"{stderr}\n{self._hold.said()}")
+            return lost_fault(self._target, f"{stderr}\n{self._hold.stderr_so_far()}")
         return session_fault(self._target, code, stderr)
 
 

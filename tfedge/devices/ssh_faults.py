@@ -90,8 +90,8 @@ def connect_fault(target: Target, code: int, stderr: str) -> DeviceError:
         "verbose": shlex.join([target.login[0], "-v", *target.login[1:]]),
         "copy": shlex.join(["ssh-copy-id", *target.login[1:]]),
         "known": shlex.quote(target.known_as),
-        "where": _behind(r"Offending .*key in (.+:\d+)", stderr),
-        "methods": _behind(r"Permission denied \(([^)]*)\)", stderr),
+        "where": _matched_text(r"Offending .*key in (.+:\d+)", stderr),
+        "methods": _matched_text(r"Permission denied \(([^)]*)\)", stderr),
     }
     for pattern, message, hint in _FAULTS:
         if re.search(pattern, stderr):
@@ -121,6 +121,6 @@ def session_fault(target: Target, code: int, stderr: str) -> DeviceError:
     )
 
 
-def _behind(pattern: str, text: str) -> str:
+def _matched_text(pattern: str, text: str) -> str:
     found = re.search(pattern, text)
     return f" ({found[1].strip()})" if found else ""

@@ -49,7 +49,7 @@ def layout(content: Content) -> Layout:
     coral = content.package.coral
     model, wanted = f"{content.name}.tflite", f"{content.name}_edgetpu.tflite"
     _all_int8(content)
-    together = _together(coral, model)
+    together = _extra_models(coral, model)
     predicted = edgetpu.predict(reader.read(content.model))
     facts: dict[str, Any] = {
         "file": wanted,
@@ -144,7 +144,7 @@ def _command(coral: Coral, folder: Path = Path()) -> list[str]:
     ]
 
 
-def _together(coral: Coral, own: str) -> dict[str, bytes]:
+def _extra_models(coral: Coral, own: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for text in coral.together:
         path = Path(text)

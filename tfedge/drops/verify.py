@@ -76,11 +76,11 @@ def _opened(path: Path) -> Iterator[Path]:
 
 
 def _files(folder: Path, facts: Mapping[str, Any]) -> Check:
-    problems = manifest.differences(folder, facts, _may_come(facts))
+    problems = manifest.differences(folder, facts, _addable_files(facts))
     return Check("files", f"{len(facts['files'])} by SHA-256", tuple(problems))
 
 
-def _may_come(facts: Mapping[str, Any]) -> list[str]:
+def _addable_files(facts: Mapping[str, Any]) -> list[str]:
     """What compile.sh adds to a Coral drop that was not compiled."""
     coral = facts.get("coral")
     if not isinstance(coral, dict) or coral.get("compiled") is not False:

@@ -15,7 +15,7 @@ class Progress(Protocol):
         """One line the user should read: a decision, a warning, a measured number."""
 
 
-class Silent:
+class NoProgress:
     """Progress that says nothing."""
 
     def update(self, what: str, done: int, total: int, unit: str = "") -> None:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Taught:
+class TeacherOutputs:
     """What another backbone says of every item: ``outputs`` [items, units]; the net, and its
     training."""
 
@@ -221,7 +221,7 @@ class VisionHead:
             raise InvariantBroken("static shapes, batch 1", "no open dimension", open_ones)
 
     @classmethod
-    def taught(cls, given: Material, teacher: TeacherNet, settings: Distill) -> Taught:
+    def taught(cls, given: Material, teacher: TeacherNet, settings: Distill) -> TeacherOutputs:
         """Another backbone with a head of its own, learnt from the same images and views at a size
         of its own."""
         size = size_of(teacher)
@@ -243,4 +243,4 @@ class VisionHead:
             model, settings, random=random, first=first, lowest=first, whose="teacher's "
         )
         outputs = learned.logits(model, len(head.samples.items))
-        return Taught(outputs, base, learned.history)
+        return TeacherOutputs(outputs, base, learned.history)

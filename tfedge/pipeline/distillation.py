@@ -29,7 +29,7 @@ def problems(pipeline: Pipeline) -> Iterator[Problem]:
         size = size_of(teacher) if teacher.name in BACKBONES else 0
         yield from nets.problems(teacher, _NET, size, _SIZE)
         try:
-            if nets.known(teacher):
+            if nets.in_catalog(teacher):
                 resolve(distill.unfreeze, layers(teacher.name, teacher.alpha))
         except ConfigError as error:
             yield Problem("distill.unfreeze", error.message, (_NET,))

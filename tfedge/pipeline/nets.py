@@ -47,7 +47,7 @@ def notes(given: Backbone, key: str, size: int, size_key: str) -> list[str]:
     return said
 
 
-def known(given: Backbone) -> bool:
+def in_catalog(given: Backbone) -> bool:
     """Whether the catalogue has that net at that alpha."""
     row = BACKBONES.get(given.name)
     return row is not None and given.alpha in row.alphas

@@ -14,17 +14,17 @@ from tfedge.pipeline.schema import Pipeline, Prune
 from tfedge.pipeline.structure import (
     XNNPACK_LEAST,
     block_area,
-    carries,
-    given_m_by_n,
     is_structured,
     structure_name,
+    supports_structure,
+    total_zeros_m_by_n,
 )
 from tfedge.pipeline.unfreeze import (
     MAX_SHARE,
     block_name,
     blocks_of,
-    carrying,
     first_trained,
+    kernels_with_structure,
     part,
     prunable,
 )
@@ -68,12 +68,12 @@ def structure(pipeline: Pipeline) -> Iterator[Problem]:
     for index, pattern in enumerate(prune.layers):
         unfit = [
             k for k in chosen
-            if fnmatchcase(k.layer, pattern) and not carries(prune, k.shape, k.kind)
+            if fnmatchcase(k.layer, pattern) and not supports_structure(prune, k.shape, k.kind)
         ]  # fmt: skip
         if unfit:
-            what = f"{_can_not(prune, unfit)}: name others"
+            what = f"{_misfit_text(prune, unfit)}: name others"
             yield Problem(f"prune.layers[{index}]", what, uses)
-    if not carrying(prune, blocks_of(pipeline)):
+    if not kernels_with_structure(prune, blocks_of(pipeline)):
         yield Problem(key, f"no kernel of {pipeline.backbone.name} can carry {name}", uses)
     elif prune.sparsity_m_by_n is not None:
         yield from _follows(pipeline, prune, uses)
@@ -84,7 +84,9 @@ def _follows(pipeline: Pipeline, prune: Prune, uses: tuple[str, ...]) -> Iterato
     start = first_trained(pipeline, "prune")
     trained = blocks_of(pipeline)[start:] if start is not None else ()
     total = part(pipeline, start).total
-    share = given_m_by_n(prune, carrying(prune, trained)) / total if total else 0.0
+    share = (
+        total_zeros_m_by_n(prune, kernels_with_structure(prune, trained)) / total if total else 0.0
+    )
     follows = math.floor(100 * share + 1e-9) / 100
     if follows <= prune.sparsity <= share + 1e-9:
         return
@@ -108,12 +110,12 @@ def structure_notes(pipeline: Pipeline) -> Iterator[str]:
         return
     start = first_trained(pipeline, "prune")
     trained = blocks_of(pipeline)[start:] if start is not None else ()
-    unfit = [k for k in prunable(prune, trained) if not carries(prune, k.shape, k.kind)]
+    unfit = [k for k in prunable(prune, trained) if not supports_structure(prune, k.shape, k.kind)]
     if unfit:
-        yield f"prune: {_can_not(prune, unfit)}: these layers stay dense"
+        yield f"prune: {_misfit_text(prune, unfit)}: these layers stay dense"
 
 
-def _can_not(prune: Prune, kernels: list[Kernel]) -> str:
+def _misfit_text(prune: Prune, kernels: list[Kernel]) -> str:
     shown = ", ".join(f"{k.layer} ({'×'.join(map(str, k.shape))})" for k in kernels[:_SHOWN]) + (
         f" and {len(kernels) - _SHOWN} more" if len(kernels) > _SHOWN else ""
     )

@@ -272,7 +272,7 @@ def _distinct(key: str, items: tuple[object, ...]) -> Iterator[Problem]:
 
 
 def _known_net(pipeline: Pipeline) -> bool:
-    return nets.known(pipeline.backbone)
+    return nets.in_catalog(pipeline.backbone)
 
 
 _RULES = (

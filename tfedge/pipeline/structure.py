@@ -42,7 +42,7 @@ def zeros_m_by_n(prune: Prune, shape: tuple[int, ...]) -> int:
     return math.prod(shape) // shape[-2] * (whole * m + max(0, rest - (n - m)))
 
 
-def carries(prune: Prune, shape: tuple[int, ...], kind: str) -> bool:
+def supports_structure(prune: Prune, shape: tuple[int, ...], kind: str) -> bool:
     """Whether a kernel, HWIO or [inputs, outputs], can carry the structure that is asked for."""
     if not is_structured(prune):
         return True
@@ -55,6 +55,8 @@ def carries(prune: Prune, shape: tuple[int, ...], kind: str) -> bool:
     return matrix and shape[-2] % height == 0 and shape[-1] % width == 0
 
 
-def given_m_by_n(prune: Prune, kernels: Iterable[Kernel]) -> int:
+def total_zeros_m_by_n(prune: Prune, kernels: Iterable[Kernel]) -> int:
     """Zeros that m by n gives all of these kernels together, at least."""
-    return sum(zeros_m_by_n(prune, k.shape) for k in kernels if carries(prune, k.shape, k.kind))
+    return sum(
+        zeros_m_by_n(prune, k.shape) for k in kernels if supports_structure(prune, k.shape, k.kind)
+    )

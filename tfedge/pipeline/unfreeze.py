@@ -17,7 +17,7 @@ from tfedge.config.spelling import did_you_mean
 from tfedge.errors import ConfigError
 from tfedge.pipeline.recipes import quantized_by
 from tfedge.pipeline.schema import Cluster, Pipeline, Prune
-from tfedge.pipeline.structure import carries, given_m_by_n, zeros_m_by_n
+from tfedge.pipeline.structure import supports_structure, total_zeros_m_by_n, zeros_m_by_n
 
 TrainingStage = Literal["finetune", "prune", "cluster", "quantize"]
 # Stages whose part `auto` follows: what they made in it is kept by training there.
@@ -134,12 +134,12 @@ def part(pipeline: Pipeline, start: int | None) -> Part:
     prune, blocks = pipeline.prune or Prune(), blocks_of(pipeline)
     trained = blocks[start:] if start is not None else ()
     total = sum(kernel.size for kernel in prunable(prune, blocks))
-    return Part(total, sum(kernel.size for kernel in carrying(prune, trained)))
+    return Part(total, sum(kernel.size for kernel in kernels_with_structure(prune, trained)))
 
 
-def carrying(prune: Prune, blocks: tuple[Block, ...]) -> list[Kernel]:
+def kernels_with_structure(prune: Prune, blocks: tuple[Block, ...]) -> list[Kernel]:
     """Those of ``prunable`` that can carry the structure asked for."""
-    return [k for k in prunable(prune, blocks) if carries(prune, k.shape, k.kind)]
+    return [k for k in prunable(prune, blocks) if supports_structure(prune, k.shape, k.kind)]
 
 
 def planned_sparsity(pipeline: Pipeline) -> list[LayerSparsity]:
@@ -156,7 +156,7 @@ def planned_sparsity(pipeline: Pipeline) -> list[LayerSparsity]:
     start = first_trained(pipeline, "prune")
     if start is None:
         return []
-    kernels = carrying(prune, blocks_of(pipeline)[start:])
+    kernels = kernels_with_structure(prune, blocks_of(pipeline)[start:])
     if prune.sparsity_m_by_n is not None:
         return [
             LayerSparsity(k.layer, k.size, zeros_m_by_n(prune, k.shape) / k.size) for k in kernels
@@ -189,6 +189,9 @@ def _auto_m_by_n(pipeline: Pipeline, prune: Prune, blocks: tuple[Block, ...]) ->
     """The smallest top part in which m by n gives the zeros that ``sparsity`` asks for."""
     for start in range(len(blocks) - 1, 0, -1):
         total = part(pipeline, start).total
-        if given_m_by_n(prune, carrying(prune, blocks[start:])) >= prune.sparsity * total:
+        if (
+            total_zeros_m_by_n(prune, kernels_with_structure(prune, blocks[start:]))
+            >= prune.sparsity * total
+        ):
             return start
     return 0

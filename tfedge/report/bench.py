@@ -11,14 +11,14 @@ from tfedge.benchmark.script.answers import told_accuracy, told_pairs
 from tfedge.benchmark.script.run import SCHEMA
 from tfedge.files.text import WIDTH, columns
 from tfedge.report.markup import host_text, milliseconds, size_text, threads_text
-from tfedge.report.versus import Versus, runtime_text
+from tfedge.report.versus import SpeedComparison, runtime_text
 
 _IN_JSON = ("p99 ms", "load ms", "first ms", "p90 ms")  # left out, in this order, for want of room
 _LABEL = 24  # columns of a device's name
 _TYPES = 12  # rows of a profile; what is left is one more
 
 
-def document(results: Sequence[Result], ratios: Sequence[Versus] = ()) -> dict[str, Any]:
+def document(results: Sequence[Result], ratios: Sequence[SpeedComparison] = ()) -> dict[str, Any]:
     """As docs/bench.md describes it; ``device`` is None when the results are of several."""
     hosts = [result.to_json()["host"] for result in results]
     return {
@@ -29,7 +29,7 @@ def document(results: Sequence[Result], ratios: Sequence[Versus] = ()) -> dict[s
     }
 
 
-def table(results: Sequence[Result], ratios: Sequence[Versus] = ()) -> str:
+def table(results: Sequence[Result], ratios: Sequence[SpeedComparison] = ()) -> str:
     """For people, in at most 100 columns where names allow it."""
     blocks = [
         _hosts(results),

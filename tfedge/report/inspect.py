@@ -25,7 +25,9 @@ Facts = Mapping[str, Any]
 
 def text(facts: Facts) -> str:
     """``facts`` is what ``edgetpu.inspect`` found, as JSON; lines of at most 100 columns."""
-    facts = _tame({name: value for name, value in facts.items() if name not in ("ops", "tensors")})
+    facts = _escaped(
+        {name: value for name, value in facts.items() if name not in ("ops", "tensors")}
+    )
     blocks = [
         _head(facts),
         _ends(facts),
@@ -37,13 +39,13 @@ def text(facts: Facts) -> str:
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def _tame(value: Any) -> Any:
+def _escaped(value: Any) -> Any:
     """Names come from the file and must not steer the terminal or make lines of their own."""
     if isinstance(value, str):
         return "".join(c if c.isprintable() else "�" for c in value)
     if isinstance(value, Mapping):
-        return {_tame(key): _tame(item) for key, item in value.items()}
-    return [_tame(item) for item in value] if isinstance(value, list) else value
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
 def count_text(number: int) -> str:

@@ -65,7 +65,7 @@ def _sparse(facts: Facts) -> list[str]:
     for dense, shipped in sparse_pairs(facts):
         where = f"{cell(shipped.device)}, {threads_text(shipped.threads)}"
         reason = "" if sparse.is_faster(dense, shipped) else sparse.why_not(shipped)
-        said = f"- {where}: {sparse.told(dense, shipped)}"
+        said = f"- {where}: {sparse.verdict_beside_dense(dense, shipped)}"
         lines.append(said + (f" ({reason})" if reason else "") + ".")
     return ["XNNPACK's sparse kernels, measured:", "", *lines, ""] if lines else []
 

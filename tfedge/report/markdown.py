@@ -163,7 +163,7 @@ def _training(facts: Facts) -> list[str]:
             lines += ["", f"### {title}", "", *table([k.replace("_", " ") for k in keys], shown)]
     if not lines:
         return NOT_RUN
-    return [*lines[1:], "", *_chose(facts)]
+    return [*lines[1:], "", *_chosen_epoch_lines(facts)]
 
 
 def _figure(value: Any) -> str:
@@ -172,7 +172,7 @@ def _figure(value: Any) -> str:
     return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
-def _chose(facts: Facts) -> list[str]:
+def _chosen_epoch_lines(facts: Facts) -> list[str]:
     if not facts.history:
         return []
     split, best = facts.history.chose_weights_on, facts.history.best_epoch

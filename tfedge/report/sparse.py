@@ -35,6 +35,6 @@ def why_not(sparse: Result) -> str:
     return "XNNPACK has no sparse kernels for x86 CPUs with AVX; on ARM it has"
 
 
-def told(dense: Result, sparse: Result) -> str:
+def verdict_beside_dense(dense: Result, sparse: Result) -> str:
     """The verdict with what the dense model took."""
     return f"{verdict(dense, sparse)}; dense {milliseconds(dense)}"

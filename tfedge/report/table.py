@@ -25,7 +25,7 @@ def summary(result: Mapping[str, Any], run_dir: Path) -> str:
         _headline(facts),
         [*_columns(facts), *phases.line(facts, WIDTH)],
         short(facts),
-        _told(facts),
+        _advice_lines(facts),
         _places(facts),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
@@ -50,7 +50,7 @@ def _columns(facts: Facts) -> list[str]:
     return columns(table, left=(0, len(table[0]) - 1))
 
 
-def _told(facts: Facts) -> list[str]:
+def _advice_lines(facts: Facts) -> list[str]:
     said = [("warning: ", text) for text in warnings(facts)]
     said += [("proposal: ", text) for text in proposals(facts)]
     return [

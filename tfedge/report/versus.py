@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tfedge.benchmark.compare import Comparison, compare
 from tfedge.benchmark.result import Result
-from tfedge.devices.matrix import Asked, axes
+from tfedge.devices.matrix import Combination, axes
 from tfedge.errors import TfedgeError
 from tfedge.report.markup import threads_text
 
@@ -22,10 +22,10 @@ _MAY_DIFFER = {
 }
 
 
-class Versus(NamedTuple):
+class SpeedComparison(NamedTuple):
     after: Result
     before: Result
-    axis: str  # the field of Asked in which they differ
+    axis: str  # the field of Combination in which they differ
     comparison: Comparison | None
     refused: str = ""  # why there is none
 
@@ -57,28 +57,28 @@ class Versus(NamedTuple):
 
 
 def side_by_side(
-    measured: Mapping[Asked, Result], places: Mapping[str, object]
-) -> Iterator[Versus]:
+    measured: Mapping[Combination, Result], places: Mapping[str, object]
+) -> Iterator[SpeedComparison]:
     """Along each axis, everything against the first.
 
     ``places`` says which machine a device is: two machines are no ratio, whatever they are like.
     """
     for axis in axes(list(measured)):
-        first: dict[tuple[object, ...], tuple[Asked, Result]] = {}
-        for asked, after in measured.items():
-            others = tuple(value for name, value in asked._asdict().items() if name != axis)
-            base, before = first.setdefault(others, (asked, after))
-            if base == asked:
+        first: dict[tuple[object, ...], tuple[Combination, Result]] = {}
+        for combination, after in measured.items():
+            others = tuple(value for name, value in combination._asdict().items() if name != axis)
+            base, before = first.setdefault(others, (combination, after))
+            if base == combination:
                 continue
-            if places[base.device] != places[asked.device]:
-                yield Versus(after, before, axis, None, "different devices: not compared")
+            if places[base.device] != places[combination.device]:
+                yield SpeedComparison(after, before, axis, None, "different devices: not compared")
                 continue
             try:
                 found = compare(before, after, _MAY_DIFFER[axis])
             except TfedgeError as error:
-                yield Versus(after, before, axis, None, error.message)
+                yield SpeedComparison(after, before, axis, None, error.message)
             else:
-                yield Versus(after, before, axis, found)
+                yield SpeedComparison(after, before, axis, found)
 
 
 def _side(result: Result, axis: str) -> str:

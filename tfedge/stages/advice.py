@@ -52,7 +52,7 @@ def lost_on_the_way(phases: Phases, split: str, recipe: str, metric: Metric) -> 
                 f"the same {row.n} {split} examples (p = {change.p:.2g}): "
                 f"{_remedy(row.phase, recipe)}"
             )
-    last, most_lost = phases[-1], blamed(phases, metric)
+    last, most_lost = phases[-1], worst_phase(phases, metric)
     change = last.change_from_float or last.change
     if change is not None and below_float(value, metric) and most_lost not in warned:
         p = change.p
@@ -93,7 +93,7 @@ def is_worse(change: Change) -> bool:
     return change.lost > change.gained and change.p < SIGNIFICANT
 
 
-def blamed(phases: Phases, metric: Metric) -> str:
+def worst_phase(phases: Phases, metric: Metric) -> str:
     """The phase behind float that lost most against the one before it."""
     value = {row.phase: row.value(metric) for row in phases}
     losses = {

@@ -70,7 +70,7 @@ def _float(ctx: Context) -> bytes:
         return upstream.float_model(ctx).read_bytes()
     head = head_of(ctx, views=False)
     model = head.load(network.load_weights(upstream.weights(ctx)))
-    content = xnnpack.spelled_out(head.float_file(model, sparse=True))
+    content = xnnpack.with_explicit_padding(head.float_file(model, sparse=True))
     _sparse(read(content))
     return content
 
@@ -146,7 +146,7 @@ def _structured(ctx: Context, model: Model, layers: Collection[str]) -> None:
         if (name := _layer(kernel, layers))
     }
     zeros = {layer.name: layer.target for layer in found.layers}
-    structure.hold("in the .tflite", kernels, settings, zeros)
+    structure.check_zeros("in the .tflite", kernels, settings, zeros)
 
 
 def _layer(kernel: Kernel, names: Collection[str]) -> str | None:

@@ -13,7 +13,7 @@ from tfedge.core.context import Context
 from tfedge.core.outputs import Debug, Evaluation, LayerComparison, NoComparison
 from tfedge.errors import UnsupportedModel
 from tfedge.report.facts import harmed
-from tfedge.stages.advice import below_before, below_float, blamed, point
+from tfedge.stages.advice import below_before, below_float, point, worst_phase
 from tfedge.stages.examples import primary_of
 
 
@@ -29,7 +29,7 @@ def run(ctx: Context) -> None:
 
 
 def _automatic(ctx: Context) -> LayerComparison | NoComparison:
-    why = _no_need(ctx)
+    why = _reason_to_skip(ctx)
     if why:
         return NoComparison(needed=False, why=why)
     try:
@@ -39,7 +39,7 @@ def _automatic(ctx: Context) -> LayerComparison | NoComparison:
         return NoComparison(needed=True, why=str(error))
 
 
-def _no_need(ctx: Context) -> str:
+def _reason_to_skip(ctx: Context) -> str:
     """Why the layers need not be looked at; "" when they should be."""
     if not ctx.has("evaluate/metrics.json"):
         return "nothing was evaluated"
@@ -53,7 +53,7 @@ def _no_need(ctx: Context) -> str:
     figures = ", ".join(f"{name} {metric.text(found)}" for name, found in value.items())
     if not below_float(value, metric, limit):
         return f"{metric.label} of int8 is not worse than float by more than {limit:g} ({figures})"
-    cause = blamed(evaluation.phases, metric)
+    cause = worst_phase(evaluation.phases, metric)
     if cause == "int8" or below_before(evaluation.phases, metric, limit):
         return ""
     return f"most of what int8 lost against float was lost in {cause}, not by 8 bits ({figures})"

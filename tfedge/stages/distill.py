@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from tfedge.core import outputs
 from tfedge.core.context import Context
-from tfedge.core.outputs import Base, Distillation, History, Judged
+from tfedge.core.outputs import Base, Distillation, History, ValidationResult
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh
 from tfedge.pipeline.schema import TeacherNet
@@ -45,7 +45,7 @@ def run(ctx: Context) -> None:
         name=name,
         val_accuracy=teacher.value(metric),
         val_loss=teacher.loss,
-        plain=Judged(val_accuracy=plain.value(metric), val_loss=plain.loss),
+        plain=ValidationResult(val_accuracy=plain.value(metric), val_loss=plain.loss),
         chose_weights_on=finetune.chose_weights_on,
         net=net,
         history=history,

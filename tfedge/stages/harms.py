@@ -39,7 +39,7 @@ def measure(ctx: Context, quick: bool = False) -> LayerComparison:
     quantized = outputs.read(ctx.inputs["quantize/quantize.json"], Quantized)
     split = evaluation_split(examples)
     graph = _graph(ctx, head, quantized)
-    count = _few(head, len(graph.units)) if quick else EXAMPLES
+    count = _quick_look_size(head, len(graph.units)) if quick else EXAMPLES
     rows = examples.representative(count, ctx.pipeline.seed, split)
     inputs, targets = examples.inputs(rows), examples.targets(rows)
     kept = quantized.kept or {}
@@ -79,7 +79,7 @@ def measure(ctx: Context, quick: bool = False) -> LayerComparison:
     )
 
 
-def _few(head: Head, units: int) -> int:
+def _quick_look_size(head: Head, units: int) -> int:
     """How many examples a quick look takes: as many as the budget allows, the same every time."""
     return int(np.clip(_BUDGET / (head.macs * units), _LEAST, FEW))
 

@@ -67,7 +67,7 @@ def _content(ctx: Context) -> Content:
     if recipe["quantize"] is not None:
         recipe["quantize"]["recipe"] = file.recipe  # not: auto
     if pipeline.distill is not None and teacher is not None:
-        recipe["distill"] = _taught(teacher, pipeline.distill)
+        recipe["distill"] = _teacher_facts(teacher, pipeline.distill)
     if pipeline.cluster is not None:
         recipe["cluster"] = _kept(ctx.config["cluster"], unused)
     measured = ctx.inputs.get("benchmark/benchmark.json")
@@ -101,7 +101,7 @@ def _kept(section: dict[str, Any] | None, unused: set[str]) -> dict[str, Any] | 
     return {key: value for key, value in section.items() if key not in unused}
 
 
-def _taught(teacher: Distillation, distill: Distill) -> dict[str, Any]:
+def _teacher_facts(teacher: Distillation, distill: Distill) -> dict[str, Any]:
     """The teacher, by name, net and accuracy, and how the student learnt from it."""
     found = dump(teacher)
     keys = ("name", "net", "val_accuracy", "float")

@@ -21,7 +21,7 @@ from tfedge.modeling.compression.sparsity import Pruner
 from tfedge.modeling.nets.backbone import Weights
 from tfedge.modeling.nets.network import POOL
 from tfedge.pipeline.schema import Prune
-from tfedge.pipeline.structure import block_area, carries
+from tfedge.pipeline.structure import block_area, supports_structure
 from tfedge.pipeline.unfreeze import MAX_SHARE
 from tfedge.stages.retrain import Retraining
 
@@ -36,7 +36,9 @@ def run(ctx: Context) -> None:
     if not total:
         raise UnsupportedModel("prune finds no kernel", settings.layers, "see prune.layers")
     zeros = math.ceil(settings.sparsity * total)
-    dense = {n for n, k in kernels.items() if not carries(settings, k.shape, part.chosen[n])}
+    dense = {
+        n for n, k in kernels.items() if not supports_structure(settings, k.shape, part.chosen[n])
+    }
     carrying = {n: k for n, k in kernels.items() if n in part.trained - dense}
 
     model = part.cut()
@@ -59,15 +61,15 @@ def run(ctx: Context) -> None:
 
     after = part.finish()
     pruned = {name: after[name] for name in part.chosen}
-    structure.hold("after pruning", pruned, settings, counts)
+    structure.check_zeros("after pruning", pruned, settings, counts)
     counts |= dict.fromkeys(part.trained & dense, 0)
-    found = _reached(settings, counts, pruned)
+    found = _achieved_sparsity(settings, counts, pruned)
     if found.zeros < zeros - len(counts) * block_area(settings):
         raise InvariantBroken("prune.sparsity", f"{zeros:,} zeros", f"{found.zeros:,}")
     part.save("sparsity.json", found)
 
 
-def _reached(settings: Prune, counts: dict[str, int], kernels: Weights) -> Sparsity:
+def _achieved_sparsity(settings: Prune, counts: dict[str, int], kernels: Weights) -> Sparsity:
     layers = [
         SparseLayer(
             name=name,

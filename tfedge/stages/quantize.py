@@ -110,13 +110,13 @@ def _by_training(job: _Job) -> None:
     job.train()
 
 
-def _by_what_it_costs(job: _Job) -> None:
+def _by_measured_cost(job: _Job) -> None:
     """``auto``: calibrate, and train where that costs answers, or from the start where something
     has to recover."""
     job.calibrate()
     if not quantizing(job.ctx.config["first_recipe"]).trains:
         job.tried = _tried(job.ctx, job.head, job.head.graph(job.model), job.rows)
-        job.ctx.progress.note(_told(job.tried, primary_of(job.ctx)))
+        job.ctx.progress.note(_trial_text(job.tried, primary_of(job.ctx)))
         if not job.tried.significant:
             return
     job.train()
@@ -125,7 +125,7 @@ def _by_what_it_costs(job: _Job) -> None:
 _HANDLERS: dict[str, Callable[[_Job], None]] = {
     PTQ.name: _by_calibration,
     QAT.name: _by_training,
-    AUTO: _by_what_it_costs,
+    AUTO: _by_measured_cost,
 }
 
 
@@ -214,7 +214,7 @@ def _compared(
     )
 
 
-def _told(tried: Trial, metric: Metric) -> str:
+def _trial_text(tried: Trial, metric: Metric) -> str:
     verdict = "8-bit training follows" if tried.significant else "nothing needs to train"
     return (
         f"auto: {metric.label} of ptq {metric.text(tried.value(metric))} on {tried.n} training "
@@ -240,7 +240,7 @@ def _qat(ctx: Context, head: Head, wrapped: Any) -> tuple[Rows, Trial]:
     teacher = teacher_of(ctx, samples)
     below = None if lower is None else _int8_activations(head, lower, kept, between)
     gather = below(samples.items) if below else None
-    batches = samples.batches(settings, teacher.wanted(settings), gather)
+    batches = samples.batches(settings, teacher.learning_targets(settings), gather)
     masks = _masks(wrapped, sparse)
     judge = _Judge(head, primary_of(ctx), upper, below)
     pool = quantization.PREFIX + POOL

@@ -55,8 +55,8 @@ class Retraining:
         network.inference_norm(self._model)
         self._teacher = teacher_of(self._ctx, self._samples)
         gather = self._top.training_inputs("activations")
-        wanted = self._teacher.wanted(self._settings)
-        self._batches = self._samples.batches(self._settings, wanted, gather)
+        learning_targets = self._teacher.learning_targets(self._settings)
+        self._batches = self._samples.batches(self._settings, learning_targets, gather)
         return self._top.model
 
     def examples(self, count: int) -> np.ndarray:

@@ -134,7 +134,7 @@ def support(row: Backbone) -> list[str]:
     table = [("", "float", *ways)]
     for name, key, form in _TRIED:
         float_too = "".join(floats) if key == METRIC.key else ""
-        table.append((name, float_too, *(_told(way, key, form) for way in ways.values())))
+        table.append((name, float_too, *(_cell(way, key, form) for way in ways.values())))
     told += columns(table, gap=2)
     for way, result in ways.items():
         if not result["ok"]:
@@ -142,7 +142,7 @@ def support(row: Backbone) -> list[str]:
     return told
 
 
-def _told(result: dict[str, Any], key: str, form: str) -> str:
+def _cell(result: dict[str, Any], key: str, form: str) -> str:
     """A cell: what did not come about, or does not load, is "no"."""
     value = result[key] if result["ok"] else None
     return "no" if value is None else form.format(value["convert"] if key == "seconds" else value)
@@ -156,8 +156,8 @@ def one(row: Backbone) -> str:
         listing([row]),
         "",
         *([*outcome, ""] if outcome else []),
-        f"Its weights want (pixel − {_triple(mean)}) / {_triple(std)}, RGB, 0–255.",
-        *_origins(row),
+        f"Its weights want (pixel − {_rgb_text(mean)}) / {_rgb_text(std)}, RGB, 0–255.",
+        *_weight_sources(row),
         "",
         "Blocks, from the pixels up:",
     ]
@@ -165,7 +165,7 @@ def one(row: Backbone) -> str:
     return "\n".join([*lines, *wrap(names, WIDTH)])
 
 
-def _origins(row: Backbone) -> list[str]:
+def _weight_sources(row: Backbone) -> list[str]:
     """Where each set of pretrained weights is from, and its licence."""
     keras = KERAS_FILES[row.name].licence if "imagenet" in row.weights else ""
     lines = [f"imagenet  Keras' own, {keras}"] if keras else []
@@ -175,5 +175,5 @@ def _origins(row: Backbone) -> list[str]:
     return [*lines, "file      your own .h5, .keras or .npz", "none      random numbers"]
 
 
-def _triple(values: tuple[float, float, float]) -> str:
+def _rgb_text(values: tuple[float, float, float]) -> str:
     return f"{values[0]:g}" if len(set(values)) == 1 else f"({', '.join(f'{v:g}' for v in values)})"

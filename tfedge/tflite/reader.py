@@ -104,7 +104,7 @@ class _File:
 
     # ------------------------------------------------------------------- what everything is made of
 
-    def _spend(self, amount: int) -> None:
+    def _count_bytes(self, amount: int) -> None:
         self._left -= amount
         if self._left < 0:
             raise _Broken(f"lists more than a file of {len(self._data)} bytes can hold")
@@ -115,26 +115,26 @@ class _File:
         least = 20 if what in ("Tensors", "Operators") else 4
         if count > min(_MAX_ITEMS, len(self._data) // least):
             raise _Broken(f"{count} {what.lower()} in a file of {len(self._data)} bytes")
-        self._spend(count)
+        self._count_bytes(count)
         get = getattr(table, what)
         return (get(i) for i in range(count))
 
     def _text(self, raw: bytes | None) -> str:
-        self._spend(len(raw or b""))
+        self._count_bytes(len(raw or b""))
         return (raw or b"").decode("utf-8", "replace")
 
     def _array(self, table: Any, what: str) -> np.ndarray:
         found = getattr(table, f"{what}AsNumpy")()
         if isinstance(found, int):
             return _NOTHING
-        self._spend(found.size)
+        self._count_bytes(found.size)
         array: np.ndarray = found
         return array
 
     def _ints(self, table: Any, what: str) -> tuple[int, ...]:
         return tuple(self._array(table, what).tolist())
 
-    def _behind(self, offset: int, size: int) -> np.ndarray:
+    def _external_buffer(self, offset: int, size: int) -> np.ndarray:
         """Models above 2 GB keep their buffers behind the flatbuffer."""
         if offset + size > len(self._data):
             raise _Broken(f"a buffer at {offset} of {size} bytes ends after the file")
@@ -154,7 +154,7 @@ class _File:
     def _buffer(self, buffer: Any) -> np.ndarray:
         """A view of the buffer's bytes, uint8."""
         if buffer.Offset() > 1:
-            return self._behind(buffer.Offset(), buffer.Size())
+            return self._external_buffer(buffer.Offset(), buffer.Size())
         found: np.ndarray = _NOTHING if buffer.DataIsNone() else buffer.DataAsNumpy()
         return found
 
@@ -165,7 +165,7 @@ class _File:
                 f"metadata {name!r} lies in buffer {entry.Buffer()} of {len(self._buffers)}"
             )
         content = self._buffers[entry.Buffer()]
-        self._spend(content.size)
+        self._count_bytes(content.size)
         return name, content.tobytes()
 
     def _signature(self, table: Any, graphs: tuple[Graph, ...]) -> Signature:
@@ -205,13 +205,13 @@ class _File:
         _check(f"op {i} {name} reads", inputs, -1, len(tensors))
         _check(f"op {i} {name} writes", outputs, 0, len(tensors))
         given = options.read(op)
-        self._spend(sum(len(value) for value in given.values() if isinstance(value, tuple)))
+        self._count_bytes(sum(len(value) for value in given.values() if isinstance(value, tuple)))
         carried = self._custom_options(op) if custom else None
         return Op(i, name, version, inputs, outputs, custom, given, carried)
 
     def _custom_options(self, op: Any) -> np.ndarray | None:
         if op.LargeCustomOptionsOffset() > 1:
-            return self._behind(op.LargeCustomOptionsOffset(), op.LargeCustomOptionsSize())
+            return self._external_buffer(op.LargeCustomOptionsOffset(), op.LargeCustomOptionsSize())
         return None if op.CustomOptionsIsNone() else self._array(op, "CustomOptions")
 
     def _tensor(self, index: int, tensor: Any) -> Tensor:
@@ -229,7 +229,7 @@ class _File:
             raise _Broken(f"{where} lies in buffer {tensor.Buffer()} of {len(self._buffers)}")
         # Buffer 0 is empty by convention: what is computed points there.
         data = self._buffers[tensor.Buffer()] if self._buffers else _NOTHING
-        self._spend(data.size)
+        self._count_bytes(data.size)
         sparse = tensor.Sparsity() is not None
         bits = values.storage_bits(dtype)
         needed = math.ceil(math.prod(shape) * bits / 8) if bits else None

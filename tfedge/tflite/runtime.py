@@ -206,7 +206,7 @@ class Pool:
                     value = values[position][0]
                     room[index] = value if raw else output.real(value)
 
-        _share_out(items, self.workers, each, progress)
+        _distribute(items, self.workers, each, progress)
         return found
 
     @property
@@ -241,11 +241,11 @@ def side_by_side(
                 value = pool._invoke(worker, index, item)[0][0]
                 found[name][index] = outputs[name].real(value)
 
-    _share_out(items, min(pool.workers for pool in pools.values()), each, progress)
+    _distribute(items, min(pool.workers for pool in pools.values()), each, progress)
     return found
 
 
-def _share_out(
+def _distribute(
     items: Items,
     workers: int,
     each: Callable[[int, Portion], None],

@@ -50,7 +50,7 @@ class _Buffer(schema.BufferT):
         return int(schema.BufferEnd(builder))
 
 
-def spelled_out(content: bytes) -> bytes:
+def with_explicit_padding(content: bytes) -> bytes:
     """The model with a PAD of its own before every strided convolution that pads both sides alike.
 
     The converter writes such padding as SAME, whatever the graph says, and XNNPACK's sparse kernels

@@ -13,7 +13,7 @@ import PIL
 from tfedge.data.index import Index
 from tfedge.errors import ArtifactError
 from tfedge.files.parallel import cores, in_order
-from tfedge.files.progress import Progress, Silent
+from tfedge.files.progress import NoProgress, Progress
 from tfedge.files.store import MissingRecords, RecordStore
 from tfedge.portable import images
 from tfedge.portable.images import BadImage
@@ -123,7 +123,7 @@ class DecodedImages:
         try:
             return self.store.rows(keys)
         except MissingRecords as missing:
-            self._decode(rows, missing.keys, progress or Silent())
+            self._decode(rows, missing.keys, progress or NoProgress())
         return self.store.rows(keys)
 
     def _decode(self, rows: Sequence[int], keys: Sequence[str], progress: Progress) -> None:

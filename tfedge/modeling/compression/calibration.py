@@ -64,7 +64,7 @@ def calibrate(
 
     Raises UnsupportedModel for layers that have no 8-bit form.
     """
-    twin = _twin(spec, model)
+    twin = _float_copy(spec, model)
     variables = list(twin.weights)
 
     def outputs(network: Any) -> np.ndarray:
@@ -113,7 +113,7 @@ def with_noise(images: np.ndarray) -> np.ndarray:
     return np.stack([CORRUPTIONS["noise"](image, number) for number, image in enumerate(images)])
 
 
-def _twin(spec: Spec, model: Any) -> Any:
+def _float_copy(spec: Spec, model: Any) -> Any:
     """The same network once more: a wrapped one can't compute in float again."""
     twin = network.load(spec, weights_of(model))
     twin.get_layer(OFFSET).mean = model.get_layer(OFFSET).mean

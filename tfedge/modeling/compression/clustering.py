@@ -103,7 +103,7 @@ class Clusterer:
         self._wrappers = [la for la in self.model.layers if hasattr(la, "cluster_centroids")]
         self.layers = [wrapper.layer.name for wrapper in self._wrappers]
         for wrapper in self._wrappers:
-            _settle(wrapper)
+            _refine_centroids(wrapper)
 
     def finish(self) -> None:
         """Give the layers their kernels back, clustered.
@@ -123,7 +123,7 @@ class Clusterer:
                 raise InvariantBroken(f"zeros of pruning in {layer}", "none lost", f"{lost:,} lost")
 
 
-def _settle(wrapper: Any) -> None:
+def _refine_centroids(wrapper: Any) -> None:
     """Run k-means from the wrapper's own centroids; the one of pruning's zeros stays zero."""
     ((name, centroids),) = wrapper.cluster_centroids.items()
     original = wrapper.original_clusterable_weights[name]

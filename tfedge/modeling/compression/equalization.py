@@ -106,7 +106,7 @@ def centre(model: Any, seen: Observation) -> list[str]:
 
 def groups(model: Any) -> list[Group]:
     """The groups of a flat network, those that nothing may be done to left out."""
-    together = _Together(model)
+    together = _ChannelGroups(model)
     found: dict[str, Group] = {}
     for layer in model.layers:
         group = found.setdefault(together.name_of(layer), Group())
@@ -126,7 +126,7 @@ def groups(model: Any) -> list[Group]:
     return [group for group in found.values() if group.free and group.producers and group.readers]
 
 
-class _Together:
+class _ChannelGroups:
     """Which layers' results have the same channels, by the name of one of them."""
 
     def __init__(self, model: Any) -> None:

@@ -46,7 +46,7 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
     # 1 / √0 is infinite; on the device, and in a range that is held, it is the range's end.
     known |= {layer.name for layer in model.layers if isinstance(layer, InverseRoot)}
     for name in known:
-        _hold(configs[name], model.get_layer(name))
+        _freeze_range(configs[name], model.get_layer(name))
 
     def wrapped(layer: Any) -> Any:
         if own := OWN.get(type(layer)):
@@ -61,7 +61,7 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
     return keras.models.clone_model(model, clone_function=wrapped)
 
 
-def _hold(config: Any, layer: Any) -> None:
+def _freeze_range(config: Any, layer: Any) -> None:
     """Training does not move the range of this layer's result."""
     fixed = FixedRange()
     if hasattr(config, "activation_quantizer"):

@@ -30,7 +30,7 @@ _CLOSE = 1.1  # a divergence within a tenth of another is as good
 
 
 @dataclass(frozen=True)
-class Harm:
+class UnitSensitivity:
     """What quantizing one unit alone does, over all images."""
 
     unit: str
@@ -127,7 +127,7 @@ class Mixtures:
         alike = float(self._work.same(self.reference, scores).mean())
         return self._work.divergence(self.reference, scores), alike
 
-    def harms(self, report: Report) -> list[Harm]:
+    def harms(self, report: Report) -> list[UnitSensitivity]:
         """Each unit quantized alone, kernel and result; the most harmful first."""
         tallies = {name: _Tally() for name in self._results}
         done, total = 0, len(tallies) * len(self._images)
@@ -145,7 +145,7 @@ class Mixtures:
             divergence, agreement = self._distance(scores)
             low, high = self.graph.range_of(self._results[name])
             found.append(
-                Harm(
+                UnitSensitivity(
                     unit=name,
                     divergence=divergence,
                     agreement=agreement,
@@ -156,7 +156,7 @@ class Mixtures:
         return sorted(found, key=lambda harm: -harm.divergence)
 
     def propose(
-        self, harms: Sequence[Harm], limit: float, kept: Kept, report: Report
+        self, harms: Sequence[UnitSensitivity], limit: float, kept: Kept, report: Report
     ) -> Outcome | None:
         """The fewest units to keep in float so that at most ``limit`` of the answers change.
 

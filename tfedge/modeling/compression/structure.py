@@ -60,7 +60,7 @@ def short(kernel: np.ndarray, prune: Prune, blocks: int = 0) -> int:
     return int(np.count_nonzero(filled > n - m))
 
 
-def hold(
+def check_zeros(
     where: str, kernels: Mapping[str, np.ndarray], prune: Prune, zeros: Mapping[str, int]
 ) -> None:
     """Raise InvariantBroken for the first of ``kernels`` that lacks its structured ``zeros``."""

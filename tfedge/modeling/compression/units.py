@@ -96,7 +96,7 @@ class Graph:
         """The units by name, from the pixels up."""
         found: list[tuple[set[str], set[str], list[str]]] = []  # nodes, kernels' fakes, results
         for fake in self.fakes:
-            nodes, weights = self._between(fake)
+            nodes, weights = self._upstream_nodes(fake)
             results = [fake]
             # Ops that two tensors need, and layers with a tensor inside, hold units together.
             for other in [o for o in found if o[0] & nodes or _layers(o[0]) & _layers(nodes)]:
@@ -107,7 +107,7 @@ class Graph:
                 found.append((nodes, weights, results))
         return {unit.name: unit for unit in map(self._unit, found)}
 
-    def _between(self, fake: str) -> tuple[set[str], set[str]]:
+    def _upstream_nodes(self, fake: str) -> tuple[set[str], set[str]]:
         """The nodes that compute what a fake-quant node takes, and the fakes of their kernels."""
         nodes: set[str] = set()
         weights: set[str] = set()

@@ -274,7 +274,7 @@ def _weight(variable: Any) -> str:
 
 
 def variables_of(model: Any) -> dict[str, Any]:
-    """``layer/weight`` of every variable of a functional model that `carried` carries over.
+    """``layer/weight`` of every variable of a functional model that `rewritten_weights` takes over.
 
     Keras' own names, but that a layer's is written with ``_`` for ``/``.
     """
@@ -285,7 +285,7 @@ def variables_of(model: Any) -> dict[str, Any]:
     }
 
 
-def carried(model: Any) -> dict[str, np.ndarray]:
+def rewritten_weights(model: Any) -> dict[str, np.ndarray]:
     """The weights of a functional model under the names they have in the rewritten one.
 
     ``layer/weight`` → float32. What is left out of the graph has none here.

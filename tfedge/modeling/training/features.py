@@ -66,10 +66,16 @@ class Source:
         return Views(self.images, items, self.augment, self.seed)
 
     def stream(
-        self, rows: Sequence[int], wanted: loop.Wanted, weights: np.ndarray, batch_size: int
+        self,
+        rows: Sequence[int],
+        learning_targets: loop.LearningTargets,
+        weights: np.ndarray,
+        batch_size: int,
     ) -> Stream:
         """Training batches of what is not kept: images changed anew in each epoch."""
-        return Stream(self.images, rows, self.augment, wanted, weights, batch_size, self.seed)
+        return Stream(
+            self.images, rows, self.augment, learning_targets, weights, batch_size, self.seed
+        )
 
     def converted(self, model: Any) -> bytes:
         """A float .tflite of a network's lower part, from images as they are stored."""

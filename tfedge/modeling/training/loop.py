@@ -31,7 +31,7 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LearningTargets:
     """What the model should say of each item.
 
     ``targets`` [items, …] float32. ``features`` [items, F] float16, or None, are what a teacher's
@@ -65,7 +65,7 @@ class Memory:
         self,
         gather: Callable[[np.ndarray], np.ndarray],
         choose: Callable[[np.random.Generator], np.ndarray],
-        wanted: Wanted,
+        wanted: LearningTargets,
         weights: np.ndarray,
         batch_size: int,
         seed: int,

@@ -94,14 +94,14 @@ class Samples:
         return recipes.steps(settings, len(self.train_rows), epoch)
 
     def batches(
-        self, settings: Training, wanted: loop.Wanted, gather: Gather | None
+        self, settings: Training, learning_targets: loop.LearningTargets, gather: Gather | None
     ) -> loop.Batches:
         """Training batches of what ``gather`` gives for items; None: of inputs, changed anew."""
         weights = self.objective.weights(self.item_rows, settings)
         size = settings.batch_size
         if gather is not None:
-            return loop.Memory(gather, self.choose, wanted, weights, size, self.seed)
-        return self.source.stream(self.train_rows, wanted, weights, size)
+            return loop.Memory(gather, self.choose, learning_targets, weights, size, self.seed)
+        return self.source.stream(self.train_rows, learning_targets, weights, size)
 
 
 class TopPart:
@@ -180,15 +180,15 @@ class Teacher:
         self._features, self._scale = said["features"], float(said["power"]) ** -0.5
         self._logits = said["logits"] if logits is None else logits
 
-    def wanted(self, settings: Retrain) -> loop.Wanted:
+    def learning_targets(self, settings: Retrain) -> loop.LearningTargets:
         """The targets and the teacher's outputs (mixed, or each on its own with ``distill``), and
         the float model's features if they serve as hints."""
         objective = self._samples.objective
         hard = objective.targets(self._samples.item_rows, settings)
         hints = self._features if settings.hints else None
         if self._distill is not None:
-            return loop.Wanted(hard, hints, objective.taught(self._logits, self._distill))
-        return loop.Wanted(objective.softened(hard, self._logits, settings.teacher), hints)
+            return loop.LearningTargets(hard, hints, objective.taught(self._logits, self._distill))
+        return loop.LearningTargets(objective.softened(hard, self._logits, settings.teacher), hints)
 
     def train(
         self,

@@ -13,7 +13,7 @@ from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training.augment import augment
 
 
-class Wanted(Protocol):
+class TargetLookup(Protocol):
     """Targets, looked up by numbers of images."""
 
     def __getitem__(self, items: np.ndarray) -> tuple[np.ndarray, ...]: ...
@@ -90,7 +90,7 @@ class Stream:
         images: DecodedImages,
         rows: Sequence[int],
         settings: Augment | None,
-        wanted: Wanted,
+        wanted: TargetLookup,
         weights: np.ndarray,
         batch_size: int,
         seed: int,

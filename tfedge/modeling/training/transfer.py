@@ -160,7 +160,7 @@ def _train_head(
     dense = top.model.get_layer(HEAD)
     inputs = keras.Input(features(np.arange(1)).shape[1:])
     head = keras.Model(inputs, dense(keras.layers.Dropout(settings.dropout)(inputs)))
-    batches = samples.batches(settings, loop.Wanted(hard), features)
+    batches = samples.batches(settings, loop.LearningTargets(hard), features)
     rate = settings.epochs, settings.learning_rate
 
     def val(at: np.ndarray) -> np.ndarray:
@@ -180,7 +180,7 @@ def _blocks(
     """The top blocks together with the head, from the float activations below them."""
     val = part.inputs(samples.val_items(), "validation activations")
     gather = part.training_inputs("activations")
-    batches = samples.batches(settings, loop.Wanted(hard), gather)
+    batches = samples.batches(settings, loop.LearningTargets(hard), gather)
     rate = settings.unfreeze_epochs, settings.unfreeze_learning_rate
     return _fit(samples, part.model, batches, val, settings, rate, what, record, from_start=True)
 

@@ -101,9 +101,9 @@ def data(index: Index, audit: Findings | None) -> list[Block]:
 
 def _audit(audit: Findings) -> list[Block]:
     said = [f"warning: {warning}" for warning in audit.warnings]
-    said += _few([f"left out: {row['path']} ({row['reason']})" for row in audit.skipped])
+    said += _shortened([f"left out: {row['path']} ({row['reason']})" for row in audit.skipped])
     for what, entries in (("two labels", audit.conflicts), ("two splits", audit.leaks)):
-        said += _few([f"{what}: {_group(entry)}" for entry in entries])
+        said += _shortened([f"{what}: {_group(entry)}" for entry in entries])
     counts = Text(
         f"Audit: {len(audit.skipped)} images left out as bad, {len(audit.conflicts)} under "
         f"two labels, {len(audit.leaks)} in two splits, {audit.duplicates} further copies; "
@@ -116,6 +116,6 @@ def _group(entry: Mapping[str, Any]) -> str:
     return " = ".join(f"{p['path']} ({p['label']}, {p['split']})" for p in entry["pictures"])
 
 
-def _few(items: list[str]) -> list[str]:
+def _shortened(items: list[str]) -> list[str]:
     more = [f"… and {len(items) - _MANY} more"] if len(items) > _MANY else []
     return [*items[:_MANY], *more]

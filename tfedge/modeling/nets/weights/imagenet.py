@@ -18,11 +18,11 @@ from tfedge.errors import ArtifactError, MissingDependency, StageError
 from tfedge.files.download import NotFetched, digest_of, download, kind_of
 from tfedge.files.progress import Progress
 from tfedge.modeling.nets import backbone as nets
-from tfedge.modeling.nets.rewrite import carried
+from tfedge.modeling.nets.rewrite import rewritten_weights
 from tfedge.modeling.nets.weights import original
 
 
-class Found(NamedTuple):
+class PretrainedWeights(NamedTuple):
     """The weights under the names of the net that is built here, and the file they came from."""
 
     weights: nets.Weights
@@ -71,7 +71,9 @@ def _fetch(url: str, digest: str, path: Path, progress: Progress) -> None:
         raise MissingDependency(f"{what}: {error.message}", hint) from error
 
 
-def load(name: str, alpha: float, image_size: int, cache: Path, progress: Progress) -> Found:
+def load(
+    name: str, alpha: float, image_size: int, cache: Path, progress: Progress
+) -> PretrainedWeights:
     """Keras' own weights of a backbone, for pixels in the order that Keras takes them.
 
     Raises MissingDependency when the file is neither cached nor to be had, ArtifactError when it is
@@ -94,5 +96,5 @@ def load(name: str, alpha: float, image_size: int, cache: Path, progress: Progre
             f"does not fit {name} with alpha {alpha} ({str(error).splitlines()[0]})",
             "delete the file; the next run fetches it again",
         ) from error
-    weights = carried(net) if changed else nets.weights_of(net)
-    return Found(weights, original.norm_of(net, name), path, sha256, row.licence)
+    weights = rewritten_weights(net) if changed else nets.weights_of(net)
+    return PretrainedWeights(weights, original.norm_of(net, name), path, sha256, row.licence)

