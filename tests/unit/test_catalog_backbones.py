@@ -90,6 +90,7 @@ def test_efficientnet_lite_has_the_published_parameters() -> None:
         assert round(learned / 1e6, 1) == published, number
 
 
+@pytest.mark.train
 def test_every_constructor_of_keras_is_there() -> None:
     source = Path(str(find_spec("tf_keras").submodule_search_locations[0]))
     text = (source / "api/_v2/keras/applications/__init__.py").read_text("utf-8")

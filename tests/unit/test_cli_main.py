@@ -64,7 +64,7 @@ def test_problems_go_to_stderr_line_by_line(good: str, capsys: pytest.CaptureFix
         (["check", "gold.yaml"], 2, "hint: did you mean good.yaml?"),
         (["run", "good.yaml", "--from", "quantise"], 2, "did you mean quantize?"),
         (["run", "good.yaml", "--run-dir", "good.yaml"], 2, "is a file"),
-        (["run", "good.yaml"], 4, "no such folder"),
+        pytest.param(["run", "good.yaml"], 4, "no such folder", marks=pytest.mark.train),
     ],
 )
 def test_exit_codes(
@@ -76,6 +76,7 @@ def test_exit_codes(
     assert "Traceback" not in shown.out + shown.err
 
 
+@pytest.mark.train
 def test_a_run_that_fails_leaves_its_result(good: str) -> None:
     assert cli.main(["run", good, "--cache", "cache"]) == 4
     result = json.loads(Path("runs/latest/run.json").read_text())

@@ -90,6 +90,7 @@ def test_a_container_is_given_the_folder_and_no_network(tmp_path: Path) -> None:
     assert command[-2:] == ["coral/compiler:16", "edgetpu_compiler"]
 
 
+@pytest.mark.train
 def test_without_the_compiler_it_says_what_to_install_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
