@@ -11,3 +11,18 @@ class Spread(NamedTuple):
 
     keys: tuple[str, ...]
     beside: Any
+
+
+class Removed(NamedTuple):
+    """A key that can't be chosen any more, or some of whose values can't.
+
+    ``since`` is a date, ``why`` a clause, ``instead`` what to do. With ``values`` these are gone
+    and the key still takes others; else the key is gone, and all is as it was at ``fixed`` (a
+    section as a dict).
+    """
+
+    since: str
+    why: str
+    instead: str
+    fixed: Any = None
+    values: tuple[Any, ...] = ()

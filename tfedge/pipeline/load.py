@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from tfedge.config import nodes
 from tfedge.config.nodes import KeyPath, Spot, Tree
+from tfedge.config.removed import drop
 from tfedge.config.renamed import current, rename, spread
 from tfedge.config.validate import checked, parts, related, spot
 from tfedge.config.words import dotted
@@ -19,7 +20,15 @@ from tfedge.devices.schema import BenchDevice, FindDevice
 from tfedge.errors import ConfigError, DeviceError
 from tfedge.pipeline import nets, rules
 from tfedge.pipeline.recipes import implied
-from tfedge.pipeline.schema import RENAMED, SPREAD, Pipeline, TeacherNet, known_task, schema_of
+from tfedge.pipeline.schema import (
+    REMOVED,
+    RENAMED,
+    SPREAD,
+    Pipeline,
+    TeacherNet,
+    known_task,
+    schema_of,
+)
 
 Resolved = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -68,6 +77,7 @@ def load(
     notes = rename(tree, RENAMED)
     for number, override in enumerate(overrides, start=1):
         _override(tree, override, number, notes)
+    notes += drop(tree, REMOVED)
     _complete(tree)
     notes += spread(tree, SPREAD)
     schema = schema_of(known_task(tree.data.get("task") if isinstance(tree.data, dict) else None))
