@@ -151,6 +151,14 @@ def test_it_is_one_of_all_problems(removed: None, tmp_path: Path) -> None:
     ]
 
 
+def test_nothing_is_said_of_what_the_refused_value_would_have_done(
+    removed: None, tmp_path: Path
+) -> None:
+    (problem,) = refused(tmp_path, 'prune: {sparsity: 0.95, layers: ["?"]}\n')
+    assert "prune.layers[0]" in problem
+    assert "more than 90%" in refused(tmp_path, "prune: {sparsity: 0.95}\n")[0]
+
+
 def test_it_may_have_had_another_name_before(
     removed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -103,7 +103,6 @@ def test_a_teacher_of_no_share_is_refused() -> None:
         ("{teacher: float, alpha: 0}", "distill: nothing learns from it: give it a share"),
         ("{teacher: float, alpha: 1.1}", "prune.teacher: must be a number from 0 to 1, got 1.1"),
         ("{teacher: float, alpha: {a: 1}}", "prune.teacher: must be a number from 0 to 1, got a"),
-        ("{teacher: float, alpha: !x 1}", "tag !x is not allowed"),
         ("{teacher: {name: MobileNet, image_size: 8}}", "a whole number from 32 to 1024, or auto"),
     ],
 )
@@ -185,6 +184,13 @@ def test_a_share_of_a_stage_beside_the_one_for_all_is_refused(tmp_path: Path) ->
         given(tmp_path, "prune: {teacher: 0.5}\ndistill: {teacher: float, alpha: 0.4}\n")
     what = "distill.alpha: stands for prune.teacher, which is there, too: leave distill.alpha out"
     assert caught.value.problems == [f"{tmp_path}/p.yaml:4:27: {what}"]
+
+
+def test_what_is_no_value_at_all_is_said_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        given(tmp_path, "prune:\nquantize:\ndistill: {teacher: float, alpha: !x 1}\n")
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{tmp_path}/p.yaml:5:34: tag !x is not allowed")
 
 
 @pytest.mark.parametrize(
