@@ -21,7 +21,11 @@ _UNFREEZE = {"finetune": {"unfreeze": 0.25}}
 _PTQ = {"quantize": {"recipe": "ptq"}}
 _PLAIN = {"quantize": {"recipe": "ptq", "correct": False}}  # the converter's own calibration
 _QAT = {"quantize": {"recipe": "qat"}}
-_PRUNE_QAT = {"prune": {"sparsity": 0.5}, **_QAT}
+_PRUNE = {"sparsity": 0.5}
+_PRUNE_QAT = {"prune": _PRUNE, **_QAT}
+# prune_qat but for one option, to be held against the default.
+_REESTIMATE = {"prune": _PRUNE | {"norms": "reestimate"}, **_QAT}
+_SENSITIVITY = {"prune": _PRUNE | {"allocation": "sensitivity"}, **_QAT}
 
 COLUMNS = {
     "lr": Column({}, maker="logistic"),
@@ -33,6 +37,8 @@ COLUMNS = {
     "ptq_plain_unfrozen": Column(_UNFREEZE | _PLAIN, UNFROZEN),
     "qat": Column(_QAT, FROZEN),
     "prune_qat": Column(_PRUNE_QAT, FROZEN),
+    "prune_qat_reestimate": Column(_REESTIMATE, FROZEN),
+    "prune_qat_sensitivity": Column(_SENSITIVITY, FROZEN),
     "prune_qat_unfrozen": Column(_UNFREEZE | _PRUNE_QAT, UNFROZEN),
     "auto": Column({"quantize": {"recipe": "auto"}}, FROZEN),
     "aeq": Column({}, FROZEN, "aeq"),

@@ -90,6 +90,8 @@ DIFFERENCES = (
     _top1("aeq_unfrozen", "unfrozen"),
     _top1("qat", "head"),
     _top1("prune_qat", "head", mean=0.0, each=-1.0),
+    _top1("prune_qat_reestimate", "prune_qat"),
+    _top1("prune_qat_sensitivity", "prune_qat"),
     _top1("prune_qat_unfrozen", "unfrozen", mean=-1.0),
     _top1("auto", "head"),
     _alike("ptq"),

@@ -29,7 +29,7 @@ def test_the_teacher_is_asked_once(finished: Workplace, photos: Path, tmp_path: 
     worse = said["val_accuracy"] < said["float"]["val_accuracy"]
     assert ("is worse than the float model" in " ".join(ran.stdout.split())) == worse
 
-    changed = ["--set", "distill.alpha=0.5", "--set", "prune.sparsity=0.4"]
+    changed = ["--set", "prune.teacher=0.5", "--set", "prune.sparsity=0.4"]
     ran = place.tfedge("run", place.file, "--to", "prune", *changed)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert (place.how()["distill"], place.how()["prune"]) == ("hit", "miss")
@@ -37,7 +37,7 @@ def test_the_teacher_is_asked_once(finished: Workplace, photos: Path, tmp_path: 
     ran = place.tfedge("run", place.run_dir / "resolved.json", "--to", "prune")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert set(place.how().values()) == {"hit"}
-    assert json.loads((place.run_dir / "resolved.json").read_text())["distill"]["alpha"] == 0.5
+    assert json.loads((place.run_dir / "resolved.json").read_text())["prune"]["teacher"] == 0.5
 
 
 def test_a_teacher_beside_groups_kept_layers_and_debug(
@@ -55,7 +55,7 @@ def test_a_teacher_beside_groups_kept_layers_and_debug(
             "epochs": 1,
             "steps": 0,
         },
-        distill={"teacher": "float", "temperature": 3, "alpha": 0.5},
+        distill={"teacher": "float", "temperature": 3},
         quantize={
             "epochs": 1,
             "steps": 0,

@@ -46,9 +46,9 @@ def gradient(loss, *wanted: np.ndarray) -> tuple[float, np.ndarray]:
     return float(value), tape.gradient(value, logits).numpy()
 
 
-@pytest.mark.parametrize("alpha", [0.3, 1.0])
+@pytest.mark.parametrize("share", [0.3, 1.0])
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
-def test_the_loss_is_the_one_of_hinton(alpha, temperature):
+def test_the_loss_is_the_one_of_hinton(share, temperature):
     """Tolerances: float32 against float64."""
     soft = softmax(TAUGHT / temperature)
     found = classes.softened(TAUGHT.astype(np.float32), temperature)
@@ -58,11 +58,11 @@ def test_the_loss_is_the_one_of_hinton(alpha, temperature):
     plain = -(HARD * np.log(softmax(SAID))).sum(-1)
     student = softmax(SAID / temperature)
     far = (soft * np.log(soft / student)).sum(-1)  # KL(teacher ‖ student)
-    wanted = np.mean(((1 - alpha) * plain + alpha * temperature**2 * far) * WEIGHTS)
-    value, slope = gradient(classes.distilled(alpha, temperature), HARD, soft)
+    wanted = np.mean(((1 - share) * plain + share * temperature**2 * far) * WEIGHTS)
+    value, slope = gradient(classes.distilled(share, temperature), HARD, soft)
     assert value == pytest.approx(wanted, rel=1e-5)
     # By hand: one 1/T comes from the student's logits over T, the other is left of the T².
-    pull = (1 - alpha) * (softmax(SAID) - HARD) + alpha * temperature * (student - soft)
+    pull = (1 - share) * (softmax(SAID) - HARD) + share * temperature * (student - soft)
     np.testing.assert_allclose(slope, pull * WEIGHTS[:, None] / 7, rtol=1e-4, atol=1e-6)
 
 
@@ -253,9 +253,9 @@ def test_students_believe_a_teacher_that_is_wrong(chain, tmp_path):
     """
     labels = labels_of(head_of(chain.context("finetune")).samples)
     logits = 6.0 * np.eye(3)[(labels + 1) % 3]
-    settings = {"alpha": 1.0, "temperature": 2.0}
-    prune = HEAD | SPARSE | {"epochs": 25, "hints": 0}
-    quantize = HEAD | {"epochs": 1, "hints": 0, "learning_rate": 1e-5}
+    settings = {"temperature": 2.0}
+    prune = HEAD | SPARSE | {"epochs": 25, "hints": 0, "teacher": 1.0}
+    quantize = HEAD | {"epochs": 1, "hints": 0, "teacher": 1.0, "learning_rate": 1e-5}
     run = taught(chain, tmp_path, logits, settings, prune=prune, quantize=quantize)
     run("prune", "quantize", "convert")
     index = Index.load(run.files["data/index.json"])
@@ -269,6 +269,19 @@ def test_students_believe_a_teacher_that_is_wrong(chain, tmp_path):
     assert last["loss"] < 0.5 * run.json("prune/history.json")[0]["loss"]
 
 
+def test_a_stage_that_gives_the_teacher_no_share_learns_from_labels(chain, tmp_path):
+    """Nobody's answers but those of the labels move the weights, whatever the teacher says."""
+    silly = 9.0 * np.ones((ITEMS, 3)) * [1, 0, 0]
+    prune = HEAD | SPARSE | {"optimizer": "sgd", "learning_rate": 1e-3, "teacher": 0.0}
+    plain = chain.again(tmp_path / "plain", but=LATER, prune=prune)("prune")
+    plain, far = plain.arrays("prune/model.npz")["logits/kernel"], {}
+    for share in (0.0, 0.7):
+        settings = prune | {"teacher": share}
+        run = taught(chain, tmp_path / f"{share}", silly, {}, prune=settings)("prune")
+        far[share] = np.abs(run.arrays("prune/model.npz")["logits/kernel"] - plain).max()
+    assert far[0.0] < 1e-6 < 0.001 < far[0.7]
+
+
 def test_the_float_model_at_temperature_1_teaches_as_its_share_does(chain, tmp_path):
     """The same gradient up to float32, and as SGD adds gradients up, the same weights.
 
@@ -279,7 +292,7 @@ def test_the_float_model_at_temperature_1_teaches_as_its_share_does(chain, tmp_p
     share = chain.again(tmp_path / "share", but=LATER, prune=prune)("prune")
     moved = {}
     for temperature in (1.0, 8.0):
-        settings = {"alpha": chain.pipeline.prune.teacher, "temperature": temperature}
+        settings = {"temperature": temperature}
         run = taught(chain, tmp_path / str(temperature), logits, settings, prune=prune)("prune")
         moved[temperature] = run.arrays("prune/model.npz")
 

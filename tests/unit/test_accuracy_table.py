@@ -160,6 +160,31 @@ def test_a_column_is_a_pipeline(column: str, tmp_path: Path) -> None:
     assert (found.finetune.unfreeze == 0.25) == ("unfrozen" in column)
 
 
+@pytest.mark.parametrize(
+    ("column", "key", "value"),
+    [
+        ("prune_qat_reestimate", "norms", "reestimate"),
+        ("prune_qat_sensitivity", "allocation", "sensitivity"),
+    ],
+)
+def test_an_option_is_held_against_its_default_with_all_else_the_same(
+    column: str, key: str, value: str, tmp_path: Path
+) -> None:
+    found = {}
+    for name in ("prune_qat", column):
+        file = tmp_path / "pipeline.yaml"
+        content = pipeline(name, tmp_path, "MobileNetV2", 225, 3)
+        file.write_text(json.dumps(content), encoding="utf-8")
+        found[name] = load_pipeline(file).model_dump()
+    assert found["prune_qat"]["prune"][key] != value
+    found["prune_qat"]["prune"][key] = value
+    assert found["prune_qat"] == found[column]
+    rows = [cell("prune_qat", n, top1=0.9) for n in (1, 2)]
+    rows += [cell(column, n, top1=0.89 + n / 1000) for n in (1, 2)]
+    (line,) = [text for text in report(rows).splitlines() if text.startswith(f"| {column} − ")]
+    assert line.startswith(f"| {column} − prune_qat |") and "−0.9 ± 0.1" in line
+
+
 def test_every_column_is_compared_with_one_that_there_is() -> None:
     for column in COLUMNS.values():
         assert not column.plain or (

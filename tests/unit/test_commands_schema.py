@@ -118,6 +118,16 @@ def test_an_old_name_leads_to_todays(
     assert err == "note: prune.density is called prune.sparsity today\n"
 
 
+def test_a_key_that_several_sections_say_today_leads_to_theirs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["schema", "distill.alpha"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("prune.teacher: 0.7")
+    each = "prune.teacher, cluster.teacher, quantize.teacher"
+    assert err == f"note: distill.alpha is said by each section today: {each}\n"
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -8,7 +8,7 @@ import pytest
 
 from tfedge.errors import ConfigError
 from tfedge.pipeline.load import Loaded, load
-from tfedge.pipeline.schema import RENAMED, schema_of
+from tfedge.pipeline.schema import RENAMED, SPREAD, schema_of
 
 SMALL = "name: small\ndata: {path: sample:digits, image_size: 97}\n"
 
@@ -103,7 +103,11 @@ def test_todays_names_are_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     schema = schema_of("image-classification")
     from tfedge.config.words import section_at
 
-    for old, new in RENAMED.items():
+    spread = [(old, key) for old, meant in SPREAD.items() for key in meant.keys]
+    for old, new in (*RENAMED.items(), *spread):
         *above, name = new.split(".")
         section = section_at(tuple(above), schema)
         assert section is not None and name in section.model_fields, old
+        *above, name = old.split(".")
+        section = section_at(tuple(above), schema)
+        assert section is None or name not in section.model_fields, old

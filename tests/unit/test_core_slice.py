@@ -53,7 +53,7 @@ def test_any_other_read_raises(read) -> None:
 
 
 def test_a_section_that_is_not_there_is_none() -> None:
-    assert part("distill.alpha").distill is None
+    assert part("distill.temperature").distill is None
     assert part("quantize", without=("quantize.debug",)).quantize is None
 
 

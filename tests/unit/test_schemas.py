@@ -209,6 +209,14 @@ def test_another_type_is_refused(name: str, whole: tuple[Run, dict[str, Any]]) -
     assert tried > 80
 
 
+def test_a_drop_from_when_one_share_stood_for_all_stages_still_fits(
+    whole: tuple[Run, dict[str, Any]],
+) -> None:
+    taught = manifest(whole[0], "linux")
+    taught["recipe"]["distill"]["alpha"] = 0.7
+    check("manifest", taught)
+
+
 @pytest.mark.parametrize(
     ("name", "path", "value"),
     [

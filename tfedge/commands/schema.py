@@ -24,9 +24,10 @@ def command(key: str | None, task: str | None, as_json: bool, debug: bool) -> No
     `# yaml-language-server: $schema=tfedge.json`, once --json has been written there.
     """
     from tfedge.config import keys
+    from tfedge.config.removed import gone
     from tfedge.config.spelling import did_you_mean
     from tfedge.errors import ConfigError
-    from tfedge.pipeline.schema import DEFAULT, RENAMED, TASKS, schema_of
+    from tfedge.pipeline.schema import DEFAULT, REMOVED, RENAMED, SPREAD, TASKS, schema_of
     from tfedge.report.keys import text
 
     task = task or DEFAULT
@@ -36,6 +37,12 @@ def command(key: str | None, task: str | None, as_json: bool, debug: bool) -> No
     if key in RENAMED:
         click.echo(f"note: {key} is called {RENAMED[key]} today", err=True)
         key = RENAMED[key]
+    if key in REMOVED and not REMOVED[key].values:
+        raise ConfigError([gone(key, REMOVED[key])])
+    if key in SPREAD:
+        meant = SPREAD[key].keys
+        click.echo(f"note: {key} is said by each section today: {', '.join(meant)}", err=True)
+        key = meant[0]
     found = list(keys.keys(schema)) if key is None else keys.part(schema, key)
     if as_json:
         title = f"tfedge pipeline, {task}" + (f": {key}" if key else "")

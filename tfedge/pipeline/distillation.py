@@ -9,7 +9,7 @@ from tfedge.errors import ConfigError
 from tfedge.pipeline import nets
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.schema import Pipeline, TeacherNet, Transfer
-from tfedge.pipeline.teacher import learners, size_of
+from tfedge.pipeline.teacher import learners, retrained, size_of
 from tfedge.pipeline.unfreeze import resolve
 
 _NET, _SIZE = "distill.teacher", "distill.teacher.image_size"
@@ -21,9 +21,7 @@ def problems(pipeline: Pipeline) -> Iterator[Problem]:
     if distill is None:
         return
     if not learners(pipeline):
-        what = "nothing learns from it: add a prune section, or quantize with recipe qat"
-        yield Problem("distill", what, ("prune", "cluster", "quantize"))
-    yield from _shares(pipeline)
+        yield Problem("distill", _nobody(pipeline), ("prune", "cluster", "quantize"))
     teacher = distill.teacher
     if isinstance(teacher, TeacherNet):
         size = size_of(teacher) if teacher.name in BACKBONES else 0
@@ -40,14 +38,12 @@ def problems(pipeline: Pipeline) -> Iterator[Problem]:
             yield Problem(f"distill.{name}", what + name, (_NET,))
 
 
-def _shares(pipeline: Pipeline) -> Iterator[Problem]:
-    """``teacher`` of the stages that learn. At its default it may stand there: a resolved pipeline
-    says all of its keys, and must be one that runs."""
-    for stage in learners(pipeline):
-        section = getattr(pipeline, stage)
-        if section.teacher != type(section).model_fields["teacher"].default:
-            what = "distill.alpha is the share of the teacher in every stage: leave this out"
-            yield Problem(f"{stage}.teacher", what, ("distill",))
+def _nobody(pipeline: Pipeline) -> str:
+    """Why there is nobody who learns."""
+    deaf = [f"{stage}.teacher" for stage in retrained(pipeline)]
+    if not deaf:
+        return "nothing learns from it: add a prune section, or quantize with recipe qat"
+    return f"nothing learns from it: give it a share (0.7, say) in {' or '.join(deaf)}"
 
 
 def notes(pipeline: Pipeline) -> list[str]:

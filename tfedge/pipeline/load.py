@@ -12,14 +12,23 @@ from pydantic import BaseModel
 
 from tfedge.config import nodes
 from tfedge.config.nodes import KeyPath, Spot, Tree
-from tfedge.config.renamed import current, rename
+from tfedge.config.removed import drop
+from tfedge.config.renamed import current, rename, spread
 from tfedge.config.validate import checked, parts, related, spot
 from tfedge.config.words import dotted
 from tfedge.devices.schema import BenchDevice, FindDevice
 from tfedge.errors import ConfigError, DeviceError
 from tfedge.pipeline import nets, rules
-from tfedge.pipeline.recipes import completed
-from tfedge.pipeline.schema import RENAMED, Pipeline, TeacherNet, known_task, schema_of
+from tfedge.pipeline.recipes import implied
+from tfedge.pipeline.schema import (
+    REMOVED,
+    RENAMED,
+    SPREAD,
+    Pipeline,
+    TeacherNet,
+    known_task,
+    schema_of,
+)
 
 Resolved = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -68,11 +77,14 @@ def load(
     notes = rename(tree, RENAMED)
     for number, override in enumerate(overrides, start=1):
         _override(tree, override, number, notes)
+    notes += drop(tree, REMOVED)
+    _complete(tree)
+    notes += spread(tree, SPREAD)
     schema = schema_of(known_task(tree.data.get("task") if isinstance(tree.data, dict) else None))
     pipeline, found, bad = checked(tree, schema, {"name": "unnamed", "data": {}})
     elsewhere: list[str] = []
     if pipeline is not None:
-        pipeline = _absolute(completed(pipeline), tree, path.parent)
+        pipeline = _absolute(pipeline, tree, path.parent)
         for problem in rules.check(pipeline):
             read = [parts(key) for key in problem.reads]
             if not any(related(wrong, at) for wrong in bad for at in read):
@@ -123,6 +135,15 @@ def _override(tree: Tree, override: str, number: int, notes: list[str]) -> None:
         inner = at + path
         tree.keys[inner] = tree.values[inner] = place
     notes += rename(tree, RENAMED)  # in a section that was given as a whole
+
+
+def _complete(tree: Tree) -> None:
+    """Write out the section that ``quantize.prefer: size`` stands for."""
+    assert isinstance(tree.data, dict)  # nodes.read saw to it
+    for section, key in implied(tree.data).items():
+        tree.data[section] = {}
+        for places in (tree.keys, tree.values):
+            places[section,] = places[parts(key)]
 
 
 def _forget(tree: Tree, path: KeyPath) -> None:

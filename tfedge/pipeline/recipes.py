@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from tfedge.catalog.recipes import AUTO, FLOAT, PTQ, QAT, Quantizing, quantizing
-from tfedge.pipeline.schema import Pipeline, Prune, Retrain, Transfer
+from tfedge.pipeline.schema import Pipeline, Retrain, Transfer
 
 FEW, MANY = 150, 300  # least steps of `steps: auto`, and from so many examples on:
 MANY_EXAMPLES = 800
@@ -56,10 +57,11 @@ def is_quantized(pipeline: Pipeline) -> bool:
     return quantized_by(pipeline).ships == "int8"
 
 
-def completed(pipeline: Pipeline) -> Pipeline:
-    """The pipeline with the section that ``quantize.prefer: size`` stands for."""
-    quantize = pipeline.quantize
-    small = quantize is not None and quantize.recipe == AUTO and quantize.prefer == "size"
-    if small and pipeline.prune is None and pipeline.cluster is None:
-        return pipeline.model_copy(update={"prune": Prune()})
-    return pipeline
+def implied(sections: Mapping[str, Any]) -> dict[str, str]:
+    """Sections that a file, as plain data, has not, and the key that stands for each of them."""
+    quantize = sections.get("quantize")
+    if not isinstance(quantize, dict) or quantize.get("prefer") != "size":
+        return {}
+    if quantize.get("recipe", AUTO) != AUTO or "prune" in sections or "cluster" in sections:
+        return {}
+    return {"prune": "quantize.prefer"}

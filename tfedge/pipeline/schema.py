@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, create_model
 
+from tfedge.config.former import Removed, Spread
 from tfedge.config.section import (
     Count,
     Fraction,
@@ -31,6 +32,13 @@ from tfedge.tasks.table import DEFAULT, TASKS, task_of
 
 # Old dotted key: the one of today. Files with the old one go on working, and a note says so.
 RENAMED: dict[str, str] = {}
+# The same of keys that are said in several sections today.
+SPREAD: dict[str, Spread] = {
+    "distill.alpha": Spread(("prune.teacher", "cluster.teacher", "quantize.teacher"), beside=0.7)
+}
+# Dotted key: since when it, or a value of it, can't be chosen any more, why, and what to do. Files
+# that say what is fixed today go on working, and a note says so.
+REMOVED: dict[str, Removed] = {}
 
 # Two sections that each task has in its own way.
 DATA = "The labelled examples, and how they become the model's input."
@@ -135,9 +143,10 @@ class TeacherNet(Backbone):
 
 
 class Distill(Transfer):
-    """Whose soft labels prune and quantize learn from. What Transfer holds is a backbone's."""
+    """Whose soft labels the stages that train learn from; how much they do, each of them says.
+    What Transfer holds is a backbone's."""
 
-    first = ("teacher", "temperature", "alpha")
+    first = ("teacher", "temperature")
 
     teacher: Annotated[
         Literal["float"] | TeacherNet,
@@ -148,9 +157,6 @@ class Distill(Transfer):
     # Above 100 nothing is left of the answers in float32.
     temperature: Annotated[float, Field(gt=0.0, le=100.0)] = key(
         2.0, "Softens the answers of teacher and student: scores are divided by it."
-    )
-    alpha: Annotated[float, Field(gt=0.0, le=1.0)] = key(
-        0.7, "Share of the teacher in the loss; the labels have the rest."
     )
 
 
@@ -167,10 +173,10 @@ class Retrain(Training):
     )
     warmup: Warmup = 0.2
     batch_size: BatchSize = 16  # few epochs: more steps are worth more than steadier ones
-    teacher: Fraction = key(
+    teacher: Annotated[float, Field(ge=0.0, le=1.0)] = key(
         0.7,
-        "Share of the float model's answers in the targets; with a `distill` section, "
-        "`distill.alpha` stands for it.",
+        "Share of the teacher in the loss; the labels have the rest. The float model teaches, or "
+        "what `distill` names.",
     )
     hints: NotNegative = key(
         1.0, "Weight in the loss of matching the float model's features; 0: off."
@@ -392,8 +398,9 @@ class Pipeline(Section):
     )
     distill: Distill | None = key(
         None,
-        "A teacher whose answers prune, cluster and quantize learn from. All keys but `teacher`, "
-        "`temperature` and `alpha` say how its head is trained, as in `finetune`.",
+        "Who teaches prune, cluster and quantize, instead of the float model at temperature 1. "
+        "Keys other than `teacher` and `temperature` say how the teacher's head is trained, as in "
+        "`finetune`.",
     )
     prune: Prune | None = key(None, "Zeros in the kernels: a smaller download, once compressed.")
     cluster: Cluster | None = key(

@@ -22,7 +22,13 @@ def described(teacher: TeacherNet) -> str:
     return f"{teacher.name} {teacher.alpha:g} at {size_of(teacher)} pixels"
 
 
-def learners(pipeline: Pipeline) -> list[str]:
-    """The stages of this pipeline that learn from a teacher."""
+def retrained(pipeline: Pipeline) -> list[str]:
+    """The stages of this pipeline that could learn from a teacher."""
     found = [stage for stage in ("prune", "cluster") if getattr(pipeline, stage) is not None]
     return [*found, *(["quantize"] if quantized_by(pipeline).trains else [])]
+
+
+def learners(pipeline: Pipeline) -> dict[str, float]:
+    """The stages that do, and the teacher's share in each."""
+    shares = {stage: getattr(pipeline, stage).teacher for stage in retrained(pipeline)}
+    return {stage: share for stage, share in shares.items() if share}

@@ -46,6 +46,5 @@ def teacher_of(ctx: Context, samples: Samples) -> Teacher:
     distill = ctx.pipeline.distill
     if distill is None:
         return Teacher(samples, said)
-    return Teacher(
-        samples, said, distill, load_weights(ctx.inputs["distill/teacher.npz"])["logits"]
-    )
+    logits = load_weights(ctx.inputs["distill/teacher.npz"])["logits"]
+    return Teacher(samples, said, logits, distill.temperature)

@@ -61,15 +61,13 @@ def _content(ctx: Context) -> Content:
     base = read(ctx.inputs["backbone/base.json"], Base)
     file = read(ctx.inputs["convert/model.json"], ModelFile)
     teacher = _read(ctx, "distill/distill.json", Distillation)
-    # With a distill section its teacher takes the place of the one that these sections name.
-    unused = {"teacher"} if pipeline.distill is not None else set()
-    recipe = {name: _kept(ctx.config[name], unused) for name in ("prune", "quantize")}
+    recipe = {name: ctx.config[name] for name in ("prune", "quantize")}
     if recipe["quantize"] is not None:
-        recipe["quantize"]["recipe"] = file.recipe  # not: auto
+        recipe["quantize"] = recipe["quantize"] | {"recipe": file.recipe}  # not: auto
     if pipeline.distill is not None and teacher is not None:
         recipe["distill"] = _teacher_facts(teacher, pipeline.distill)
     if pipeline.cluster is not None:
-        recipe["cluster"] = _kept(ctx.config["cluster"], unused)
+        recipe["cluster"] = ctx.config["cluster"]
     measured = ctx.inputs.get("benchmark/benchmark.json")
     facts = work.drop_facts(examples)
     given, taken = work.contract(model, examples)
@@ -94,19 +92,12 @@ def _content(ctx: Context) -> Content:
     )
 
 
-def _kept(section: dict[str, Any] | None, unused: set[str]) -> dict[str, Any] | None:
-    """A section as the drop tells it, without the keys that had no effect."""
-    if section is None:
-        return None
-    return {key: value for key, value in section.items() if key not in unused}
-
-
 def _teacher_facts(teacher: Distillation, distill: Distill) -> dict[str, Any]:
-    """The teacher, by name, net and accuracy, and how the student learnt from it."""
+    """The teacher, by name, net and accuracy, and how soft its answers were."""
     found = dump(teacher)
     keys = ("name", "net", "val_accuracy", "float")
     said = {"teacher" if key == "name" else key: found[key] for key in keys if key in found}
-    return {**said, "temperature": distill.temperature, "alpha": distill.alpha}
+    return {**said, "temperature": distill.temperature}
 
 
 def _read(ctx: Context, name: str, kind: type[Kind]) -> Kind | None:

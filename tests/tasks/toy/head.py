@@ -11,7 +11,7 @@ from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training.loop import Loss
 from tfedge.modeling.training.objective import Dense, Score
 from tfedge.modeling.vision import ImageExamples, VisionHead
-from tfedge.pipeline.schema import Distill, Training, Transfer
+from tfedge.pipeline.schema import Training, Transfer
 from tfedge.tasks.task import Examples
 
 _RIDGE = 1e-2  # of the mean square of the features
@@ -42,14 +42,14 @@ class Number:
     def softened(self, targets: np.ndarray, outputs: np.ndarray, share: float) -> np.ndarray:
         return ((1 - share) * targets + share * outputs).astype(np.float32)
 
-    def distilled(self, distill: Distill) -> Loss:
+    def distilled(self, share: float, temperature: float) -> Loss:
         def loss(outputs: Any, wanted: Any, weights: Any) -> Any:
             hard, soft = (squares(outputs, (one,), weights) for one in wanted[:2])
-            return (1 - distill.alpha) * hard + distill.alpha * soft
+            return (1 - share) * hard + share * soft
 
         return loss
 
-    def taught(self, outputs: np.ndarray, distill: Distill) -> np.ndarray:
+    def taught(self, outputs: np.ndarray, temperature: float) -> np.ndarray:
         return outputs
 
     def score(self, outputs: np.ndarray, rows: Sequence[int]) -> Score:

@@ -11,7 +11,7 @@ from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training import logistic
 from tfedge.modeling.training.loop import Loss
 from tfedge.modeling.training.objective import Dense, Score
-from tfedge.pipeline.schema import Distill, Training, Transfer
+from tfedge.pipeline.schema import Training, Transfer
 from tfedge.tasks.task import Examples
 
 
@@ -36,11 +36,11 @@ class Classes:
     def softened(self, targets: np.ndarray, outputs: np.ndarray, share: float) -> np.ndarray:
         return mix(targets, outputs, share)
 
-    def distilled(self, distill: Distill) -> Loss:
-        return distilled(distill.alpha, distill.temperature)
+    def distilled(self, share: float, temperature: float) -> Loss:
+        return distilled(share, temperature)
 
-    def taught(self, outputs: np.ndarray, distill: Distill) -> np.ndarray:
-        return softened(outputs, distill.temperature)
+    def taught(self, outputs: np.ndarray, temperature: float) -> np.ndarray:
+        return softened(outputs, temperature)
 
     def score(self, outputs: np.ndarray, rows: Sequence[int]) -> Score:
         """Mean cross-entropy, and top-1."""
@@ -128,12 +128,12 @@ def cross_entropy(outputs: Any, wanted: Any, weights: Any) -> Any:
     return tf.reduce_mean(losses * weights)
 
 
-def distilled(alpha: float, temperature: float) -> Loss:
+def distilled(share: float, temperature: float) -> Loss:
     """Knowledge distillation (Hinton et al. 2015) of logits [B, classes].
 
-    ``(1 − alpha)`` of the cross-entropy against ``wanted[0]`` plus ``alpha · T²`` of KL(teacher ‖
+    ``(1 − share)`` of the cross-entropy against ``wanted[0]`` plus ``share · T²`` of KL(teacher ‖
     student), both at the temperature T: ``wanted[1]`` are the teacher's scores at T. Soft targets
-    give gradients that shrink with 1/T²; the factor keeps ``alpha`` what it says at any T. At 1 the
+    give gradients that shrink with 1/T²; the factor keeps ``share`` what it says at any T. At 1 the
     gradient is that of ``mix``.
     """
 
@@ -143,6 +143,6 @@ def distilled(alpha: float, temperature: float) -> Loss:
         cross = tf.nn.softmax_cross_entropy_with_logits(labels=soft, logits=outputs / temperature)
         entropy = -tf.reduce_sum(tf.math.xlogy(soft, soft), axis=-1)
         far = temperature**2 * (cross - entropy)
-        return tf.reduce_mean(((1 - alpha) * hard + alpha * far) * weights)
+        return tf.reduce_mean(((1 - share) * hard + share * far) * weights)
 
     return loss

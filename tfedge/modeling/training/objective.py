@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from tfedge.modeling.training.loop import Loss
-from tfedge.pipeline.schema import Distill, Training, Transfer
+from tfedge.pipeline.schema import Training, Transfer
 
 
 class Score(NamedTuple):
@@ -49,10 +49,10 @@ class Objective(Protocol):
     def softened(self, targets: np.ndarray, outputs: np.ndarray, share: float) -> np.ndarray:
         """Targets of which ``share`` is a teacher's outputs."""
 
-    def distilled(self, distill: Distill) -> Loss:
-        """The loss against targets and, beside them, those of ``taught``."""
+    def distilled(self, share: float, temperature: float) -> Loss:
+        """The loss against targets and, for ``share`` of it, against those of ``taught``."""
 
-    def taught(self, outputs: np.ndarray, distill: Distill) -> np.ndarray:
+    def taught(self, outputs: np.ndarray, temperature: float) -> np.ndarray:
         """A teacher's outputs as what ``distilled`` learns from."""
 
     def score(self, outputs: np.ndarray, rows: Sequence[int]) -> Score: ...

@@ -24,7 +24,7 @@ from tfedge.modeling.training.folding import folded_norms
 from tfedge.modeling.training.objective import Objective
 from tfedge.modeling.training.stream import Item
 from tfedge.pipeline import recipes
-from tfedge.pipeline.schema import Distill, Retrain, Training
+from tfedge.pipeline.schema import Retrain, Training
 from tfedge.tasks.task import Examples
 
 _EVAL_BATCH = 64
@@ -163,31 +163,34 @@ class Teacher:
 
     The float model gives features, and logits too unless the pipeline has a ``distill`` section:
     then the logits are those of its teacher, whatever net that is. A float model is all that can
-    give features: another backbone's are of another width.
+    give features: another backbone's are of another width. How much the logits count, each stage's
+    settings say.
     """
 
     def __init__(
         self,
         samples: Samples,
         said: Mapping[str, np.ndarray],
-        distill: Distill | None = None,
         logits: np.ndarray | None = None,
+        temperature: float | None = None,
     ) -> None:
         """``said`` is what the float model says of each item: ``logits``, ``features`` at a mean
-        square of 1, and their own mean square, ``power``; ``distill`` the section, if there is one,
-        and ``logits`` [items, classes] those of its teacher."""
-        self._samples, self._distill = samples, distill
+        square of 1, and their own mean square, ``power``; ``logits`` [items, units] what the
+        teacher of a ``distill`` section says, and ``temperature`` the section's."""
+        self._samples, self._temperature = samples, temperature
         self._features, self._scale = said["features"], float(said["power"]) ** -0.5
         self._logits = said["logits"] if logits is None else logits
 
     def learning_targets(self, settings: Retrain) -> loop.LearningTargets:
-        """The targets and the teacher's outputs (mixed, or each on its own with ``distill``), and
+        """The targets and the teacher's outputs (mixed, or each on its own at a temperature), and
         the float model's features if they serve as hints."""
         objective = self._samples.objective
         hard = objective.targets(self._samples.item_rows, settings)
         hints = self._features if settings.hints else None
-        if self._distill is not None:
-            return loop.LearningTargets(hard, hints, objective.taught(self._logits, self._distill))
+        if self._temperature is not None:
+            return loop.LearningTargets(
+                hard, hints, objective.taught(self._logits, self._temperature)
+            )
         return loop.LearningTargets(objective.softened(hard, self._logits, settings.teacher), hints)
 
     def train(
@@ -201,7 +204,9 @@ class Teacher:
     ) -> loop.Rows:
         """Train a part whose layer ``pool`` gives the features before the head."""
         objective = self._samples.objective
-        loss = objective.distilled(self._distill) if self._distill else objective.loss()
+        loss = objective.loss()
+        if self._temperature is not None:
+            loss = objective.distilled(settings.teacher, self._temperature)
         if settings.hints:
             # The layer's last node is the one inside this very part.
             model = keras.Model(
