@@ -338,7 +338,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         without=("quantize.debug", "finetune.tensorboard"),
         libs=("ai-edge-litert", "numpy", "task.libs"),
-        version=4,
+        version=5,
         section="package",
         probe="tfedge.drops.templates:copied_digest",
         needs="tfedge.drops.coral:needs",
