@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 # A package is a folder of classes to Java, too, which has no way to quote a name.
-JAVA = frozenset(
-    """
+_JAVA = """
     _ abstract assert boolean break byte case catch char class const continue default do double
     else enum extends false final finally float for goto if implements import instanceof int
     interface long native new null package private protected public return short static strictfp
     super switch synchronized this throw throws transient true try void volatile while
-    """.split()
-)
+"""
 # Kotlin's hard keywords that Java does not have: between backticks they are names.
-KOTLIN = frozenset("as fun in is object typealias typeof val var when".split())
+_KOTLIN = "as fun in is object typealias typeof val var when"
+JAVA, KOTLIN = frozenset(_JAVA.split()), frozenset(_KOTLIN.split())
 
 
 def refused(package: str) -> list[str]:
