@@ -19,8 +19,7 @@ _PATTERNS = {
         "a name of letters, digits, dots, dashes and underscores (at most 64)"
     ),
     r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$": (
-        "a package name like org.example.flowers (two parts or more, each of letters, digits and "
-        "underscores, none with a digit first)"
+        "a package like org.example.flowers, no part with a digit first"
     ),
 }
 

@@ -340,8 +340,8 @@ STAGES: tuple[Stage, ...] = (
         libs=("ai-edge-litert", "numpy", "task.libs"),
         version=5,
         section="package",
-        probe="tfedge.drops.templates:copied_digest",
-        needs="tfedge.drops.coral:needs",
+        probe="tfedge.drops.outside:digest",
+        needs="tfedge.drops.outside:needs",
     ),
 )
 

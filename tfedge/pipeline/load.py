@@ -19,7 +19,15 @@ from tfedge.devices.schema import BenchDevice, FindDevice
 from tfedge.errors import ConfigError, DeviceError
 from tfedge.pipeline import nets, rules
 from tfedge.pipeline.recipes import completed
-from tfedge.pipeline.schema import RENAMED, Pipeline, TeacherNet, known_task, schema_of
+from tfedge.pipeline.schema import (
+    HELD_OUT,
+    RENAMED,
+    SYNTHETIC,
+    Pipeline,
+    TeacherNet,
+    known_task,
+    schema_of,
+)
 
 Resolved = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -142,6 +150,8 @@ def _absolute(pipeline: Pipeline, tree: Tree, folder: Path) -> Pipeline:
     if data.path is not None and "://" not in data.path and not data.path.startswith(rules.SAMPLE):
         given["data", "path"] = data.path
     given |= {at: text for at, text in weights.items() if text not in nets.WEIGHT_NAMES}
+    if package is not None and package.golden not in (SYNTHETIC, HELD_OUT):
+        given["package", "golden"] = package.golden
     if package is not None and package.coral.together:
         given["package", "coral", "together"] = package.coral.together
 

@@ -18,7 +18,7 @@ from tfedge.pipeline import distillation, nets, packages, pruning_rules
 from tfedge.pipeline.keep import keep_notes, keep_problems, known_layers
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.recipes import head_kind, is_quantized
-from tfedge.pipeline.schema import Cluster, Pipeline, Prune
+from tfedge.pipeline.schema import HELD_OUT, Cluster, Pipeline, Prune
 from tfedge.pipeline.unfreeze import (
     MAX_SHARE,
     block_name,
@@ -54,7 +54,13 @@ def notes(pipeline: Pipeline) -> list[str]:
         *_head_notes(pipeline),
         *pruning_rules.structure_notes(pipeline),
         *keep_notes(pipeline.quantize, coral),
+        *_golden_notes(pipeline),
     ]
+
+
+def _golden_notes(pipeline: Pipeline) -> Iterator[str]:
+    if pipeline.package is not None and pipeline.package.golden == HELD_OUT:
+        yield "package.golden: held_out puts examples of yours into every drop, as they are"
 
 
 def _head_notes(pipeline: Pipeline) -> Iterator[str]:

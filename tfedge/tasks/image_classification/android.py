@@ -47,6 +47,7 @@ def parts(content: Content, told: Mapping[str, str]) -> Parts:
     readme = values | {
         "fit": given["fit"],
         "first": classes[0],
+        "shown": content.golden_told,
         "input": f"{given['dtype']} 0–255, {given['shape']}",
         "output": f"{taken['dtype']} {taken['shape']}",
     }
