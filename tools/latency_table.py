@@ -9,9 +9,9 @@ processes that take turns. tflite-runtime comes from ``--tflite-runtime``, the P
 environment that has it; without it one is made beside the models with pip and thrown away (its
 last version, 2.14, needs Python 3.11 or older and numpy 1).
 
-A cell that tfedge calls unstable (the machine was busy, times scatter) is marked, and then ``--write``
-writes nothing: it replaces the text between the README's ``latency`` markers by figures of a quiet
-machine only.
+A cell that tfedge calls unstable (the machine was busy, times scatter) is marked, and then
+``--write`` writes nothing: it replaces the text between the README's ``latency`` markers by figures
+of a quiet machine only.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 import latency_table  # noqa: E402
 
+LONG = ROOT / "models" / "digits-mobilenetv2" / "digits-mobilenetv2.tflite"  # a millisecond
 WALL = np.random.default_rng(1).normal(1_000_000, 5_000, 60)
 
 
@@ -97,7 +98,7 @@ def test_a_narrow_interval_of_a_busy_machine_is_not_to_be_trusted() -> None:
     disturbed = measured(1.14 * WALL, 0.51 * WALL)
     found = compare(plain, disturbed)
     assert found.significant and found.unstable
-    assert str(found).endswith("unstable, not to be trusted")
+    assert str(found).endswith("; unstable")
     assert "busy: for 55%" in disturbed.unstable[0]
     assert not compare(plain, plain).unstable
     assert "unstable" not in str(compare(plain, plain))
@@ -136,7 +137,8 @@ def test_what_is_compared_goes_there_and_back() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="pins processes to a core")
 def test_a_machine_that_is_really_busy() -> None:
-    """On one core, which two others want as well."""
+    """On one core, which two others want as well. (A model of some microseconds is not disturbed
+    there: the system takes turns while the clocks are read.)"""
     mine = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(mine)})
     spin = [sys.executable, "-S", "-c", "print(flush=True)\nwhile True: pass"]
@@ -144,7 +146,7 @@ def test_a_machine_that_is_really_busy() -> None:
     try:
         for other in others:
             assert other.stdout is not None and other.stdout.readline()
-        (found,) = document(INT8, "--seconds=2")["results"]
+        (found,) = document(LONG, "--seconds=2")["results"]
     finally:
         os.sched_setaffinity(0, mine)
         for other in others:

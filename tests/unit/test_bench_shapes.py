@@ -163,7 +163,7 @@ def test_models_of_two_batches_are_not_compared_without_a_word(
 ) -> None:
     def eight(model: Any) -> None:
         for tensor in model.subgraphs[0].tensors:
-            if tensor.shape is not None and len(tensor.shape) > 1 and tensor.shape[0] == 1:
+            if model.buffers[tensor.buffer].data is None and tensor.shape[0] == 1:
                 tensor.shape = [8, *tensor.shape[1:]]
                 tensor.shapeSignature = None
 
@@ -172,7 +172,7 @@ def test_models_of_two_batches_are_not_compared_without_a_word(
     assert code == 0
     assert [one["shapes"][0][0] for one in found["results"]] == [1, 8]
     assert found["comparisons"][0]["differing"] == ["shape"]
-    assert "differing in shape" in capsys.readouterr().out
+    assert "differing in shape" in " ".join(capsys.readouterr().out.split())
 
 
 def test_benchmark_model_is_told_all_shapes(model: Path) -> None:

@@ -36,7 +36,7 @@ class Comparison:
         text = f"{speed} {interval}".strip() if self.significant else f"not significant ({speed})"
         if self.differing:
             text += f"; differing in {', '.join(self.differing)}"
-        return f"{text}; unstable, not to be trusted" if self.unstable else text
+        return f"{text}; unstable" if self.unstable else text
 
 
 def differences(before: Result, after: Result) -> list[str]:

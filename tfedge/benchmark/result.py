@@ -110,6 +110,7 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Everything, raw samples too, and beside them the summary for whoever reads the file."""
         derived = {
+            "shapes": [list(shape) for shape in self.shapes],
             "summary": self.summary._asdict(),
             "per_second": self.per_second,
             "unstable": self.unstable,
