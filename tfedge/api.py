@@ -358,6 +358,7 @@ def bench(
     accuracy: AnyPath | None = None,
     labels: AnyPath | None = None,
     fit: str | None = None,
+    shape: str | Sequence[str] = (),
     compare: bool = False,
     timeout: float | None = None,
     devices_file: AnyPath | None = None,
@@ -386,6 +387,7 @@ def bench(
         accuracy: a folder with a folder for each class: top-1 on it, on the device.
         labels: a file with the classes of ``accuracy``, one a line, in the model's order.
         fit: how images become square; see :func:`evaluate`.
+        shape: of inputs that models leave open: ``1x224x224x3``, or ``NAME=1x224x224x3``.
         compare: set everything beside the first.
         timeout: seconds for one process on a device.
         devices_file, cache, progress: as for :func:`run`.
@@ -431,6 +433,7 @@ def bench(
             profile=profile,
         ),
         fit=fit,
+        shape=",".join(_several(shape)),
     )
     problems = list(matrix.problems())
     if timeout is not None and timeout <= 0:

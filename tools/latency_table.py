@@ -9,7 +9,9 @@ processes that take turns. tflite-runtime comes from ``--tflite-runtime``, the P
 environment that has it; without it one is made beside the models with pip and thrown away (its
 last version, 2.14, needs Python 3.11 or older and numpy 1).
 
-``--write`` replaces the text between the README's ``latency`` markers.
+A cell that tfedge calls unstable (the machine was busy, times scatter) is marked, and then
+``--write`` writes nothing: it replaces the text between the README's ``latency`` markers by figures
+of a quiet machine only.
 """
 
 from __future__ import annotations
@@ -92,8 +94,9 @@ def table(found: Mapping[Cell, Mapping[str, Any]]) -> str:
         for precision in ("float", "int8"):
             row = [f"{network} {size}, {precision}"]
             for runtime, threads in columns:
-                summary = found[network, precision, runtime, threads]["summary"]
-                row.append(f"{summary['median'] / 1e6:.1f} ± {summary['mad'] / 1e6:.1f}")
+                result = found[network, precision, runtime, threads]
+                summary, mark = result["summary"], " (unstable)" * bool(result["unstable"])
+                row.append(f"{summary['median'] / 1e6:.1f} ± {summary['mad'] / 1e6:.1f}{mark}")
             rows.append(row)
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -102,13 +105,31 @@ def note(found: Mapping[Cell, Mapping[str, Any]], processes: int, runs: int) -> 
     """Where and how: what must stand beside every figure."""
     runtimes = sorted({f"{r['runtime']} {r['runtime_version']}" for r in found.values()})
     host = next(iter(found.values()))["host"]
-    doubtful = sum(bool(result["unstable"]) for result in found.values())
+    doubtful = len(unstable(found))
     said = f"; tfedge calls {doubtful} of the {len(found)} unstable" if doubtful else ""
     return (
         f"\n(This host: {host['cpu']}, {host['cores']} cores; {' and '.join(runtimes)}, "
         f"XNNPACK as each has it; {processes} processes of {runs} runs a cell, in turns{said}. "
         "`python tools/latency_table.py --write` makes it.)\n"
     )
+
+
+def unstable(found: Mapping[Cell, Mapping[str, Any]]) -> list[str]:
+    """The cells that are not to be published, each with the reasons."""
+    return [
+        f"{network} {precision}, {runtime}, {threads} thr.: {'; '.join(result['unstable'])}"
+        for (network, precision, runtime, threads), result in found.items()
+        if result["unstable"]
+    ]
+
+
+def publish(found: Mapping[Cell, Mapping[str, Any]], text: str) -> None:
+    """Put the table into README.md. Exits, and nothing is written, when a cell is unstable."""
+    if doubtful := unstable(found):
+        sys.exit(
+            "\n".join([*doubtful, "README.md is left as it is: measure again on a quiet machine"])
+        )
+    put_into_readme("latency", "tools/latency_table.py", text)
 
 
 def main() -> None:
@@ -132,7 +153,7 @@ def main() -> None:
     text = table(found) + note(found, arguments.processes, arguments.runs)
     print(text)
     if arguments.write:
-        put_into_readme("latency", "tools/latency_table.py", text)
+        publish(found, text)
 
 
 if __name__ == "__main__":

@@ -387,10 +387,124 @@ def cpu_name() -> str | None:
     return said.get("model name") or said.get("Hardware") or said.get("Model")
 
 
+# ---- tfedge/benchmark/script/shapes.py ----
+# How large a model's inputs are when it is timed, and how much of it a delegate takes.
+
+SHAPE = re.compile(r"(?:(?P<name>.+)=)?(?P<sides>[1-9]\d*(?:x[1-9]\d*)*)")
+HOW = "1x224x224x3, or NAME=1x224x224x3 for each of several inputs, with commas between them"
+
+
+class Port(NamedTuple):
+    """An input of a model. A side of -1 is open."""
+
+    name: str
+    shape: list[int]
+
+
+def resize(interpreter: Any, text: str) -> bool:
+    """Give the open inputs of an interpreter the sizes of ``--shape``; whether there were any.
+
+    Before its tensors are allocated. Problem as of ``sized``.
+    """
+    details = interpreter.get_input_details()
+    ports = [Port(one.get("name", ""), open_shape(one)) for one in details]
+    for detail, port, sides in zip(details, ports, sized(ports, text)):
+        if -1 in port.shape:
+            interpreter.resize_tensor_input(detail["index"], sides)
+    return any(-1 in port.shape for port in ports)
+
+
+def open_shape(port: dict) -> list[int]:
+    """The shape of an interpreter's input, -1 where the file leaves a side open."""
+    shape = [int(side) for side in port["shape"]]
+    told = port.get("shape_signature")
+    signature = shape if told is None or len(told) != len(shape) else [int(side) for side in told]
+    return [-1 if given < 1 or side < 1 else side for side, given in zip(shape, signature)]
+
+
+def sized(ports: Sequence[Port], text: str) -> list[list[int]]:
+    """The shapes in which a model with these inputs is timed, by ``--shape``.
+
+    Problem names the input that is open and has no size, or can't have the one that is given.
+    """
+    given = parsed(text)
+    if None in given and len(ports) != 1:
+        names = ", ".join(port.name for port in ports)
+        raise Problem(2, f"--shape {text}: of which input? NAME=SHAPE, with NAME of {names}")
+    unknown = [name for name in given if name not in (None, *(port.name for port in ports))]
+    if unknown:
+        names = ", ".join(port.name for port in ports)
+        raise Problem(2, f"--shape: no input is called {unknown[0]}; there are: {names}")
+    return [_size(port, given.get(port.name, given.get(None, []))) for port in ports]
+
+
+def parsed(text: str) -> dict[Any, list[int]]:
+    """Sides by input; by None where no input is named. Problem when it is none of ``HOW``."""
+    found: dict[Any, list[int]] = {}
+    for part in text.split(",") if text else []:
+        match = SHAPE.fullmatch(part.strip())
+        if not match or match["name"] in found:
+            raise Problem(2, f"--shape {text}: not {HOW}")
+        found[match["name"]] = [int(side) for side in match["sides"].split("x")]
+    return found
+
+
+def _size(port: Port, sides: list[int]) -> list[int]:
+    if not sides:
+        if -1 not in port.shape:
+            return port.shape
+        proposal = "x".join("1" if side < 0 else str(side) for side in port.shape)
+        raise Problem(
+            2,
+            f"the input {port.name} is open: {written(port.shape)}; it is timed in one shape only",
+            f"say which with --shape, such as --shape {proposal}",
+        )
+    fits = len(sides) == len(port.shape)
+    if not fits or any(side not in (-1, given) for side, given in zip(port.shape, sides)):
+        raise Problem(
+            2, f"--shape {written(sides)}: the input {port.name} is {written(port.shape)}"
+        )
+    return sides
+
+
+def written(shape: Sequence[int]) -> str:
+    """1x?x?x3."""
+    return "x".join("?" if side < 0 else str(side) for side in shape)
+
+
+def delegated(interpreter: Any) -> Any:
+    """How many of a model's nodes a delegate has taken, as "31 of 65 nodes"; None: not known here.
+
+    A delegate's node has the inputs and outputs of those that it took: they are the ones that lead
+    from these to those.
+    """
+    if not hasattr(interpreter, "_get_ops_details"):
+        return None
+    nodes = interpreter._get_ops_details()
+    own = [node for node in nodes if not node["op_name"].startswith("DELEGATE")]
+    makers = {int(tensor): node for node in own for tensor in node["outputs"]}
+    taken = set()
+    for delegate in nodes:
+        if not delegate["op_name"].startswith("DELEGATE"):
+            continue
+        known = {int(tensor) for tensor in delegate["inputs"]}
+        left = [int(tensor) for tensor in delegate["outputs"]]
+        while left:
+            tensor = left.pop()
+            node = makers.get(tensor)
+            if tensor not in known and node is not None and node["index"] not in taken:
+                taken.add(node["index"])
+                left += [int(tensor) for tensor in node["inputs"]]
+    return f"{len(taken)} of {len(own)} nodes"
+
+
 # ---- tfedge/benchmark/script/statistics.py ----
 # What follows from samples: their summary, and why they should perhaps not be trusted.
 
 UNSTABLE = 0.10  # of the median, where pyperf warns, too
+FAR = 0.20  # of the median: from there to the 90th percentile
+BUSY = 0.05  # of the time on the clock: by so much may the CPU's part from it
+CLOCKS = 10_000  # nanoseconds a sample: what reading the clocks may take, and more
 ONCE = ("profile", "accuracy", "golden")  # found by one process of a model and number of threads
 
 
@@ -443,6 +557,9 @@ def unstable(processes: Sequence[Sequence[int]]) -> list[str]:
         reasons.append(f"only {pooled.n} sample{'s' if pooled.n > 1 else ''}")
     if within > UNSTABLE:
         reasons.append(f"samples scatter by {within:.0%} of the median within a process")
+    if pooled.p90 is not None and pooled.p90 > (1 + FAR) * pooled.median:
+        far = pooled.p90 / pooled.median - 1
+        reasons.append(f"one in ten inferences takes {far:.0%} longer than the median, or more")
     if between > UNSTABLE:
         reasons.append(f"medians of {len(each)} processes differ by {between:.0%}")
     return reasons
@@ -464,6 +581,30 @@ def disturbed(processes: Sequence[dict], drift: dict | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def busy(processes: Sequence[dict], threads: int, delegate: str) -> list[str]:
+    """What the CPU time of the samples says beside their time on the clock.
+
+    One thread that is not kept waiting computes all the time. Several compute at most so many times
+    as long, and how much less depends on the model: there the samples are held against the best
+    quarter of them. With a delegate that is no CPU the CPU waits, and nothing can be said.
+    """
+    known = [one for one in processes if one.get("cpu_ns")]
+    if not known or delegate not in ("xnnpack", "none"):
+        return []
+    lost = []
+    for process in known:
+        wall = np.asarray(process["samples_ns"], np.float64)
+        cpu = np.asarray(process["cpu_ns"], np.float64)
+        if cpu.sum() > (1 + BUSY) * threads * wall.sum() + CLOCKS * len(wall):
+            more = cpu.sum() / wall.sum()
+            return [f"it took the CPU time of {more:.1f} threads, and was given {threads}"]
+        at_once = 1.0 if threads == 1 else float(np.percentile(cpu / np.maximum(wall, 1), 75))
+        lost.append(1 - cpu.sum() / (min(max(at_once, 1.0), threads) * wall.sum()))
+    if max(lost) > BUSY:
+        return [f"the machine was busy: for {max(lost):.0%} of the time it did not compute this"]
+    return []
+
+
 def joined(results: Sequence[dict]) -> dict:
     """Turns of one model with the same settings as one result, with all that follows from it."""
     processes = [process for result in results for process in result["processes"]]
@@ -479,7 +620,11 @@ def joined(results: Sequence[dict]) -> dict:
         "processes": processes,
         "summary": summary._asdict(),
         "drift": drift,
-        "unstable": unstable(samples) + disturbed(processes, drift),
+        "unstable": [
+            *unstable(samples),
+            *busy(processes, results[0]["threads"], results[0]["delegate"]),
+            *disturbed(processes, drift),
+        ],
         "per_second": 1e9 / summary.mean,
         "peak_bytes": peaks[len(peaks) // 2] if peaks else None,
     }
@@ -558,18 +703,34 @@ def interpreter_arguments(module: Any, threads: int, delegate: str) -> dict:
         return {**words, "experimental_delegates": [module.load_delegate(path, given)]}
 
 
-class Model:
-    """A model on an interpreter, run once on noise."""
+class Times(NamedTuple):
+    """Nanoseconds of inferences: on the clock, and of the CPU, over all threads of the process."""
 
-    def __init__(self, path: str, module: Any, words: dict) -> None:
+    wall: list
+    cpu: list
+
+
+class Model:
+    """A model on an interpreter, run once on noise.
+
+    ``shape`` is that of ``--shape``. Problem when an input is open and it does not say how large.
+    """
+
+    def __init__(self, path: str, module: Any, words: dict, shape: str = "") -> None:
         start = time.perf_counter_ns()
         self.interpreter = module.Interpreter(model_path=path, **words)
+        resize(self.interpreter, shape)
         self.interpreter.allocate_tensors()
         self.load_ns = time.perf_counter_ns() - start
         self.inputs = self.interpreter.get_input_details()
         self.outputs = self.interpreter.get_output_details()
         self._fill_with_noise()
-        self.first_ns = self.run(1)[0]
+        self.first_ns = self.run(1).wall[0]
+
+    @property
+    def shapes(self) -> list:
+        """Of the inputs, as they are timed."""
+        return [[int(side) for side in port["shape"]] for port in self.inputs]
 
     def _fill_with_noise(self) -> None:
         """Pixels of every value; in floats from 0 to 1; in other integers 0 and 1, which are good
@@ -584,23 +745,26 @@ class Model:
                 noise = (noise & 1).astype(kind)
             self.interpreter.set_tensor(port["index"], noise.view(kind))
 
-    def run(self, count: int, images: Sequence = ()) -> list[int]:
-        """Nanoseconds of so many inferences, each with the next of the images, if there are any."""
-        return [self._timed(number, images) for number in range(count)]
+    def run(self, count: int, images: Sequence = ()) -> Times:
+        """So many inferences, each with the next of the images, if there are any."""
+        found = Times([], [])
+        for number in range(count):
+            self._time(found, number, images)
+        return found
 
-    def run_for(self, seconds: float, images: Sequence = ()) -> tuple[list[int], dict]:
-        """Nanoseconds of each inference for so long, and how their medians drifted meanwhile."""
-        found: list[int] = []
+    def run_for(self, seconds: float, images: Sequence = ()) -> tuple[Times, dict]:
+        """Inferences for so long, and how their medians drifted meanwhile."""
+        found = Times([], [])
         buckets: list[dict] = []
         done = 0
         begin = time.perf_counter_ns()
         passed = 0.0
         while not buckets or passed < seconds:
-            found.append(self._timed(len(found), images))
+            self._time(found, len(found.wall), images)
             passed = (time.perf_counter_ns() - begin) / 1e9
             if passed >= seconds * (len(buckets) + 1) / BUCKETS:
-                part = summarise(found[done:])
-                done = len(found)
+                part = summarise(found.wall[done:])
+                done = len(found.wall)
                 now = state()
                 buckets.append(
                     {
@@ -615,13 +779,15 @@ class Model:
         ratio = buckets[-1]["median_ns"] / buckets[0]["median_ns"]
         return found, {"seconds": seconds, "ratio": ratio, "buckets": buckets}
 
-    def _timed(self, number: int, images: Sequence) -> int:
+    def _time(self, found: Times, number: int, images: Sequence) -> None:
         if images:
             self.interpreter.set_tensor(self.inputs[0]["index"], images[number % len(images)])
         invoke = self.interpreter.invoke
+        computed = time.process_time_ns()
         start = time.perf_counter_ns()
         invoke()
-        return time.perf_counter_ns() - start
+        found.wall.append(time.perf_counter_ns() - start)
+        found.cpu.append(time.process_time_ns() - computed)
 
     def answer(self, given: Any) -> Any:
         """The only output, flat and as it is stored, for the only input."""
@@ -1060,11 +1226,13 @@ PASSES = 3  # over all cuts, so that a busy moment does not hit one of them alon
 CUT_RUNS = 20  # inferences of a cut in each pass
 
 
-def profile(path: str, module: Any, words: dict, runs: int, script: str) -> dict:
+def profile(path: str, module: Any, words: dict, runs: int, script: str, shape: str = "") -> dict:
     """Time per op of a model with an interpreter's module and its arguments; says how it was found
     and how far it can be trusted. ``method`` none: it can't be told, ``error`` says why."""
     reasons = []
-    if module.__name__.startswith("ai_edge_litert") and "experimental_delegates" not in words:
+    if shape:  # its compiled models take the shapes of the file
+        reasons.append("LiteRT's profiler: takes no --shape")
+    elif module.__name__.startswith("ai_edge_litert") and "experimental_delegates" not in words:
         xnnpack = "experimental_op_resolver_type" not in words
         try:
             rows = profile_in_process(script, path, words["num_threads"], runs, xnnpack)
@@ -1073,7 +1241,7 @@ def profile(path: str, module: Any, words: dict, runs: int, script: str) -> dict
         except ProfileError as refused:
             reasons.append(f"LiteRT's profiler: {refused}")
     try:
-        rows, far = time_cuts(path, module, words)
+        rows, far = time_cuts(path, module, words, shape)
     except (ValueError, RuntimeError, OverflowError, AttributeError) as refused:
         return grouped("none", "; ".join([*reasons, f"cutting: {refused}"]), [])
     told = (
@@ -1148,21 +1316,21 @@ class Cut:
         return table + offset + self.number(table + offset)
 
 
-def time_cuts(path: str, module: Any, words: dict) -> tuple[list[Row], float]:
+def time_cuts(path: str, module: Any, words: dict, shape: str = "") -> tuple[list[Row], float]:
     """A row for each op, and by how many nanoseconds a cut's time moves from pass to pass.
 
     The shortest time of each cut: what else the machine does only ever adds, and a difference of
     two medians would carry the noise of both. Still an op may come out below zero.
     """
     cut = Cut(Path(path).read_bytes())
-    whole = zeroed_interpreter(module, words, model_path=path)
+    whole = zeroed_interpreter(module, words, shape, model_path=path)
     named = {tensor["index"]: tensor["name"] for tensor in whole.get_tensor_details()}
     ops = whole._get_ops_details()
     del whole
     times: list[list[int]] = [[] for _ in cut.ends]
     for _ in range(PASSES):
         for op, found in enumerate(times):
-            part = zeroed_interpreter(module, words, model_content=cut.after(op))
+            part = zeroed_interpreter(module, words, shape, model_content=cut.after(op))
             found.append(min(timed(part.invoke) for _ in range(CUT_RUNS)))
     best = [min(found) for found in times]
     rows: list[Row] = []
@@ -1172,9 +1340,10 @@ def time_cuts(path: str, module: Any, words: dict) -> tuple[list[Row], float]:
     return rows, median(max(found) - min(found) for found in times)
 
 
-def zeroed_interpreter(module: Any, words: dict, **source: Any) -> Any:
+def zeroed_interpreter(module: Any, words: dict, shape: str, **source: Any) -> Any:
     """An interpreter whose inputs are zeros."""
     interpreter = module.Interpreter(**source, **words)
+    resize(interpreter, shape)
     interpreter.allocate_tensors()
     for port in interpreter.get_input_details():
         interpreter.set_tensor(port["index"], np.zeros(port["shape"], port["dtype"]))
@@ -1217,10 +1386,12 @@ def measure(args: argparse.Namespace) -> dict:
     peak_is_known = forget_peak()
     told: dict = {"base_bytes": read_number("proc/self/status", r"^VmRSS:\s*(\d+)", 1024)}
     with ending(4, (ValueError, RuntimeError), f"{path}: {name} {version}: "):
-        model = Model(path, module, words)
+        model = Model(path, module, words, args.shape)
+    entry["shapes"] = model.shapes
+    entry["delegated"] = None if args.delegate == "none" else delegated(model.interpreter)
     told["load_ns"] = model.load_ns
     told["first_ns"] = model.first_ns
-    told["warmup_ns"] = model.run(args.warmup)
+    told["warmup_ns"] = model.run(args.warmup).wall
     peak = read_number("proc/self/status", r"^VmHWM:\s*(\d+)", 1024)
     told["peak_bytes"] = peak if peak_is_known else None
     with ending(3, (ImportError,), "", f"{PIP}pillow"), ending(6, (OSError, ValueError)):
@@ -1228,16 +1399,17 @@ def measure(args: argparse.Namespace) -> dict:
         told["before"] = state()
         entry["drift"] = None
         if args.seconds:
-            told["samples_ns"], entry["drift"] = model.run_for(args.seconds, images)
+            times, entry["drift"] = model.run_for(args.seconds, images)
         else:
-            told["samples_ns"] = model.run(args.runs, images)
+            times = model.run(args.runs, images)
+        told["samples_ns"], told["cpu_ns"] = times
         told["after"] = state()
         if args.golden:
             entry["golden"] = replay_pairs(model, args.golden)
         if args.accuracy:
             entry["accuracy"] = accuracy_of(model, args.accuracy, args.labels, fit)
     if args.profile:
-        entry["profile"] = profile(path, module, words, args.runs, str(SCRIPT_FILE))
+        entry["profile"] = profile(path, module, words, args.runs, str(SCRIPT_FILE), args.shape)
     return joined([{**entry, "processes": [told]}])
 
 
@@ -1272,9 +1444,10 @@ def turns(args: argparse.Namespace) -> list[dict]:
     found: dict = {(model, count): [] for count in args.threads for model in args.models}
     left_out = ["models", "threads", "processes", "json", "facts", "attached", "litert_profile"]
     stdin, _ = os.pipe()  # --attached: closed by the end of this process, however it ends
-    for _ in range(args.processes):
+    for turn in range(args.processes):
         given = {key: value for key, value in vars(args).items() if key not in left_out}
-        for (model, count), results in found.items():
+        # There and back: what gets slower or faster all the while does so to all of them alike.
+        for (model, count), results in list(found.items())[:: -1 if turn % 2 else 1]:
             words = command([sys.executable], str(SCRIPT_FILE), model, threads=count, **given)
             done = subprocess.run(words, stdin=stdin, stdout=subprocess.PIPE)
             if done.returncode not in (0, 5):
@@ -1320,6 +1493,7 @@ def result_line(result: dict) -> str:
     summary = result["summary"]
     process = result["processes"][0]
     subject = "{model}, {runtime} {runtime_version}, {delegate}, {threads} threads".format(**result)
+    shapes = ", ".join(written(shape) for shape in result["shapes"])
     told = [
         f"{summary['median'] / 1e6:9.3f} ± {summary['mad'] / 1e6:.3f} ms",
         *(f"{key} {summary[key] / 1e6:.3f}" for key in ("p90", "p99") if summary[key]),
@@ -1330,6 +1504,9 @@ def result_line(result: dict) -> str:
     ]
     if result["input"] == "pictures":
         told.append(f"images by {result['fit']}")
+    told.append(f"input {shapes}")
+    if result["delegated"]:
+        told.append(f"delegate takes {result['delegated']}")
     return f"{subject:50} {', '.join(told)}"
 
 
@@ -1368,6 +1545,12 @@ def parse_arguments() -> argparse.Namespace:
         default="xnnpack",
         metavar="DELEGATE",
         help="xnnpack, none, edgetpu, or PATH[,key=value] of a library",
+    )
+    add(
+        "--shape",
+        default="",
+        metavar="SHAPE",
+        help="of inputs that the model leaves open: " + HOW,
     )
     add(
         "--golden",

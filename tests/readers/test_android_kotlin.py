@@ -7,6 +7,7 @@ What a phone adds is not seen here: its decoders, its LiteRT. GoldenTest looks a
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -64,9 +65,14 @@ class App:
         return answers
 
 
-def compiled(kotlin: Path, drop: Path, out: Path) -> App:
+def compiled(kotlin: Path, drop: Path, out: Path, package: str = "org.example.classifier") -> App:
+    """``package`` as Kotlin writes it."""
     library = kotlin / "lib" / "kotlin-stdlib.jar"
-    sources = [*drop.rglob("*.kt"), *(HERE / "kotlin").glob("*.kt")]
+    stand_ins = out.with_name("stand_ins")
+    shutil.copytree(HERE / "kotlin", stand_ins)
+    harness = stand_ins / "harness.kt"
+    harness.write_text(harness.read_text("utf-8").replace("org.example.classifier", package))
+    sources = [*drop.rglob("*.kt"), *stand_ins.glob("*.kt")]
     command = [
         *("java", "-cp", kotlin / "lib" / "kotlin-compiler.jar"),
         "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
@@ -299,3 +305,11 @@ def test_a_float_model_in_another_fit(kotlin: Path, tmp_path: Path) -> None:
     scores = runtime.invoke(decode(tmp_path / "a.png", 32, "pad")[None])[0][0]
     assert answer.split(",")[1] == "green"
     assert np.float32(answer.split(",")[2]) == scores.max()
+
+
+def test_a_package_of_words_that_kotlin_reserves(kotlin: Path, tmp_path: Path) -> None:
+    name = "in.object.fun._is.is.typeof.val.__.plants"
+    drop = android(tmp_path, android={"package": name})
+    package = "`in`.`object`.`fun`._is.`is`.`typeof`.`val`.`__`.plants"
+    app = compiled(kotlin, drop, tmp_path / "out", package)
+    assert app.ask(*(("golden", test) for test in TESTS)) == ["passed"] * len(TESTS)

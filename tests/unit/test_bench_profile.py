@@ -60,7 +60,7 @@ def test_a_cut_model_computes_what_the_whole_one_does_there(
     """Cut after op k, the model's output is the tensor that op k makes."""
     seen = []
 
-    def watched(module: object, words: dict, **source: object) -> litert.Interpreter:
+    def watched(module: object, words: dict, shape: str, **source: object) -> litert.Interpreter:
         part = litert.Interpreter(**source, **words)
         part.allocate_tensors()
         port = part.get_input_details()[0]

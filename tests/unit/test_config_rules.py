@@ -69,7 +69,7 @@ def test_the_defaults_with_all_sections_are_fine() -> None:
         ({"evaluate": {"gates": {"max_accuracy_drop": 0.1}}}, "there is no int8 model to compare"),
         ({"benchmark": {"threads": ()}}, "benchmark.threads: the list is empty"),
         ({"benchmark": {"threads": (2, 2)}}, "benchmark.threads: something is named twice"),
-        ({"package": {"android": {"package": "org.fun"}}}, "package.android.package: 'fun' is a w"),
+        ({"package": {"android": {"package": "in.int"}}}, "package.android.package: 'int' is a wo"),
         (
             {"package": {"targets": ("coral",)}},
             "package.targets[0]: an Edge TPU takes 8-bit models",

@@ -187,8 +187,32 @@ def resized(given: dict) -> dict:
 
 
 @pytest.mark.parametrize(
-    "name", ["org", "", "org..a", "org.1a", "org.a-b", ".org.a", "org.ä", "a b.c"]
+    "name",
+    ["org", "", "org..a", "org.1a", "1org.a", "org.a-b", ".org.a", "org.ä", "a b.c", "`in`.a"],
 )
-def test_package_names_that_kotlin_would_not_take(name: str) -> None:
+def test_package_names_that_no_app_may_have(name: str) -> None:
     with pytest.raises(ValidationError):
         Android(package=name)
+
+
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [
+        ("in.co.plants", "package `in`.co.plants"),
+        ("org.object.fun", "package org.`object`.`fun`"),
+        ("com.shop.when.typeof", "package com.shop.`when`.`typeof`"),
+        ("com.__.value", "package com.`__`.value"),
+        ("com._a.data", "package com._a.data"),
+    ],
+)
+def test_words_that_kotlin_reserves_stand_between_backticks(
+    tmp_path: Path, package: str, line: str
+) -> None:
+    drop = packed(tmp_path, android={"package": package}).folder / ANDROID
+    found = sorted(drop.rglob("*.kt"))
+    assert {path.read_text("utf-8").splitlines()[0] for path in found} == {line}
+    assert {path.parent.relative_to(drop).as_posix() for path in found} == {
+        f"{root}/{package.replace('.', '/')}" for root in ("kotlin", "androidTest/kotlin")
+    }
+    assert manifest.load(drop)["android"]["package"] == package
+    assert [problem for check in verify(drop) for problem in check.problems] == []

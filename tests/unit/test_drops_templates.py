@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tfedge.core.stages import stage
-from tfedge.drops import templates
+from tfedge.drops import outside, templates
 from tfedge.files.template import fill, texts
+from tfedge.pipeline.schema import Package
 from tfedge.tasks.image_classification import drop
 from tfedge.tasks.table import names, task_of
 from tfedge.tasks.work import work_of
@@ -18,21 +19,21 @@ from tfedge.tasks.work import work_of
 def test_another_text_or_another_script_is_another_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert stage("package").probe == f"{templates.__name__}:{templates.copied_digest.__name__}"
-    digests = [templates.copied_digest(None, tmp_path)]
+    assert stage("package").probe == f"{outside.__name__}:{outside.digest.__name__}"
+    digests = [outside.digest(Package(), tmp_path)]
     for module, folder in (templates, "FOLDER"), (drop, "TEMPLATES"):
         copy = tmp_path / module.__name__
         shutil.copytree(getattr(module, folder), copy)
         monkeypatch.setattr(module, folder, copy)
-        assert templates.copied_digest(None, tmp_path) == digests[-1], "the same texts"
+        assert outside.digest(Package(), tmp_path) == digests[-1], "the same texts"
         for file in texts(copy):
             with (copy / file).open("a", encoding="utf-8") as text:
                 text.write("more")
-            digests.append(templates.copied_digest(None, tmp_path))
+            digests.append(outside.digest(Package(), tmp_path))
     monkeypatch.setattr(templates, "script_text", lambda: "another device script")
-    digests.append(templates.copied_digest(None, tmp_path))
+    digests.append(outside.digest(Package(), tmp_path))
     monkeypatch.setattr(drop, "example", lambda: b"another classify.py")
-    digests.append(templates.copied_digest(None, tmp_path))
+    digests.append(outside.digest(Package(), tmp_path))
     assert len(set(digests)) == len(digests) > 10
 
 

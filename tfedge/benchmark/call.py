@@ -21,6 +21,7 @@ _PARTS = (
     "tfedge.portable.images",
     "tfedge.benchmark.script.problem",
     "tfedge.benchmark.script.facts",
+    "tfedge.benchmark.script.shapes",
     "tfedge.benchmark.script.statistics",
     "tfedge.benchmark.script.runtime",
     "tfedge.benchmark.script.image_inputs",

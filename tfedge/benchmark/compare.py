@@ -24,6 +24,7 @@ class Comparison:
     low: float  # 95 % confidence interval of the ratio
     high: float
     differing: tuple[str, ...]  # what differs beside the model, as the caller allowed
+    unstable: bool = False  # either of them: then the interval may not hold what is true
 
     @property
     def significant(self) -> bool:
@@ -33,7 +34,9 @@ class Comparison:
         speed = f"{1 / self.ratio:.2f}× as fast" if self.ratio > 0 else "not measurable"
         interval = f"[{1 / self.high:.2f}, {1 / self.low:.2f}]" if self.low > 0 else ""
         text = f"{speed} {interval}".strip() if self.significant else f"not significant ({speed})"
-        return f"{text}; differing in {', '.join(self.differing)}" if self.differing else text
+        if self.differing:
+            text += f"; differing in {', '.join(self.differing)}"
+        return f"{text}; unstable" if self.unstable else text
 
 
 def differences(before: Result, after: Result) -> list[str]:
@@ -45,6 +48,7 @@ def differences(before: Result, after: Result) -> list[str]:
         "delegate": (before.delegate, after.delegate),
         "device": (before.device, after.device),
         "input": (before.input, after.input),
+        "shape": (before.shapes, after.shapes),
         "fit": (_fit(before), _fit(after)),
         "cpu": (before.host.cpu, after.host.cpu),
         "machine": (before.host.machine, after.host.machine),
@@ -79,7 +83,8 @@ def compare(before: Result, after: Result, differing: Collection[str] = ()) -> C
     tail = 100 * (1 - _CONFIDENCE) / 2
     low, high = np.percentile(ratios, [tail, 100 - tail])
     ratio = after.summary.median / before.summary.median
-    return Comparison(float(ratio), float(low), float(high), tuple(found))
+    doubtful = bool(before.unstable or after.unstable)
+    return Comparison(float(ratio), float(low), float(high), tuple(found), doubtful)
 
 
 def _medians(result: Result, rng: np.random.Generator) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from tfedge.benchmark.script.statistics import ONCE, Summary, disturbed, summarise, unstable
+from tfedge.benchmark.script.statistics import ONCE, Summary, busy, disturbed, summarise, unstable
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Process:
     samples_ns: tuple[int, ...]
     peak_bytes: int | None  # highest resident memory after the imports; None: not known there
     base_bytes: int | None  # resident memory after the imports
+    cpu_ns: tuple[int, ...] = ()  # of each sample, over all threads; empty: not known there
     before: dict[str, Any] | None = None  # temperature_c, frequency_hz, throttled, load
     after: dict[str, Any] | None = None
     native: dict[str, Any] | None = None  # what a native binary told instead of samples
@@ -48,7 +49,9 @@ class Process:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Process:
         given = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-        listed = {name: tuple(given[name]) for name in ("warmup_ns", "samples_ns")}
+        listed = {
+            name: tuple(given.get(name, ())) for name in ("warmup_ns", "samples_ns", "cpu_ns")
+        }
         return cls(**given | listed)
 
 
@@ -65,6 +68,9 @@ class Result:
     device: str = "local"  # as the user calls it
     delegate: str = "xnnpack"
     input: str = "random"  # or images
+    shapes: tuple[tuple[int, ...], ...] = ()  # of the inputs, as timed; empty: not known
+    # How much the delegate took: 31 of 65 nodes. None: not known, or there is none.
+    delegated: str | None = field(default=None, compare=False)
     # How images became square: crop, stretch, pad; None: none were fed.
     fit: str | None = field(default=None, compare=False)
     drift: dict[str, Any] | None = field(default=None, compare=False)
@@ -91,7 +97,9 @@ class Result:
         """Why it should not be trusted, one line each; empty when it is steady."""
         states = [{"before": p.before, "after": p.after} for p in self.processes]
         scatter = unstable([process.samples_ns for process in self.processes])
-        return scatter + disturbed(states, self.drift)
+        times = [{"samples_ns": p.samples_ns, "cpu_ns": p.cpu_ns} for p in self.processes]
+        waited = busy(times, self.threads, self.delegate)
+        return scatter + waited + disturbed(states, self.drift)
 
     @property
     def peak_bytes(self) -> int | None:
@@ -102,6 +110,7 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Everything, raw samples too, and beside them the summary for whoever reads the file."""
         derived = {
+            "shapes": [list(shape) for shape in self.shapes],
             "summary": self.summary._asdict(),
             "per_second": self.per_second,
             "unstable": self.unstable,
@@ -116,8 +125,9 @@ class Result:
     def from_json(cls, data: Mapping[str, Any]) -> Result:
         """The inverse; what is derived is worked out anew. KeyError or TypeError: not a result."""
         needed = ("model", "sha256", "bytes", "runtime", "runtime_version", "threads")
-        optional = ("device", "delegate", "input", "fit", "drift", *ONCE)
+        optional = ("device", "delegate", "input", "delegated", "fit", "drift", *ONCE)
         return cls(
+            shapes=tuple(tuple(shape) for shape in data.get("shapes", ())),
             **{key: data[key] for key in needed},
             **{key: data[key] for key in optional if key in data},
             host=Host.from_json(data["host"]),

@@ -87,6 +87,14 @@ def _counts(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[
     help="How images become square.  [default: as the drop or the run directory that the model is "
     "in says, else crop]",
 )
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="SHAPE",
+    help="Of inputs that a model leaves open: 1x224x224x3, or NAME=1x224x224x3. Can be given "
+    "several times.",
+)
 @click.option("--compare", is_flag=True, help="Say how much faster each is than the first.")
 @click.option(
     "--json",
@@ -118,6 +126,7 @@ def command(
     accuracy: Path | None,
     labels: Path | None,
     fit: str | None,
+    shapes: tuple[str, ...],
     compare: bool,
     json_file: Path | None,
     timeout: float | None,
@@ -149,6 +158,7 @@ def command(
         accuracy=accuracy,
         labels=labels,
         fit=fit,
+        shape=shapes,
         compare=compare,
         timeout=timeout,
         devices_file=devices,

@@ -21,7 +21,7 @@ Count = Annotated[StrictInt, Field(ge=1)]
 Sha256 = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{64}$")]
 Url = Annotated[StrictStr, Field(pattern=r"^https?://")]
 PackageName = Annotated[
-    StrictStr, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$")
+    StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$")
 ]
 
 

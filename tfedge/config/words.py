@@ -18,7 +18,9 @@ _PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": (
         "a name of letters, digits, dots, dashes and underscores (at most 64)"
     ),
-    r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$": "a package name like org.example.flowers",
+    r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$": (
+        "a package like org.example.flowers, no part with a digit first"
+    ),
 }
 
 

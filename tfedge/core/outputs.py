@@ -51,6 +51,9 @@ class ExampleIndex(TaskOutput):
     counts: dict[str, dict[str, int]]  # by split and kind
 
 
+FROM_FILE = "file"  # the source of weights whose detail is the file's path
+
+
 class Pretrained(Output):
     """Where weights are from. ``sha256`` and ``licence`` are empty where they are not known."""
 

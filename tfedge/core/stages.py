@@ -336,10 +336,10 @@ STAGES: tuple[Stage, ...] = (
         ),
         without=("quantize.debug", "finetune.tensorboard"),
         libs=("ai-edge-litert", "numpy", "task.libs"),
-        version=4,
+        version=5,
         section="package",
-        probe="tfedge.drops.templates:copied_digest",
-        needs="tfedge.drops.coral:needs",
+        probe="tfedge.drops.outside:digest",
+        needs="tfedge.drops.outside:needs",
     ),
 )
 

@@ -114,6 +114,8 @@ def measure(device: Device, tool: Path, work: Work) -> Result:
         processes=(process,),
         device=device.name,
         delegate=work.delegate,
+        shapes=tuple(port.shape for port in work.inputs),
+        delegated=reading.delegated,
         profile=profile,
     )
 

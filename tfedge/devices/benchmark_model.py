@@ -8,6 +8,7 @@ same figures.) Read here are the lines that all versions share, TensorFlow Lite'
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,15 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Input:
+    """An input as it is timed. ``open``: the file leaves its shape open."""
+
+    name: str
+    shape: tuple[int, ...]
+    open: bool = False
+
+
+@dataclass(frozen=True)
 class Work:
     """What it is to do."""
 
@@ -102,6 +112,8 @@ class Work:
     delegate: str = "xnnpack"  # or none, gpu, nnapi, PATH[,key=value…] on the device
     profile: bool = False  # in a process of its own, after the one that is measured
     timeout: float = 1800.0  # seconds for one process
+    # Names and shapes of the inputs, and whether the file leaves them open.
+    inputs: tuple[Input, ...] = ()
 
 
 def command(tool: str, model: str, work: Work, *, profile: bool = False) -> list[str]:
@@ -120,8 +132,20 @@ def command(tool: str, model: str, work: Work, *, profile: bool = False) -> list
         f"--num_runs={1 if work.seconds else work.runs}",
         f"--min_secs={work.seconds or 0:g}",
         f"--max_secs={work.timeout:g}",
+        *_input_flags(work.inputs),
         *_delegate_flags(work.delegate),
         *(["--enable_op_profiling=true"] if profile else []),
+    ]
+
+
+def _input_flags(inputs: Sequence[Input]) -> list[str]:
+    """All of them, as it takes all or none."""
+    if not any(port.open for port in inputs):
+        return []
+    shapes = ":".join(",".join(map(str, port.shape)) for port in inputs)
+    return [
+        f"--input_layer={','.join(port.name for port in inputs)}",
+        f"--input_layer_shape={shapes}",
     ]
 
 

@@ -16,10 +16,10 @@ from tfedge.benchmark.script.runtime import RUNTIMES
 from tfedge.devices.inventory import machine_of
 from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Plan, Subject, measure, opened
+from tfedge.devices.shapes import timed_inputs
 from tfedge.devices.tools import tools
 from tfedge.errors import ArtifactError
 from tfedge.files.progress import Progress
-from tfedge.tflite.reader import read
 
 
 class Combination(NamedTuple):
@@ -43,6 +43,7 @@ class Matrix:
     delegates: tuple[str, ...]  # empty: that of each device
     plan: Plan
     fit: str | None = None  # how images become square; None: as is known of each model
+    shape: str = ""  # of inputs that models leave open
 
     def combinations(self) -> list[Combination]:
         """Every combination, in the order of measurement and of the table."""
@@ -134,11 +135,12 @@ def measure_all(matrix: Matrix, cache: Path, progress: Progress) -> dict[Combina
     """Measure everything, all devices held at once, in turns.
 
     Programs that devices need are fetched into ``cache``. ArtifactError for a file that is no
-    model: a broken one crashes an interpreter. DeviceError: see ``session.measure``.
+    model: a broken one crashes an interpreter. ConfigError for one with an open input and no size
+    for it. DeviceError: see ``session.measure``.
     """
     models = titles(matrix.models)
     for path in matrix.models:
-        read(path)
+        timed_inputs(path, matrix.shape)
     fits = {
         title: (matrix.fit or fit_of(path)) if matrix.shows_images else None
         for title, path in models.items()
@@ -157,6 +159,7 @@ def measure_all(matrix: Matrix, cache: Path, progress: Progress) -> dict[Combina
                 timeout=by_name[one.device].timeout,
                 tool=programs.get(one.device),
                 fit=fits[one.model],
+                shape=matrix.shape,
             )
             for one in combinations
             if one.threads == matrix.plan.threads[0]

@@ -16,6 +16,7 @@ from tfedge.devices.address import open_device
 from tfedge.devices.benchmark_model import Work
 from tfedge.devices.device import Busy, Device, Done, patiently
 from tfedge.devices.schema import BenchDevice
+from tfedge.devices.shapes import timed_inputs
 from tfedge.devices.shell import tail
 from tfedge.errors import ArtifactError, DeviceError, MissingDependency
 from tfedge.files.artifact import sha256_file
@@ -40,6 +41,7 @@ class Subject:
     timeout: float = 1800.0  # seconds for one process
     optional: bool = False  # when its device is lost, the others go on
     fit: str | None = None  # how its images become square; None: as the script says
+    shape: str = ""  # of inputs that the model leaves open; see the script's --shape
     tool: Path | None = None  # benchmark_model, for an Android device without Python
 
 
@@ -153,7 +155,9 @@ def measure(
     found: list[list[Result]] = [[] for _ in turns]
     total = plan.processes * len(turns)
     for number in range(total):
-        index = number % len(turns)
+        turn, index = divmod(number, len(turns))
+        if turn % 2:  # there and back: what drifts does so for all of them alike
+            index = len(turns) - 1 - index
         subject, count = turns[index]
         if progress:
             progress(number, total)
@@ -208,6 +212,7 @@ class _Bench:
             golden=plan.golden and first and self.push(subject, plan.golden),
             accuracy=plan.accuracy and first and self.push(subject, plan.accuracy),
             labels=plan.labels and first and self.push(subject, plan.labels),
+            shape=subject.shape or None,
             fit=subject.fit if plan.images or (plan.accuracy and first) else None,
             profile=plan.profile and first,
             timeout=limit,
@@ -233,6 +238,7 @@ class _Bench:
             delegate=subject.delegate,
             profile=plan.profile and first,
             timeout=subject.timeout + (plan.seconds or 0.0),
+            inputs=timed_inputs(subject.path, subject.shape),
         )
         return android.measure(subject.device, tool, work)
 

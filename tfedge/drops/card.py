@@ -25,6 +25,7 @@ def card(content: Content) -> str:
         _metrics(content, said),
         _robustness(content),
         _latency(content),
+        _golden(content),
         _limits(content, said),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
@@ -145,6 +146,14 @@ def _latency(content: Content) -> list[str]:
         f"Of one inference {where}",
         "",
         *table([*(["machine"] if len(machines) > 1 else []), *head], rows),
+    ]
+
+
+def _golden(content: Content) -> list[str]:
+    return [
+        "## Golden pairs",
+        "",
+        f"`golden/` holds inputs and what this model answers to them: {cell(content.golden_told)}.",
     ]
 
 

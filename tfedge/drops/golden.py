@@ -8,11 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.tasks.drop import Pair
-from tfedge.tflite.runtime import LiteRT, Loader, predict
+from tfedge.drops.public import is_folder, public_files
+from tfedge.errors import DropError
+from tfedge.pipeline.schema import HELD_OUT, SYNTHETIC
+from tfedge.tasks.drop import Chosen, Pair
+from tfedge.tasks.streams import evaluation_split
+from tfedge.tasks.task import Examples, Work
+from tfedge.tflite.runtime import BuiltinLiteRT, LiteRT, Loader, Pictures, Pool, predict
 
 COUNT = 8
 FOLDER = "golden"
+PUBLIC = "public"  # in the manifest, for a folder, whose name is its owner's business
+_SPARE = 2  # answers of other kernels hold though they were so many times as far off
 
 
 def names(number: int) -> tuple[str, str]:
@@ -24,6 +31,56 @@ def entry(number: int, pair: Pair) -> dict[str, Any]:
     """The pair's line in the manifest."""
     given, taken = names(number)
     return {"input": given, "output": taken, **pair.facts}
+
+
+def origin(source: str) -> str:
+    """What the manifest says of ``package.golden``."""
+    return PUBLIC if is_folder(source) else source
+
+
+def chosen(
+    source: str, work: Work, examples: Examples, given: Mapping[str, Any], model: bytes
+) -> Chosen:
+    """Up to ``COUNT`` inputs from where ``package.golden`` says. DropError when there is none."""
+    if source == HELD_OUT:
+        return work.held_out(examples, examples.rows_of(evaluation_split(examples)), COUNT)
+    asked = Asked(model, work)
+    if source == SYNTHETIC:
+        found = work.synthetic(examples, given, asked, COUNT)
+    else:
+        found = work.public(public_files(Path(source)), examples, given, asked, COUNT)
+    if not found.facts:
+        raise DropError(
+            "no golden pair can be made: with other kernels of the runtime, every answer differs "
+            "by more than machines may",
+            "package.golden: held_out, or a folder of images that anybody may have",
+        )
+    return found
+
+
+class Asked:
+    """The model, loaded once, and once more for other kernels when these are first asked."""
+
+    def __init__(self, model: bytes, work: Work) -> None:
+        self._model, self._work = model, work
+        self._pool = Pool(model)
+        self._others: Pool | None = None
+
+    def outputs(self, inputs: Pictures) -> np.ndarray:
+        """Real-valued outputs [n, …]."""
+        return self._pool.run(inputs, outputs=(0,))[0]
+
+    def steady(self, inputs: np.ndarray) -> np.ndarray:
+        """bool [n]: whether the runtime's own kernels answer as XNNPACK's, by the golden rule. They
+        have to hold it with room to spare, since the processors of devices are others still."""
+        if self._others is None:
+            self._others = Pool(self._model, load=BuiltinLiteRT)
+        ours, others = self.outputs(inputs), self._others.run(inputs, outputs=(0,))[0]
+        told = [
+            self._work.difference(want, want + _SPARE * (got - want))
+            for want, got in zip(ours, others, strict=True)
+        ]
+        return np.asarray([not text for text in told], bool)
 
 
 def make(

@@ -51,6 +51,7 @@ def build(
         "input": dict(content.given),
         "output": dict(content.taken),
         "golden": [golden.entry(i, pair) for i, pair in enumerate(content.golden)],
+        "golden_from": content.golden_from,
         "run_key": content.run_key,
         "versions": library_versions(content.task.libs),
         "data": dict(content.data),

@@ -21,9 +21,11 @@ from tfedge.errors import ConfigError, DeviceError
 from tfedge.pipeline import nets, rules
 from tfedge.pipeline.recipes import implied
 from tfedge.pipeline.schema import (
+    HELD_OUT,
     REMOVED,
     RENAMED,
     SPREAD,
+    SYNTHETIC,
     Pipeline,
     TeacherNet,
     known_task,
@@ -163,6 +165,8 @@ def _absolute(pipeline: Pipeline, tree: Tree, folder: Path) -> Pipeline:
     if data.path is not None and "://" not in data.path and not data.path.startswith(rules.SAMPLE):
         given["data", "path"] = data.path
     given |= {at: text for at, text in weights.items() if text not in nets.WEIGHT_NAMES}
+    if package is not None and package.golden not in (SYNTHETIC, HELD_OUT):
+        given["package", "golden"] = package.golden
     if package is not None and package.coral.together:
         given["package", "coral", "together"] = package.coral.together
 

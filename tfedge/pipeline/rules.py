@@ -14,11 +14,11 @@ from tfedge.catalog.recipes import AUTO, OFF, PRUNING, QUANTIZING
 from tfedge.config.spelling import closest, did_you_mean
 from tfedge.devices.schema import device_problems
 from tfedge.errors import ConfigError
-from tfedge.pipeline import distillation, nets, pruning_rules
+from tfedge.pipeline import distillation, nets, packages, pruning_rules
 from tfedge.pipeline.keep import keep_notes, keep_problems, known_layers
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.recipes import head_kind, is_quantized
-from tfedge.pipeline.schema import Cluster, Pipeline, Prune
+from tfedge.pipeline.schema import HELD_OUT, Cluster, Pipeline, Prune
 from tfedge.pipeline.unfreeze import (
     MAX_SHARE,
     block_name,
@@ -38,15 +38,6 @@ TARGETS = ("linux", "android", "coral")
 # Keys of finetune that a head trained by SGD reads: it alone, and blocks that train, too.
 _OF_SGD_HEAD = ("epochs", "learning_rate", "dropout")
 _OF_SGD = (*_OF_SGD_HEAD, "schedule", "warmup", "optimizer", "batch_size", "patience")
-# Words of Kotlin and of Java, which can't stand in a package name.
-_WORDS = """
-    abstract as assert boolean break byte case catch char class const continue default do double
-    else enum extends false final finally float for fun goto if implements import in instanceof int
-    interface is long native new null object package private protected public return short static
-    strictfp super switch synchronized this throw throws transient true try typealias typeof val var
-    void volatile when while
-"""
-RESERVED = frozenset(_WORDS.split())
 
 
 def check(pipeline: Pipeline) -> list[Problem]:
@@ -63,7 +54,13 @@ def notes(pipeline: Pipeline) -> list[str]:
         *_head_notes(pipeline),
         *pruning_rules.structure_notes(pipeline),
         *keep_notes(pipeline.quantize, coral),
+        *_golden_notes(pipeline),
     ]
+
+
+def _golden_notes(pipeline: Pipeline) -> Iterator[str]:
+    if pipeline.package is not None and pipeline.package.golden == HELD_OUT:
+        yield "package.golden: held_out puts examples of yours into every drop, as they are"
 
 
 def _head_notes(pipeline: Pipeline) -> Iterator[str]:
@@ -258,9 +255,8 @@ def _lists(pipeline: Pipeline) -> Iterator[Problem]:
 
 def _android(pipeline: Pipeline) -> Iterator[Problem]:
     if pipeline.package is not None:
-        words = pipeline.package.android.package.split(".")
-        for word in dict.fromkeys(word for word in words if word in RESERVED):
-            what = f"{word!r} is a word of Kotlin or Java, not for a package"
+        for word in packages.refused(pipeline.package.android.package):
+            what = f"{word!r} is a word of Java, which no part of a package may be"
             yield Problem("package.android.package", what)
 
 

@@ -352,6 +352,9 @@ class Coral(Section):
     )
 
 
+SYNTHETIC, HELD_OUT = "synthetic", "held_out"  # package.golden; anything else is a folder
+
+
 class Android(Section):
     package: PackageName = key("org.example.classifier", "Package of the Kotlin in the drop.")
 
@@ -363,6 +366,11 @@ class Package(Section):
     author: StrictStr = key("", "Author of the model; empty: left out.")
     licence: StrictStr = key("", "Licence under which the model is given away; empty: left out.")
     description: StrictStr = key("", "What the model is for; empty: which classes it tells apart.")
+    golden: StrictStr = key(
+        SYNTHETIC,
+        "Inputs of the golden pairs, which everyone who gets a drop can look at: `synthetic` makes "
+        "them, `held_out` takes images of yours, and a folder's images are those you call public.",
+    )
     android: Android = key(Android(), "What the Android drop is told.")
     coral: Coral = key(Coral(), "What the Edge TPU compiler is asked for.")
 

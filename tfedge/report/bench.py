@@ -69,6 +69,7 @@ def _columns(results: Sequence[Result]) -> list[str]:
             "device": devices[r.device],
             "runtime": runtime_text(r),
             "threads": str(r.threads),
+            "input": _shapes(r),
             "median ± MAD": milliseconds(r),
             "p90 ms": _ms(r.summary.p90),
             "p99 ms": _ms(r.summary.p99),
@@ -76,6 +77,7 @@ def _columns(results: Sequence[Result]) -> list[str]:
             "load ms": _ms(_median([p.load_ns for p in r.processes])),
             "peak": size_text(r.peak_bytes) if r.peak_bytes else "",
             "samples": f"{r.summary.n} in {len(r.processes)}",
+            "delegated": (r.delegated or "").replace(" nodes", ""),
         }
         for r in results
     ]
@@ -88,9 +90,13 @@ def _columns(results: Sequence[Result]) -> list[str]:
     for name in _IN_JSON:
         if name in names and sum(widths[n] + 2 for n in names) - 2 > WIDTH:
             names.remove(name)
-    text = ("model", "device", "runtime")
+    text = ("model", "device", "runtime", "input")
     left = [number for number, name in enumerate(names) if name in text]
     return columns([names, *([row[name] for name in names] for row in rows)], left=left, gap=2)
+
+
+def _shapes(result: Result) -> str:
+    return ", ".join("×".join(map(str, shape)) for shape in result.shapes)
 
 
 def _short(devices: Iterable[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from tfedge.report.markup import threads_text
 # What may differ when this is what was put side by side; it is said beside the ratio. Two entries
 # for one machine stand for what runs on it.
 _MAY_DIFFER = {
-    "model": (),
+    "model": ("shape",),
     "device": ("device", "runtime", "runtime version", "delegate"),
     "runtime": ("runtime", "runtime version"),
     "delegate": ("delegate",),
@@ -51,6 +51,7 @@ class SpeedComparison(NamedTuple):
             "high": found.high,
             "significant": found.significant,
             "differing": list(found.differing),
+            "unstable": found.unstable,
         }
         sides = {"of": _identity(self.after), "against": _identity(self.before)}
         return {**sides, **(figures or {"refused": self.refused})}

@@ -6,10 +6,12 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tfedge.benchmark.measurements import Measurements
 from tfedge.core.context import Context
 from tfedge.core.outputs import (
+    FROM_FILE,
     Base,
     Distillation,
     DropMade,
@@ -27,8 +29,7 @@ from tfedge.drops.make import make
 from tfedge.drops.targets import targets_of
 from tfedge.pipeline.schema import Distill, Package
 from tfedge.stages.examples import examples_of, task_work
-from tfedge.tasks.drop import Content, Pair
-from tfedge.tasks.streams import evaluation_split
+from tfedge.tasks.drop import Content
 from tfedge.tasks.table import task_of
 from tfedge.tasks.task import Examples
 
@@ -61,6 +62,8 @@ def _content(ctx: Context) -> Content:
     base = read(ctx.inputs["backbone/base.json"], Base)
     file = read(ctx.inputs["convert/model.json"], ModelFile)
     teacher = _read(ctx, "distill/distill.json", Distillation)
+    if teacher is not None and teacher.net is not None:
+        teacher = teacher.model_copy(update={"net": _public(teacher.net)})
     recipe = {name: ctx.config[name] for name in ("prune", "quantize")}
     if recipe["quantize"] is not None:
         recipe["quantize"] = recipe["quantize"] | {"recipe": file.recipe}  # not: auto
@@ -71,7 +74,9 @@ def _content(ctx: Context) -> Content:
     measured = ctx.inputs.get("benchmark/benchmark.json")
     facts = work.drop_facts(examples)
     given, taken = work.contract(model, examples)
-    source = _source(pipeline.data)
+    config = pipeline.package or Package()
+    shown = golden.chosen(config.golden, work, examples, given, model)
+    ctx.progress.note(f"golden pairs: {shown.told}")
     return Content(
         task=task_of(pipeline.task),
         name=pipeline.name,
@@ -79,16 +84,22 @@ def _content(ctx: Context) -> Content:
         given=given,
         taken=taken,
         facts=facts,
-        golden=_golden(ctx, examples, model),
-        data={"source": source, "digest": examples.digest, "counts": examples.counts},
-        backbone=base,
+        golden=golden.make(model, shown.inputs, shown.facts),
+        golden_from=golden.origin(config.golden),
+        golden_told=shown.told,
+        data={
+            "source": _source(pipeline.data),
+            "digest": examples.digest,
+            "counts": examples.counts,
+        },
+        backbone=_public(base),
         recipe=recipe,
         sparsity=file.sparsity,
         run_key=_run_key(ctx, examples, base),
         teacher=teacher,
         metrics=_read(ctx, "evaluate/metrics.json", Evaluation),
         benchmark=Measurements.read(measured).results if measured else (),
-        package=pipeline.package or Package(),
+        package=config,
     )
 
 
@@ -105,17 +116,23 @@ def _read(ctx: Context, name: str, kind: type[Kind]) -> Kind | None:
     return read(ctx.inputs[name], kind) if ctx.has(name) else None
 
 
-def _golden(ctx: Context, examples: Examples, model: bytes) -> tuple[Pair, ...]:
-    rows = examples.rows_of(evaluation_split(examples))
-    chosen = task_work(ctx).golden(examples, rows, golden.COUNT)
-    inputs = examples.inputs([row for row, _ in chosen])
-    return golden.make(model, inputs, [facts for _, facts in chosen])
+def _public(base: Base) -> Base:
+    """A net, with the weights' file by its name: where it lies is nobody's business."""
+    weights = base.weights
+    if weights.source != FROM_FILE:
+        return base
+    named = weights.model_copy(update={"detail": Path(weights.detail).name})
+    return base.model_copy(update={"weights": named})
 
 
 def _source(data: Data) -> str:
-    """Where the examples are from, without the folders of this machine."""
+    """Where the examples are from, without the folders of this machine, and of an address without
+    what may be a password."""
     if data.download is not None:
-        return data.download.url
+        address = urlsplit(data.download.url)
+        return address._replace(
+            netloc=address.netloc.rpartition("@")[2], query="", fragment=""
+        ).geturl()
     path = data.path or ""
     return path if path.startswith("sample:") else Path(path).name
 

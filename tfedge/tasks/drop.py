@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tfedge.core.outputs import Base, Distillation, Evaluation
     from tfedge.pipeline.schema import Package
     from tfedge.tasks.task import Examples, Task
+    from tfedge.tflite.runtime import Pictures as Inputs
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,27 @@ class Pair:
     input: np.ndarray
     output: np.ndarray
     facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Golden inputs that a task has chosen: [n, …] as the model takes them, what the manifest says
+    of each, and in a sentence what they are."""
+
+    inputs: np.ndarray
+    facts: Sequence[Mapping[str, Any]]
+    told: str
+
+
+class Asked(Protocol):
+    """The model of a drop, which is asked while its golden inputs are chosen."""
+
+    def outputs(self, inputs: Inputs) -> np.ndarray:
+        """Its real-valued outputs [n, …]."""
+
+    def steady(self, inputs: np.ndarray) -> np.ndarray:
+        """bool [n]: whether other kernels than those of this machine's runtime, too, give answers
+        that are the same by the task's golden rule."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +72,8 @@ class Content:
     taken: Mapping[str, Any]
     facts: Mapping[str, Any]
     golden: tuple[Pair, ...]
+    golden_from: str  # "synthetic", "public" or "held_out"
+    golden_told: str  # the same in a sentence, without its full stop
     data: Mapping[str, Any]  # source, digest, counts
     backbone: Base
     # The prune and quantize sections, None where left out; "distill" and "cluster" where they ran.
@@ -132,11 +156,27 @@ class DropWork(Protocol):
     def drop_facts(self, examples: Examples) -> dict[str, Any]:
         """Keys of the manifest that only this task has. DropError when no drop can hold them."""
 
-    def golden(
-        self, examples: Examples, rows: Sequence[int], count: int
-    ) -> list[tuple[int, dict[str, Any]]]:
-        """The rows that become golden pairs, ``count`` at most, and what the manifest says of
-        each."""
+    def synthetic(
+        self, examples: Examples, given: Mapping[str, Any], asked: Asked, count: int
+    ) -> Chosen:
+        """Golden inputs that are made, from nothing that is anybody's, chosen by what the model
+        says of them. ``examples`` say what it tells apart, and none of them is opened; ``given`` is
+        of ``contract``. The same for the same model."""
+
+    def public(
+        self,
+        files: Sequence[Path],
+        examples: Examples,
+        given: Mapping[str, Any],
+        asked: Asked,
+        count: int,
+    ) -> Chosen:
+        """Golden inputs from files that their owner calls public; none of their names is told.
+
+        DataError with all that is wrong with them."""
+
+    def held_out(self, examples: Examples, rows: Sequence[int], count: int) -> Chosen:
+        """Golden inputs from among the owner's own examples, of these rows."""
 
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         """How two real-valued outputs of one example differ by more than machines may; "" if they

@@ -83,16 +83,22 @@ class LiteRT:
     """``ai_edge_litert`` with its default XNNPACK delegate."""
 
     name = "LiteRT"
+    delegated = True
 
     def __init__(self, model: ModelSource, threads: int = 1) -> None:
         """Load, checked first. ArtifactError when the file is broken or LiteRT refuses it."""
-        from ai_edge_litert.interpreter import Interpreter
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+        ops = OpResolverType.AUTO
+        if not self.delegated:
+            ops = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         path = "<bytes>" if isinstance(model, bytes) else Path(model)
         read(model)
         content = model if isinstance(model, bytes) else Path(model).read_bytes()
         try:
-            self._interpreter = Interpreter(model_content=content, num_threads=threads)
+            self._interpreter = Interpreter(
+                model_content=content, num_threads=threads, experimental_op_resolver_type=ops
+            )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
@@ -115,6 +121,13 @@ class LiteRT:
             self._interpreter.set_tensor(detail["index"], array)
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(detail["index"]) for detail in self._out]
+
+
+class BuiltinLiteRT(LiteRT):
+    """The same with its own kernels alone, which round otherwise than XNNPACK's."""
+
+    name = "LiteRT without XNNPACK"
+    delegated = False
 
 
 def _port(detail: dict) -> Port:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from tfedge.core.outputs import ModelMetrics, narrow
+from tfedge.inputs.images.synthetic import drawn
+from tfedge.portable.images import decode
 from tfedge.tasks.blocks import Text
 from tfedge.tasks.contract import ports, stored
-from tfedge.tasks.drop import Card, Check, Content, Parts
+from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts
 from tfedge.tasks.task import Examples
 
 README = b"Shows a number.\n"
@@ -31,12 +33,36 @@ class NumberDrop:
     def drop_facts(self, examples: Examples) -> dict[str, Any]:
         return {"unit": "one"}
 
-    def golden(
-        self, examples: Examples, rows: Sequence[int], count: int
-    ) -> list[tuple[int, dict[str, Any]]]:
+    def synthetic(
+        self, examples: Examples, given: Mapping[str, Any], asked: Asked, count: int
+    ) -> Chosen:
+        images = np.stack([drawn(number)[:32, :32] for number in range(4 * count)])
+        return self._chosen(images, asked, count)
+
+    def public(
+        self,
+        files: Sequence[Path],
+        examples: Examples,
+        given: Mapping[str, Any],
+        asked: Asked,
+        count: int,
+    ) -> Chosen:
+        images = [decode(file, given["shape"][1], "crop") for file in files]
+        return self._chosen(np.stack(images), asked, count)
+
+    def held_out(self, examples: Examples, rows: Sequence[int], count: int) -> Chosen:
         chosen = list(rows[:count])
         numbers = examples.targets(chosen)[:, 0].tolist()
-        return [(row, {"number": number}) for row, number in zip(chosen, numbers, strict=True)]
+        facts = [{"number": number} for number in numbers]
+        return Chosen(examples.inputs(chosen), facts, "some of the owner's digits")
+
+    def _chosen(self, images: np.ndarray, asked: Asked, count: int) -> Chosen:
+        """From the smallest number that it shows to the largest."""
+        images = images[asked.steady(images)]
+        numbers = asked.outputs(images)[:, 0]
+        order = np.argsort(numbers)[:: -(-len(numbers) // count)]
+        facts = [{"number": float(numbers[one])} for one in order]
+        return Chosen(images[order], facts, f"{len(order)} images of nobody's")
 
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         off = float(np.abs(np.subtract(expected, got)).max())

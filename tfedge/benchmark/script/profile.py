@@ -13,16 +13,19 @@ from typing import Any, Sequence
 import numpy as np
 
 from tfedge.benchmark.script.litert_profiler import ProfileError, Row, profile_in_process
+from tfedge.benchmark.script.shapes import resize
 
 PASSES = 3  # over all cuts, so that a busy moment does not hit one of them alone
 CUT_RUNS = 20  # inferences of a cut in each pass
 
 
-def profile(path: str, module: Any, words: dict, runs: int, script: str) -> dict:
+def profile(path: str, module: Any, words: dict, runs: int, script: str, shape: str = "") -> dict:
     """Time per op of a model with an interpreter's module and its arguments; says how it was found
     and how far it can be trusted. ``method`` none: it can't be told, ``error`` says why."""
     reasons = []
-    if module.__name__.startswith("ai_edge_litert") and "experimental_delegates" not in words:
+    if shape:  # its compiled models take the shapes of the file
+        reasons.append("LiteRT's profiler: takes no --shape")
+    elif module.__name__.startswith("ai_edge_litert") and "experimental_delegates" not in words:
         xnnpack = "experimental_op_resolver_type" not in words
         try:
             rows = profile_in_process(script, path, words["num_threads"], runs, xnnpack)
@@ -31,7 +34,7 @@ def profile(path: str, module: Any, words: dict, runs: int, script: str) -> dict
         except ProfileError as refused:
             reasons.append(f"LiteRT's profiler: {refused}")
     try:
-        rows, far = time_cuts(path, module, words)
+        rows, far = time_cuts(path, module, words, shape)
     except (ValueError, RuntimeError, OverflowError, AttributeError) as refused:
         return grouped("none", "; ".join([*reasons, f"cutting: {refused}"]), [])
     told = (
@@ -106,21 +109,21 @@ class Cut:
         return table + offset + self.number(table + offset)
 
 
-def time_cuts(path: str, module: Any, words: dict) -> tuple[list[Row], float]:
+def time_cuts(path: str, module: Any, words: dict, shape: str = "") -> tuple[list[Row], float]:
     """A row for each op, and by how many nanoseconds a cut's time moves from pass to pass.
 
     The shortest time of each cut: what else the machine does only ever adds, and a difference of
     two medians would carry the noise of both. Still an op may come out below zero.
     """
     cut = Cut(Path(path).read_bytes())
-    whole = zeroed_interpreter(module, words, model_path=path)
+    whole = zeroed_interpreter(module, words, shape, model_path=path)
     named = {tensor["index"]: tensor["name"] for tensor in whole.get_tensor_details()}
     ops = whole._get_ops_details()
     del whole
     times: list[list[int]] = [[] for _ in cut.ends]
     for _ in range(PASSES):
         for op, found in enumerate(times):
-            part = zeroed_interpreter(module, words, model_content=cut.after(op))
+            part = zeroed_interpreter(module, words, shape, model_content=cut.after(op))
             found.append(min(timed(part.invoke) for _ in range(CUT_RUNS)))
     best = [min(found) for found in times]
     rows: list[Row] = []
@@ -130,9 +133,10 @@ def time_cuts(path: str, module: Any, words: dict) -> tuple[list[Row], float]:
     return rows, median(max(found) - min(found) for found in times)
 
 
-def zeroed_interpreter(module: Any, words: dict, **source: Any) -> Any:
+def zeroed_interpreter(module: Any, words: dict, shape: str, **source: Any) -> Any:
     """An interpreter whose inputs are zeros."""
     interpreter = module.Interpreter(**source, **words)
+    resize(interpreter, shape)
     interpreter.allocate_tensors()
     for port in interpreter.get_input_details():
         interpreter.set_tensor(port["index"], np.zeros(port["shape"], port["dtype"]))

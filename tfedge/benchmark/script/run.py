@@ -46,6 +46,7 @@ from tfedge.benchmark.script.runtime import (
     interpreter_arguments,
     open_runtime,
 )
+from tfedge.benchmark.script.shapes import HOW, delegated, written
 from tfedge.benchmark.script.statistics import ONCE, joined
 
 SCHEMA = "tfedge.bench/1"
@@ -75,10 +76,12 @@ def measure(args: argparse.Namespace) -> dict:
     peak_is_known = forget_peak()
     told: dict = {"base_bytes": read_number("proc/self/status", r"^VmRSS:\s*(\d+)", 1024)}
     with ending(4, (ValueError, RuntimeError), f"{path}: {name} {version}: "):
-        model = Model(path, module, words)
+        model = Model(path, module, words, args.shape)
+    entry["shapes"] = model.shapes
+    entry["delegated"] = None if args.delegate == "none" else delegated(model.interpreter)
     told["load_ns"] = model.load_ns
     told["first_ns"] = model.first_ns
-    told["warmup_ns"] = model.run(args.warmup)
+    told["warmup_ns"] = model.run(args.warmup).wall
     peak = read_number("proc/self/status", r"^VmHWM:\s*(\d+)", 1024)
     told["peak_bytes"] = peak if peak_is_known else None
     with ending(3, (ImportError,), "", f"{PIP}pillow"), ending(6, (OSError, ValueError)):
@@ -86,16 +89,17 @@ def measure(args: argparse.Namespace) -> dict:
         told["before"] = state()
         entry["drift"] = None
         if args.seconds:
-            told["samples_ns"], entry["drift"] = model.run_for(args.seconds, images)
+            times, entry["drift"] = model.run_for(args.seconds, images)
         else:
-            told["samples_ns"] = model.run(args.runs, images)
+            times = model.run(args.runs, images)
+        told["samples_ns"], told["cpu_ns"] = times
         told["after"] = state()
         if args.golden:
             entry["golden"] = replay_pairs(model, args.golden)
         if args.accuracy:
             entry["accuracy"] = accuracy_of(model, args.accuracy, args.labels, fit)
     if args.profile:
-        entry["profile"] = profile(path, module, words, args.runs, str(SCRIPT_FILE))
+        entry["profile"] = profile(path, module, words, args.runs, str(SCRIPT_FILE), args.shape)
     return joined([{**entry, "processes": [told]}])
 
 
@@ -130,9 +134,10 @@ def turns(args: argparse.Namespace) -> list[dict]:
     found: dict = {(model, count): [] for count in args.threads for model in args.models}
     left_out = ["models", "threads", "processes", "json", "facts", "attached", "litert_profile"]
     stdin, _ = os.pipe()  # --attached: closed by the end of this process, however it ends
-    for _ in range(args.processes):
+    for turn in range(args.processes):
         given = {key: value for key, value in vars(args).items() if key not in left_out}
-        for (model, count), results in found.items():
+        # There and back: what gets slower or faster all the while does so to all of them alike.
+        for (model, count), results in list(found.items())[:: -1 if turn % 2 else 1]:
             words = command([sys.executable], str(SCRIPT_FILE), model, threads=count, **given)
             done = subprocess.run(words, stdin=stdin, stdout=subprocess.PIPE)
             if done.returncode not in (0, 5):
@@ -178,6 +183,7 @@ def result_line(result: dict) -> str:
     summary = result["summary"]
     process = result["processes"][0]
     subject = "{model}, {runtime} {runtime_version}, {delegate}, {threads} threads".format(**result)
+    shapes = ", ".join(written(shape) for shape in result["shapes"])
     told = [
         f"{summary['median'] / 1e6:9.3f} ± {summary['mad'] / 1e6:.3f} ms",
         *(f"{key} {summary[key] / 1e6:.3f}" for key in ("p90", "p99") if summary[key]),
@@ -188,6 +194,9 @@ def result_line(result: dict) -> str:
     ]
     if result["input"] == "pictures":
         told.append(f"images by {result['fit']}")
+    told.append(f"input {shapes}")
+    if result["delegated"]:
+        told.append(f"delegate takes {result['delegated']}")
     return f"{subject:50} {', '.join(told)}"
 
 
@@ -226,6 +235,12 @@ def parse_arguments() -> argparse.Namespace:
         default="xnnpack",
         metavar="DELEGATE",
         help="xnnpack, none, edgetpu, or PATH[,key=value] of a library",
+    )
+    add(
+        "--shape",
+        default="",
+        metavar="SHAPE",
+        help="of inputs that the model leaves open: " + HOW,
     )
     add(
         "--golden",

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfedge.benchmark.script.facts import state
 from tfedge.benchmark.script.problem import Problem, ending
+from tfedge.benchmark.script.shapes import resize
 from tfedge.benchmark.script.statistics import summarise
 
 
@@ -85,18 +86,34 @@ def interpreter_arguments(module: Any, threads: int, delegate: str) -> dict:
         return {**words, "experimental_delegates": [module.load_delegate(path, given)]}
 
 
-class Model:
-    """A model on an interpreter, run once on noise."""
+class Times(NamedTuple):
+    """Nanoseconds of inferences: on the clock, and of the CPU, over all threads of the process."""
 
-    def __init__(self, path: str, module: Any, words: dict) -> None:
+    wall: list
+    cpu: list
+
+
+class Model:
+    """A model on an interpreter, run once on noise.
+
+    ``shape`` is that of ``--shape``. Problem when an input is open and it does not say how large.
+    """
+
+    def __init__(self, path: str, module: Any, words: dict, shape: str = "") -> None:
         start = time.perf_counter_ns()
         self.interpreter = module.Interpreter(model_path=path, **words)
+        resize(self.interpreter, shape)
         self.interpreter.allocate_tensors()
         self.load_ns = time.perf_counter_ns() - start
         self.inputs = self.interpreter.get_input_details()
         self.outputs = self.interpreter.get_output_details()
         self._fill_with_noise()
-        self.first_ns = self.run(1)[0]
+        self.first_ns = self.run(1).wall[0]
+
+    @property
+    def shapes(self) -> list:
+        """Of the inputs, as they are timed."""
+        return [[int(side) for side in port["shape"]] for port in self.inputs]
 
     def _fill_with_noise(self) -> None:
         """Pixels of every value; in floats from 0 to 1; in other integers 0 and 1, which are good
@@ -111,23 +128,26 @@ class Model:
                 noise = (noise & 1).astype(kind)
             self.interpreter.set_tensor(port["index"], noise.view(kind))
 
-    def run(self, count: int, images: Sequence = ()) -> list[int]:
-        """Nanoseconds of so many inferences, each with the next of the images, if there are any."""
-        return [self._timed(number, images) for number in range(count)]
+    def run(self, count: int, images: Sequence = ()) -> Times:
+        """So many inferences, each with the next of the images, if there are any."""
+        found = Times([], [])
+        for number in range(count):
+            self._time(found, number, images)
+        return found
 
-    def run_for(self, seconds: float, images: Sequence = ()) -> tuple[list[int], dict]:
-        """Nanoseconds of each inference for so long, and how their medians drifted meanwhile."""
-        found: list[int] = []
+    def run_for(self, seconds: float, images: Sequence = ()) -> tuple[Times, dict]:
+        """Inferences for so long, and how their medians drifted meanwhile."""
+        found = Times([], [])
         buckets: list[dict] = []
         done = 0
         begin = time.perf_counter_ns()
         passed = 0.0
         while not buckets or passed < seconds:
-            found.append(self._timed(len(found), images))
+            self._time(found, len(found.wall), images)
             passed = (time.perf_counter_ns() - begin) / 1e9
             if passed >= seconds * (len(buckets) + 1) / BUCKETS:
-                part = summarise(found[done:])
-                done = len(found)
+                part = summarise(found.wall[done:])
+                done = len(found.wall)
                 now = state()
                 buckets.append(
                     {
@@ -142,13 +162,15 @@ class Model:
         ratio = buckets[-1]["median_ns"] / buckets[0]["median_ns"]
         return found, {"seconds": seconds, "ratio": ratio, "buckets": buckets}
 
-    def _timed(self, number: int, images: Sequence) -> int:
+    def _time(self, found: Times, number: int, images: Sequence) -> None:
         if images:
             self.interpreter.set_tensor(self.inputs[0]["index"], images[number % len(images)])
         invoke = self.interpreter.invoke
+        computed = time.process_time_ns()
         start = time.perf_counter_ns()
         invoke()
-        return time.perf_counter_ns() - start
+        found.wall.append(time.perf_counter_ns() - start)
+        found.cpu.append(time.process_time_ns() - computed)
 
     def answer(self, given: Any) -> Any:
         """The only output, flat and as it is stored, for the only input."""

@@ -7,6 +7,9 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 UNSTABLE = 0.10  # of the median, where pyperf warns, too
+FAR = 0.20  # of the median: from there to the 90th percentile
+BUSY = 0.05  # of the time on the clock: by so much may the CPU's part from it
+CLOCKS = 10_000  # nanoseconds a sample: what reading the clocks may take, and more
 ONCE = ("profile", "accuracy", "golden")  # found by one process of a model and number of threads
 
 
@@ -59,6 +62,9 @@ def unstable(processes: Sequence[Sequence[int]]) -> list[str]:
         reasons.append(f"only {pooled.n} sample{'s' if pooled.n > 1 else ''}")
     if within > UNSTABLE:
         reasons.append(f"samples scatter by {within:.0%} of the median within a process")
+    if pooled.p90 is not None and pooled.p90 > (1 + FAR) * pooled.median:
+        far = pooled.p90 / pooled.median - 1
+        reasons.append(f"one in ten inferences takes {far:.0%} longer than the median, or more")
     if between > UNSTABLE:
         reasons.append(f"medians of {len(each)} processes differ by {between:.0%}")
     return reasons
@@ -80,6 +86,30 @@ def disturbed(processes: Sequence[dict], drift: dict | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def busy(processes: Sequence[dict], threads: int, delegate: str) -> list[str]:
+    """What the CPU time of the samples says beside their time on the clock.
+
+    One thread that is not kept waiting computes all the time. Several compute at most so many times
+    as long, and how much less depends on the model: there the samples are held against the best
+    quarter of them. With a delegate that is no CPU the CPU waits, and nothing can be said.
+    """
+    known = [one for one in processes if one.get("cpu_ns")]
+    if not known or delegate not in ("xnnpack", "none"):
+        return []
+    lost = []
+    for process in known:
+        wall = np.asarray(process["samples_ns"], np.float64)
+        cpu = np.asarray(process["cpu_ns"], np.float64)
+        if cpu.sum() > (1 + BUSY) * threads * wall.sum() + CLOCKS * len(wall):
+            more = cpu.sum() / wall.sum()
+            return [f"it took the CPU time of {more:.1f} threads, and was given {threads}"]
+        at_once = 1.0 if threads == 1 else float(np.percentile(cpu / np.maximum(wall, 1), 75))
+        lost.append(1 - cpu.sum() / (min(max(at_once, 1.0), threads) * wall.sum()))
+    if max(lost) > BUSY:
+        return [f"the machine was busy: for {max(lost):.0%} of the time it did not compute this"]
+    return []
+
+
 def joined(results: Sequence[dict]) -> dict:
     """Turns of one model with the same settings as one result, with all that follows from it."""
     processes = [process for result in results for process in result["processes"]]
@@ -95,7 +125,11 @@ def joined(results: Sequence[dict]) -> dict:
         "processes": processes,
         "summary": summary._asdict(),
         "drift": drift,
-        "unstable": unstable(samples) + disturbed(processes, drift),
+        "unstable": [
+            *unstable(samples),
+            *busy(processes, results[0]["threads"], results[0]["delegate"]),
+            *disturbed(processes, drift),
+        ],
         "per_second": 1e9 / summary.mean,
         "peak_bytes": peaks[len(peaks) // 2] if peaks else None,
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from tfedge.benchmark.call import SCRIPT_NAME, script_text
 from tfedge.files.template import fill, texts
@@ -22,12 +21,11 @@ def template(file: str, /, **values: str) -> bytes:
     return fill(FOLDER, file, **values)
 
 
-def copied_digest(section: Any, cache: Path, hash_new: bool = True, progress: Any = None) -> str:
+def copied_digest() -> str:
     """SHA-256 over all that drops take as it is, from here and from the tasks, and the scripts in
     them: a drop that was made with other texts is another drop.
 
-    A probe is not told the task, so that the texts of all tasks are in it. The arguments are those
-    of any stage's probe.
+    A probe is not told the task, so that the texts of all tasks are in it.
     """
     found = {**texts(FOLDER), SCRIPT_NAME: script_text().encode("utf-8")}
     for name in names():

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfedge.errors import DropError
 from tfedge.files.template import fill
+from tfedge.pipeline.packages import in_kotlin
 from tfedge.portable.golden import TOLERANCE
 from tfedge.tasks.drop import Check, Content, Metadata, Parts
 from tfedge.tasks.image_classification.files import LABELS, TEMPLATES, labels
@@ -31,7 +32,7 @@ def parts(content: Content, told: Mapping[str, str]) -> Parts:
     package = content.package.android.package
     values = {
         **told,
-        "package": package,
+        "package": in_kotlin(package),
         "name": content.name,
         "size": str(given["shape"][1]),
         "fit": given["fit"].upper(),
@@ -46,6 +47,7 @@ def parts(content: Content, told: Mapping[str, str]) -> Parts:
     readme = values | {
         "fit": given["fit"],
         "first": classes[0],
+        "shown": content.golden_told,
         "input": f"{given['dtype']} 0–255, {given['shape']}",
         "output": f"{taken['dtype']} {taken['shape']}",
     }

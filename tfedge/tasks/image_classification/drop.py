@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,25 +53,6 @@ def facts(examples: LabelledImages) -> dict[str, Any]:
     return {"classes": list(classes)}
 
 
-def golden(
-    examples: LabelledImages, rows: Sequence[int], count: int
-) -> list[tuple[int, dict[str, Any]]]:
-    """The first image of each class, then the second …, with the names of their classes."""
-    numbers = examples.targets(rows).tolist()
-    return [(rows[i], {"class": examples.classes[numbers[i]]}) for i in choose(numbers, count)]
-
-
-def choose(numbers: Sequence[int], count: int) -> list[int]:
-    """Positions of up to ``count`` images, given the numbers of their classes: the first of each
-    class, then the second …"""
-    seen: dict[int, int] = {}
-    turns = []
-    for position, number in enumerate(numbers):
-        turns.append((seen.get(number, 0), number, position))
-        seen[number] = seen.get(number, 0) + 1
-    return [position for _, _, position in sorted(turns)[:count]]
-
-
 def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:
     """Labels, example script and README of ``target``; for Android the Kotlin and metadata."""
     return _PARTS[target](content, told)
@@ -87,6 +68,7 @@ def _linux(content: Content, told: Mapping[str, str]) -> Parts:
         dtype=given["dtype"],
         shape=str(given["shape"]),
         out=content.taken["dtype"],
+        shown=content.golden_told,
     )
     service = fill(TEMPLATES, "linux/classify.service", name=content.name)
     files = {
@@ -107,6 +89,7 @@ def _coral(content: Content, told: Mapping[str, str]) -> Parts:
         name=content.name,
         input=f"{given['dtype']} 0–255, {given['shape']}",
         output=content.taken["dtype"],
+        shown=content.golden_told,
     )
     files = {
         LABELS: labels(content),

@@ -20,8 +20,9 @@ from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.portable import golden
 from tfedge.tasks.blocks import Block, Part
-from tfedge.tasks.drop import Card, Check, Content, Parts
+from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts
 from tfedge.tasks.image_classification import card, drop, metrics, report
+from tfedge.tasks.image_classification import golden as pairs
 from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.image_classification.schema import ClassifierEvaluate
 from tfedge.tasks.task import Examples
@@ -129,10 +130,24 @@ class Classification:
     def drop_facts(self, examples: Examples) -> dict[str, Any]:
         return drop.facts(cast(LabelledImages, examples))
 
-    def golden(
-        self, examples: Examples, rows: Sequence[int], count: int
-    ) -> list[tuple[int, dict[str, Any]]]:
-        return drop.golden(cast(LabelledImages, examples), rows, count)
+    def synthetic(
+        self, examples: Examples, given: Mapping[str, Any], asked: Asked, count: int
+    ) -> Chosen:
+        return pairs.synthetic(given["shape"][1], _classes(examples), asked, count)
+
+    def public(
+        self,
+        files: Sequence[Path],
+        examples: Examples,
+        given: Mapping[str, Any],
+        asked: Asked,
+        count: int,
+    ) -> Chosen:
+        size, fit = given["shape"][1], given["fit"]
+        return pairs.public(files, size, fit, _classes(examples), asked, count)
+
+    def held_out(self, examples: Examples, rows: Sequence[int], count: int) -> Chosen:
+        return pairs.held_out(cast(LabelledImages, examples), rows, count)
 
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         return golden.difference(expected, got)

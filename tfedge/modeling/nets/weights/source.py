@@ -12,7 +12,7 @@ import numpy as np
 
 from tfedge.catalog.backbones import BACKBONES, Triple, layers
 from tfedge.catalog.weights import WHEELS
-from tfedge.core.outputs import Pretrained
+from tfedge.core.outputs import FROM_FILE, Pretrained
 from tfedge.errors import StageError
 from tfedge.files.progress import Progress
 from tfedge.modeling.nets import backbone as nets
@@ -142,7 +142,7 @@ def _file(asked: _Request) -> Loaded:
     )
     if ignored:
         asked.say(f"weights: left out, no layers of the backbone: {', '.join(ignored)}")
-    return Loaded(weights, mean, std, "file", str(path), digest, bgr=bgr)
+    return Loaded(weights, mean, std, FROM_FILE, str(path), digest, bgr=bgr)
 
 
 def _has_rewritten_names(asked: _Request, path: Path, found: files.Arrays) -> bool:
