@@ -213,7 +213,7 @@ def test_a_large_jpeg_is_decoded_as_small_as_in_training(app: App) -> None:
 
 
 @pytest.mark.parametrize("engine", ["compiled", "interpreter"])
-def test_a_image_file_gets_the_answers_that_python_gives(
+def test_an_image_file_gets_the_answers_that_python_gives(
     app: App, tmp_path: Path, engine: str
 ) -> None:
     paths = []
@@ -235,7 +235,7 @@ def test_a_image_file_gets_the_answers_that_python_gives(
         assert best[0] == label
 
 
-def test_without_exif_a_image_is_upright(app: App, tmp_path: Path) -> None:
+def test_without_exif_an_image_is_upright(app: App, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(pixels(2, 7)))
     known, unknown = app.ask(
         ("classify", "compiled", tmp_path / "a.png", 1, 3),

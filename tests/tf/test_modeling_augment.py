@@ -57,7 +57,7 @@ def test_a_flip_mirrors_half_of_the_views(size):
 
 
 @pytest.mark.parametrize("size", [32, 45])
-def test_a_changed_image_is_a_image(size):
+def test_a_changed_image_is_an_image(size):
     found = changed(noise(size), Augment(rotate=180, zoom=0.9, brightness=0.3, contrast=0.9))
     assert all(image.dtype == np.uint8 and image.shape == (size, size, 3) for image in found)
     assert len({image.tobytes() for image in found}) == len(found)

@@ -262,7 +262,7 @@ def test_images_for_calibration_are_training_images_evenly_over_the_classes(samp
     assert sorted(samples.representative(999, seed=1)) == samples.train_rows
 
 
-def test_the_key_of_a_image_is_stable(samples):
+def test_the_key_of_an_image_is_stable(samples):
     """Whoever changes it throws every user's features away: it should be on purpose."""
     row = samples.train_rows[0]
     sha = samples.examples.index.rows[row].sha256

@@ -137,7 +137,7 @@ def test_a_long_list_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("copy", [shutil.copy, resaved])
-def test_a_image_under_two_labels(tmp_path: Path, copy: object) -> None:
+def test_an_image_under_two_labels(tmp_path: Path, copy: object) -> None:
     root = split_folders(tmp_path)
     copy(root / "train" / "a" / "003.png", root / "train" / "b" / "x.png")  # type: ignore[operator]
     error = refused(tmp_path)
@@ -159,7 +159,7 @@ def test_a_image_under_two_labels(tmp_path: Path, copy: object) -> None:
 
 
 @pytest.mark.parametrize("copy", [shutil.copy, resaved])
-def test_a_image_in_two_splits(tmp_path: Path, copy: object) -> None:
+def test_an_image_in_two_splits(tmp_path: Path, copy: object) -> None:
     root = split_folders(tmp_path)
     copy(root / "train" / "a" / "003.png", root / "val" / "a" / "x.png")  # type: ignore[operator]
     error = refused(tmp_path)
@@ -182,7 +182,7 @@ def test_a_image_in_two_splits(tmp_path: Path, copy: object) -> None:
     )
 
 
-def test_a_image_in_all_three_splits_stays_in_test(tmp_path: Path) -> None:
+def test_an_image_in_all_three_splits_stays_in_test(tmp_path: Path) -> None:
     root = split_folders(tmp_path)
     class_folders(root / "test", {"a": 2, "b": 2}, first=200)
     for split in ("val", "test"):

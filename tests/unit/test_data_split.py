@@ -19,7 +19,7 @@ def at(where: float, tail: int = 0) -> str:
     return f"{int(where * 2**52):013x}{tail:051x}"
 
 
-def test_adding_a_image_moves_no_other() -> None:
+def test_adding_an_image_moves_no_other() -> None:
     random.seed(3)
     old = digests(300)
     before, _ = assign({"a": old, "b": digests(50, "b")}, Split(val=0.2, test=0.1))
@@ -58,7 +58,7 @@ def test_the_parts_of_the_line() -> None:
     assert ends["a"] == {"0" * 64: "val", "f" * 64: "train"}
 
 
-def test_a_split_without_a_image_takes_the_nearest_and_says_so() -> None:
+def test_a_split_without_an_image_takes_the_nearest_and_says_so() -> None:
     far, near = at(0.9), at(0.21)
     splits, moved = assign({"a": [far, near, at(0.5)]}, Split(val=0.2))
     assert splits["a"] == {far: "train", near: "val", at(0.5): "train"}
