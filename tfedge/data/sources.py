@@ -6,19 +6,24 @@ Imports neither numpy nor Pillow: ``--dry-run`` asks here whether the images are
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from tfedge.config.spelling import closest
+from tfedge.data.checks import check_classes, check_sound
 from tfedge.data.digests import Digests
+from tfedge.data.groups import grouped, is_expression
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.samples import PREFIX, make_sample, sample_root
 from tfedge.data.schema import Data, Download
-from tfedge.data.table import list_csv
+from tfedge.data.table import SUFFIXES, list_csv
 from tfedge.errors import DataError
 from tfedge.files.files import locked, shown
 from tfedge.files.progress import NoProgress, Progress
+
+_LOOK_SECONDS = 0.2  # what a check has for the names of all files
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Scan:
         for entry in listing.entries:
             content = self.digests.get(entry.path) or f"!{self.unreadable[entry.path]}"
             line = "\0".join((entry.path, entry.label, entry.split or "", content))
+            line += f"\0{entry.group}" if entry.group else ""
             total.update(b"\n" + line.encode())
         return total.hexdigest()
 
@@ -56,15 +62,19 @@ def source_digest(
 ) -> str | None:
     """A digest of all images with their labels and splits: the same as long as they are.
 
-    With ``hash_new`` False nothing is fetched, written or read but names and stamps: None when that
-    is not enough to know. Raises DataError for a source that is not there or can't be understood,
-    ArtifactError for a download that fails.
+    With ``hash_new`` False nothing is fetched, written or read but names and stamps, and not for
+    long: None when that is not enough to know. Raises DataError for a source that is not there,
+    can't be understood or lacks images, ArtifactError for a download that fails.
     """
     if hash_new:
         return scan(data, cache, progress or NoProgress()).digest
     if not data_root(data, cache).is_dir() and (data.download or _path(data).startswith(PREFIX)):
         return None
-    listing = _list(data, cache)
+    listing = _list(data, cache, until=time.monotonic() + _LOOK_SECONDS)
+    check_classes(listing)
+    if listing.partial:
+        return None
+    listing = _grouped(listing, data)
     digests = Digests(cache, listing.root)
     known: dict[str, str] = {}
     for entry in listing.entries:
@@ -81,7 +91,7 @@ def scan(data: Data, cache: Path, progress: Progress) -> Scan:
         _unpack_once(data.download, cache, progress)
     elif _path(data).startswith(PREFIX):
         make_sample(_path(data), cache)
-    listing = _list(data, cache)
+    listing = _grouped(_list(data, cache), data)
     digests, unreadable = Digests(cache, listing.root).of(listing.entries, progress)
     return Scan(listing, digests, unreadable)
 
@@ -93,18 +103,39 @@ def _path(data: Data) -> str:
 
 
 def _is_csv(path: str) -> bool:
-    return path.lower().endswith(".csv") and not Path(path).is_dir()
+    return path.lower().endswith(SUFFIXES) and not Path(path).is_dir()
 
 
-def _list(data: Data, cache: Path) -> Listing:
-    root = data_root(data, cache)
+def _list(data: Data, cache: Path, until: float | None = None) -> Listing:
+    listing = _listed(data, data_root(data, cache), cache, until)
+    check_sound(listing)
+    return listing
+
+
+def _listed(data: Data, root: Path, cache: Path, until: float | None) -> Listing:
+    classes = None if data.classes is None else tuple(map(str, data.classes))
+    column = data.group if data.group and not is_expression(data.group) else None
     if data.path and _is_csv(data.path):
         if not Path(data.path).is_file():
             raise DataError([f"{data.path}: no such file{_near(Path(data.path))}"], "see data.path")
-        return list_csv(Path(data.path), data.split)
+        return list_csv(Path(data.path), data.split, data.csv, classes, column, until)
+    if data.csv is not None or column is not None:
+        key = "csv" if data.csv is not None else f"group: {column}"
+        raise DataError(
+            [f"data.{key}: is for a CSV, and data.path is none"],
+            "a folder's groups are found by a regular expression with one group in parentheses",
+        )
     if not root.is_dir():
         raise _missing(data, root, cache)
-    return list_folder(root, data.split)
+    return list_folder(root, data.split, classes, until)
+
+
+def _grouped(listing: Listing, data: Data) -> Listing:
+    """With the groups that an expression finds."""
+    if data.group is None or not is_expression(data.group):
+        return listing
+    entries, warnings = grouped(listing.entries, data.group)
+    return replace(listing, entries=entries, warnings=(*listing.warnings, *warnings))
 
 
 def _missing(data: Data, root: Path, cache: Path) -> DataError:

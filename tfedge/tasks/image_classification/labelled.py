@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from tfedge.benchmark.fit import INDEX, RESOLVED
 from tfedge.data.index import SPLITS, Index
+from tfedge.data.junk import is_junk
 from tfedge.data.listing import SPLIT_NAMES, list_folder
 from tfedge.data.sources import data_root
 from tfedge.errors import ArtifactError, DataError, InvariantBroken, UnsupportedModel
@@ -133,7 +134,7 @@ def of_folder(folder: Path, split: str | None, size: int, fit: str) -> Labelled:
 
 def _split_folder(folder: Path, split: str | None) -> Path:
     """The folder of class folders: of the split, where nothing but splits lies in ``folder``."""
-    names = sorted(item.name for item in folder.iterdir() if item.is_dir() and item.name[0] != ".")
+    names = sorted(item.name for item in folder.iterdir() if item.is_dir() and not is_junk(item.name))
     splits = {SPLIT_NAMES[name]: name for name in names if name in SPLIT_NAMES}
     if not names or len(splits) < len(names):
         if split is not None:
