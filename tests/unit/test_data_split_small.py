@@ -57,7 +57,9 @@ def test_large_classes_go_by_their_hash_alone() -> None:
     splits, moved = assign({"a": held}, Split(val=0.15, test=0.15))
     for digest in held:
         where = place(digest)
-        assert splits["a"][digest] == ("test" if where < 0.15 else "val" if where < 0.3 else "train")
+        assert splits["a"][digest] == (
+            "test" if where < 0.15 else "val" if where < 0.3 else "train"
+        )
     assert not moved
 
 

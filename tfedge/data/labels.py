@@ -66,7 +66,8 @@ def check_labels(labels: Iterable[str], where: str) -> list[str]:
     labels that are one and the same but for their Unicode form.
     """
     found = in_order(labels)
-    problems, warnings = [], []
+    problems: list[str] = []
+    warnings: list[str] = []
     known = {label.casefold(): label for label in found}
     for label in found:
         parts, sure = _parts(label, known)

@@ -200,10 +200,8 @@ class _Walk:
         info = folder.stat()
         here = (info.st_dev, info.st_ino)
         if here in above or len(above) > _DEPTH:
-            raise DataError(
-                [f"{folder}: folders {'in a circle' if here in above else f'deeper than {_DEPTH}'}"],
-                "remove the link that leads back up",
-            )
+            what = "in a circle" if here in above else f"deeper than {_DEPTH}"
+            raise DataError([f"{folder}: folders {what}"], "remove the link that leads back up")
         for item in self.scan(folder, path):
             if self.until is not None and time.monotonic() > self.until:
                 self.partial = True

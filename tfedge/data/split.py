@@ -85,7 +85,9 @@ def assign(
     for label in classes:
         job.fill_empty(label)
         job.cap(label)
-    return {label: {unit: job.split[unit] for unit in classes[label]} for label in classes}, job.moved
+    return {
+        label: {unit: job.split[unit] for unit in classes[label]} for label in classes
+    }, job.moved
 
 
 def _parts(shares: Split) -> Parts:

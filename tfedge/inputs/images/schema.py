@@ -10,6 +10,8 @@ from pydantic import Field, StrictBool, StrictInt
 from tfedge.config.section import Count, Fraction, Section, key
 from tfedge.data.schema import Data
 
+Level = Annotated[StrictInt, Field(ge=0, le=65535)]
+
 
 class Augment(Section):
     """Random changes to training images. Each image keeps its original beside the views.
@@ -56,6 +58,11 @@ class ImageData(Data):
     )
     fit: Literal["crop", "stretch", "pad"] = key(
         "crop", "How an image becomes square: by its centre, by stretching, or by a black border."
+    )
+    range: tuple[Level, Level] | None = key(
+        None,
+        "Of images of 16 bits the levels that become black and white, such as `[0, 4095]` of a "
+        "camera of 12 bits; null: the upper 8 bits. Those of 8 bits stay as they are.",
     )
     on_bad_image: Literal["error", "skip"] = key(
         "error",

@@ -134,7 +134,9 @@ def of_folder(folder: Path, split: str | None, size: int, fit: str) -> Labelled:
 
 def _split_folder(folder: Path, split: str | None) -> Path:
     """The folder of class folders: of the split, where nothing but splits lies in ``folder``."""
-    names = sorted(item.name for item in folder.iterdir() if item.is_dir() and not is_junk(item.name))
+    names = sorted(
+        item.name for item in folder.iterdir() if item.is_dir() and not is_junk(item.name)
+    )
     splits = {SPLIT_NAMES[name]: name for name in names if name in SPLIT_NAMES}
     if not names or len(splits) < len(names):
         if split is not None:
@@ -159,9 +161,9 @@ def of_run(run_dir: Path, split: str | None, size: int, fit: str | None, cache: 
     rows = index.rows_of(split or evaluation_split(index))
     if not rows:
         raise DataError([f"{run_dir}: it has no {split} images"], f"one of: {', '.join(SPLITS)}")
-    images = LabelledImages(
-        DecodedImages(index, data_root(data, cache), cache, size, fit or data.fit)
-    )
+    root = data_root(data, cache)
+    pictures = Pictures(index, root, cache, size, fit or data.fit, data.range)
+    images = LabelledImages(pictures)
     return Labelled(Stream(images, rows), np.asarray(index.labels_of(rows)), index.classes)
 
 
