@@ -32,6 +32,8 @@ AnyPath = str | os.PathLike[str]
 Overrides = Mapping[str, object] | Sequence[str]
 Item = TypeVar("Item")
 
+_TEMPLATES = Path(__file__).parent / "templates"  # in a checkout a link to pipelines/
+
 # What run.json holds under ``metrics``, and what ``evaluate`` measures of one model: the one place
 # that says which types these are.
 RunMetrics = dict[str, Any]
@@ -183,7 +185,9 @@ def check(
 ) -> DryRun:
     """Check a pipeline and say what a run of it would do. Nothing is fetched, trained or written.
 
-    The arguments are those of :func:`run`. ConfigError with every problem at once.
+    The arguments are those of :func:`run`. ConfigError with every problem of the pipeline at once;
+    if there is none, DataError when its examples are not there or can't be trained on, as far as
+    the names of files and folders tell.
     """
     from tfedge.core.plan import plan
     from tfedge.files.cache import cache_folder
@@ -493,6 +497,26 @@ def verify(
     from tfedge.drops.replay import on_device
 
     return verify(Path(drop), [on_device(name, _path(devices_file)) for name in names])
+
+
+def templates() -> dict[str, str]:
+    """The pipeline files that come with tfedge: by name the first sentence of what they say."""
+    found = {}
+    for file in sorted(_TEMPLATES.glob("*.yaml")):
+        first, _, _ = file.read_text(encoding="utf-8").partition("\n#\n")
+        said = " ".join(line.lstrip("# ") for line in first.splitlines())
+        found[file.stem] = f"{said.partition('. ')[0].rstrip('.')}."
+    return found
+
+
+def template(name: str) -> str:
+    """The text of one of :func:`templates`. ConfigError when there is none of that name."""
+    from tfedge.config.spelling import did_you_mean
+
+    known = templates()
+    if name not in known:
+        raise ConfigError([f"no template {name!r}{did_you_mean(name, known)}"])
+    return (_TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def _selected(

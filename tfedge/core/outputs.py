@@ -51,7 +51,10 @@ class ExampleIndex(TaskOutput):
     counts: dict[str, dict[str, int]]  # by split and kind
 
 
-FROM_FILE = "file"  # the source of weights whose detail is the file's path
+class Audit(TaskOutput):
+    """data/audit.json, as far as it is the same for all tasks."""
+
+    warnings: list[str]  # for people to read, also when the cache has the audit
 
 
 class Pretrained(Output):

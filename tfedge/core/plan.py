@@ -14,7 +14,7 @@ from tfedge.core.accelerator import device_of
 from tfedge.core.cache import StageCache
 from tfedge.core.installation import lacking
 from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
-from tfedge.errors import ConfigError, DataError
+from tfedge.errors import ConfigError
 from tfedge.files.text import columns
 from tfedge.pipeline.load import Loaded
 from tfedge.pipeline.recipes import head_kind, quantized_by
@@ -107,7 +107,8 @@ def inputs_of(
 
 
 def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
-    """Each stage with what it depends on and whether the cache has it."""
+    """Each stage with what it depends on and whether the cache has it. DataError for examples that
+    are not there, or can't be what a run needs, as far as their names tell."""
     settings, store = keys.settings(loaded.pipeline), StageCache(cache)
     made: dict[str, Mapping[str, str]] = {}
     steps = []
@@ -118,12 +119,12 @@ def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
         state, why = "waits", ""
         if not stage.cacheable:
             state = "runs"
-        elif selection.forced(stage):
-            state, why = "miss", "--force"
-        elif not missing:
+        elif not missing or selection.forced(stage):
             source, why = _probe(stage, loaded.pipeline, cache)
             state = "miss"
-            if source is not None:
+            if selection.forced(stage):
+                why = "--force"
+            elif source is not None:
                 material = keys.material(
                     stage, settings, inputs_of(stage, made, selection.stages), source
                 )
@@ -164,11 +165,9 @@ def _probe(stage: Stage, pipeline: Pipeline, cache: Path) -> tuple[str | None, s
     if not stage.probe:
         return "", ""
     section = getattr(pipeline, stage.name)
-    try:
-        source = function_of(stage.probe)(section, cache, hash_new=False)
-    except DataError as error:
-        return None, error.problems[0]
-    return source, "" if source is not None else "new or changed files, or not fetched yet"
+    source = function_of(stage.probe)(section, cache, hash_new=False)
+    why = "new or changed files, very many of them, or not fetched yet"
+    return source, "" if source is not None else why
 
 
 def _source(stage: Stage, pipeline: Pipeline) -> str:
