@@ -15,6 +15,7 @@ from tfedge.config.spelling import closest
 from tfedge.data.checks import check_classes, check_sound
 from tfedge.data.digests import Digests
 from tfedge.data.groups import grouped, is_expression
+from tfedge.data.labels import ONE_LABEL
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.samples import PREFIX, make_sample, sample_root
 from tfedge.data.schema import Data, Download
@@ -23,6 +24,16 @@ from tfedge.errors import DataError
 from tfedge.files.files import locked, shown
 from tfedge.files.progress import NoProgress, Progress
 
+# What to do with files that are neither.
+_ARCHIVE = "unpack it, and set data.path to the folder; or give its address as data.download"
+_TABLE = "save the table as CSV, and set data.path to that"
+_FILES = {
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), _ARCHIVE),
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".parquet", ".feather", ".jsonl"), _TABLE),
+    ".txt": "rename it to .csv if its lines are path,label",
+    ".json": f"{ONE_LABEL}, in a folder for each class or a CSV of path and label; COCO's boxes "
+    "are for object detection",
+}
 _LOOK_SECONDS = 0.2  # what a check has for the names of all files
 
 
@@ -145,14 +156,24 @@ def _missing(data: Data, root: Path, cache: Path) -> DataError:
             [f"data.download.folder: no folder {data.download.folder!r} in the archive"],
             f"at its top there are: {', '.join(map(shown, top[:10]))}",
         )
-    what = "neither a folder nor a .csv file" if root.exists() else f"no such folder{_near(root)}"
-    return DataError([f"{root}: {what}"], "set data.path to a folder, a .csv file or sample:digits")
+    if not root.exists():
+        what, hint = f"no such folder{_near(root)}", ""
+    else:
+        what = "neither a folder nor a .csv file"
+        hint = _FILES.get(root.suffix.lower(), "")
+    return DataError(
+        [f"{root}: {what}"], hint or "set data.path to a folder, a .csv file or sample:digits"
+    )
 
 
 def _near(path: Path) -> str:
     """``", did you mean x?"`` when a neighbour has nearly that name."""
     try:
-        names = [item.name for item in path.parent.iterdir()]
+        names = [
+            item.name
+            for item in path.parent.iterdir()
+            if item.is_dir() or item.suffix.lower() in SUFFIXES
+        ]
     except OSError:
         return ""
     near = closest(path.name, names)

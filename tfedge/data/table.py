@@ -13,6 +13,7 @@ import stat
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tfedge.data.columns import Columns, columns_of
@@ -25,6 +26,11 @@ from tfedge.files.files import shown
 
 SUFFIXES = (".csv", ".tsv")
 _SHOWN = 3  # lines of one kind of problem
+_WAYS = {
+    "labels": ONE_LABEL,
+    "windows": "give paths relative to the CSV, such as photos/1.jpg",
+    "outside": "lay the CSV into the folder that holds all files",
+}
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -58,22 +64,29 @@ def list_csv(
     asked = named or CsvColumns()
     rows = rows_of(path, [asked.path, asked.label, asked.split or "split"])
     columns = columns_of(path, rows, named, group)
-    entries, partial = _entries(path, rows[columns.first :], columns, until)
+    entries, partial, again = _entries(path, rows[columns.first :], columns, until)
+    if again:
+        repeated = f"lines of {path.name} that repeat another one, and count once: {again}"
+        columns = replace(columns, warnings=(*columns.warnings, repeated))
     return _listing(path, entries, explicit, wanted, columns, partial)
 
 
 def _entries(
     path: Path, rows: Sequence[Row], columns: Columns, until: float | None
-) -> tuple[list[Entry], bool]:
+) -> tuple[list[Entry], bool, int]:
+    """The entries, whether time ran out before all of them, and how many lines are repeated."""
     entries: dict[str, Entry] = {}
     lines: dict[str, int] = {}
     problems: dict[str, list[str]] = defaultdict(list)
-    partial = False
+    partial, again = False, 0
     for number, cells in rows:
         if until is not None and time.monotonic() > until:
             partial = True
             break
         row = _entry(path.parent, cells, columns)
+        if isinstance(row, Entry) and row == entries.get(row.path):
+            again += 1
+            continue
         if isinstance(row, Entry) and row.path in lines:
             row = _again(row, entries[row.path], lines[row.path])
         if isinstance(row, Entry):
@@ -82,9 +95,9 @@ def _entries(
             problems[row.kind].append(f"{path}:{number}: {row}")
     if problems:
         told = [line for found in problems.values() for line in _some(found)]
-        more = f"; {ONE_LABEL}" if "labels" in problems else ""
-        raise DataError(told, f"correct these lines of {path.name}{more}")
-    return list(entries.values()), partial
+        ways = [way for kind, way in _WAYS.items() if kind in problems]
+        raise DataError(told, "; ".join([f"correct these lines of {path.name}", *ways]))
+    return list(entries.values()), partial, again
 
 
 def _some(lines: list[str]) -> list[str]:

