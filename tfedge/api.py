@@ -196,7 +196,10 @@ def check(
         pipeline, overrides, devices_file, from_stage, to_stage, force=force
     )
     where = cache_folder(_path(cache))
-    return DryRun(loaded, tuple(plan(loaded, selection, where)), where)
+    steps = tuple(plan(loaded, selection, where))
+    for problem in (step.problem for step in steps if step.problem):
+        raise problem
+    return DryRun(loaded, steps, where)
 
 
 def run(

@@ -14,7 +14,7 @@ from tfedge.core.accelerator import device_of
 from tfedge.core.cache import StageCache
 from tfedge.core.installation import lacking
 from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
-from tfedge.errors import ConfigError
+from tfedge.errors import ConfigError, DataError
 from tfedge.files.text import columns
 from tfedge.pipeline.load import Loaded
 from tfedge.pipeline.recipes import head_kind, quantized_by
@@ -48,12 +48,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the plan. ``state``: hit | miss | runs (never cached) | waits."""
+    """One line of the plan. ``state``: hit | miss | runs (never cached) | waits. ``problem``: what
+    a run would end with there, as far as it can be known."""
 
     stage: Stage
     depends: tuple[str, ...]
     state: str
     why: str = ""
+    problem: DataError | None = None
 
 
 def select(
@@ -107,8 +109,7 @@ def inputs_of(
 
 
 def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
-    """Each stage with what it depends on and whether the cache has it. DataError for examples that
-    are not there, or can't be what a run needs, as far as their names tell."""
+    """Each stage with what it depends on and whether the cache has it."""
     settings, store = keys.settings(loaded.pipeline), StageCache(cache)
     made: dict[str, Mapping[str, str]] = {}
     steps = []
@@ -116,11 +117,11 @@ def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
         depends = depends_on(stage, selection)
         unkeyed = {role.split("/")[0] for role in stage.unkeyed}
         missing = [name for name in depends if name not in made and name not in unkeyed]
-        state, why = "waits", ""
+        state, why, problem = "waits", "", None
         if not stage.cacheable:
             state = "runs"
         elif not missing or selection.forced(stage):
-            source, why = _probe(stage, loaded.pipeline, cache)
+            source, why, problem = _probe(stage, loaded.pipeline, cache)
             state = "miss"
             if selection.forced(stage):
                 why = "--force"
@@ -134,7 +135,7 @@ def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
                     state = "hit"
         if state in ("miss", "waits") and not selection.may_run(stage):
             why = "not in the cache, and --from starts behind it: the run would stop here"
-        steps.append(Step(stage, depends, state, why))
+        steps.append(Step(stage, depends, state, why, problem))
     return steps
 
 
@@ -160,14 +161,20 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
     return [f"{loaded.path}: {pipeline.name} (cache {cache})", *rows, *said, *notes]
 
 
-def _probe(stage: Stage, pipeline: Pipeline, cache: Path) -> tuple[str | None, str]:
-    """What the stage reads from outside, as far as it is known without reading it."""
+def _probe(
+    stage: Stage, pipeline: Pipeline, cache: Path
+) -> tuple[str | None, str, DataError | None]:
+    """What the stage reads from outside, as far as it is known without reading it; None and why
+    not, and what is wrong with it."""
     if not stage.probe:
-        return "", ""
+        return "", "", None
     section = getattr(pipeline, stage.name)
-    source = function_of(stage.probe)(section, cache, hash_new=False)
+    try:
+        source = function_of(stage.probe)(section, cache, hash_new=False)
+    except DataError as error:
+        return None, error.problems[0], error
     why = "new or changed files, very many of them, or not fetched yet"
-    return source, "" if source is not None else why
+    return source, "" if source is not None else why, None
 
 
 def _source(stage: Stage, pipeline: Pipeline) -> str:

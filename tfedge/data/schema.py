@@ -56,9 +56,8 @@ class Data(Section):
     )
     group: StrictStr | None = key(
         None,
-        "What belongs together (frames of a video, images of a patient) and stays in one split: a "
-        "column of the CSV, or a regular expression whose one group, in parentheses, finds the "
-        "group's name in a file's path.",
+        "What stays together in one split, such as frames of a video: a column of the CSV, or a "
+        "regular expression whose one group (in parentheses) is the group's name in a file's path.",
     )
     download: Download | None = key(
         None, "An archive that is fetched once and checked, instead of `path`."
@@ -66,7 +65,7 @@ class Data(Section):
     split: Split | None = key(
         None,
         "Shares of each class, drawn by the content of each file, so that adding one moves no "
-        "other. Not for folders that are split already; without it the shares are the defaults.",
+        "other (one at most in small classes). Not for folders that are split already.",
     )
     on_leak: Literal["error", "drop", "keep"] = key(
         "error",
