@@ -319,8 +319,9 @@ def evaluate(
 
     if missing := lacking(["pillow"]):
         raise missing
-    from tfedge.benchmark.fit import classes_of, fit_of
+    from tfedge.benchmark.fit import classes_of, fit_of, levels_of
     from tfedge.core.outputs import dump
+    from tfedge.inputs.images.pictures import Decoding
     from tfedge.tasks.image_classification import labelled
 
     path = _model_of(model)
@@ -337,7 +338,8 @@ def evaluate(
     if labelled.is_run(folder):
         found = labelled.of_run(folder, split, size, fit, cache_folder(_path(cache)))
     else:
-        found = labelled.of_folder(folder, split, size, fit or fit_of(path) or "crop")
+        decoding = Decoding(size, fit or fit_of(path) or "crop", levels_of(path))
+        found = labelled.of_folder(folder, split, decoding)
     classes = classes_of(path) if labels is None else _lines(labels)
     if classes is not None:
         found = found.numbered_by(classes)

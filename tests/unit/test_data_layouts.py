@@ -249,3 +249,27 @@ def test_many_small_classes_are_a_few_lines(tmp_path: Path) -> None:
     )
     counts = json.loads(stage.index_bytes)["counts"]
     assert set(counts["val"].values()) == {1}
+
+
+def test_file_names_that_differ_in_case_or_form_only(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "p", {"a": 12, "b": 12})
+    accent = [unicodedata.normalize(form, "b/é.png") for form in ("NFC", "NFD")]
+    names = ["a/IMG_1.png", "a/img_1.PNG", "a/Ä.png", "b/ä.png", *accent]
+    for number, name in enumerate(names):
+        picture(root / name, 100 + number)
+    stage = Stage(tmp_path, path=str(root))
+    (warning,) = [line for line in stage.audit.warnings if "differ in case" in line]
+    assert ": 2 (a/IMG_1.png = a/img_1.PNG, b/" in warning
+
+
+def test_a_csv_whose_paths_differ_from_the_files_in_case_or_form(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "p", {"a": 6, "b": 6})
+    picture(root / "a" / "Straße.PNG", 100)
+    rows = [f"{f.relative_to(root)},{f.parent.name}" for f in sorted(root.rglob("*.png"))]
+    (root / "list.csv").write_text("\n".join(["path,label", *rows, "a/straße.png,a"]))
+    with pytest.raises(DataError) as caught:
+        Stage(tmp_path, path=str(root / "list.csv"))
+    assert caught.value.problems == [
+        "a/straße.png: no such file, but Straße.PNG, whose name differs in case or Unicode form "
+        "only"
+    ]

@@ -287,3 +287,50 @@ def test_the_index_of_digits_is_as_it_was(tmp_path: Path) -> None:
     digest = json.loads(stage.index_bytes)["digest"]
     assert digest == "537efb61c11fd615b361a2a86bdedf1fac54db763e582594b628bf09dd35f571"
     assert stage.audit.warnings == []
+
+
+def test_sixteen_bits_are_spread_alike_in_training_in_a_drop_and_by_evaluate(
+    tmp_path: Path,
+) -> None:
+    from tfedge.benchmark.fit import levels_of
+    from tfedge.inputs.images.pictures import Decoding
+    from tfedge.tasks.image_classification.script.classify import pixels_of
+
+    path = tmp_path / "deep.png"
+    path.write_bytes(png(deep(3, 100, 900)))
+    trained = Decoding(32, "crop", (100, 900)).pixels(path.read_bytes(), path.name)
+    given = {"shape": [1, 32, 32, 3], "fit": "crop", "levels": [100, 900]}
+    np.testing.assert_array_equal(pixels_of(given, path), trained)
+    assert np.ptp(trained) > 150
+    (tmp_path / "m.tflite").touch()
+    assert levels_of(tmp_path / "m.tflite") is None
+    (tmp_path / "MANIFEST.json").write_text(json.dumps({"model": "m.tflite", "input": given}))
+    assert levels_of(tmp_path / "m.tflite") == (100, 900)
+    run = tmp_path / "run"
+    (run / "convert").mkdir(parents=True)
+    (run / "resolved.json").write_text(json.dumps({"data": {"range": [1, 2]}}))
+    assert levels_of(run / "convert" / "model.tflite") == (1, 2)
+    (run / "resolved.json").write_text(json.dumps({"data": {}}))
+    assert levels_of(run / "convert" / "model.tflite") is None
+
+
+def test_levels_are_in_keys_and_manifest(tmp_path: Path) -> None:
+    from color_helpers import make_run
+
+    from tfedge.inputs.images.pictures import Pictures
+    from tfedge.tasks.image_classification.drop import contract
+    from tfedge.tasks.image_classification.examples import LabelledImages
+
+    run = make_run(tmp_path)
+    model = (run.folder / "convert" / "model.tflite").read_bytes()
+    context = run.context("evaluate")
+    from tfedge.stages.examples import examples_of
+
+    plain = examples_of(context)
+    here = plain.pictures  # type: ignore[attr-defined]
+    ranged = LabelledImages(
+        Pictures(here.index, here.root, here.cache, here.size, here.fit, (0, 4095))
+    )
+    assert "levels" not in contract(model, plain)[0]  # type: ignore[arg-type]
+    assert contract(model, ranged)[0]["levels"] == [0, 4095]
+    assert here.store.folder != ranged.pictures.store.folder

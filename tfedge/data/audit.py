@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from tfedge.data.checks import LACKING, lacking
 from tfedge.data.index import SPLITS, Index, Row
-from tfedge.data.labels import same_but_for_case
+from tfedge.data.labels import same_name
 from tfedge.data.listing import Listing
 from tfedge.data.schema import Data
 from tfedge.data.sources import Scan
@@ -127,6 +127,7 @@ def audit(
     _check_classes(pictures, scan.listing, findings, problems)
     if problems.lines:
         raise DataError(problems.lines, "; ".join(problems.hints))
+    _warn_of_names(pictures, findings)
     _warn_of_near(pictures, content, findings)
     _warn_of_remarks(pictures, content.remarks, findings)
     classes = scan.listing.classes
@@ -321,20 +322,34 @@ def _check_classes(
                 f"heavy imbalance: {train[most]} training images of {most}, {train[least]} of "
                 f"{least}; see finetune.class_weights"
             )
-    if twins := [" = ".join(sorted(same)) for same in same_but_for_case(classes)]:
+    if twins := [" = ".join(sorted(same)) for same in same_name(classes)]:
         findings.warnings.append(f"classes that differ in upper and lower case only: {few(twins)}")
+
+
+def _warn_of_names(pictures: Sequence[Picture], findings: Findings) -> None:
+    """Files of which a file system that is no exact one keeps the last."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    for picture in pictures:
+        folders[picture.path.rpartition("/")[0]].append(picture.path)
+    found = [names for paths in folders.values() for names in same_name(paths)]
+    if same := [" = ".join(map(shown, names)) for names in found]:
+        findings.warnings.append(
+            "files whose names differ in case or Unicode form only, of which Windows and macOS "
+            f"keep one: {len(same)} ({', '.join(same[:NAMED])}{', …' * (len(same) > NAMED)})"
+        )
 
 
 def _warn_of_near(pictures: Sequence[Picture], content: Contents, findings: Findings) -> None:
     """Images in two splits that look alike, with what would keep them together."""
     from tfedge.data.near import near_pairs, numbered
 
-    by_path = {picture.path: picture for picture in pictures}
-    content_of = {picture.path: picture.sha256 for picture in pictures}
+    compared = [picture for picture in pictures if picture.sha256 in content.near]
+    by_path = {picture.path: picture for picture in compared}
+    content_of = {picture.path: picture.sha256 for picture in compared}
     pairs = near_pairs(
         list(by_path),
-        [content.near[digest] for digest in content_of.values()],
-        [picture.split for picture in pictures],
+        [content.near[picture.sha256] for picture in compared],
+        [picture.split for picture in compared],
         lambda one, other: (
             by_path[one].pixels != by_path[other].pixels
             and content.alike(content_of[one], content_of[other])

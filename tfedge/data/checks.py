@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tfedge.data.labels import same_but_for_case
+from tfedge.data.labels import same_name
 from tfedge.data.listing import Listing
 from tfedge.errors import DataError
 from tfedge.files.files import shown
@@ -47,7 +47,7 @@ def lacking(listing: Listing, counts: Counter[tuple[str, str]], what: str = "ima
     filled = {label for (_, label), count in counts.items() if count}
     twins = {
         label: [shown(other) for other in same if other != label and counts["train", other]]
-        for same in same_but_for_case(listing.classes)
+        for same in same_name(listing.classes)
         for label in same
     }
     problems = []

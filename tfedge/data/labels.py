@@ -124,9 +124,14 @@ def _code_points(label: str) -> str:
     return " ".join(f"U+{ord(character):04X}" for character in label if ord(character) > 126)[:60]
 
 
-def same_but_for_case(labels: Iterable[str]) -> list[list[str]]:
-    """Labels that differ in upper and lower case only, together."""
-    by_lower: dict[str, list[str]] = defaultdict(list)
-    for label in labels:
-        by_lower[unicodedata.normalize("NFC", label).casefold()].append(label)
-    return [same for same in by_lower.values() if len(same) > 1]
+def same_name(names: Iterable[str]) -> list[list[str]]:
+    """Names that differ in upper and lower case or in their Unicode form only, together."""
+    plain: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        plain[plain_name(name)].append(name)
+    return [same for same in plain.values() if len(same) > 1]
+
+
+def plain_name(name: str) -> str:
+    """What is the same for such names."""
+    return unicodedata.normalize("NFC", name).casefold()

@@ -14,7 +14,8 @@ import numpy as np
 
 BITS = 6  # in which near hashes may differ
 _NEIGHBOURS = 32
-_TRIED = 20_000  # pairs that are compared, at most
+_FOUND = 50_000  # pairs of one rotation, after which it is enough
+_TRIED = 5_000  # pairs that are compared, at most
 _SERIES = 2  # pairs from which on a number says that they belong together
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 
@@ -39,6 +40,7 @@ def near_pairs(
         if rotation:
             turned = values << np.uint64(rotation) | values >> np.uint64(64 - rotation)
         order = np.argsort(turned, kind="stable")
+        before = len(pairs)
         for step in range(1, min(_NEIGHBOURS, len(order) - 1) + 1):
             first, second = order[:-step], order[step:]
             across = part[first] != part[second]
@@ -48,6 +50,8 @@ def near_pairs(
                 (min(a, b), max(a, b))
                 for a, b in zip(first[close].tolist(), second[close].tolist(), strict=True)
             )
+            if len(pairs) > before + _FOUND:
+                break
     tried = sorted(pairs)[:_TRIED]
     return sorted((keys[a], keys[b]) for a, b in tried if alike(keys[a], keys[b]))
 

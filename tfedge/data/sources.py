@@ -15,7 +15,7 @@ from tfedge.config.spelling import closest
 from tfedge.data.checks import check_classes, check_sound
 from tfedge.data.digests import Digests
 from tfedge.data.groups import grouped, is_expression
-from tfedge.data.labels import ONE_LABEL
+from tfedge.data.labels import ONE_LABEL, plain_name
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.samples import PREFIX, make_sample, sample_root
 from tfedge.data.schema import Data, Download
@@ -104,7 +104,23 @@ def scan(data: Data, cache: Path, progress: Progress) -> Scan:
         make_sample(_path(data), cache)
     listing = _grouped(_list(data, cache), data)
     digests, unreadable = Digests(cache, listing.root).of(listing.entries, progress)
-    return Scan(listing, digests, unreadable)
+    return Scan(listing, digests, _with_other_names(listing.root, unreadable))
+
+
+def _with_other_names(root: Path, unreadable: Mapping[str, str]) -> dict[str, str]:
+    """The reasons; of files that are not there with the name that probably was meant."""
+    there: dict[Path, dict[str, str]] = {}
+    told = {}
+    for path, reason in unreadable.items():
+        folder = (root / path).parent
+        if folder not in there:
+            names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
+            there[folder] = {plain_name(name): name for name in names}
+        other = there[folder].get(plain_name(Path(path).name), Path(path).name)
+        if other != Path(path).name:
+            reason += f", but {shown(other)}, whose name differs in case or Unicode form only"
+        told[path] = reason
+    return told
 
 
 def _path(data: Data) -> str:

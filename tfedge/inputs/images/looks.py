@@ -42,7 +42,7 @@ def alike(pixels_of: Callable[[str], np.ndarray]) -> Callable[[str, str], bool]:
 
     def thumbnail(key: str) -> np.ndarray:
         if key not in thumbnails:
-            thumbnails[key] = _cells(pixels_of(key), _SIDE, _SIDE).ravel()
+            thumbnails[key] = _cells(pixels_of(key), _SIDE, _SIDE).ravel().astype(np.float32)
         return thumbnails[key]
 
     def compared(one: str, other: str) -> bool:

@@ -21,9 +21,10 @@ from tfedge.errors import ArtifactError, DataError, InvariantBroken, Unsupported
 from tfedge.files.artifact import read_json
 from tfedge.files.parallel import cores, in_order
 from tfedge.files.progress import Progress
-from tfedge.inputs.images.pictures import DecodedImages
+from tfedge.inputs.images.pictures import Decoding, Pictures, Refused
 from tfedge.inputs.images.schema import ImageData
-from tfedge.portable.images import BadImage, decode
+from tfedge.portable import images
+from tfedge.portable.images import BadImage
 from tfedge.tasks.image_classification import metrics
 from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.image_classification.metrics import ClassifierMetrics
@@ -71,19 +72,29 @@ class Decoded:
     DataError, when they are gone through, for a file that is no good image.
     """
 
-    def __init__(self, files: Sequence[Path], size: int, fit: str) -> None:
+    def __init__(self, files: Sequence[Path], decoding: Decoding) -> None:
         self._files = files
-        self._decode = partial(decode, size=size, fit=fit)
+        self._decoding = decoding
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         try:
-            for _, pixels in in_order(self._decode, self._files, ahead=2 * cores()):
+            for _, pixels in in_order(self._pixels, self._files, ahead=2 * cores()):
                 yield pixels
-        except BadImage as error:
+        except _Unusable as error:
             raise DataError([str(error)], "repair the file, or take it away") from error
+
+    def _pixels(self, path: Path) -> np.ndarray:
+        try:
+            return self._decoding.pixels(images.read(path), path.name)
+        except (BadImage, Refused) as error:
+            raise _Unusable(f"{path}: {error}") from error
+
+
+class _Unusable(Exception):
+    """What is wrong with a file, its name before it."""
 
 
 class _Signed:
@@ -116,7 +127,7 @@ def image_side(model: Path) -> int:
     return shape[1]
 
 
-def of_folder(folder: Path, split: str | None, size: int, fit: str) -> Labelled:
+def of_folder(folder: Path, split: str | None, decoding: Decoding) -> Labelled:
     """The images of a folder of class folders, or of one of its split folders; classes by name.
 
     ``split`` None: test when there is such a folder, else val, else train.
@@ -129,7 +140,7 @@ def of_folder(folder: Path, split: str | None, size: int, fit: str) -> Labelled:
         raise DataError([f"{root}: no images"], "give a folder with a folder for each class")
     labels = np.asarray([listing.classes.index(entry.label) for entry in listing.entries])
     files = [root / entry.path for entry in listing.entries]
-    return Labelled(Decoded(files, size, fit), labels, listing.classes)
+    return Labelled(Decoded(files, decoding), labels, listing.classes)
 
 
 def _split_folder(folder: Path, split: str | None) -> Path:

@@ -51,7 +51,7 @@ class Classification:
         contents = Contents(
             same={digest: look.same for digest, look in looks.items()},
             bad=bad,
-            near={digest: look.near for digest, look in looks.items()},
+            near={digest: look.near for digest, look in looks.items() if not look.flat},
             alike=alike(lambda digest: store.memmap[store.rows([digest])[0]]),
             remarks={digest: _FLAT for digest, look in looks.items() if look.flat},
         )
