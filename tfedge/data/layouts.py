@@ -132,12 +132,14 @@ def _plain(path: str) -> str:
 
 def _masks_beside(images: Sequence[str]) -> dict[str, str]:
     """Masks, each with the image of which it has the name and the folder; where there are many."""
-    by_stem = {str(PurePosixPath(path).with_suffix("")): path for path in images}
-    found = {}
+    masked = {}  # without what says that it is one
     for path in images:
-        pure = PurePosixPath(path)
-        masked = _MASKED.fullmatch(pure.stem)
-        other = by_stem.get(str(pure.with_name(masked[1]))) if masked else None
-        if other:
-            found[path] = other
-    return found if len(found) * 4 >= len(images) else {}
+        name = path.rpartition("/")[2]
+        found = _MASKED.fullmatch(name.rpartition(".")[0])
+        if found:
+            masked[path] = path.removesuffix(name) + found[1]
+    if len(masked) * 4 < len(images):
+        return {}
+    by_stem = {path.rpartition(".")[0]: path for path in images}
+    beside = {path: by_stem[plain] for path, plain in masked.items() if plain in by_stem}
+    return beside if len(beside) * 4 >= len(images) else {}
