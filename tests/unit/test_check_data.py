@@ -105,6 +105,12 @@ def test_a_wrong_file_ends_with_4(folder: Path, tfedge: Told, name: str, says: s
     assert code == 4 and says in told
 
 
+@pytest.mark.parametrize("path", ["x" * 5000, "x" * 300, "p.yaml/photos", "a\\0b"])
+def test_a_path_that_can_be_none_ends_with_4(folder: Path, tfedge: Told, path: str) -> None:
+    code, told = tfedge("--set", f'data.path="{path}"')
+    assert code == 4 and "hint: set data.path" in told and len(told) < 900
+
+
 def test_mistakes_of_the_pipeline_come_first(folder: Path, tfedge: Told) -> None:
     code, told = tfedge("--set", "prune.sparsity=7", "--set", "data.image_size=5")
     assert code == 2 and "prune.sparsity" in told and "data.image_size" in told

@@ -143,11 +143,12 @@ def test_columns_that_nobody_reads_are_told(folder: Path) -> None:
         (text("filename,class,xmin,ymin", "{path},{label},1,2"), "object detection"),
         (text("image,mask", "{path},{path}"), "segmentation data"),
         (text("path,label,set", "{path},{label},train") + "x.png,a,val\n", "split: set"),
+        (b"PK\x03\x04" + bytes(99), "a spreadsheet or an archive"),
         (text("path,label,split", "{path},{label},UNASSIGNED"), "split 'UNASSIGNED' is none"),
     ],
     ids=str,
 )
-def test_one_message_says_what_it_is(folder: Path, content: str, says: str) -> None:
+def test_one_message_says_what_it_is(folder: Path, content: str | bytes, says: str) -> None:
     assert says in refused(folder, content)
 
 

@@ -65,7 +65,10 @@ def _one_level_down(listing: Listing) -> str:
     if len(listing.classes) != 1 or not (listing.root / listing.classes[0]).is_dir():
         return ""
     inner = listing.root / listing.classes[0]
-    below = [item.name for item in inner.iterdir() if item.is_dir()]
+    try:
+        below = [item.name for item in inner.iterdir() if item.is_dir()]
+    except OSError:
+        return ""
     return f"; {shown(listing.classes[0])} has {len(below)} folders in it: name that one" * (
         len(below) > 1
     )

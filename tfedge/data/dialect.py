@@ -42,6 +42,8 @@ def _text(path: Path) -> str:
         raw = path.read_bytes()
     except OSError as error:
         raise DataError([f"{path}: can't be read: {error.strerror}"]) from error
+    if raw.startswith(b"PK\x03\x04"):
+        raise DataError([f"{path}: a spreadsheet or an archive by its content"], "save it as CSV")
     encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), "")
     if not encoding:  # UTF-16 without a mark: every other byte of plain letters is zero
         halves = (raw[:8:2], raw[1:8:2])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -34,6 +35,7 @@ _FILES = {
     ".json": f"{ONE_LABEL}, in a folder for each class or a CSV of path and label; COCO's boxes "
     "are for object detection",
 }
+_LONG = 120  # letters of a path that are shown when it can't be one
 _LOOK_SECONDS = 0.2  # what a check has for the names of all files
 
 
@@ -114,7 +116,9 @@ def _with_other_names(root: Path, unreadable: Mapping[str, str]) -> dict[str, st
     for path, reason in unreadable.items():
         folder = (root / path).parent
         if folder not in there:
-            names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
+            names: list[str] = []
+            with suppress(OSError):  # no such folder, or one that can't be listed
+                names = [item.name for item in folder.iterdir()]
             there[folder] = {plain_name(name): name for name in names}
         other = there[folder].get(plain_name(Path(path).name), Path(path).name)
         if other != Path(path).name:
@@ -126,6 +130,14 @@ def _with_other_names(root: Path, unreadable: Mapping[str, str]) -> dict[str, st
 def _path(data: Data) -> str:
     if data.path is None:
         raise DataError(["data: neither path nor download is given"], "set data.path")
+    try:
+        Path(data.path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # whoever needs it says so
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        name = data.path if len(data.path) <= _LONG else f"{data.path[:_LONG]}…"
+        raise DataError([f"data.path: {shown(name)}: {why}"], "set data.path") from error
     return data.path
 
 
