@@ -111,7 +111,7 @@ def _unsorted(model: Path) -> Iterator[str]:
         return
     if list(classes) != sorted(classes):
         what = f"the classes of {model} are not in alphabetic order"
-        yield f"--accuracy: {what}: give --labels, such as the labels.txt of its drop"
+        yield f"--accuracy: {what}: give --labels, such as the file of labels in its drop"
 
 
 def axes(asked: Sequence[Asked]) -> list[str]:
