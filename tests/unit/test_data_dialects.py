@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from data_helpers import Stage, picture
+from data_helpers import Stage, image
 
 from tfedge.data.listing import Listing
 from tfedge.data.schema import CsvColumns
@@ -19,7 +19,7 @@ FOUND = [(path, label) for path, label in ROWS]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for path, _ in ROWS:
-        picture(tmp_path / path, int(path[7]))
+        image(tmp_path / path, int(path[7]))
     return tmp_path
 
 
@@ -78,7 +78,7 @@ def test_absolute_paths_below_the_folder_are_read(folder: Path) -> None:
 
 
 def test_a_name_with_a_back_slash_is_one(folder: Path) -> None:
-    picture(folder / "a\\b.png", 50)
+    image(folder / "a\\b.png", 50)
     assert listed(folder, "path,label\na\\b.png,x\n").entries[0].path == "a\\b.png"
 
 

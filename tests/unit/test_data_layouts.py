@@ -8,7 +8,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from data_helpers import Stage, class_folders, picture
+from data_helpers import Stage, class_folders, image
 
 from tfedge.data.labels import in_order
 from tfedge.data.listing import list_folder
@@ -21,7 +21,7 @@ def write(root: Path, *names: str) -> Path:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix in (".png", ".jpg"):
-            picture(path, sum(map(ord, name)))
+            image(path, sum(map(ord, name)))
         else:
             path.write_text("x")
     return root
@@ -256,7 +256,7 @@ def test_file_names_that_differ_in_case_or_form_only(tmp_path: Path) -> None:
     accent = [unicodedata.normalize(form, "b/é.png") for form in ("NFC", "NFD")]
     names = ["a/IMG_1.png", "a/img_1.PNG", "a/Ä.png", "b/ä.png", *accent]
     for number, name in enumerate(names):
-        picture(root / name, 100 + number)
+        image(root / name, 100 + number)
     stage = Stage(tmp_path, path=str(root))
     (warning,) = [line for line in stage.audit.warnings if "differ in case" in line]
     assert ": 2 (a/IMG_1.png = a/img_1.PNG, b/" in warning
@@ -264,7 +264,7 @@ def test_file_names_that_differ_in_case_or_form_only(tmp_path: Path) -> None:
 
 def test_a_csv_whose_paths_differ_from_the_files_in_case_or_form(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "p", {"a": 6, "b": 6})
-    picture(root / "a" / "Straße.PNG", 100)
+    image(root / "a" / "Straße.PNG", 100)
     rows = [f"{f.relative_to(root)},{f.parent.name}" for f in sorted(root.rglob("*.png"))]
     (root / "list.csv").write_text("\n".join(["path,label", *rows, "a/straße.png,a"]))
     with pytest.raises(DataError) as caught:

@@ -317,7 +317,7 @@ def test_sixteen_bits_are_spread_alike_in_training_in_a_drop_and_by_evaluate(
 def test_levels_are_in_keys_and_manifest(tmp_path: Path) -> None:
     from color_helpers import make_run
 
-    from tfedge.inputs.images.pictures import Pictures
+    from tfedge.inputs.images.pictures import DecodedImages
     from tfedge.tasks.image_classification.drop import contract
     from tfedge.tasks.image_classification.examples import LabelledImages
 
@@ -327,10 +327,10 @@ def test_levels_are_in_keys_and_manifest(tmp_path: Path) -> None:
     from tfedge.stages.examples import examples_of
 
     plain = examples_of(context)
-    here = plain.pictures  # type: ignore[attr-defined]
+    here = plain.images  # type: ignore[attr-defined]
     ranged = LabelledImages(
-        Pictures(here.index, here.root, here.cache, here.size, here.fit, (0, 4095))
+        DecodedImages(here.index, here.root, here.cache, here.size, here.fit, (0, 4095))
     )
     assert "levels" not in contract(model, plain)[0]  # type: ignore[arg-type]
     assert contract(model, ranged)[0]["levels"] == [0, 4095]
-    assert here.store.folder != ranged.pictures.store.folder
+    assert here.store.folder != ranged.images.store.folder

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tfedge.data.schema import Split
-from tfedge.data.split import assign, group_unit, place
+from tfedge.data.split import assign, group_unit, split_position
 
 
 def digests(count: int, what: str = "") -> list[str]:
@@ -56,7 +56,7 @@ def test_large_classes_go_by_their_hash_alone() -> None:
     held = digests(180)
     splits, moved = assign({"a": held}, Split(val=0.15, test=0.15))
     for digest in held:
-        where = place(digest)
+        where = split_position(digest)
         assert splits["a"][digest] == (
             "test" if where < 0.15 else "val" if where < 0.3 else "train"
         )

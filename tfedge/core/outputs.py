@@ -51,6 +51,9 @@ class ExampleIndex(TaskOutput):
     counts: dict[str, dict[str, int]]  # by split and kind
 
 
+FROM_FILE = "file"  # the source of weights whose detail is the file's path
+
+
 class Audit(TaskOutput):
     """data/audit.json, as far as it is the same for all tasks."""
 

@@ -19,7 +19,7 @@ from tfedge.data.labels import same_name
 from tfedge.data.listing import Listing
 from tfedge.data.schema import Data
 from tfedge.data.sources import Scan
-from tfedge.data.split import Moved, assign, group_unit
+from tfedge.data.split import Reassignment, assign, group_unit
 from tfedge.errors import ArtifactError, DataError
 from tfedge.files.artifact import read_json, write_json
 from tfedge.files.files import shown
@@ -118,18 +118,18 @@ def audit(
     with every problem that was found, each file by its name.
     """
     findings, problems = Findings(warnings=list(scan.listing.warnings)), _Problems()
-    pictures = _readable(scan, content, skip_bad, findings, problems)
-    pictures = _without_conflicts(pictures, data, findings, problems)
-    pictures = _split(pictures, scan.listing, findings, problems)
-    pictures = _without_leaks(pictures, data, findings, problems)
-    copies = Counter((p.pixels, p.label, p.split) for p in pictures)
+    images = _readable(scan, content, skip_bad, findings, problems)
+    images = _without_conflicts(images, data, findings, problems)
+    images = _split(images, scan.listing, findings, problems)
+    images = _without_leaks(images, data, findings, problems)
+    copies = Counter((p.pixels, p.label, p.split) for p in images)
     findings.duplicates = sum(count - 1 for count in copies.values())
-    _check_classes(pictures, scan.listing, findings, problems)
+    _check_classes(images, scan.listing, findings, problems)
     if problems.lines:
         raise DataError(problems.lines, "; ".join(problems.hints))
-    _warn_of_names(pictures, findings)
-    _warn_of_near(pictures, content, findings)
-    _warn_of_remarks(pictures, content.remarks, findings)
+    _warn_of_names(images, findings)
+    _warn_of_near(images, content, findings)
+    _warn_of_remarks(images, content.remarks, findings)
     classes = scan.listing.classes
     number = {label: place for place, label in enumerate(classes)}
     rows = (Row(p.path, number[p.label], p.split, p.sha256) for p in images)
@@ -143,8 +143,8 @@ def few(names: Sequence[str]) -> str:
 
 def _readable(
     scan: Scan, content: Contents, skip_bad: bool, findings: Findings, problems: _Problems
-) -> list[Picture]:
-    pictures = []
+) -> list[AuditedImage]:
+    images = []
     lines: list[str] = []
     remedies: dict[str, None] = {}  # in their order
     for entry in scan.listing.entries:
@@ -154,8 +154,8 @@ def _readable(
             bad = Bad(scan.unreadable[entry.path])
         if bad is None:
             same = content.same[digest]
-            pictures.append(
-                Picture(entry.path, entry.label, entry.split or "", digest, same, entry.group)
+            images.append(
+                AuditedImage(entry.path, entry.label, entry.split or "", digest, same, entry.group)
             )
         elif skip_bad:
             findings.skipped.append({"path": entry.path, "reason": bad.reason})
@@ -168,7 +168,7 @@ def _readable(
             f"bad images left out: {len(left_out)} (data.on_bad_image: skip): {few(left_out)}"
         )
     problems.add(lines, "; ".join(remedies) + ", or set data.on_bad_image: skip")
-    return pictures
+    return images
 
 
 def _identical(images: Iterable[AuditedImage]) -> list[list[AuditedImage]]:
@@ -209,12 +209,12 @@ def _split(
 ) -> list[AuditedImage]:
     """Fills in the splits that the content hash decides."""
     if listing.shares is None:
-        return pictures
+        return images
     units: dict[str, list[str]] = defaultdict(list)
-    for picture in pictures:
-        if not picture.split:
-            units[picture.label].append(picture.unit)
-    with_groups = any(picture.group is not None for picture in pictures)
+    for image in images:
+        if not image.split:
+            units[image.label].append(image.unit)
+    with_groups = any(image.group is not None for image in images)
     noun = "group(s)" if with_groups else "different image(s)"
     try:
         splits, moved = assign(units, listing.shares, noun)
@@ -223,13 +223,13 @@ def _split(
         if with_groups and listing.shares.test:
             hint += "; without data.split.test two groups are enough"
         problems.add(error.problems, hint)
-        return [replace(p, split=p.split or "train") for p in pictures]
-    first = {picture.unit: picture.path for picture in reversed(pictures)}
+        return [replace(p, split=p.split or "train") for p in images]
+    first = {image.unit: image.path for image in reversed(images)}
     findings.warnings += _moved(moved, first)
-    return [p if p.split else replace(p, split=splits[p.label][p.unit]) for p in pictures]
+    return [p if p.split else replace(p, split=splits[p.label][p.unit]) for p in images]
 
 
-def _moved(moved: Sequence[Moved], first: Mapping[str, str]) -> list[str]:
+def _moved(moved: Sequence[Reassignment], first: Mapping[str, str]) -> list[str]:
     """What was moved for the sake of small classes, in one line."""
     if not moved:
         return []
@@ -253,12 +253,12 @@ def _without_leaks(
     """Dropped are the copies in the split that can spare them: train before val before test."""
     drop: set[str] = set()
     lines = []
-    for what, group in (*_identical_leaks(pictures), *_parted_groups(pictures)):
-        splits = {picture.split for picture in group}
+    for what, group in (*_identical_leaks(images), *_parted_groups(images)):
+        splits = {image.split for image in group}
         keep = max(splits, key=SPLITS.index)
         dropped = [p.path for p in group if p.split != keep] if data.on_leak == "drop" else []
         drop.update(dropped)
-        names = _names(group[:NAMED], {picture.path: picture.split for picture in group})
+        names = _names(group[:NAMED], {image.path: image.split for image in group})
         lines.append(f"{what} in two splits: {names}" + ", …" * (len(group) > NAMED))
         findings.leaks.append({"pictures": [p.as_json() for p in group], "dropped": dropped})
     if data.on_leak == "error":
@@ -271,23 +271,23 @@ def _without_leaks(
     return [image for image in images if image.path not in drop]
 
 
-def _identical_leaks(pictures: Sequence[Picture]) -> list[tuple[str, list[Picture]]]:
-    groups = _identical(pictures)
+def _identical_leaks(images: Sequence[AuditedImage]) -> list[tuple[str, list[AuditedImage]]]:
+    groups = _identical(images)
     return [("the same image", group) for group in groups if len({p.split for p in group}) > 1]
 
 
-def _parted_groups(pictures: Sequence[Picture]) -> list[tuple[str, list[Picture]]]:
+def _parted_groups(images: Sequence[AuditedImage]) -> list[tuple[str, list[AuditedImage]]]:
     """Groups of ``data.group`` that the data's own split parts; one image of each split first."""
-    members: dict[str, list[Picture]] = defaultdict(list)
-    for picture in pictures:
-        if picture.group is not None:
-            members[picture.group].append(picture)
+    members: dict[str, list[AuditedImage]] = defaultdict(list)
+    for image in images:
+        if image.group is not None:
+            members[image.group].append(image)
     parted = []
     for name, group in members.items():
-        if len({picture.split for picture in group}) > 1:
-            by_split = {picture.split: picture for picture in reversed(group)}
+        if len({image.split for image in group}) > 1:
+            by_split = {image.split: image for image in reversed(group)}
             firsts = [by_split[split] for split in SPLITS if split in by_split]
-            rest = [picture for picture in group if picture not in firsts]
+            rest = [image for image in group if image not in firsts]
             parted.append((f"group {shown(name)}", [*firsts, *rest]))
     return parted
 
@@ -296,10 +296,10 @@ def _check_classes(
     images: list[AuditedImage], listing: Listing, findings: Findings, problems: _Problems
 ) -> None:
     classes = listing.classes
-    counts = Counter((picture.split, picture.label) for picture in pictures)
+    counts = Counter((image.split, image.label) for image in images)
     problems.add(lacking(listing, counts, "good image"), LACKING)
-    splits = [split for split in SPLITS if any(picture.split == split for picture in pictures)]
-    if pictures and listing.shares is None and "val" not in splits:
+    splits = [split for split in SPLITS if any(image.split == split for image in images)]
+    if images and listing.shares is None and "val" not in splits:
         problems.add(["no image in val"], "put some there, or let data.split decide")
     for split in splits:
         empty = [label for label in classes if not counts[split, label]]
@@ -326,11 +326,11 @@ def _check_classes(
         findings.warnings.append(f"classes that differ in upper and lower case only: {few(twins)}")
 
 
-def _warn_of_names(pictures: Sequence[Picture], findings: Findings) -> None:
+def _warn_of_names(images: Sequence[AuditedImage], findings: Findings) -> None:
     """Files of which a file system that is no exact one keeps the last."""
     folders: dict[str, list[str]] = defaultdict(list)
-    for picture in pictures:
-        folders[picture.path.rpartition("/")[0]].append(picture.path)
+    for image in images:
+        folders[image.path.rpartition("/")[0]].append(image.path)
     found = [names for paths in folders.values() for names in same_name(paths)]
     if same := [" = ".join(map(shown, names)) for names in found]:
         findings.warnings.append(
@@ -339,17 +339,17 @@ def _warn_of_names(pictures: Sequence[Picture], findings: Findings) -> None:
         )
 
 
-def _warn_of_near(pictures: Sequence[Picture], content: Contents, findings: Findings) -> None:
+def _warn_of_near(images: Sequence[AuditedImage], content: Contents, findings: Findings) -> None:
     """Images in two splits that look alike, with what would keep them together."""
     from tfedge.data.near import near_pairs, numbered
 
-    compared = [picture for picture in pictures if picture.sha256 in content.near]
-    by_path = {picture.path: picture for picture in compared}
-    content_of = {picture.path: picture.sha256 for picture in compared}
+    compared = [image for image in images if image.sha256 in content.near]
+    by_path = {image.path: image for image in compared}
+    content_of = {image.path: image.sha256 for image in compared}
     pairs = near_pairs(
         list(by_path),
-        [content.near[picture.sha256] for picture in compared],
-        [picture.split for picture in compared],
+        [content.near[image.sha256] for image in compared],
+        [image.split for image in compared],
         lambda one, other: (
             by_path[one].pixels != by_path[other].pixels
             and content.alike(content_of[one], content_of[other])
@@ -382,10 +382,10 @@ def _remedy(expression: str | None) -> str:
 
 
 def _warn_of_remarks(
-    pictures: Sequence[Picture], remarks: Mapping[str, str], findings: Findings
+    images: Sequence[AuditedImage], remarks: Mapping[str, str], findings: Findings
 ) -> None:
     found: dict[str, list[str]] = defaultdict(list)
-    for picture in pictures:
-        if picture.sha256 in remarks:
-            found[remarks[picture.sha256]].append(picture.path)
+    for image in images:
+        if image.sha256 in remarks:
+            found[remarks[image.sha256]].append(image.path)
     findings.warnings += [f"{what}: {len(paths)} ({few(paths)})" for what, paths in found.items()]

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from tfedge.config.spelling import closest
 from tfedge.data.dialect import Row
 from tfedge.data.labels import ONE_LABEL
-from tfedge.data.listing import PICTURES, SPLIT_NAMES
+from tfedge.data.listing import IMAGE_SUFFIXES, SPLIT_NAMES
 from tfedge.data.schema import CsvColumns
 from tfedge.errors import DataError
 from tfedge.files.files import shown
@@ -88,7 +88,7 @@ def _automl(rows: Sequence[Row]) -> Columns | None:
 
 
 def _is_file(cell: str) -> bool:
-    return PurePosixPath(cell.replace("\\", "/")).suffix[1:].lower() in PICTURES
+    return PurePosixPath(cell.replace("\\", "/")).suffix[1:].lower() in IMAGE_SUFFIXES
 
 
 def _unknown(

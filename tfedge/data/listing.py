@@ -257,11 +257,11 @@ def _is_folder(item: os.DirEntry[str]) -> bool:
 def _images_in_junk(item: os.DirEntry[str], path: str) -> set[str]:
     """The images that are passed over with it; a folder that can't be read has none."""
     if not _is_folder(item) or item.is_symlink():
-        return {path} if _is_picture(item.name) else set()
+        return {path} if _is_image(item.name) else set()
     found: set[str] = set()
     for folder, _, names in os.walk(item.path):
         below = folder.removeprefix(item.path).replace(os.sep, "/")
-        found |= {f"{path}{below}/{name}" for name in names if _is_picture(name)}
+        found |= {f"{path}{below}/{name}" for name in names if _is_image(name)}
         if len(found) > _JUNK:
             break
     return found

@@ -41,7 +41,7 @@ _FEW = 10  # expected in a split; from here on the hash is even enough by itself
 Parts = Mapping[str, tuple[float, float]]
 
 
-class Moved(NamedTuple):
+class Reassignment(NamedTuple):
     """A unit that was taken from one split for another, for the sake of a class."""
 
     label: str
@@ -62,7 +62,7 @@ def group_unit(name: str) -> str:
 
 def assign(
     units: Mapping[str, Iterable[str]], shares: Split, noun: str = "different image(s)"
-) -> tuple[dict[str, dict[str, str]], list[Moved]]:
+) -> tuple[dict[str, dict[str, str]], list[Reassignment]]:
     """The split of each unit, by class, and those that had to be moved.
 
     ``units`` has those of each class, in any order; the same one twice counts once. A unit is the
@@ -98,7 +98,7 @@ def _parts(shares: Split) -> Parts:
 
 
 def _by_hash(unit: str, parts: Parts) -> str:
-    return next(name for name, (start, end) in parts.items() if start <= place(unit) < end)
+    return next(name for name, (start, end) in parts.items() if start <= split_position(unit) < end)
 
 
 @dataclass
@@ -109,7 +109,7 @@ class _Assignment:
     shares: Split
     parts: Parts
     split: dict[str, str] = field(init=False)
-    moved: list[Moved] = field(default_factory=list)
+    moved: list[Reassignment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.labels: dict[str, list[str]] = defaultdict(list)  # of each unit
@@ -129,7 +129,9 @@ class _Assignment:
                 middle = (start + end) / 2
                 spare = [unit for unit in self.classes[label] if self._can_leave(unit)]
                 if spare:
-                    nearest = min(spare, key=lambda unit: (abs(place(unit) - middle), unit))
+                    nearest = min(
+                        spare, key=lambda unit: (abs(split_position(unit) - middle), unit)
+                    )
                     self._move(label, nearest, name)
 
     def cap(self, label: str) -> None:
@@ -152,7 +154,7 @@ class _Assignment:
             if self.split[unit] == name and self._can_leave(unit)
         ]
         if units:
-            self._move(label, max(units, key=lambda unit: (place(unit), unit)), "train")
+            self._move(label, max(units, key=lambda unit: (split_position(unit), unit)), "train")
         return bool(units)
 
     def _can_leave(self, unit: str) -> bool:
@@ -164,4 +166,4 @@ class _Assignment:
         for other in self.labels[unit]:
             self.counts[other][source] -= 1
             self.counts[other][target] += 1
-        self.moved.append(Moved(label, unit, source, target))
+        self.moved.append(Reassignment(label, unit, source, target))

@@ -114,7 +114,7 @@ def _unsorted(model: Path) -> Iterator[str]:
         yield f"--accuracy: {what}: give --labels, such as the file of labels in its drop"
 
 
-def axes(asked: Sequence[Asked]) -> list[str]:
+def axes(combinations: Sequence[Combination]) -> list[str]:
     """In what the subjects differ; threads only when it is the one thing, since a sweep over
     threads beside other things would multiply the lines."""
     several = [

@@ -51,9 +51,9 @@ class Source:
         digest = self.images.index.rows[row].sha256
         # The pixels follow from the file, the size, the fit and, for a view, the augmentation
         # and the code that does it.
-        parts: list[Any] = [digest, self.pictures.size, self.pictures.fit, view]
-        if self.pictures.levels is not None:
-            parts.append(self.pictures.levels)
+        parts: list[Any] = [digest, self.images.size, self.images.fit, view]
+        if self.images.levels is not None:
+            parts.append(self.images.levels)
         if view:
             parts += [self.seed, self.augment.model_dump() if self.augment else None]
             parts.append(augment.VERSION)

@@ -40,8 +40,8 @@ def contract(model: bytes, examples: LabelledImages) -> tuple[dict[str, Any], di
         "range": [0, 255],
         "fit": examples.images.fit,
     }
-    if examples.pictures.levels is not None:  # of images of 16 bits, that become 0 and 255
-        given["levels"] = list(examples.pictures.levels)
+    if examples.images.levels is not None:  # of images of 16 bits, that become 0 and 255
+        given["levels"] = list(examples.images.levels)
     meaning = "softmax score of each class, in the order of classes"
     return given, stored(scores) | {"meaning": meaning}
 

@@ -26,9 +26,9 @@ class LabelledImages:
 
     def at(self, size: int) -> LabelledImages:
         """The same images at another size, in pixels a side."""
-        here = self.pictures
+        here = self.images
         return LabelledImages(
-            Pictures(here.index, here.root, here.cache, size, here.fit, here.levels)
+            DecodedImages(here.index, here.root, here.cache, size, here.fit, here.levels)
         )
 
     @property

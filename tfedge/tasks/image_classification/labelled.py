@@ -21,7 +21,7 @@ from tfedge.errors import ArtifactError, DataError, InvariantBroken, Unsupported
 from tfedge.files.artifact import read_json
 from tfedge.files.parallel import cores, in_order
 from tfedge.files.progress import Progress
-from tfedge.inputs.images.pictures import Decoding, Pictures, Refused
+from tfedge.inputs.images.pictures import DecodedImages, Decoding, Refused
 from tfedge.inputs.images.schema import ImageData
 from tfedge.portable import images
 from tfedge.portable.images import BadImage
@@ -173,9 +173,10 @@ def of_run(run_dir: Path, split: str | None, size: int, fit: str | None, cache: 
     if not rows:
         raise DataError([f"{run_dir}: it has no {split} images"], f"one of: {', '.join(SPLITS)}")
     root = data_root(data, cache)
-    pictures = Pictures(index, root, cache, size, fit or data.fit, data.range)
-    images = LabelledImages(pictures)
-    return Labelled(Stream(images, rows), np.asarray(index.labels_of(rows)), index.classes)
+    found = DecodedImages(index, root, cache, size, fit or data.fit, data.range)
+    return Labelled(
+        Stream(LabelledImages(found), rows), np.asarray(index.labels_of(rows)), index.classes
+    )
 
 
 def accuracy(model: Path, images: Labelled, top_k: int, progress: Progress) -> ClassifierMetrics:

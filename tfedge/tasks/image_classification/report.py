@@ -101,10 +101,10 @@ def data(index: Index, audit: Findings | None) -> list[Block]:
 
 def _audit(audit: Findings) -> list[Block]:
     said = [f"warning: {warning}" for warning in audit.warnings]
-    said += _few([f"left out: {row['path']} ({row['reason']})" for row in audit.skipped])
+    said += _shortened([f"left out: {row['path']} ({row['reason']})" for row in audit.skipped])
     kinds = (("two labels", audit.conflicts), ("two splits", audit.leaks))
     for what, entries in (*kinds, ("look alike in two splits", audit.near)):
-        said += _few([f"{what}: {_group(entry)}" for entry in entries])
+        said += _shortened([f"{what}: {_group(entry)}" for entry in entries])
     counts = Text(
         f"Audit: {len(audit.skipped)} images left out as bad, {len(audit.conflicts)} under "
         f"two labels, {len(audit.leaks)} in two splits, {_more(len(audit.near))} pairs in two "

@@ -16,7 +16,7 @@ from tfedge.data.sources import scan
 from tfedge.files.progress import Progress
 from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.inputs.images.looks import alike
-from tfedge.inputs.images.pictures import Decoding, Pictures, looks_of
+from tfedge.inputs.images.pictures import DecodedImages, Decoding, looks_of
 from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.portable import golden
@@ -69,7 +69,7 @@ class Classification:
     def examples(self, index: Path, data: Data, root: Path, cache: Path) -> LabelledImages:
         settings = cast(ImageData, data)
         size, fit, levels = settings.image_size, settings.fit, settings.range
-        return LabelledImages(Pictures(Index.load(index), root, cache, size, fit, levels))
+        return LabelledImages(DecodedImages(Index.load(index), root, cache, size, fit, levels))
 
     def problem(self, outputs: np.ndarray, examples: Examples) -> tuple[str, str] | None:
         return problem_of(outputs, len(_classes(examples)))
