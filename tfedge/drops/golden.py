@@ -14,7 +14,7 @@ from tfedge.pipeline.schema import HELD_OUT, SYNTHETIC
 from tfedge.tasks.drop import Chosen, Pair
 from tfedge.tasks.streams import evaluation_split
 from tfedge.tasks.task import Examples, Work
-from tfedge.tflite.runtime import BuiltinLiteRT, LiteRT, Loader, Pictures, Pool, predict
+from tfedge.tflite.runtime import BuiltinLiteRT, Items, LiteRT, Loader, Pool, predict
 
 COUNT = 8
 FOLDER = "golden"
@@ -66,7 +66,7 @@ class Asked:
         self._pool = Pool(model)
         self._others: Pool | None = None
 
-    def outputs(self, inputs: Pictures) -> np.ndarray:
+    def outputs(self, inputs: Items) -> np.ndarray:
         """Real-valued outputs [n, …]."""
         return self._pool.run(inputs, outputs=(0,))[0]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tfedge.data.digests import Digests
 from tfedge.data.listing import Entry, stamp_of
 from tfedge.errors import DataError
-from tfedge.files.progress import Progress, Silent
+from tfedge.files.progress import NoProgress, Progress
 from tfedge.pipeline.schema import HELD_OUT, SYNTHETIC
 
 _HINT = "package.golden is synthetic, held_out, or a folder of files that anybody may have"
@@ -43,9 +43,9 @@ def public_digest(
         for path in public_files(root)
     ]
     digests = Digests(cache, root)
-    if not hash_new and any(digests.known(entry) is None for entry in entries):
+    if not hash_new and any(digests.cached_digest(entry) is None for entry in entries):
         return None
-    found, bad = digests.of(entries, progress or Silent())
+    found, bad = digests.of(entries, progress or NoProgress())
     if bad:
         raise DataError([f"{root / name}: {why}" for name, why in sorted(bad.items())], _HINT)
     lines = [f"{name} {digest}" for name, digest in sorted(found.items())]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tfedge.core.outputs import Base, Distillation, Evaluation
     from tfedge.pipeline.schema import Package
     from tfedge.tasks.task import Examples, Task
-    from tfedge.tflite.runtime import Pictures as Inputs
+    from tfedge.tflite.runtime import Items as Inputs
 
 
 @dataclass(frozen=True)
