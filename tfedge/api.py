@@ -32,6 +32,8 @@ AnyPath = str | os.PathLike[str]
 Overrides = Mapping[str, object] | Sequence[str]
 Item = TypeVar("Item")
 
+_TEMPLATES = Path(__file__).parent / "templates"  # in a checkout a link to pipelines/
+
 # What run.json holds under ``metrics``, and what ``evaluate`` measures of one model: the one place
 # that says which types these are.
 RunMetrics = dict[str, Any]
@@ -183,7 +185,9 @@ def check(
 ) -> DryRun:
     """Check a pipeline and say what a run of it would do. Nothing is fetched, trained or written.
 
-    The arguments are those of :func:`run`. ConfigError with every problem at once.
+    The arguments are those of :func:`run`. ConfigError with every problem of the pipeline at once;
+    if there is none, DataError when its examples are not there or can't be trained on, as far as
+    the names of files and folders tell.
     """
     from tfedge.core.plan import plan
     from tfedge.files.cache import cache_folder
@@ -192,7 +196,10 @@ def check(
         pipeline, overrides, devices_file, from_stage, to_stage, force=force
     )
     where = cache_folder(_path(cache))
-    return DryRun(loaded, tuple(plan(loaded, selection, where)), where)
+    steps = tuple(plan(loaded, selection, where))
+    for problem in (step.problem for step in steps if step.problem):
+        raise problem
+    return DryRun(loaded, steps, where)
 
 
 def run(
@@ -312,8 +319,9 @@ def evaluate(
 
     if missing := lacking(["pillow"]):
         raise missing
-    from tfedge.benchmark.fit import classes_of, fit_of
+    from tfedge.benchmark.fit import classes_of, fit_of, levels_of
     from tfedge.core.outputs import dump
+    from tfedge.inputs.images.pictures import Decoding
     from tfedge.tasks.image_classification import labelled
 
     path = _model_of(model)
@@ -330,7 +338,8 @@ def evaluate(
     if labelled.is_run(folder):
         found = labelled.of_run(folder, split, size, fit, cache_folder(_path(cache)))
     else:
-        found = labelled.of_folder(folder, split, size, fit or fit_of(path) or "crop")
+        decoding = Decoding(size, fit or fit_of(path) or "crop", levels_of(path))
+        found = labelled.of_folder(folder, split, decoding)
     classes = classes_of(path) if labels is None else _lines(labels)
     if classes is not None:
         found = found.numbered_by(classes)
@@ -493,6 +502,26 @@ def verify(
     from tfedge.drops.replay import on_device
 
     return verify(Path(drop), [on_device(name, _path(devices_file)) for name in names])
+
+
+def templates() -> dict[str, str]:
+    """The pipeline files that come with tfedge: by name the first sentence of what they say."""
+    found = {}
+    for file in sorted(_TEMPLATES.glob("*.yaml")):
+        first, _, _ = file.read_text(encoding="utf-8").partition("\n#\n")
+        said = " ".join(line.lstrip("# ") for line in first.splitlines())
+        found[file.stem] = f"{said.partition('. ')[0].rstrip('.')}."
+    return found
+
+
+def template(name: str) -> str:
+    """The text of one of :func:`templates`. ConfigError when there is none of that name."""
+    from tfedge.config.spelling import did_you_mean
+
+    known = templates()
+    if name not in known:
+        raise ConfigError([f"no template {name!r}{did_you_mean(name, known)}"])
+    return (_TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def _selected(

@@ -70,7 +70,8 @@ def check(
 ) -> None:
     """Check a pipeline FILE and show what it would run, without running it.
 
-    All problems are shown at once, with line and column. Nothing is downloaded or trained, and no
+    All problems are shown at once, with line and column; if there are none, what is wrong with the
+    data, as far as the names of files and folders tell. Nothing is downloaded or trained, and no
     device is connected to.
     """
     from tfedge import api

@@ -25,8 +25,8 @@ COLUMN = 28  # where the comment behind a value begins
 INTRODUCTION = """\
 # A template for your own photos: every key, what it means, and its default.
 #
-#     cp pipelines/photos.yaml mine.yaml
-#     tfedge check mine.yaml            what is wrong with it, and the plan
+#     tfedge template photos > mine.yaml
+#     tfedge check mine.yaml            what is wrong with it or the data, and the plan
 #     tfedge run mine.yaml
 #     tfedge run mine.yaml --set prune.sparsity=0.6
 #

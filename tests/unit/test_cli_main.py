@@ -21,22 +21,32 @@ def good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "good.yaml"
 
 
-def test_check_prints_the_plan(good: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["check", good]) == 0
+@pytest.fixture
+def photos(good: str) -> str:
+    """The same with images where it says that they are, by their names."""
+    for name in ("a/1.png", "b/1.png"):
+        path = Path("photos") / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+    return good
+
+
+def test_check_prints_the_plan(photos: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", photos]) == 0
     said = capsys.readouterr()
     assert "quantize" in said.out and "block_13_expand" in said.out and said.err == ""
 
 
 @pytest.mark.parametrize("rule", get_args(Prune.model_fields["allocation"].annotation))
 def test_check_says_how_layers_share_the_zeros(
-    good: str, rule: str, capsys: pytest.CaptureFixture[str]
+    photos: str, rule: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["check", good, "--set", f"prune.allocation={rule}"]) == 0
+    assert cli.main(["check", photos, "--set", f"prune.allocation={rule}"]) == 0
     assert "in the 9 layers that train (" in capsys.readouterr().out
 
 
-def test_dry_run_honours_from_and_to(good: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["run", good, "--dry-run", "--from", "prune", "--to", "quantize"]) == 0
+def test_dry_run_honours_from_and_to(photos: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", photos, "--dry-run", "--from", "prune", "--to", "quantize"]) == 0
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()[2:]}
     assert "convert" not in rows
     assert "the run would stop here" in rows["finetune"]
@@ -127,10 +137,10 @@ def test_ctrl_c_before_the_run(
 
 
 def test_the_cache_is_where_the_user_wants_it(
-    monkeypatch: pytest.MonkeyPatch, good: str, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, photos: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def place(*arguments: str) -> str:
-        assert cli.main(["check", good, *arguments]) == 0
+        assert cli.main(["check", photos, *arguments]) == 0
         first = capsys.readouterr().out.splitlines()[0]
         return first.split("(cache ")[1].rstrip(")")
 

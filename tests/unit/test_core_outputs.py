@@ -14,6 +14,7 @@ from pydantic import BaseModel, RootModel
 from tests.output_helpers import comparison, evaluation, history, phase
 from tfedge.core import outputs
 from tfedge.core.outputs import (
+    Audit,
     Base,
     Change,
     Clusters,
@@ -85,6 +86,7 @@ VALUES = {"float": 0.9, "pruned": 0.8, "int8": 0.85}
 # Each file as it was ever written: type, content.
 FILES: list[tuple[type[BaseModel], Any]] = [
     (ExampleIndex, {"digest": SHA, "counts": {"train": {"a": 2}}, "rows": [["a.png", 0]]}),
+    (Audit, {"warnings": ["heavy imbalance"], "skipped": []}),
     (Base, BASE | {"layers": 3}),
     (Base, BASE),
     (History, HISTORY),

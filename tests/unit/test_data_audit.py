@@ -52,6 +52,7 @@ def test_clean_folders(tmp_path: Path) -> None:
         "skipped": [],
         "conflicts": [],
         "leaks": [],
+        "near": [],
         "duplicates": 0,
         "warnings": [],
         "imbalance": 1.0,
@@ -83,7 +84,7 @@ def test_a_changed_index_is_not_loaded(tmp_path: Path) -> None:
 
 
 def test_one_folder_is_split_by_content_and_adding_a_photo_moves_no_other(tmp_path: Path) -> None:
-    root = class_folders(tmp_path / "p", {"a": 40, "b": 30})
+    root = class_folders(tmp_path / "p", {"a": 60, "b": 55})
     before = Stage(tmp_path, path=str(root))
     assert before.index.split_from == "content hash"
     for row in before.index.rows:
@@ -125,7 +126,10 @@ def test_bad_images_can_be_skipped_and_are_counted(tmp_path: Path) -> None:
         "train/a/phone.heic",
         "train/a/text.jpg",
     ]
-    assert "bad images left out: 4 (data.on_bad_image: skip)" in stage.said.notes
+    assert (
+        "bad images left out: 4 (data.on_bad_image: skip): "
+        "train/a/cut.jpg, train/a/gone.png, train/a/phone.heic, …"
+    ) in stage.said.notes
 
 
 def test_a_long_list_is_cut(tmp_path: Path) -> None:
@@ -155,7 +159,7 @@ def test_an_image_under_two_labels(tmp_path: Path, copy: object) -> None:
             ]
         }
     ]
-    assert "pictures under two labels left out: 2 (data.on_conflict: drop)" in stage.said.notes
+    assert "images under two labels left out: 2 (data.on_conflict: drop)" in stage.said.notes
 
 
 @pytest.mark.parametrize("copy", [shutil.copy, resaved])
@@ -171,8 +175,7 @@ def test_an_image_in_two_splits(tmp_path: Path, copy: object) -> None:
     assert dropped.index.counts == {"train": {"a": 11, "b": 12}, "val": {"a": 4, "b": 3}}
     assert dropped.audit.leaks[0]["dropped"] == ["train/a/003.png"]
     assert (
-        "pictures in two splits: 1, copies left out: 1 (data.on_leak: drop)"
-        in dropped.audit.warnings
+        "images in two splits: 1, copies left out: 1 (data.on_leak: drop)" in dropped.audit.warnings
     )
     kept = Stage(tmp_path, path=str(root), on_leak="keep")
     assert len(kept.index.rows) == 31
@@ -250,10 +253,10 @@ def test_warnings(tmp_path: Path) -> None:
     stage = Stage(tmp_path, path=str(root))
     assert stage.audit.imbalance == 11.25
     assert stage.audit.warnings == [
-        "class b: no image in val, it can't be judged",
-        "class A: only 4 training images",
+        "no image in val, which can't be judged there: 1 of 3 classes (b)",
+        "fewer than 10 training images: 1 of 3 classes (A: 4)",
         "heavy imbalance: 45 training images of a, 4 of A; see finetune.class_weights",
-        "classes that differ in case only: A, a",
+        "classes that differ in upper and lower case only: A = a",
     ]
     assert stage.said.notes[:-1] == stage.audit.warnings
 
@@ -274,9 +277,10 @@ def test_a_moved_image_is_named(tmp_path: Path) -> None:
     stage = Stage(tmp_path, path=str(root))
     assert stage.index.counts["val"]["b"] == 1
     moved = next(row.path for row in stage.index.rows if row.split == "val" and row.label == 1)
-    assert f"class b: its hash put no image into val, so {moved} was taken from train" in (
-        stage.audit.warnings
-    )
+    assert (
+        "too few images for the hash to split evenly: 1 class (b); "
+        f"moved to another split: 1 ({moved}: train to val)"
+    ) in stage.audit.warnings
 
 
 def test_control_characters_in_a_file_name_are_not_printed(tmp_path: Path) -> None:

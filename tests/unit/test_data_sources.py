@@ -51,8 +51,10 @@ def test_class_folders_with_nested_hidden_and_other_files(tmp_path: Path) -> Non
     assert listing.classes == ("a", "b") and listing.split_from == "content hash"
     assert listing.shares and listing.shares.val == 0.2 and listing.shares.test == 0
     assert listing.warnings == (
-        "3 files ignored, no image by name: a/Thumbs.db, b/notes.txt, readme.md",
+        "2 files ignored, no image by name: b/notes.txt, readme.md",
         "1 file ignored, in no class folder: loose.jpg",
+        "3 files passed over, hidden or of a system's own (thumbnails, trash): "
+        "__MACOSX/a/y.png, a/._x.png, a/.hidden.png",
     )
 
 
@@ -243,8 +245,9 @@ def test_bad_csv_lines_are_named(tmp_path: Path, line: str, says: str) -> None:
     [
         (b"", ":1: expected the header path,label or path,label,split, got nothing"),
         (b"file,class\n1.png,a\n", ":1: expected the header path,label"),
-        (b"path;label\n1.png;a\n", "got path;label"),
+        (b"path;name\n1.png;a\n", "got path,name"),
         (b"path,label\n\xe9.png,a\n", "not UTF-8 (byte 11)"),
+        (b"\xff\xfep\0a\0t", "not UTF-16"),
         (b'path,label\n"a.png,b\n', ":2: no CSV"),
         (b"path,label\n1.png,a\n2.png,b\0c\n", "list.csv:3:"),
         (b"path,label,split\n1.png,a,dev\n", "split 'dev' is none of train, val"),
@@ -262,7 +265,8 @@ def test_only_the_first_bad_csv_lines_are_shown(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "path,label", *["img/0.png,../x"] * 30)
     with pytest.raises(DataError) as caught:
         list_csv(path, None)
-    assert len(caught.value.problems) == 21 and caught.value.problems[-1] == "and 10 more lines"
+    assert len(caught.value.problems) == 4
+    assert caught.value.problems[-1] == "… and 27 more lines like these"
 
 
 # The built-in sample

@@ -49,8 +49,10 @@ def test_the_parts_of_the_line() -> None:
         0.301: "train",
         0.999: "train",
     }
-    splits, _ = assign({"a": [at(where) for where in points]}, Split(val=0.2, test=0.1))
-    assert splits["a"] == {at(where): split for where, split in points.items()}
+    more = [at(0.31, tail) for tail in range(1, 10)]  # else two are too many for val
+    splits, _ = assign({"a": [*more, *map(at, points)]}, Split(val=0.2, test=0.1))
+    expected = {at(where): split for where, split in points.items()}
+    assert splits["a"] == expected | dict.fromkeys(more, "train")
     edges, _ = assign({"a": [at(0.0625), at(0.125), at(0.375)]}, Split(val=0.25, test=0.125))
     assert edges["a"] == {at(0.0625): "test", at(0.125): "val", at(0.375): "train"}
     assert split_position("f" * 64) < 1 and split_position("0" * 64) == 0

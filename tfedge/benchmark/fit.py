@@ -1,10 +1,12 @@
-"""How images become square for a model, and which classes it tells apart: told by where it lies,
-in a drop or in a run directory."""
+"""How images become a model's input, and which classes it tells apart: told by where it lies, in a
+drop or in a run directory."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tfedge.benchmark.script.image_inputs import FITS, manifest_fit, models_of
 from tfedge.errors import ArtifactError
@@ -30,18 +32,41 @@ def fit_of(model: Path) -> str | None:
 def classes_of(model: Path) -> tuple[str, ...] | None:
     """The classes in the model's order, by the MANIFEST.json that names it or the index of its
     run's images; None: neither is there. ArtifactError when one is there and can't be read."""
+    for file, told in _beside(model, INDEX, "give labels"):
+        try:
+            return tuple(told["classes"])
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(file, f"tells no classes: {error}", "give labels") from error
+    return None
+
+
+def levels_of(model: Path) -> tuple[int, int] | None:
+    """The levels of images of 16 bits that become 0 and 255, by the MANIFEST.json that names it or
+    its run's pipeline; None: the upper 8 bits. ArtifactError as above."""
+    for file, told in _beside(model, RESOLVED, ""):
+        try:
+            found = told["input"].get("levels") if file.name == _MANIFEST else told["data"]
+            found = found.get("range") if isinstance(found, dict) else found
+            return None if found is None else (int(found[0]), int(found[1]))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise ArtifactError(file, f"tells no levels: {error}") from error
+    return None
+
+
+def _beside(model: Path, of_run: str, hint: str) -> Iterator[tuple[Path, Any]]:
+    """The MANIFEST.json that names a model and this file of its run directory, from the nearest
+    folder upwards, each with what is in it."""
     for folder in list(model.absolute().parents)[:_DEEPEST]:
-        for file in (folder / _MANIFEST, folder / INDEX):
+        for file in (folder / _MANIFEST, folder / of_run):
             if not file.is_file():
                 continue
             try:
                 told = json.loads(file.read_text(encoding="utf-8"))
-                name = model.absolute().relative_to(folder).as_posix()
-                if file.name != _MANIFEST or name in models_of(told):
-                    return tuple(told["classes"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise ArtifactError(file, f"tells no classes: {error}", "give labels") from error
-    return None
+            except ValueError as error:
+                raise ArtifactError(file, f"no JSON: {error}", hint) from error
+            name = model.absolute().relative_to(folder).as_posix()
+            if file.name != _MANIFEST or name in models_of(told):
+                yield file, told
 
 
 def _of_run(model: Path) -> str | None:

@@ -10,5 +10,6 @@ LAZY = {
     "inspect": "Show what is in a .tflite: ops, zeros, cost, Edge TPU mapping.",
     "package": "Take the drops out of a finished run.",
     "schema": "Explain the keys of a pipeline file, or print JSON Schema.",
+    "template": "Print a pipeline file to begin with.",
     "verify": "Check a drop: digests, contract, labels, golden pairs.",
 }

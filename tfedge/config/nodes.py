@@ -34,10 +34,15 @@ class Kind:
     plural: str
     sections: str  # what it starts with
     least: str  # what it must hold
+    folder: str = ""  # what to do where a folder of something was meant
 
 
 PIPELINE = Kind(
-    "pipeline", "pipelines", "name:, data:, …", "it needs at least name: and data: (see pipelines/)"
+    "pipeline",
+    "pipelines",
+    "name:, data:, …",
+    "it needs at least name: and data: (tfedge template photos > mine.yaml)",
+    "a folder of images? tfedge template photos > mine.yaml, and there data.path: {path}",
 )
 
 _TAG = "tag:yaml.org,2002:"
@@ -138,7 +143,8 @@ def _text(path: Path, kind: Kind) -> str:
         raise ConfigError([f"{path}: no such file"], _neighbour(path, kind)) from None
     except IsADirectoryError:
         what = f"is a folder, not a {kind.noun} file"
-        raise ConfigError([f"{path}: {what}"], _neighbour(path, kind)) from None
+        hint = _neighbour(path, kind) or kind.folder.format(path=path)
+        raise ConfigError([f"{path}: {what}"], hint) from None
     except OSError as error:
         raise ConfigError([f"{path}: can't be read: {error.strerror}"]) from None
     if len(raw) > MAX_BYTES:

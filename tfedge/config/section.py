@@ -8,6 +8,7 @@ names, such as those of a Literal, and the default need no mention.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
@@ -29,6 +30,10 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     first: ClassVar[tuple[str, ...]] = ()  # the keys that are told before the others
+    # Keys that people look for and that are none: what there is instead.
+    instead: ClassVar[Mapping[str, str]] = {}
+    # Keys of one plain value: what to say to who gives a list, a section or 96x160.
+    single: ClassVar[Mapping[str, str]] = {}
 
 
 def key(default: T, description: str) -> T:

@@ -98,8 +98,10 @@ def _locate(data: Any, loc: KeyPath, kind: str) -> tuple[KeyPath, Any]:
 def _described_error(at: KeyPath, kind: str, value: Any, root: type[Section]) -> Wrong:
     """One of pydantic's errors in plain words; the schema knows what is expected, not pydantic."""
     name = words.dotted(at)
+    section = words.section_at(at[:-1], root)
     if kind == "extra_forbidden":
-        section = words.section_at(at[:-1], root)
+        if section and str(at[-1]) in section.instead:
+            return Wrong(at, f"{name}: no such key: {section.instead[str(at[-1])]}", on_key=True)
         allowed = words.keys_of(section) if section else []
         return Wrong(at, f"{name}: unknown key{did_you_mean(str(at[-1]), allowed)}", on_key=True)
     expected = words.expected_at(at, root)
@@ -108,6 +110,8 @@ def _described_error(at: KeyPath, kind: str, value: Any, root: type[Section]) ->
     quote = ""
     if expected == "text" and isinstance(value, (int, float)):
         quote = f" (for text, quote it: '{words.got(value)}')"
+    if section and str(at[-1]) in section.single and isinstance(value, (tuple, dict, str)):
+        quote = f": {section.single[str(at[-1])]}"
     return Wrong(at, f"{name}: must be {expected}, got {words.got(value)}{quote}")
 
 

@@ -104,6 +104,8 @@ class _Run:
             entry = self.cache.find(key, self.progress.note)
             if entry is not None:
                 self.run_dir.link(entry, "hit")
+                for line in function_of(stage.again)(entry.folder) if stage.again else ():
+                    self.progress.note(line)
                 return entry, "hit"
             if not self.selection.may_run(stage):
                 what = f"--from: stage {stage.name} is not in the cache, and would come before it"

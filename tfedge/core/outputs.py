@@ -54,6 +54,12 @@ class ExampleIndex(TaskOutput):
 FROM_FILE = "file"  # the source of weights whose detail is the file's path
 
 
+class Audit(TaskOutput):
+    """data/audit.json, as far as it is the same for all tasks."""
+
+    warnings: list[str]  # for people to read, also when the cache has the audit
+
+
 class Pretrained(Output):
     """Where weights are from. ``sha256`` and ``licence`` are empty where they are not known."""
 

@@ -48,12 +48,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the plan. ``state``: hit | miss | runs (never cached) | waits."""
+    """One line of the plan. ``state``: hit | miss | runs (never cached) | waits. ``problem``: what
+    a run would end with there, as far as it can be known."""
 
     stage: Stage
     depends: tuple[str, ...]
     state: str
     why: str = ""
+    problem: DataError | None = None
 
 
 def select(
@@ -115,15 +117,15 @@ def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
         depends = depends_on(stage, selection)
         unkeyed = {role.split("/")[0] for role in stage.unkeyed}
         missing = [name for name in depends if name not in made and name not in unkeyed]
-        state, why = "waits", ""
+        state, why, problem = "waits", "", None
         if not stage.cacheable:
             state = "runs"
-        elif selection.forced(stage):
-            state, why = "miss", "--force"
-        elif not missing:
-            source, why = _probe(stage, loaded.pipeline, cache)
+        elif not missing or selection.forced(stage):
+            source, why, problem = _probe(stage, loaded.pipeline, cache)
             state = "miss"
-            if source is not None:
+            if selection.forced(stage):
+                why = "--force"
+            elif source is not None:
                 material = keys.material(
                     stage, settings, inputs_of(stage, made, selection.stages), source
                 )
@@ -133,7 +135,7 @@ def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
                     state = "hit"
         if state in ("miss", "waits") and not selection.may_run(stage):
             why = "not in the cache, and --from starts behind it: the run would stop here"
-        steps.append(Step(stage, depends, state, why))
+        steps.append(Step(stage, depends, state, why, problem))
     return steps
 
 
@@ -159,16 +161,20 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
     return [f"{loaded.path}: {pipeline.name} (cache {cache})", *rows, *said, *notes]
 
 
-def _probe(stage: Stage, pipeline: Pipeline, cache: Path) -> tuple[str | None, str]:
-    """What the stage reads from outside, as far as it is known without reading it."""
+def _probe(
+    stage: Stage, pipeline: Pipeline, cache: Path
+) -> tuple[str | None, str, DataError | None]:
+    """What the stage reads from outside, as far as it is known without reading it; None and why
+    not, and what is wrong with it."""
     if not stage.probe:
-        return "", ""
+        return "", "", None
     section = getattr(pipeline, stage.name)
     try:
         source = function_of(stage.probe)(section, cache, hash_new=False)
     except DataError as error:
-        return None, error.problems[0]
-    return source, "" if source is not None else "new or changed files, or not fetched yet"
+        return None, error.problems[0], error
+    why = "new or changed files, very many of them, or not fetched yet"
+    return source, "" if source is not None else why, None
 
 
 def _source(stage: Stage, pipeline: Pipeline) -> str:

@@ -31,8 +31,9 @@ class Stage:
     stage reads from outside the cache, which its key hashes, or None when that can't be known
     without work that ``hash_new`` forbids. ``needs`` is a function (section) that raises
     MissingDependency for what must be installed beside the libraries; it is asked before anything
-    runs. ``root`` is a function (section, cache) that says where
-    the examples lie. ``section`` is the config section, or the dotted key, that switches it on;
+    runs. ``again`` is a function (folder) that gives the lines to be said again when the outputs
+    come from the cache. ``root`` is a function (section, cache) that says where the examples lie.
+    ``section`` is the config section, or the dotted key, that switches it on;
     where that key says "auto", ``auto`` is the section that must be there too.
 
     A key or library ``task.…`` stands for those of the pipeline's task: see ``of_task``.
@@ -56,6 +57,7 @@ class Stage:
     probe: str = ""
     needs: str = ""
     root: str = ""
+    again: str = ""
 
 
 _TF = ("tensorflow", "tf-keras", "numpy", "ai-edge-litert")
@@ -70,6 +72,8 @@ STAGES: tuple[Stage, ...] = (
         outputs=("index.json", "audit.json"),
         config=("data",),
         libs=("task.libs",),
+        version=2,
+        again="tfedge.stages.data:warnings",
         probe="tfedge.data.sources:source_digest",
         root="tfedge.data.sources:data_root",
     ),

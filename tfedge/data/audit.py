@@ -1,30 +1,56 @@
-"""Looking at the images before anything trains on them.
+"""Looking at the examples before anything trains on them.
 
-Two images are *identical* when their decoded pixels are: copies of a file, and the same photo
-saved with other metadata. Identical images under two labels are a *conflict*, in two splits a
-*leak*.
+Two of them are *identical* when what they decode to is: copies of a file, and the same photo saved
+with other metadata. Identical ones under two labels are a *conflict*, in two splits a *leak*. Those
+that only look alike, such as frames of one video, in two splits are *near*: a warning.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from tfedge.data.checks import LACKING, lacking
 from tfedge.data.index import SPLITS, Index, Row
+from tfedge.data.labels import same_name
 from tfedge.data.listing import Listing
 from tfedge.data.schema import Data
 from tfedge.data.sources import Scan
-from tfedge.data.split import assign
+from tfedge.data.split import Reassignment, assign, group_unit
 from tfedge.errors import ArtifactError, DataError
 from tfedge.files.artifact import read_json, write_json
 from tfedge.files.files import shown
 
 SHOWN = 20  # files named for one kind of problem
+NAMED = 3  # files or classes named for one kind of warning
+KEPT = 200  # pairs of near images that audit.json names
 TINY = 10  # training images; classes with fewer get a warning
 IMBALANCE = 10.0  # largest to smallest class; above it there is a warning
+_REPAIR = "repair or remove these images"
+
+
+class Bad(NamedTuple):
+    """Why a file can't be used, and the way out where it is not to repair it."""
+
+    reason: str
+    remedy: str = ""
+
+
+class Contents(NamedTuple):
+    """What files hold, by their SHA-256.
+
+    ``same`` is equal where the content is; ``near`` is a hash of which few of 64 bits differ for
+    contents that may be alike, ``alike`` confirms it. ``remarks`` is what is worth a warning.
+    """
+
+    same: Mapping[str, bytes]
+    bad: Mapping[str, Bad]
+    near: Mapping[str, int]
+    alike: Callable[[str, str], bool]
+    remarks: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -36,9 +62,15 @@ class AuditedImage:
     split: str  # "" until the content hash has decided
     sha256: str
     pixels: bytes
+    group: str | None = None
 
     def as_json(self) -> dict[str, str]:
         return {"path": self.path, "label": self.label, "split": self.split}
+
+    @property
+    def unit(self) -> str:
+        """What goes into one split with it."""
+        return self.sha256 if self.group is None else group_unit(self.group)
 
 
 @dataclass
@@ -48,6 +80,7 @@ class Findings:
     skipped: list[dict[str, str]] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     leaks: list[dict[str, Any]] = field(default_factory=list)
+    near: list[dict[str, Any]] = field(default_factory=list)  # pairs in two splits, the first ones
     duplicates: int = 0  # further copies within one class and split
     warnings: list[str] = field(default_factory=list)
     imbalance: float = 1.0  # of the training split: largest class to smallest
@@ -73,62 +106,68 @@ class _Problems:
         if lines:
             more = [f"… and {len(lines) - SHOWN} more like these"] if len(lines) > SHOWN else []
             self.lines += [*lines[:SHOWN], *more]
-            self.hints.append(hint)
+            self.hints += [hint] if hint not in self.hints else []
 
 
 def audit(
-    scan: Scan,
-    pixels: Mapping[str, bytes],
-    bad: Mapping[str, str],
-    data: Data,
-    skip_bad: bool = False,
+    scan: Scan, content: Contents, data: Data, skip_bad: bool = False
 ) -> tuple[Index, Findings]:
     """The index to train on, and what was found on the way.
 
-    By SHA-256 of the file: ``pixels`` has a hash of what each good image decodes to, ``bad`` why
-    the others don't. ``skip_bad``, ``data.on_conflict`` and ``data.on_leak`` say what is an error.
-    Raises DataError with every problem that was found, each file by its name.
+    ``skip_bad``, ``data.on_conflict`` and ``data.on_leak`` say what is an error. Raises DataError
+    with every problem that was found, each file by its name.
     """
     findings, problems = Findings(warnings=list(scan.listing.warnings)), _Problems()
-    images = _readable(scan, pixels, bad, skip_bad, findings, problems)
+    images = _readable(scan, content, skip_bad, findings, problems)
     images = _without_conflicts(images, data, findings, problems)
     images = _split(images, scan.listing, findings, problems)
     images = _without_leaks(images, data, findings, problems)
-    groups = Counter((p.pixels, p.label, p.split) for p in images)
-    findings.duplicates = sum(count - 1 for count in groups.values())
+    copies = Counter((p.pixels, p.label, p.split) for p in images)
+    findings.duplicates = sum(count - 1 for count in copies.values())
     _check_classes(images, scan.listing, findings, problems)
     if problems.lines:
         raise DataError(problems.lines, "; ".join(problems.hints))
+    _warn_of_names(images, findings)
+    _warn_of_near(images, content, findings)
+    _warn_of_remarks(images, content.remarks, findings)
     classes = scan.listing.classes
     number = {label: place for place, label in enumerate(classes)}
     rows = (Row(p.path, number[p.label], p.split, p.sha256) for p in images)
     return Index(classes, tuple(sorted(rows)), scan.listing.split_from), findings
 
 
+def few(names: Sequence[str]) -> str:
+    """The first of many, as a warning names them."""
+    return ", ".join(map(shown, names[:NAMED])) + ", …" * (len(names) > NAMED)
+
+
 def _readable(
-    scan: Scan,
-    pixels: Mapping[str, bytes],
-    bad: Mapping[str, str],
-    skip_bad: bool,
-    findings: Findings,
-    problems: _Problems,
+    scan: Scan, content: Contents, skip_bad: bool, findings: Findings, problems: _Problems
 ) -> list[AuditedImage]:
-    images, lines = [], []
+    images = []
+    lines: list[str] = []
+    remedies: dict[str, None] = {}  # in their order
     for entry in scan.listing.entries:
         digest = scan.digests.get(entry.path, "")
-        reason = bad.get(digest) or scan.unreadable.get(entry.path)
-        if reason is None:
-            row = AuditedImage(entry.path, entry.label, entry.split or "", digest, pixels[digest])
-            images.append(row)
+        bad = content.bad.get(digest)
+        if bad is None and entry.path in scan.unreadable:
+            bad = Bad(scan.unreadable[entry.path])
+        if bad is None:
+            same = content.same[digest]
+            images.append(
+                AuditedImage(entry.path, entry.label, entry.split or "", digest, same, entry.group)
+            )
         elif skip_bad:
-            findings.skipped.append({"path": entry.path, "reason": reason})
+            findings.skipped.append({"path": entry.path, "reason": bad.reason})
         else:
-            lines.append(f"{shown(entry.path)}: {reason}")
+            lines.append(f"{shown(entry.path)}: {bad.reason}")
+            remedies[bad.remedy or _REPAIR] = None
     if findings.skipped:
+        left_out = [row["path"] for row in findings.skipped]
         findings.warnings.append(
-            f"bad images left out: {len(findings.skipped)} (data.on_bad_image: skip)"
+            f"bad images left out: {len(left_out)} (data.on_bad_image: skip): {few(left_out)}"
         )
-    problems.add(lines, "repair or remove these images, or set data.on_bad_image: skip")
+    problems.add(lines, "; ".join(remedies) + ", or set data.on_bad_image: skip")
     return images
 
 
@@ -160,7 +199,7 @@ def _without_conflicts(
         problems.add(lines, "keep each image under one label, or set data.on_conflict: drop")
     elif lines:
         findings.warnings.append(
-            f"pictures under two labels left out: {len(drop)} (data.on_conflict: drop)"
+            f"images under two labels left out: {len(drop)} (data.on_conflict: drop)"
         )
     return [image for image in images if image.path not in drop]
 
@@ -171,22 +210,41 @@ def _split(
     """Fills in the splits that the content hash decides."""
     if listing.shares is None:
         return images
-    digests: dict[str, list[str]] = defaultdict(list)
+    units: dict[str, list[str]] = defaultdict(list)
     for image in images:
         if not image.split:
-            digests[image.label].append(image.sha256)
+            units[image.label].append(image.unit)
+    with_groups = any(image.group is not None for image in images)
+    noun = "group(s)" if with_groups else "different image(s)"
     try:
-        splits, moved = assign(digests, listing.shares)
+        splits, moved = assign(units, listing.shares, noun)
     except DataError as error:
-        problems.add(error.problems, error.hint)
+        hint = error.hint
+        if with_groups and listing.shares.test:
+            hint += "; without data.split.test two groups are enough"
+        problems.add(error.problems, hint)
         return [replace(p, split=p.split or "train") for p in images]
-    first = {image.sha256: image.path for image in reversed(images)}
-    findings.warnings += [
-        f"class {move.label}: its hash put no image into {move.target}, so "
-        f"{shown(first[move.digest])} was taken from {move.source}"
-        for move in moved
+    first = {image.unit: image.path for image in reversed(images)}
+    findings.warnings += _moved(moved, first)
+    return [p if p.split else replace(p, split=splits[p.label][p.unit]) for p in images]
+
+
+def _moved(moved: Sequence[Reassignment], first: Mapping[str, str]) -> list[str]:
+    """What was moved for the sake of small classes, in one line."""
+    if not moved:
+        return []
+    classes = sorted({move.label for move in moved})
+    names = [f"{shown(first[m.unit])}: {m.source} to {m.target}" for m in moved[:NAMED]]
+    more = ", …" * (len(moved) > NAMED)
+    return [
+        f"too few images for the hash to split evenly: {_counted(classes)} ({few(classes)}); "
+        f"moved to another split: {len(moved)} ({', '.join(names)}{more})"
     ]
-    return [p if p.split else replace(p, split=splits[p.label][p.sha256]) for p in images]
+
+
+def _counted(classes: Sequence[str], all_of_them: Sequence[str] = ()) -> str:
+    of = f"{len(classes)} of {len(all_of_them)}" if all_of_them else f"{len(classes)}"
+    return f"{of} class{'es' * (len(all_of_them or classes) != 1)}"
 
 
 def _without_leaks(
@@ -195,24 +253,43 @@ def _without_leaks(
     """Dropped are the copies in the split that can spare them: train before val before test."""
     drop: set[str] = set()
     lines = []
-    for group in _identical(images):
+    for what, group in (*_identical_leaks(images), *_parted_groups(images)):
         splits = {image.split for image in group}
-        if len(splits) == 1:
-            continue
         keep = max(splits, key=SPLITS.index)
         dropped = [p.path for p in group if p.split != keep] if data.on_leak == "drop" else []
         drop.update(dropped)
-        names = _names(group, {image.path: image.split for image in group})
-        lines.append(f"the same image in two splits: {names}")
+        names = _names(group[:NAMED], {image.path: image.split for image in group})
+        lines.append(f"{what} in two splits: {names}" + ", …" * (len(group) > NAMED))
         findings.leaks.append({"pictures": [p.as_json() for p in group], "dropped": dropped})
     if data.on_leak == "error":
         problems.add(lines, "remove the copies, or set data.on_leak: drop")
     elif lines:
         done = f"copies left out: {len(drop)}" if data.on_leak == "drop" else "all kept"
         findings.warnings.append(
-            f"pictures in two splits: {len(lines)}, {done} (data.on_leak: {data.on_leak})"
+            f"images in two splits: {len(lines)}, {done} (data.on_leak: {data.on_leak})"
         )
     return [image for image in images if image.path not in drop]
+
+
+def _identical_leaks(images: Sequence[AuditedImage]) -> list[tuple[str, list[AuditedImage]]]:
+    groups = _identical(images)
+    return [("the same image", group) for group in groups if len({p.split for p in group}) > 1]
+
+
+def _parted_groups(images: Sequence[AuditedImage]) -> list[tuple[str, list[AuditedImage]]]:
+    """Groups of ``data.group`` that the data's own split parts; one image of each split first."""
+    members: dict[str, list[AuditedImage]] = defaultdict(list)
+    for image in images:
+        if image.group is not None:
+            members[image.group].append(image)
+    parted = []
+    for name, group in members.items():
+        if len({image.split for image in group}) > 1:
+            by_split = {image.split: image for image in reversed(group)}
+            firsts = [by_split[split] for split in SPLITS if split in by_split]
+            rest = [image for image in group if image not in firsts]
+            parted.append((f"group {shown(name)}", [*firsts, *rest]))
+    return parted
 
 
 def _check_classes(
@@ -220,37 +297,23 @@ def _check_classes(
 ) -> None:
     classes = listing.classes
     counts = Counter((image.split, image.label) for image in images)
-    if len(classes) < 2:
-        got = f"only {shown(classes[0])}" if classes else "none"
-        problems.add(
-            [f"{listing.root}: at least two classes are needed, there is {got}"],
-            "one folder a class, or path,label lines in a CSV" + _one_level_down(listing),
-        )
-    filled = {image.label for image in images}
-    problems.add(
-        [
-            f"class {shown(label)}: no {'image in train' if label in filled else 'good image'}"
-            for label in classes
-            if not counts["train", label]
-        ],
-        "add images to these classes, or take them away",
-    )
+    problems.add(lacking(listing, counts, "good image"), LACKING)
     splits = [split for split in SPLITS if any(image.split == split for image in images)]
     if images and listing.shares is None and "val" not in splits:
         problems.add(["no image in val"], "put some there, or let data.split decide")
     for split in splits:
-        if split != "train":
-            findings.warnings += [
-                f"class {label}: no image in {split}, it can't be judged"
-                for label in classes
-                if not counts[split, label]
-            ]
+        empty = [label for label in classes if not counts[split, label]]
+        if empty and split != "train":
+            findings.warnings.append(
+                f"no image in {split}, which can't be judged there: {_counted(empty, classes)} "
+                f"({few(empty)})"
+            )
     train = {label: counts["train", label] for label in classes if counts["train", label]}
-    findings.warnings += [
-        f"class {label}: only {count} training images"
-        for label, count in train.items()
-        if count < TINY
-    ]
+    small = [f"{label}: {count}" for label, count in train.items() if count < TINY]
+    if small:
+        findings.warnings.append(
+            f"fewer than {TINY} training images: {_counted(small, classes)} ({few(small)})"
+        )
     if train:
         most, least = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
         findings.imbalance = round(train[most] / train[least], 3)
@@ -259,20 +322,70 @@ def _check_classes(
                 f"heavy imbalance: {train[most]} training images of {most}, {train[least]} of "
                 f"{least}; see finetune.class_weights"
             )
-    by_lower = Counter(label.casefold() for label in classes)
-    findings.warnings += [
-        f"classes that differ in case only: {', '.join(c for c in classes if c.casefold() == low)}"
-        for low, count in by_lower.items()
-        if count > 1
-    ]
+    if twins := [" = ".join(sorted(same)) for same in same_name(classes)]:
+        findings.warnings.append(f"classes that differ in upper and lower case only: {few(twins)}")
 
 
-def _one_level_down(listing: Listing) -> str:
-    """A hint for archives and folders that hold the wanted folder."""
-    if len(listing.classes) != 1 or not (listing.root / listing.classes[0]).is_dir():
-        return ""
-    inner = listing.root / listing.classes[0]
-    below = [item.name for item in inner.iterdir() if item.is_dir()]
-    return f"; {listing.classes[0]} has {len(below)} folders in it: name that one" * (
-        len(below) > 1
+def _warn_of_names(images: Sequence[AuditedImage], findings: Findings) -> None:
+    """Files of which a file system that is no exact one keeps the last."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        folders[image.path.rpartition("/")[0]].append(image.path)
+    found = [names for paths in folders.values() for names in same_name(paths)]
+    if same := [" = ".join(map(shown, names)) for names in found]:
+        findings.warnings.append(
+            "files whose names differ in case or Unicode form only, of which Windows and macOS "
+            f"keep one: {len(same)} ({', '.join(same[:NAMED])}{', …' * (len(same) > NAMED)})"
+        )
+
+
+def _warn_of_near(images: Sequence[AuditedImage], content: Contents, findings: Findings) -> None:
+    """Images in two splits that look alike, with what would keep them together."""
+    from tfedge.data.near import near_pairs, numbered
+
+    compared = [image for image in images if image.sha256 in content.near]
+    by_path = {image.path: image for image in compared}
+    content_of = {image.path: image.sha256 for image in compared}
+    pairs = near_pairs(
+        list(by_path),
+        [content.near[image.sha256] for image in compared],
+        [image.split for image in compared],
+        lambda one, other: (
+            by_path[one].pixels != by_path[other].pixels
+            and content.alike(content_of[one], content_of[other])
+        ),
     )
+    if not pairs:
+        return
+    findings.near = [
+        {"pictures": [by_path[one].as_json(), by_path[other].as_json()]}
+        for one, other in pairs[:KEPT]
+    ]
+    told = [
+        " ≈ ".join(f"{shown(path)} ({by_path[path].split})" for path in pair)
+        for pair in pairs[:NAMED]
+    ]
+    judged = {path for pair in pairs for path in pair if by_path[path].split != "train"}
+    findings.warnings.append(
+        f"near-identical images in two splits, {len(judged)} of them in val or test: "
+        f"{', '.join(told)}{', …' * (len(pairs) > NAMED)}; the accuracy measured is too high then. "
+        f"{_remedy(numbered(pairs))}"
+    )
+
+
+def _remedy(expression: str | None) -> str:
+    given = f": data.group: '{expression}'" if expression else ""
+    return (
+        "What belongs together (frames of a video, a series of photos) stays in one split by "
+        f"data.group, a column of the CSV or an expression over the path{given}"
+    )
+
+
+def _warn_of_remarks(
+    images: Sequence[AuditedImage], remarks: Mapping[str, str], findings: Findings
+) -> None:
+    found: dict[str, list[str]] = defaultdict(list)
+    for image in images:
+        if image.sha256 in remarks:
+            found[remarks[image.sha256]].append(image.path)
+    findings.warnings += [f"{what}: {len(paths)} ({few(paths)})" for what, paths in found.items()]

@@ -1,6 +1,7 @@
 """Which files there are, under which label and split: folders of class folders.
 
-Accepted layouts (all names exact; hidden files and folders are passed over everywhere)::
+Accepted layouts (all names exact; hidden files and folders, and what network drives and file
+managers leave, are passed over everywhere)::
 
     root/CLASS/**.jpg                      split by content hash (``data.split``)
     root/train/CLASS/**  root/val/CLASS/**  [root/test/CLASS/**]
@@ -15,11 +16,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from tfedge.data.junk import is_junk
+from tfedge.data.labels import check_labels, in_order, label_problem, pinned
+from tfedge.data.layouts import check_layout
 from tfedge.data.schema import Split
 from tfedge.errors import DataError
 from tfedge.files.files import shown
@@ -29,10 +34,13 @@ SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "va
 IMAGE_SUFFIXES = frozenset(
     [
         *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "dib", "webp", "gif"),
-        *("tif", "tiff", "heic", "heif", "avif", "jp2", "ico"),
+        *("tif", "tiff", "heic", "heics", "heif", "hif", "avif", "jp2", "jxl", "ico", "psd"),
+        *("ppm", "pgm", "pbm", "pnm", "tga", "exr", "hdr", "dcm"),
+        *("dng", "cr2", "cr3", "nef", "nrw", "arw", "raf", "orf", "rw2", "pef", "srw"),  # cameras
     ]
 )
 _SPLITLIKE = frozenset(SPLIT_NAMES) | {"training", "testing", "eval", "evaluation", "dev"}
+_JUNK = 10_000  # passed-over images that are counted in one folder
 _DEPTH = 16  # folders below a class folder; deeper is a mistake or a loop
 
 Stamp = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
@@ -45,11 +53,15 @@ class Entry(NamedTuple):
     label: str
     split: str | None
     stamp: Stamp | None
+    group: str | None = None  # what it must not be parted from
 
 
 @dataclass(frozen=True)
 class Listing:
-    """All files, sorted by path. ``classes`` has those without an image, too."""
+    """All files, sorted by path. ``classes`` has those without an image, too.
+
+    ``partial``: time ran out before all files were looked at.
+    """
 
     root: Path
     entries: tuple[Entry, ...]
@@ -57,24 +69,12 @@ class Listing:
     split_from: str  # folders | content hash | csv
     shares: Split | None  # for the entries whose split is None
     warnings: tuple[str, ...] = ()
+    partial: bool = False
 
 
 def stamp_of(info: os.stat_result) -> Stamp:
     """What changes when a file does. (ctime too: tools that keep the mtime can't keep that one.)"""
     return info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino
-
-
-def label_problem(label: str) -> str | None:
-    """Why this can't be a class name (a line of a file, a folder's name), or None."""
-    if not label.strip():
-        return "is empty"
-    if label.strip(".") == "" or "/" in label or "\\" in label:
-        return "looks like a path"
-    if not label.isprintable():
-        return "has control characters or is not UTF-8"
-    if label != label.strip():
-        return "begins or ends with a blank"
-    return "has more than 100 characters" if len(label) > 100 else None
 
 
 def open_shares(named: set[str], explicit: Split | None, where: str) -> tuple[str, Split | None]:
@@ -98,30 +98,40 @@ def open_shares(named: set[str], explicit: Split | None, where: str) -> tuple[st
     return "source", None if "val" in named else Split(val=(explicit or Split()).val)
 
 
-def list_folder(root: Path, explicit: Split | None) -> Listing:
-    """The images below a folder. Raises DataError for layouts that can be read in two ways."""
-    splits = _split_folders(root, [item.name for item in _scan(root) if _is_folder(item)])
+def list_folder(
+    root: Path,
+    explicit: Split | None,
+    wanted: Sequence[str] | None = None,
+    until: float | None = None,
+) -> Listing:
+    """The images below a folder.
+
+    ``explicit`` is ``data.split``, ``wanted`` ``data.classes``. After ``until``, in the seconds of
+    ``time.monotonic``, no more files are looked at: the listing is ``partial``. Raises DataError
+    for layouts that can be read in two ways, and for data of other tasks.
+    """
+    walk = _Walk(root, until)
+    splits = _split_folders(root, [item.name for item in walk.scan(root) if _is_folder(item)])
     decided, shares = open_shares({SPLIT_NAMES[name] for name in splits}, explicit, str(root))
-    walk = _Walk(root)
-    if splits:
-        for name in splits:
-            split = SPLIT_NAMES[name]
-            hashed = decided == "hash" or (split == "train" and shares is not None)
-            walk.classes_in(name, None if hashed else split)
-    else:
-        walk.classes_in("", None)
+    for name in splits or [""]:
+        split = SPLIT_NAMES.get(name)
+        hashed = decided == "hash" or (split == "train" and shares is not None)
+        walk.classes_in(name, None if hashed else split)
+    images = [*(entry.path for entry in walk.entries), *walk.loose]
+    check_layout(str(root), walk.classes, images, walk.ignored)
     if walk.problems:
         raise DataError(walk.problems, "rename them")
-    warnings = walk.warnings()
+    warnings = [*check_labels(walk.classes, str(root)), *walk.warnings()]
     if splits and shares and decided == "source":
         warnings.append(f"no val folder: {shares.val:.0%} of train is split off by content hash")
     return Listing(
         root,
         tuple(sorted(walk.entries, key=lambda entry: entry.path)),
-        tuple(sorted(walk.classes)),
+        in_order(walk.classes) if wanted is None else pinned(walk.classes, wanted, str(root)),
         "content hash" if decided == "hash" else "folders",
         shares,
         tuple(warnings),
+        walk.partial,
     )
 
 
@@ -147,17 +157,20 @@ def _split_folders(root: Path, names: list[str]) -> list[str]:
 class _Walk:
     """Collects entries, and what is wrong or worth a warning on the way."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, until: float | None) -> None:
         self.root = root
+        self.until = until
+        self.partial = False
         self.entries: list[Entry] = []
         self.classes: set[str] = set()
         self.problems: list[str] = []
         self.ignored: list[str] = []
         self.loose: list[str] = []
+        self.junk: set[str] = set()  # images among what is passed over
 
     def classes_in(self, folder: str, split: str | None) -> None:
         where = self.root / folder if folder else self.root
-        for item in _scan(where):
+        for item in self.scan(where, folder):
             path = f"{folder}/{item.name}" if folder else item.name
             if not _is_folder(item):
                 (self.loose if _is_image(item.name) else self.ignored).append(path)
@@ -165,8 +178,39 @@ class _Walk:
                 self.problems.append(f"{shown(path)}: the class name {problem}")
             else:
                 self.classes.add(item.name)
-                for file, name in _files(where / item.name, path, ()):
+                for file, name in self._files(where / item.name, path, ()):
                     self._take(file, name, item.name, split)
+
+    def scan(self, folder: Path, path: str = "") -> list[os.DirEntry[str]]:
+        """What is in a folder, by name; junk is only counted."""
+        try:
+            with os.scandir(folder) as items:
+                found = sorted(items, key=lambda item: item.name)
+        except OSError as error:
+            raise DataError([f"{folder}: can't be listed: {error.strerror}"]) from error
+        for item in found:
+            if is_junk(item.name):
+                self.junk |= _images_in_junk(item, f"{path}/{item.name}" if path else item.name)
+        return [item for item in found if not is_junk(item.name)]
+
+    def _files(
+        self, folder: Path, path: str, above: tuple[tuple[int, int], ...]
+    ) -> Iterator[tuple[os.DirEntry[str], str]]:
+        """All files below a class folder. Links are followed, but not in a circle."""
+        info = folder.stat()
+        here = (info.st_dev, info.st_ino)
+        if here in above or len(above) > _DEPTH:
+            what = "in a circle" if here in above else f"deeper than {_DEPTH}"
+            raise DataError([f"{folder}: folders {what}"], "remove the link that leads back up")
+        for item in self.scan(folder, path):
+            if self.until is not None and time.monotonic() > self.until:
+                self.partial = True
+                return
+            name = f"{path}/{item.name}"
+            if _is_folder(item):
+                yield from self._files(folder / item.name, name, (*above, here))
+            else:
+                yield item, name
 
     def _take(self, file: os.DirEntry[str], path: str, label: str, split: str | None) -> None:
         if not _is_image(file.name):
@@ -187,12 +231,13 @@ class _Walk:
     def warnings(self) -> list[str]:
         lines = []
         for paths, what in (
-            (self.ignored, "ignored, no image by name"),
-            (self.loose, "ignored, in no class folder"),
+            (sorted(self.ignored), "ignored, no image by name"),
+            (sorted(self.loose), "ignored, in no class folder"),
+            (sorted(self.junk), "passed over, hidden or of a system's own (thumbnails, trash)"),
         ):
             if paths:
                 count = f"{len(paths)} file{'s' * (len(paths) > 1)}"
-                lines.append(f"{count} {what}: {', '.join(map(shown, sorted(paths)[:3]))}")
+                lines.append(f"{count} {what}: {', '.join(map(shown, paths[:3]))}")
                 lines[-1] += ", …" * (len(paths) > 3)
         return lines
 
@@ -202,17 +247,6 @@ def _is_image(name: str) -> bool:
     return stem != "" and suffix.lower() in IMAGE_SUFFIXES
 
 
-def _scan(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as items:
-            return sorted(
-                (item for item in items if not item.name.startswith((".", "__MACOSX"))),
-                key=lambda item: item.name,
-            )
-    except OSError as error:
-        raise DataError([f"{folder}: can't be listed: {error.strerror}"]) from error
-
-
 def _is_folder(item: os.DirEntry[str]) -> bool:
     try:
         return item.is_dir()
@@ -220,20 +254,14 @@ def _is_folder(item: os.DirEntry[str]) -> bool:
         return False
 
 
-def _files(
-    folder: Path, path: str, above: tuple[tuple[int, int], ...]
-) -> Iterator[tuple[os.DirEntry[str], str]]:
-    """All files below a class folder. Links are followed, but not in a circle."""
-    info = folder.stat()
-    here = (info.st_dev, info.st_ino)
-    if here in above or len(above) > _DEPTH:
-        raise DataError(
-            [f"{folder}: folders {'in a circle' if here in above else f'deeper than {_DEPTH}'}"],
-            "remove the link that leads back up",
-        )
-    for item in _scan(folder):
-        name = f"{path}/{item.name}"
-        if _is_folder(item):
-            yield from _files(folder / item.name, name, (*above, here))
-        else:
-            yield item, name
+def _images_in_junk(item: os.DirEntry[str], path: str) -> set[str]:
+    """The images that are passed over with it; a folder that can't be read has none."""
+    if not _is_folder(item) or item.is_symlink():
+        return {path} if _is_image(item.name) else set()
+    found: set[str] = set()
+    for folder, _, names in os.walk(item.path):
+        below = folder.removeprefix(item.path).replace(os.sep, "/")
+        found |= {f"{path}{below}/{name}" for name in names if _is_image(name)}
+        if len(found) > _JUNK:
+            break
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictStr
+from pydantic import Field, StrictInt, StrictStr
 
 from tfedge.config.section import Fraction, Section, Sha256, Url, about, key
 
@@ -30,6 +30,16 @@ class Download(Section):
     )
 
 
+class CsvColumns(Section):
+    """The names of a CSV's columns."""
+
+    path: StrictStr = key("path", "Column of the files, relative to the CSV's folder.")
+    label: StrictStr = key("label", "Column of the labels.")
+    split: StrictStr | None = key(
+        None, "Column that says train, val or test; null: `split`, where there is one."
+    )
+
+
 class Data(Section):
     """Labelled files of any kind. A task's own section adds how they become the model's input."""
 
@@ -38,13 +48,24 @@ class Data(Section):
         "A folder with a folder for each class, perhaps below `train/`, `val/` and `test/`; or a "
         ".csv with the columns path, label and, if you like, split; or `sample:digits`.",
     )
+    csv: CsvColumns | None = key(None, "Columns of a CSV that have other names.")
+    classes: Annotated[tuple[StrictStr | StrictInt, ...], Field(min_length=2)] | None = key(
+        None,
+        "The classes in the order of the model's outputs, as a shipped app has them; null: sorted "
+        "by name, numbers by value.",
+    )
+    group: StrictStr | None = key(
+        None,
+        "What stays together in one split, such as frames of a video: a column of the CSV, or a "
+        "regular expression whose one group (in parentheses) is the group's name in a file's path.",
+    )
     download: Download | None = key(
         None, "An archive that is fetched once and checked, instead of `path`."
     )
     split: Split | None = key(
         None,
         "Shares of each class, drawn by the content of each file, so that adding one moves no "
-        "other. Not for folders that are split already; without it the shares are the defaults.",
+        "other (one at most in small classes). Not for folders that are split already.",
     )
     on_leak: Literal["error", "drop", "keep"] = key(
         "error",

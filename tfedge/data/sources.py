@@ -6,19 +6,37 @@ Imports neither numpy nor Pillow: ``--dry-run`` asks here whether the images are
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from tfedge.config.spelling import closest
+from tfedge.data.checks import check_classes, check_sound
 from tfedge.data.digests import Digests
+from tfedge.data.groups import grouped, is_expression
+from tfedge.data.labels import ONE_LABEL, plain_name
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.samples import PREFIX, make_sample, sample_root
 from tfedge.data.schema import Data, Download
-from tfedge.data.table import list_csv
+from tfedge.data.table import SUFFIXES, list_csv
 from tfedge.errors import DataError
 from tfedge.files.files import locked, shown
 from tfedge.files.progress import NoProgress, Progress
+
+# What to do with files that are neither.
+_ARCHIVE = "unpack it, and set data.path to the folder; or give its address as data.download"
+_TABLE = "save the table as CSV, and set data.path to that"
+_FILES = {
+    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"), _ARCHIVE),
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".parquet", ".feather", ".jsonl"), _TABLE),
+    ".txt": "rename it to .csv if its lines are path,label",
+    ".json": f"{ONE_LABEL}, in a folder for each class or a CSV of path and label; COCO's boxes "
+    "are for object detection",
+}
+_LONG = 120  # letters of a path that are shown when it can't be one
+_LOOK_SECONDS = 0.2  # what a check has for the names of all files
 
 
 @dataclass(frozen=True)
@@ -37,6 +55,7 @@ class Scan:
         for entry in listing.entries:
             content = self.digests.get(entry.path) or f"!{self.unreadable[entry.path]}"
             line = "\0".join((entry.path, entry.label, entry.split or "", content))
+            line += f"\0{entry.group}" if entry.group else ""
             total.update(b"\n" + line.encode())
         return total.hexdigest()
 
@@ -56,15 +75,19 @@ def source_digest(
 ) -> str | None:
     """A digest of all images with their labels and splits: the same as long as they are.
 
-    With ``hash_new`` False nothing is fetched, written or read but names and stamps: None when that
-    is not enough to know. Raises DataError for a source that is not there or can't be understood,
-    ArtifactError for a download that fails.
+    With ``hash_new`` False nothing is fetched, written or read but names and stamps, and not for
+    long: None when that is not enough to know. Raises DataError for a source that is not there,
+    can't be understood or lacks images, ArtifactError for a download that fails.
     """
     if hash_new:
         return scan(data, cache, progress or NoProgress()).digest
     if not data_root(data, cache).is_dir() and (data.download or _path(data).startswith(PREFIX)):
         return None
-    listing = _list(data, cache)
+    listing = _list(data, cache, until=time.monotonic() + _LOOK_SECONDS)
+    check_classes(listing)
+    if listing.partial:
+        return None
+    listing = _grouped(listing, data)
     digests = Digests(cache, listing.root)
     known: dict[str, str] = {}
     for entry in listing.entries:
@@ -81,30 +104,77 @@ def scan(data: Data, cache: Path, progress: Progress) -> Scan:
         _unpack_once(data.download, cache, progress)
     elif _path(data).startswith(PREFIX):
         make_sample(_path(data), cache)
-    listing = _list(data, cache)
+    listing = _grouped(_list(data, cache), data)
     digests, unreadable = Digests(cache, listing.root).of(listing.entries, progress)
-    return Scan(listing, digests, unreadable)
+    return Scan(listing, digests, _with_other_names(listing.root, unreadable))
+
+
+def _with_other_names(root: Path, unreadable: Mapping[str, str]) -> dict[str, str]:
+    """The reasons; of files that are not there with the name that probably was meant."""
+    there: dict[Path, dict[str, str]] = {}
+    told = {}
+    for path, reason in unreadable.items():
+        folder = (root / path).parent
+        if folder not in there:
+            names: list[str] = []
+            with suppress(OSError):  # no such folder, or one that can't be listed
+                names = [item.name for item in folder.iterdir()]
+            there[folder] = {plain_name(name): name for name in names}
+        other = there[folder].get(plain_name(Path(path).name), Path(path).name)
+        if other != Path(path).name:
+            reason += f", but {shown(other)}, whose name differs in case or Unicode form only"
+        told[path] = reason
+    return told
 
 
 def _path(data: Data) -> str:
     if data.path is None:
         raise DataError(["data: neither path nor download is given"], "set data.path")
+    try:
+        Path(data.path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # whoever needs it says so
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        name = data.path if len(data.path) <= _LONG else f"{data.path[:_LONG]}…"
+        raise DataError([f"data.path: {shown(name)}: {why}"], "set data.path") from error
     return data.path
 
 
 def _is_csv(path: str) -> bool:
-    return path.lower().endswith(".csv") and not Path(path).is_dir()
+    return path.lower().endswith(SUFFIXES) and not Path(path).is_dir()
 
 
-def _list(data: Data, cache: Path) -> Listing:
-    root = data_root(data, cache)
+def _list(data: Data, cache: Path, until: float | None = None) -> Listing:
+    listing = _listed(data, data_root(data, cache), cache, until)
+    check_sound(listing)
+    return listing
+
+
+def _listed(data: Data, root: Path, cache: Path, until: float | None) -> Listing:
+    classes = None if data.classes is None else tuple(map(str, data.classes))
+    column = data.group if data.group and not is_expression(data.group) else None
     if data.path and _is_csv(data.path):
         if not Path(data.path).is_file():
             raise DataError([f"{data.path}: no such file{_near(Path(data.path))}"], "see data.path")
-        return list_csv(Path(data.path), data.split)
+        return list_csv(Path(data.path), data.split, data.csv, classes, column, until)
+    if data.csv is not None or column is not None:
+        key = "csv" if data.csv is not None else f"group: {column}"
+        raise DataError(
+            [f"data.{key}: is for a CSV, and data.path is none"],
+            "a folder's groups are found by a regular expression with one group in parentheses",
+        )
     if not root.is_dir():
         raise _missing(data, root, cache)
-    return list_folder(root, data.split)
+    return list_folder(root, data.split, classes, until)
+
+
+def _grouped(listing: Listing, data: Data) -> Listing:
+    """With the groups that an expression finds."""
+    if data.group is None or not is_expression(data.group):
+        return listing
+    entries, warnings = grouped(listing.entries, data.group)
+    return replace(listing, entries=entries, warnings=(*listing.warnings, *warnings))
 
 
 def _missing(data: Data, root: Path, cache: Path) -> DataError:
@@ -114,14 +184,24 @@ def _missing(data: Data, root: Path, cache: Path) -> DataError:
             [f"data.download.folder: no folder {data.download.folder!r} in the archive"],
             f"at its top there are: {', '.join(map(shown, top[:10]))}",
         )
-    what = "neither a folder nor a .csv file" if root.exists() else f"no such folder{_near(root)}"
-    return DataError([f"{root}: {what}"], "set data.path to a folder, a .csv file or sample:digits")
+    if not root.exists():
+        what, hint = f"no such folder{_near(root)}", ""
+    else:
+        what = "neither a folder nor a .csv file"
+        hint = _FILES.get(root.suffix.lower(), "")
+    return DataError(
+        [f"{root}: {what}"], hint or "set data.path to a folder, a .csv file or sample:digits"
+    )
 
 
 def _near(path: Path) -> str:
     """``", did you mean x?"`` when a neighbour has nearly that name."""
     try:
-        names = [item.name for item in path.parent.iterdir()]
+        names = [
+            item.name
+            for item in path.parent.iterdir()
+            if item.is_dir() or item.suffix.lower() in SUFFIXES
+        ]
     except OSError:
         return ""
     near = closest(path.name, names)

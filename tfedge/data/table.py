@@ -1,117 +1,192 @@
-"""A CSV of images: ``path,label`` and, if wanted, ``split``. UTF-8, commas, a header line.
+"""A CSV of examples: their paths, labels and, if wanted, splits and groups.
 
+``path,label`` or ``path,label,split`` in a header line; ``data.csv`` gives columns of other names.
 Paths are relative to the CSV's own folder and may not leave it. Blanks around a cell don't count.
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import os
 import posixpath
+import re
 import stat
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from tfedge.data.listing import (
-    SPLIT_NAMES,
-    Entry,
-    Listing,
-    Stamp,
-    label_problem,
-    open_shares,
-    stamp_of,
-)
-from tfedge.data.schema import Split
+from tfedge.data.columns import Columns, columns_of
+from tfedge.data.dialect import Row, rows_of
+from tfedge.data.labels import ONE_LABEL, check_labels, in_order, label_problem, pinned
+from tfedge.data.listing import SPLIT_NAMES, Entry, Listing, Stamp, open_shares, stamp_of
+from tfedge.data.schema import CsvColumns, Split
 from tfedge.errors import DataError
 from tfedge.files.files import shown
 
-_HEADERS = (["path", "label"], ["path", "label", "split"])
-_SHOWN = 20
+SUFFIXES = (".csv", ".tsv")
+_SHOWN = 3  # lines of one kind of problem
+_WAYS = {
+    "labels": ONE_LABEL,
+    "windows": "give paths relative to the CSV, such as photos/1.jpg",
+    "outside": "lay the CSV into the folder that holds all files",
+}
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
-def list_csv(path: Path, explicit: Split | None) -> Listing:
-    """The images that a CSV names. Raises DataError with every bad line as ``file:line: …``."""
-    rows = _read(path)
-    header = [cell.strip().lower() for cell in rows[0][1]] if rows else []
-    if header not in _HEADERS:
-        got = shown(",".join(header)[:80]) or "nothing"
-        raise DataError(
-            [f"{path}:1: expected the header path,label or path,label,split, got {got}"]
-        )
+class _Wrong(str):
+    """What is wrong with a row. ``kind`` is the same for rows that are wrong in the same way."""
+
+    kind: str
+
+    def __new__(cls, text: str, kind: str) -> _Wrong:
+        made = super().__new__(cls, text)
+        made.kind = kind
+        return made
+
+
+def list_csv(
+    path: Path,
+    explicit: Split | None,
+    named: CsvColumns | None = None,
+    wanted: Sequence[str] | None = None,
+    group: str | None = None,
+    until: float | None = None,
+) -> Listing:
+    """The examples that a CSV names.
+
+    ``explicit`` is ``data.split``, ``named`` ``data.csv``, ``wanted`` ``data.classes``, ``group``
+    the column of ``data.group``. After ``until``, in the seconds of ``time.monotonic``, no more
+    rows are looked at: the listing is ``partial``. Raises DataError with bad lines as
+    ``file:line: …``.
+    """
+    asked = named or CsvColumns()
+    rows = rows_of(path, [asked.path, asked.label, asked.split or "split"])
+    columns = columns_of(path, rows, named, group)
+    entries, partial, again = _entries(path, rows[columns.first :], columns, until)
+    if again:
+        repeated = f"lines of {path.name} that repeat another one, and count once: {again}"
+        columns = replace(columns, warnings=(*columns.warnings, repeated))
+    return _listing(path, entries, explicit, wanted, columns, partial)
+
+
+def _entries(
+    path: Path, rows: Sequence[Row], columns: Columns, until: float | None
+) -> tuple[list[Entry], bool, int]:
+    """The entries, whether time ran out before all of them, and how many lines are repeated."""
     entries: dict[str, Entry] = {}
     lines: dict[str, int] = {}
-    problems: list[str] = []
-    for number, cells in rows[1:]:
-        row = _entry(path.parent, [cell.strip() for cell in cells], header)
+    problems: dict[str, list[str]] = defaultdict(list)
+    partial, again = False, 0
+    for number, cells in rows:
+        if until is not None and time.monotonic() > until:
+            partial = True
+            break
+        row = _entry(path.parent, cells, columns)
+        if isinstance(row, Entry) and row == entries.get(row.path):
+            again += 1
+            continue
         if isinstance(row, Entry) and row.path in lines:
-            row = f"{shown(row.path)} stands on line {lines[row.path]} already"
+            row = _again(row, entries[row.path], lines[row.path])
         if isinstance(row, Entry):
             entries[row.path], lines[row.path] = row, number
         else:
-            problems.append(f"{path}:{number}: {row}")
+            problems[row.kind].append(f"{path}:{number}: {row}")
     if problems:
-        more = [f"and {len(problems) - _SHOWN} more lines"] if len(problems) > _SHOWN else []
-        raise DataError(problems[:_SHOWN] + more, f"correct these lines of {path.name}")
-    return _listing(path, list(entries.values()), explicit, has_split=len(header) == 3)
+        told = [line for found in problems.values() for line in _some(found)]
+        ways = [way for kind, way in _WAYS.items() if kind in problems]
+        raise DataError(told, "; ".join([f"correct these lines of {path.name}", *ways]))
+    return list(entries.values()), partial, again
 
 
-def _listing(path: Path, entries: list[Entry], explicit: Split | None, has_split: bool) -> Listing:
+def _some(lines: list[str]) -> list[str]:
+    more = len(lines) - _SHOWN
+    return [*lines[:_SHOWN], *([f"… and {more} more lines like these"] if more > 0 else [])]
+
+
+def _again(row: Entry, before: Entry, line: int) -> _Wrong:
+    """A path that was there before."""
+    what = f"{shown(row.path)} stands on line {line} already"
+    if row.label == before.label:
+        return _Wrong(what, "twice")
+    return _Wrong(f"{what}, as {shown(before.label)}: several labels (multi-label)", "labels")
+
+
+def _listing(
+    path: Path,
+    entries: list[Entry],
+    explicit: Split | None,
+    wanted: Sequence[str] | None,
+    columns: Columns,
+    partial: bool,
+) -> Listing:
     named = {entry.split for entry in entries if entry.split}
     decided, shares = open_shares(named, explicit, str(path))
-    warnings = []
-    if has_split and shares:
+    labels = {entry.label for entry in entries}
+    warnings = [*columns.warnings, *check_labels(labels, str(path))]
+    if columns.split is not None and shares:
         what = "train" if decided == "source" else "all images"
         warnings.append(f"no val in the split column: {shares.val:.0%} of {what} is split off")
         entries = [
-            Entry(e.path, e.label, None if e.split == "train" else e.split, e.stamp)
-            for e in entries
+            entry._replace(split=None if entry.split == "train" else entry.split)
+            for entry in entries
         ]
     return Listing(
         path.parent,
         tuple(sorted(entries, key=lambda entry: entry.path)),
-        tuple(sorted({entry.label for entry in entries})),
+        in_order(labels) if wanted is None or partial else pinned(labels, wanted, str(path)),
         "csv" if decided == "source" else "content hash",
         shares,
         tuple(warnings),
+        partial,
     )
 
 
-def _read(path: Path) -> list[tuple[int, list[str]]]:
-    """Non-empty rows with the number of the line they end on."""
-    try:
-        reader = csv.reader(
-            io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True
-        )
-    except UnicodeDecodeError as error:
-        raise DataError([f"{path}: not UTF-8 (byte {error.start})"], "save it as UTF-8") from error
-    except OSError as error:
-        raise DataError([f"{path}: can't be read: {error.strerror}"]) from error
-    try:
-        return [(reader.line_num, cells) for cells in reader if any(cells)]
-    except csv.Error as error:
-        raise DataError([f"{path}:{reader.line_num}: no CSV: {error}"]) from error
-
-
-def _entry(folder: Path, cells: list[str], header: list[str]) -> Entry | str:
+def _entry(folder: Path, cells: list[str], columns: Columns) -> Entry | _Wrong:
     """The entry of one row, or what is wrong with it."""
-    if len(cells) != len(header):
-        return f"expected {len(header)} cells ({','.join(header)}), got {len(cells)}"
-    given, label, split = cells[0], cells[1], cells[2] if len(cells) == 3 else None
+    count = len(columns.names)
+    if len(cells) < count or any(cells[count:]):
+        names = ",".join(columns.names)
+        return _Wrong(f"expected {count} cells ({names}), got {len(cells)}", "cells")
+    label = cells[columns.label]
+    split = None if columns.split is None else cells[columns.split]
     if problem := label_problem(label):
-        return f"label {shown(label)!r} {problem}"
-    if split is not None and split not in SPLIT_NAMES:
-        return f"split {shown(split)!r} is none of {', '.join(SPLIT_NAMES)}"
-    name = posixpath.normpath(given) if given else ""
-    if not name or "\0" in name:
-        return "the path is empty" if not name else "the path has a NUL in it"
-    if name.startswith(("/", "../")) or name == ".." or Path(name).is_absolute():
-        return f"{shown(given)} lies outside of the CSV's folder"
-    return Entry(name, label, SPLIT_NAMES[split] if split else None, _stamp(folder / name))
+        return _Wrong(f"label {shown(label)!r} {problem}", problem)
+    if split is not None and split.casefold() not in SPLIT_NAMES:
+        return _Wrong(f"split {shown(split)!r} is none of {', '.join(SPLIT_NAMES)}", "split")
+    name = _name(folder, cells[columns.path])
+    if isinstance(name, _Wrong):
+        return name
+    group = cells[columns.group] if columns.group is not None else None
+    named = SPLIT_NAMES[split.casefold()] if split is not None else None
+    return Entry(name, label, named, _stamp(folder / name), group or None)
+
+
+def _name(folder: Path, given: str) -> str | _Wrong:
+    """A path as the listing has it: relative to the folder, "/" between folders."""
+    if not given or "\0" in given:
+        return _Wrong("the path has a NUL in it" if given else "the path is empty", "path")
+    if _ADDRESS.match(given):
+        what = "is an address: fetch the files, and give their paths"
+        return _Wrong(f"{shown(given)} {what}", "address")
+    if _WINDOWS.match(given):
+        what = "is an absolute Windows path; paths are relative to the CSV's folder"
+        return _Wrong(f"{shown(given)} {what}", "windows")
+    if "\\" in given and _stamp(folder / given) is None:  # else it is a name with a back-slash
+        given = given.replace("\\", "/")
+    name = posixpath.normpath(given)
+    if posixpath.isabs(name):
+        name = os.path.relpath(name, Path(folder).absolute())
+    if name.startswith("../") or name in ("..", "."):
+        return _Wrong(f"{shown(given)} lies outside of the CSV's folder", "outside")
+    return name
 
 
 def _stamp(path: Path) -> Stamp | None:
     """None where there is no file: a bad image, for the audit to name."""
     try:
         info = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return stamp_of(info) if stat.S_ISREG(info.st_mode) else None

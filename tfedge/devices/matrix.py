@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tfedge.benchmark.fit import fit_of
+from tfedge.benchmark.fit import classes_of, fit_of
 from tfedge.benchmark.result import Result
 from tfedge.benchmark.script.image_inputs import FITS
 from tfedge.benchmark.script.runtime import RUNTIMES
@@ -73,6 +73,8 @@ class Matrix:
         yield from _out_of_range(self.plan)
         if self.plan.labels is not None and self.plan.accuracy is None:
             yield "--labels is for --accuracy"
+        if self.plan.accuracy is not None and self.plan.labels is None:
+            yield from (problem for model in self.models for problem in _unsorted(model))
         if self.fit is not None and self.fit not in FITS:
             yield f"--fit must be {', '.join(FITS)}, got {self.fit!r}"
         if self.fit is not None and not self.shows_images:
@@ -99,6 +101,17 @@ class Matrix:
     def shows_images(self) -> bool:
         """Whether images are fed."""
         return self.plan.images is not None or self.plan.accuracy is not None
+
+
+def _unsorted(model: Path) -> Iterator[str]:
+    """The script takes classes in alphabetic order, unless it is given them."""
+    try:
+        classes = classes_of(model) or ()
+    except ArtifactError:  # a manifest that tells none
+        return
+    if list(classes) != sorted(classes):
+        what = f"the classes of {model} are not in alphabetic order"
+        yield f"--accuracy: {what}: give --labels, such as the file of labels in its drop"
 
 
 def axes(combinations: Sequence[Combination]) -> list[str]:

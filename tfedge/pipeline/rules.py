@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from tfedge.catalog.recipes import AUTO, OFF, PRUNING, QUANTIZING
 from tfedge.config.spelling import closest, did_you_mean
+from tfedge.data.groups import expression_problem, is_expression
 from tfedge.devices.schema import device_problems
 from tfedge.errors import ConfigError
 from tfedge.pipeline import distillation, nets, packages, pruning_rules
@@ -98,6 +99,11 @@ def _data(pipeline: Pipeline) -> Iterator[Problem]:
     if data.split is not None and data.split.val + data.split.test >= 1.0:
         what = f"{data.split.val:g} for val and {data.split.test:g} for test leave none to train on"
         yield Problem("data.split", what)
+    if data.classes is not None and len(set(map(str, data.classes))) < len(data.classes):
+        yield Problem("data.classes", "names a class twice")
+    problem = data.group and is_expression(data.group) and expression_problem(data.group)
+    if problem:
+        yield Problem("data.group", problem)
 
 
 def _task(pipeline: Pipeline) -> Iterator[Problem]:

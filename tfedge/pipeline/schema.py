@@ -335,7 +335,15 @@ class Benchmark(Section):
         )
 
 
+_SEGMENTS = (
+    "a model is not split over several Edge TPUs; compile: defer, and then edgetpu_compiler "
+    "--num_segments on the drop's .tflite, does that by hand; several models on one chip: together"
+)
+
+
 class Coral(Section):
+    instead: ClassVar[Mapping[str, str]] = {"segments": _SEGMENTS, "num_segments": _SEGMENTS}
+
     compile: Literal["now", "defer"] = key(
         "now",
         "`now` needs Google's edgetpu_compiler here; `defer` puts a script that calls it into the "

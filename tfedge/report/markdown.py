@@ -54,9 +54,14 @@ def write(run_dir: Path, result: Mapping[str, Any]) -> Path:
         ("Versions", _versions),
         ("How to do it again", _again),
     ]
+    written = {title: section(facts) for title, section in sections}
+    told = {title: lines for title, lines in written.items() if lines != NOT_RUN}
     lines = [*_head(facts), *_problem(facts)]
-    for title, section in sections:
-        lines += ["", f"## {title}", "", *section(facts)]
+    if len(told) < len(written):
+        away = ", ".join(title for title in written if title not in told)
+        lines += ["", f"Not run, and so left out: {away}."]
+    for title, section_lines in told.items():
+        lines += ["", f"## {title}", "", *section_lines]
     write_text(run_dir / NAME, "\n".join(lines) + "\n")
     return run_dir / NAME
 
@@ -138,7 +143,7 @@ def _teacher(facts: Facts) -> list[str]:
     rows = rows if found.net else rows[1:]
     return [
         *([_net(found.net, facts.task), ""] if found.net else []),
-        *table(["", f"{metric.label}, {cell(split or 'val')} examples", "loss"], rows),
+        *table(["", f"{metric.label}, {split or 'val'} examples", "loss"], rows),
         "",
         "These examples chose the weights of both." if split else CHOSE_NOTHING,
     ]

@@ -13,7 +13,7 @@ NOT_RUN = ["Not run."]
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """A Markdown table; the first column to the left, the others to the right."""
     rule = ["---", *["---:"] * (len(head) - 1)]
-    lines = [head, rule, *([cell(value) for value in row] for row in rows)]
+    lines = [list(map(cell, head)), rule, *([cell(value) for value in row] for row in rows)]
     return [f"| {' | '.join(line)} |" for line in lines]
 
 

@@ -5,7 +5,10 @@ Writes ``index.json`` and ``audit.json``.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tfedge.core.context import Context
+from tfedge.core.outputs import Audit, read
 from tfedge.stages.examples import task_work
 
 
@@ -13,3 +16,8 @@ def run(ctx: Context) -> None:
     """Raises DataError with all that is wrong with the examples, ArtifactError for a download or
     disk that fails."""
     task_work(ctx).scan(ctx.pipeline.data, ctx.cache, ctx.progress, ctx.out)
+
+
+def warnings(folder: Path) -> list[str]:
+    """What is still to be known of the examples when their audit comes from the cache."""
+    return read(folder / "audit.json", Audit).warnings

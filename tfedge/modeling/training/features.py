@@ -52,6 +52,8 @@ class Source:
         # The pixels follow from the file, the size, the fit and, for a view, the augmentation
         # and the code that does it.
         parts: list[Any] = [digest, self.images.size, self.images.fit, view]
+        if self.images.levels is not None:
+            parts.append(self.images.levels)
         if view:
             parts += [self.seed, self.augment.model_dump() if self.augment else None]
             parts.append(augment.VERSION)

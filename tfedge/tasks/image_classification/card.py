@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tfedge.core.outputs import Evaluation
 from tfedge.tasks.blocks import Block, Bullets, Text, cell, percent
 from tfedge.tasks.drop import Card, Content
@@ -16,7 +19,8 @@ def card(content: Content) -> Card:
     return Card(
         use=f"Names which of {len(classes)} classes a photo shows: {names}.",
         given=f"RGB pixels, `{given['dtype']}` 0–255, {given['shape']}; no normalisation, it is "
-        f"part of the model. A photo becomes {size}×{size} by `{given['fit']}`.",
+        f"part of the model. A photo becomes {size}×{size} by `{given['fit']}`."
+        + levels_text(given),
         taken=f"a score for each class, `{taken['dtype']}` {taken['shape']}{scale}.",
         data=[count_table(classes, content.data["counts"])],
         metrics=_metrics(content.metrics) if content.metrics is not None else [],
@@ -24,6 +28,17 @@ def card(content: Content) -> Card:
             "It answers with one of its classes whatever the photo shows.",
             "Measured on images from the same source as its training; others may be harder.",
         ],
+    )
+
+
+def levels_text(given: Mapping[str, Any]) -> str:
+    """What becomes of images of 16 bits before the model gets them; empty where nothing is said."""
+    levels = given.get("levels")
+    if levels is None:
+        return ""
+    return (
+        f" Of images of 16 bits the levels {levels[0]} to {levels[1]} become 0 to 255 first, which "
+        "`classify.py` does and an app has to."
     )
 
 

@@ -23,7 +23,8 @@ _REQUIREMENTS = ("pillow>=8.0",)  # of what the scripts import
 
 def contract(model: bytes, examples: LabelledImages) -> tuple[dict[str, Any], dict[str, Any]]:
     """uint8 [1, S, S, 3] RGB in, a score for each class [1, classes] out; ``fit`` is how an image
-    becomes square. DropError for any other model."""
+    becomes square, ``levels`` those of 16 bits that become 0 and 255. DropError for any other
+    model."""
     pixels, scores = ports(model)
     if pixels.dtype != "uint8" or len(pixels.shape) != 4 or pixels.shape[3] != 3:
         got = f"{pixels.dtype} {list(pixels.shape)}"
@@ -39,6 +40,8 @@ def contract(model: bytes, examples: LabelledImages) -> tuple[dict[str, Any], di
         "range": [0, 255],
         "fit": examples.images.fit,
     }
+    if examples.images.levels is not None:  # of images of 16 bits, that become 0 and 255
+        given["levels"] = list(examples.images.levels)
     meaning = "softmax score of each class, in the order of classes"
     return given, stored(scores) | {"meaning": meaning}
 

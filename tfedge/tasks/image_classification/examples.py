@@ -27,7 +27,9 @@ class LabelledImages:
     def at(self, size: int) -> LabelledImages:
         """The same images at another size, in pixels a side."""
         here = self.images
-        return LabelledImages(DecodedImages(here.index, here.root, here.cache, size, here.fit))
+        return LabelledImages(
+            DecodedImages(here.index, here.root, here.cache, size, here.fit, here.levels)
+        )
 
     @property
     def digest(self) -> str:

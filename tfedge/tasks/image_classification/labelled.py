@@ -14,15 +14,17 @@ from pydantic import ValidationError
 
 from tfedge.benchmark.fit import INDEX, RESOLVED
 from tfedge.data.index import SPLITS, Index
+from tfedge.data.junk import is_junk
 from tfedge.data.listing import SPLIT_NAMES, list_folder
 from tfedge.data.sources import data_root
 from tfedge.errors import ArtifactError, DataError, InvariantBroken, UnsupportedModel
 from tfedge.files.artifact import read_json
 from tfedge.files.parallel import cores, in_order
 from tfedge.files.progress import Progress
-from tfedge.inputs.images.pictures import DecodedImages
+from tfedge.inputs.images.pictures import DecodedImages, Decoding, Refused
 from tfedge.inputs.images.schema import ImageData
-from tfedge.portable.images import BadImage, decode
+from tfedge.portable import images
+from tfedge.portable.images import BadImage
 from tfedge.tasks.image_classification import metrics
 from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.image_classification.metrics import ClassifierMetrics
@@ -70,19 +72,29 @@ class Decoded:
     DataError, when they are gone through, for a file that is no good image.
     """
 
-    def __init__(self, files: Sequence[Path], size: int, fit: str) -> None:
+    def __init__(self, files: Sequence[Path], decoding: Decoding) -> None:
         self._files = files
-        self._decode = partial(decode, size=size, fit=fit)
+        self._decoding = decoding
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         try:
-            for _, pixels in in_order(self._decode, self._files, ahead=2 * cores()):
+            for _, pixels in in_order(self._pixels, self._files, ahead=2 * cores()):
                 yield pixels
-        except BadImage as error:
+        except _Unusable as error:
             raise DataError([str(error)], "repair the file, or take it away") from error
+
+    def _pixels(self, path: Path) -> np.ndarray:
+        try:
+            return self._decoding.pixels(images.read(path), path.name)
+        except (BadImage, Refused) as error:
+            raise _Unusable(f"{path}: {error}") from error
+
+
+class _Unusable(Exception):
+    """What is wrong with a file, its name before it."""
 
 
 class _Signed:
@@ -115,7 +127,7 @@ def image_side(model: Path) -> int:
     return shape[1]
 
 
-def of_folder(folder: Path, split: str | None, size: int, fit: str) -> Labelled:
+def of_folder(folder: Path, split: str | None, decoding: Decoding) -> Labelled:
     """The images of a folder of class folders, or of one of its split folders; classes by name.
 
     ``split`` None: test when there is such a folder, else val, else train.
@@ -128,12 +140,14 @@ def of_folder(folder: Path, split: str | None, size: int, fit: str) -> Labelled:
         raise DataError([f"{root}: no images"], "give a folder with a folder for each class")
     labels = np.asarray([listing.classes.index(entry.label) for entry in listing.entries])
     files = [root / entry.path for entry in listing.entries]
-    return Labelled(Decoded(files, size, fit), labels, listing.classes)
+    return Labelled(Decoded(files, decoding), labels, listing.classes)
 
 
 def _split_folder(folder: Path, split: str | None) -> Path:
     """The folder of class folders: of the split, where nothing but splits lies in ``folder``."""
-    names = sorted(item.name for item in folder.iterdir() if item.is_dir() and item.name[0] != ".")
+    names = sorted(
+        item.name for item in folder.iterdir() if item.is_dir() and not is_junk(item.name)
+    )
     splits = {SPLIT_NAMES[name]: name for name in names if name in SPLIT_NAMES}
     if not names or len(splits) < len(names):
         if split is not None:
@@ -158,10 +172,11 @@ def of_run(run_dir: Path, split: str | None, size: int, fit: str | None, cache: 
     rows = index.rows_of(split or evaluation_split(index))
     if not rows:
         raise DataError([f"{run_dir}: it has no {split} images"], f"one of: {', '.join(SPLITS)}")
-    images = LabelledImages(
-        DecodedImages(index, data_root(data, cache), cache, size, fit or data.fit)
+    root = data_root(data, cache)
+    found = DecodedImages(index, root, cache, size, fit or data.fit, data.range)
+    return Labelled(
+        Stream(LabelledImages(found), rows), np.asarray(index.labels_of(rows)), index.classes
     )
-    return Labelled(Stream(images, rows), np.asarray(index.labels_of(rows)), index.classes)
 
 
 def accuracy(model: Path, images: Labelled, top_k: int, progress: Progress) -> ClassifierMetrics:

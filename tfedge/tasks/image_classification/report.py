@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfedge.core.outputs import Evaluation
-from tfedge.data.audit import Findings
+from tfedge.data.audit import KEPT, Findings
 from tfedge.data.index import Index
 from tfedge.tasks.blocks import Block, Bullets, Part, Table, Text, percent
 from tfedge.tasks.image_classification.metrics import ClassifierMetrics, models_of
@@ -102,14 +102,20 @@ def data(index: Index, audit: Findings | None) -> list[Block]:
 def _audit(audit: Findings) -> list[Block]:
     said = [f"warning: {warning}" for warning in audit.warnings]
     said += _shortened([f"left out: {row['path']} ({row['reason']})" for row in audit.skipped])
-    for what, entries in (("two labels", audit.conflicts), ("two splits", audit.leaks)):
+    kinds = (("two labels", audit.conflicts), ("two splits", audit.leaks))
+    for what, entries in (*kinds, ("look alike in two splits", audit.near)):
         said += _shortened([f"{what}: {_group(entry)}" for entry in entries])
     counts = Text(
         f"Audit: {len(audit.skipped)} images left out as bad, {len(audit.conflicts)} under "
-        f"two labels, {len(audit.leaks)} in two splits, {audit.duplicates} further copies; "
+        f"two labels, {len(audit.leaks)} in two splits, {_more(len(audit.near))} pairs in two "
+        f"splits that look alike, {audit.duplicates} further copies; "
         f"largest class to smallest {audit.imbalance:.1f}."
     )
     return [counts, *([Bullets(said)] if said else [])]
+
+
+def _more(pairs: int) -> str:
+    return f"{pairs} or more" if pairs == KEPT else str(pairs)
 
 
 def _group(entry: Mapping[str, Any]) -> str:

@@ -27,7 +27,9 @@ def image_size(pipeline: Pipeline) -> int:
 
 
 def _rules(pipeline: Pipeline) -> Iterator[Problem]:
-    size = image_size(pipeline)
+    size, levels = image_size(pipeline), cast(ImageData, pipeline.data).range
+    if levels is not None and levels[0] >= levels[1]:
+        yield Problem("data.range", f"black must be below white, got {list(levels)}")
     yield from nets.problems(pipeline.backbone, "backbone", size, _SIZE)
     yield from pruning_rules.xnnpack_size(pipeline, size, _SIZE)
 
@@ -46,7 +48,7 @@ TASK = Task(
     head="tfedge.tasks.image_classification.head:ClassifierHead",
     rules=_rules,
     notes=_notes,
-    inputs=(_SIZE, "data.fit"),
+    inputs=(_SIZE, "data.fit", "data.range"),
     shape=(_SIZE,),
     views=("data.augment",),
     judged_by=("evaluate.top_k",),

@@ -9,13 +9,14 @@ from typing import Any, cast
 import numpy as np
 
 from tfedge.core.outputs import Base, Evaluation
-from tfedge.data.audit import Findings, audit
+from tfedge.data.audit import Contents, Findings, audit
 from tfedge.data.index import Index
 from tfedge.data.schema import Data
 from tfedge.data.sources import scan
 from tfedge.files.progress import Progress
 from tfedge.inputs.images.corruptions import CORRUPTIONS
-from tfedge.inputs.images.pictures import DecodedImages, pixel_digests, pixel_store
+from tfedge.inputs.images.looks import alike
+from tfedge.inputs.images.pictures import DecodedImages, Decoding, looks_of
 from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.portable import golden
@@ -27,6 +28,7 @@ from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.image_classification.schema import ClassifierEvaluate
 from tfedge.tasks.task import Examples
 
+_FLAT = "images of next to one colour only"
 _TINY = 1e-7  # below any score that matters: no logarithm of zero
 
 
@@ -43,10 +45,18 @@ class Classification:
             for entry in found.listing.entries
             if entry.path in found.digests
         }
-        store = pixel_store(cache, settings.image_size, settings.fit)
-        pixels, bad = pixel_digests(store, files, settings.fit, progress)
+        decoding = Decoding(settings.image_size, settings.fit, settings.range)
+        store = decoding.store(cache)
+        looks, bad = looks_of(store, files, decoding, progress)
+        contents = Contents(
+            same={digest: look.same for digest, look in looks.items()},
+            bad=bad,
+            near={digest: look.near for digest, look in looks.items() if not look.flat},
+            alike=alike(lambda digest: store.memmap[store.rows([digest])[0]]),
+            remarks={digest: _FLAT for digest, look in looks.items() if look.flat},
+        )
         skip = settings.on_bad_image == "skip"
-        index, findings = audit(found, pixels, bad, settings, skip)
+        index, findings = audit(found, contents, settings, skip)
         for warning in findings.warnings:
             progress.note(warning)
         counts = ", ".join(
@@ -58,9 +68,8 @@ class Classification:
 
     def examples(self, index: Path, data: Data, root: Path, cache: Path) -> LabelledImages:
         settings = cast(ImageData, data)
-        return LabelledImages(
-            DecodedImages(Index.load(index), root, cache, settings.image_size, settings.fit)
-        )
+        size, fit, levels = settings.image_size, settings.fit, settings.range
+        return LabelledImages(DecodedImages(Index.load(index), root, cache, size, fit, levels))
 
     def problem(self, outputs: np.ndarray, examples: Examples) -> tuple[str, str] | None:
         return problem_of(outputs, len(_classes(examples)))

@@ -25,7 +25,8 @@ from typing import Any, Sequence
 import numpy as np
 
 from tfedge.portable.golden import difference
-from tfedge.portable.images import BadImage, decode
+from tfedge.portable.images import BadImage, decode, read
+from tfedge.portable.levels import in_eight_bits, is_deep
 
 HERE = Path(__file__).resolve().parent
 DELEGATE = ""  # edgetpu, or nothing: the CPU
@@ -114,12 +115,22 @@ class Model:
         return (stored.astype(np.float32) - self.zero_point) * np.float32(self.scale)
 
 
+def pixels_of(given: dict, path: Path) -> np.ndarray:
+    """An image as the model was trained on: uint8 [size, size, 3]. BadImage for what is none."""
+    data = read(path)
+    pixels = decode(data, given["shape"][1], given["fit"])  # or says what is wrong with it
+    if given.get("levels") and is_deep(data):
+        data = in_eight_bits(data, given["levels"])
+        pixels = decode(data, given["shape"][1], given["fit"])
+    return pixels
+
+
 def answers(model: Model, manifest: dict, path: Path, top: int) -> list:
     """The ``top`` classes for an image: [(name, score)], the best first."""
     try:
-        pixels = decode(path, manifest["input"]["shape"][1], manifest["input"]["fit"])
+        pixels = pixels_of(manifest["input"], path)
     except BadImage as error:
-        raise Failed(str(error)) from error
+        raise Failed(f"{path}: {error.reason}") from error
     scores = model.real(model.run(pixels))
     return [(manifest["classes"][i], scores[i]) for i in np.argsort(-scores, kind="stable")[:top]]
 

@@ -1,0 +1,74 @@
+"""What can be wrong with a listing before a file is opened."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tfedge.data.labels import same_name
+from tfedge.data.listing import Listing
+from tfedge.errors import DataError
+from tfedge.files.files import shown
+
+
+def check_sound(listing: Listing) -> None:
+    """DataError when there is nothing to tell apart, or no file at all."""
+    classes = listing.classes
+    if len(classes) < 2 and not listing.partial:
+        got = f"only {shown(classes[0])}" if classes else "none"
+        raise DataError(
+            [f"{listing.root}: at least two classes are needed, there is {got}"],
+            "one folder a class, or path,label lines in a CSV" + _one_level_down(listing),
+        )
+    if listing.entries and all(entry.stamp is None for entry in listing.entries):
+        first = listing.entries[0].path
+        raise DataError(
+            [f"{listing.root}: none of {len(listing.entries)} files is there, such as {first}"],
+            f"paths are relative to {listing.root}",
+        )
+    if not listing.entries and not listing.partial:
+        raise DataError(
+            [f"{listing.root}: no images in {', '.join(map(shown, classes[:5]))}"],
+            "one folder a class, with images in it",
+        )
+
+
+def check_classes(listing: Listing) -> None:
+    """DataError that names the classes without a file, or without one to train on."""
+    problems = lacking(listing, Counter((e.split or "train", e.label) for e in listing.entries))
+    if problems and not listing.partial:
+        raise DataError(problems, LACKING)
+
+
+LACKING = "add images to these classes, or take them away"
+
+
+def lacking(listing: Listing, counts: Counter[tuple[str, str]], what: str = "image") -> list[str]:
+    """The classes that have nothing to train on, given how many there are by split and class."""
+    filled = {label for (_, label), count in counts.items() if count}
+    twins = {
+        label: [shown(other) for other in same if other != label and counts["train", other]]
+        for same in same_name(listing.classes)
+        for label in same
+    }
+    problems = []
+    for label in listing.classes:
+        if not counts["train", label]:
+            lacks = "image in train" if label in filled else what
+            twin = twins.get(label)
+            other = f"; {twin[0]} differs from it in upper and lower case only" if twin else ""
+            problems.append(f"class {shown(label)}: no {lacks}{other}")
+    return problems
+
+
+def _one_level_down(listing: Listing) -> str:
+    """A hint for archives and folders that hold the wanted folder."""
+    if len(listing.classes) != 1 or not (listing.root / listing.classes[0]).is_dir():
+        return ""
+    inner = listing.root / listing.classes[0]
+    try:
+        below = [item.name for item in inner.iterdir() if item.is_dir()]
+    except OSError:
+        return ""
+    return f"; {shown(listing.classes[0])} has {len(below)} folders in it: name that one" * (
+        len(below) > 1
+    )
