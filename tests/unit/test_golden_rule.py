@@ -18,7 +18,8 @@ from golden_cases import CASES
 from tfedge.drops.verify import replay_here
 from tfedge.portable.golden import TOLERANCE, difference
 from tfedge.tasks.image_classification.script import example
-from tfedge.tflite.runtime import FakeRuntime, Port
+from tfedge.tflite.apart import Answers
+from tfedge.tflite.runtime import Port
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIR = {"input": "golden/000.input.bin", "output": "golden/000.output.bin"}
@@ -65,10 +66,9 @@ def test_verify_goes_by_it(
     expected: list[float], got: list[float], said: str, tmp_path: Path
 ) -> None:
     facts = replayed(tmp_path, expected)
-    given = Port("x", np.dtype(np.uint8), (1, 1, 1, 3), 0.0, 0)
     taken = Port("y", np.dtype(np.float32), (1, len(got)), 0.0, 0)
-    fake = FakeRuntime(lambda _: [np.array([got], np.float32)], [given], [taken])
-    check = replay_here(tmp_path, facts, lambda model, threads=1: fake)
+    found = Answers("fake 0", taken, (np.float32(got),))
+    check = replay_here(tmp_path, facts, lambda model, inputs: found)
     assert check.problems == ((f"golden/000.output.bin: {said}",) if said else ())
 
 
