@@ -5,6 +5,7 @@ The device script is held to it in tests/devices, the Kotlin in tests/readers.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -33,8 +34,9 @@ import numpy as np
 class Interpreter:
     def __init__(self, **words): pass
     def allocate_tensors(self): pass
-    def get_input_details(self): return [dict(index=0)]
-    get_output_details = get_input_details
+    def get_input_details(self): return [dict(index=0, shape=[1, 1, 1, 3], dtype=np.uint8)]
+    def get_output_details(self):
+        return [dict(index=0, shape=self.get_tensor(0).shape, dtype=np.float32)]
     def set_tensor(self, index, value): pass
     def get_tensor(self, index): return np.array([json.loads(os.environ["GOT"])], np.float32)
     def invoke(self): pass
@@ -52,11 +54,13 @@ def replayed(folder: Path, expected: list[float]) -> dict[str, Any]:
     (folder / PAIR["input"]).write_bytes(bytes(3))
     (folder / PAIR["output"]).write_bytes(np.float32(expected).tobytes())
     (folder / "m.tflite").write_bytes(b"m")
+    files = {name: {} for name in PAIR.values()}
     return {
         "model": "m.tflite",
-        "files": {},
+        "files": files | {"m.tflite": {"sha256": hashlib.sha256(b"m").hexdigest()}},
         "golden": [PAIR],
-        "input": {"shape": [1, 1, 1, 3]},
+        "classes": [f"class {i}" for i in range(len(expected))],
+        "input": {"shape": [1, 1, 1, 3], "fit": "crop"},
         "output": {"dtype": "float32", "scale": None, "zero_point": 0},
     }
 

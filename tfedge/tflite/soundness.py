@@ -20,8 +20,9 @@ from tfedge.tflite.model import Graph, Op, Tensor
 
 _TABLE = Path(catalog.__file__).with_name("builtin_ops.json")
 _WHOLE = frozenset({"int16", "int32", "int64"})  # of axes, shapes and sizes
-_QUANTIZED = frozenset({"int8", "uint8", "int16"})
+_QUANTIZED = frozenset({"int8", "uint8"})  # where the numbers alone mean nothing
 _HANDLES = frozenset({"resource", "variant"})  # made while a model runs: never stored
+_OPAQUE = _HANDLES | {"string"}
 _MANY_INPUTS = {"FULL": (20, 24), "BASIC": (5,)}  # of LSTM, by its kernel type
 
 
@@ -35,7 +36,8 @@ class Form:
     options: str | None = None  # the schema's name of their table; None: it has none
     numbers: tuple[int, ...] = ()  # inputs that are axes, shapes or sizes
     single: tuple[int, ...] = ()  # inputs of one element
-    scaled: str = ""  # "input" or "output": the first must have a scale if it is of whole numbers
+    scaled: str = ""  # "input", "output" or "all": what of int8 and uint8 must have a scale
+    opaque: tuple[str, ...] = ()  # types without numbers that it takes and gives
     least: Mapping[str, int] = field(default_factory=dict)  # of options
     counts: Mapping[str, str] = field(default_factory=dict)  # option -> what it counts
     axis: Mapping[str, Any] = field(default_factory=dict)  # "option" or "input"; "of" which input
@@ -147,16 +149,25 @@ def _problems_of(form: Form, op: Op, graph: Graph, graphs: int) -> Iterator[str]
         if tensor is not None and (tensor.is_const or not tensor.size) and tensor.size != 1:
             yield f"takes {tensor.size} numbers for its input {place}, not 1"
     yield from _axes(form, op, given)
-    if form.scaled:
-        tensor = tensors[(op.inputs if form.scaled == "input" else op.outputs)[0]]
-        if tensor.dtype in _QUANTIZED and tensor.quantization is None:
-            yield f"has an {form.scaled} of {tensor.dtype} without a scale"
+    yield from _types(form, op, given, [tensors[index] for index in op.outputs])
     if op.name == "STRIDED_SLICE" and op.option("offset"):
         yield from _beyond(given)
     for index in _called(form, op):
         if not 0 <= index < graphs:
             yield f"calls subgraph {index} of {graphs}"
     yield from _unfit(form, given, known)
+
+
+def _types(
+    form: Form, op: Op, given: Sequence[Tensor | None], made: Sequence[Tensor]
+) -> Iterator[str]:
+    sides = {"input": given[:1], "output": made[:1], "all": [*given, *made], "": ()}
+    for tensor in sides[form.scaled]:
+        if tensor is not None and tensor.dtype in _QUANTIZED and tensor.quantization is None:
+            yield f"takes or gives {tensor.dtype} without a scale, tensor {tensor.index}"
+    for tensor in (*given, *made):
+        if tensor is not None and tensor.dtype in _OPAQUE and tensor.dtype not in form.opaque:
+            yield f"takes or gives {tensor.dtype}, tensor {tensor.index}"
 
 
 def _axes(form: Form, op: Op, given: Sequence[Tensor | None]) -> Iterator[str]:
