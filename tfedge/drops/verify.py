@@ -3,6 +3,7 @@ task and its target say."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -69,7 +70,14 @@ def _read(folder: Path, facts: Mapping[str, Any]) -> Iterator[Check]:
         what = f"{manifest.NAME} does not say what a drop says: {type(error).__name__} {error}"
         yield Check("manifest", "", (what,))
     except (ArtifactError, OSError) as error:
-        yield Check("model", "", (str(error),))
+        yield Check("model", "", (_said(error, folder),))
+
+
+def _said(error: Exception, folder: Path) -> str:
+    """The error with names as the manifest has them: a zip was unpacked somewhere."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{Path(error.filename).name}: {error.strerror}"
+    return str(error).replace(f"{folder}{os.sep}", "")
 
 
 def work_for(facts: Mapping[str, Any]) -> Work:
@@ -191,7 +199,7 @@ def replay_here(folder: Path, facts: Mapping[str, Any], run: Run = answers) -> C
     try:
         got = run(folder / facts["model"], [folder / pair["input"] for pair in pairs])
     except ArtifactError as error:
-        return Check("golden pairs", "", (str(error),))
+        return Check("golden pairs", "", (_said(error, folder),))
     port, problems, same = got.port, [], 0
     for pair, output in zip(pairs, got.outputs, strict=True):
         expected = np.frombuffer((folder / pair["output"]).read_bytes(), port.dtype)
