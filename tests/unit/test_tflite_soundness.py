@@ -291,3 +291,9 @@ def test_what_looks_like_it_and_runs(tmp_path: Path) -> None:
 )
 def test_the_order_of_the_ops(change: Callable[[Any], object], said: str) -> None:
     assert said in message(repacked("color_float", lambda model: change(model.subgraphs[0])))
+
+
+def test_paddings_are_of_more_types_than_other_shapes() -> None:
+    paddings = ((4, 2), "int8", [[0, 0], [1, 1], [1, 1], [0, 0]])
+    data = lonely("PAD", IMAGE, paddings, made=((1, 6, 6, 2), "float32", None))
+    assert read(data).ops
