@@ -60,6 +60,9 @@ def load(path: str | Path) -> bytes:
             return head + file.read()
     except OSError as error:
         raise ArtifactError(path, f"can't be read: {error.strerror}") from error
+    except MemoryError as error:
+        size = path.stat().st_size
+        raise ArtifactError(path, f"{size} bytes do not fit into memory here") from error
 
 
 def read(source: str | Path | bytes, path: str | Path = "<bytes>") -> Model:

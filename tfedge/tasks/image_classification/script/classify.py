@@ -317,7 +317,8 @@ def check_apart(args: argparse.Namespace) -> int:
     """The same in a process of its own: an interpreter that crashes on a model takes its process
     with it."""
     words = [f"--threads={args.threads}", *(["--cpu"] if DELEGATE and args.cpu else [])]
-    command = [sys.executable, str(HERE / Path(__file__).name), "--check", "--in-process", *words]
+    script = str(Path(__file__).resolve())
+    command = [sys.executable, script, "--check", "--in-process", *words]
     try:
         code = subprocess.run(command, timeout=CHECK_SECONDS).returncode
     except subprocess.TimeoutExpired as error:
