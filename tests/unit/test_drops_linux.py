@@ -66,10 +66,19 @@ def no_replay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linux, "replay", lambda folder, command: None)
 
 
-def classify(drop: Path, *args: object) -> subprocess.CompletedProcess[str]:
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+def classify(drop: Path, *args: object, **more: str) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | more
     command = [sys.executable, "-B", str(drop / "classify.py"), *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=drop.parent)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=env, cwd=drop.parent, timeout=120
+    )
+
+
+def told(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
+    """What classify.py complained of: a line each, and no traceback."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return "".join(line for line in done.stderr.splitlines(True) if not line.startswith("INFO: "))
 
 
 def load_example(folder: Path) -> ModuleType:
@@ -259,6 +268,180 @@ def test_bad_photos_are_one_line(drop: Path, tmp_path: Path) -> None:
         assert name in done.stderr
         assert "Traceback" not in done.stderr
     assert "name a photo" in classify(drop).stderr
+
+
+def test_folders_and_on_past_what_can_t_be_read(drop: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    Image.fromarray(pixels(2, 77)).save(folder / "b.png")
+    Image.fromarray(pixels(0, 78)).save(folder / "more" / "d.png")
+    (folder / "c.jpg").write_text("no photo")
+    (folder / ".hidden" / "e.png").write_text("no photo")
+    os.mkfifo(folder / "f.png")
+    done = classify(drop, tmp_path / "a.png", "/dev/zero", folder, "--top", 1)
+    assert told(done).splitlines() == [
+        f"classify.py: {tmp_path / 'a.png'}: no such file",
+        "classify.py: /dev/zero: not a file",
+        f"classify.py: {folder / 'c.jpg'}: not an image (JPEG, PNG, BMP, WebP and GIF are read)",
+    ]
+    lines = done.stdout.splitlines()
+    assert [lines[0], lines[2]] == [str(folder / "b.png"), str(folder / "more" / "d.png")]
+    assert [lines[1].split()[-1], lines[3].split()[-1]] == ["blue", "red"]
+    (tmp_path / "nothing").mkdir()
+    assert "no files in it" in told(classify(drop, tmp_path / "nothing"))
+    (folder / "c.jpg").unlink()
+    assert classify(drop, folder).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--threads", "0"), ("--threads", "100000"), ("--threads", "x"), ("--top", "0")]
+)
+def test_numbers_that_can_t_be_meant(drop: Path, wrong: tuple[str, str]) -> None:
+    said = f"argument {wrong[0]}: '{wrong[1]}': a number from 1 to"
+    assert said in told(classify(drop, *wrong, "--check"))
+
+
+def facts_of(drop: Path, **changed: object) -> None:
+    path = drop / "MANIFEST.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changed))
+
+
+PAIR = {"input": "golden/000.input.bin", "output": "golden/000.output.bin"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda d: (d / "MANIFEST.json").write_text("{"), "does not say what a drop says"),
+        (lambda d: (d / "MANIFEST.json").write_text("[]"), "does not say what a drop says"),
+        (lambda d: (d / "MANIFEST.json").write_bytes(b"\xff"), "does not say what a drop says"),
+        (
+            lambda d: (d / "MANIFEST.json").write_text("[" * 100_000 + "]" * 100_000),
+            "does not say what a drop says",
+        ),
+        (lambda d: (d / "MANIFEST.json").unlink(), "No such file"),
+        (lambda d: facts_of(d, input=None), "does not say what a drop says"),
+        (lambda d: facts_of(d, output={"dtype": "x"}), "does not say what a drop says"),
+        (lambda d: facts_of(d, classes=7), "does not say what a drop says"),
+        (lambda d: facts_of(d, classes=["red"]), "uint8 [1, 3], MANIFEST.json says"),
+        (lambda d: facts_of(d, golden=[PAIR] * 2000), "2000 golden pairs, more than 1000"),
+        (lambda d: facts_of(d, golden=[7]), "does not say what a drop says"),
+        (lambda d: facts_of(d, model="/dev/zero"), "which is no file that it lists"),
+        (lambda d: facts_of(d, golden=[{**PAIR, "input": "/dev/zero"}]), "no file that it lists"),
+        (lambda d: (d / PAIR["input"]).write_bytes(b""), "0 bytes, not 3072"),
+        (lambda d: (d / PAIR["output"]).write_bytes(b""), "0 bytes, not 3"),
+        (lambda d: (d / PAIR["output"]).unlink(), "No such file"),
+        (lambda d: (d / "color.tflite").write_bytes(b""), "not the file that MANIFEST.json names"),
+    ],
+)
+def test_a_damaged_drop_is_one_line_on_the_board(
+    drop: Path, spoil, said: str, monkeypatch, capsys
+) -> None:
+    spoil(drop)
+    monkeypatch.setattr(sys, "argv", ["classify.py", "--check", "--in-process"])
+    assert load_example(drop).main() == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("classify.py: ") and said in lines[0]
+
+
+def test_a_damaged_drop_in_the_process_that_checks_it(drop: Path) -> None:
+    (drop / PAIR["output"]).write_bytes(b"")
+    assert "0 bytes, not 3" in told(classify(drop, "--check"))
+
+
+def test_a_golden_file_that_is_a_pipe_or_leads_outside(drop: Path) -> None:
+    (drop / PAIR["input"]).rename(drop.parent / "outside.bin")
+    (drop / PAIR["input"]).symlink_to(drop.parent / "outside.bin")
+    assert "leads out of" in told(classify(drop, "--check"))
+    (drop / PAIR["input"]).unlink()
+    os.mkfifo(drop / PAIR["input"])
+    assert "not a file" in told(classify(drop, "--check"))
+
+
+FAKE = """
+import os
+class Interpreter:
+    def __init__(self, **words): pass
+    def allocate_tensors(self): {allocate}
+    def get_input_details(self): return [dict(index=0, shape=[1, 32, 32, 3], dtype="uint8")]
+    def get_output_details(self): return [dict(index=1, shape=[1, 3], dtype="uint8")]
+    def set_tensor(self, index, value): pass
+    def invoke(self): {invoke}
+"""
+TROUBLE = {  # when, how, and what is said of it
+    "crashes while it loads": ("os.abort()", "pass", "crashed on the model (SIGABRT)"),
+    "crashes while it runs": ("pass", "os.kill(os.getpid(), 11)", "crashed on the model (SIGSEGV)"),
+    "refuses": ("raise ValueError('no\\n op')", "pass", "can't run the model: no op"),
+    "fails": ("pass", "raise RuntimeError('by 0')", "can't run the model: by 0"),
+}
+
+
+@pytest.mark.parametrize(("allocate", "invoke", "said"), TROUBLE.values(), ids=TROUBLE)
+def test_an_interpreter_in_trouble(drop: Path, allocate: str, invoke: str, said: str) -> None:
+    (drop / "ai_edge_litert").mkdir()
+    (drop / "ai_edge_litert" / "__init__.py").touch()
+    text = FAKE.format(allocate=allocate, invoke=invoke)
+    (drop / "ai_edge_litert" / "interpreter.py").write_text(text)
+    lines = told(classify(drop, "--check")).splitlines()
+    assert len(lines) == 1 and said in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("package", "said"),
+    [("numpy", "numpy is not installed"), ("PIL", "Pillow can't be imported")],
+)
+def test_what_is_not_installed_is_said(drop: Path, tmp_path: Path, package: str, said: str) -> None:
+    (drop / f"{package}.py").write_text("raise ImportError('none here')")
+    Image.fromarray(pixels(2, 77)).save(tmp_path / "sky.png")
+    assert said in told(classify(drop, tmp_path / "sky.png"))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "koi8-r", "utf-8"])
+def test_labels_that_the_terminal_lacks(drop: Path, tmp_path: Path, encoding: str) -> None:
+    names = ["قطة", "café\x1b[31m", "猫😀"]
+    facts_of(drop, classes=names)
+    photo = tmp_path / "é.png"
+    Image.fromarray(pixels(2, 77)).save(photo)
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
+        "PYTHONIOENCODING": encoding
+    }
+    command = [sys.executable, "-B", str(drop / "classify.py"), str(photo), "missing\x1b.png"]
+    done = subprocess.run(command, capture_output=True, env=env, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr and b"\x1b" not in done.stdout + done.stderr
+    best = done.stdout.decode(encoding).splitlines()[1].split()[-1]
+    assert best == ("猫😀" if encoding == "utf-8" else r"\u732b\U0001f600")
+    assert classify(drop, "--check", PYTHONIOENCODING=encoding).returncode == 0
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
+def test_a_watched_folder_gives_json_in_any_encoding(
+    drop: Path, tmp_path: Path, encoding: str
+) -> None:
+    facts_of(drop, classes=["é", "猫", "😀"])
+    (tmp_path / "in").mkdir()
+    Image.fromarray(pixels(2, 77)).save(tmp_path / "in" / "é.png")
+    with subprocess.Popen(
+        [sys.executable, "-B", str(drop / "classify.py"), "--watch", str(tmp_path / "in")],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        stdout=subprocess.PIPE,
+    ) as run:
+        assert run.stdout is not None
+        line = json.loads(run.stdout.readline().decode(encoding))
+        run.kill()
+    assert line["file"] == "é.png" and next(iter(line["scores"])) == "😀"
+
+
+def test_nobody_reads_on(drop: Path, tmp_path: Path) -> None:
+    Image.fromarray(pixels(2, 77)).save(tmp_path / "sky.png")
+    command = [sys.executable, "-B", str(drop / "classify.py"), *[str(tmp_path / "sky.png")] * 3]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None and run.stderr is not None
+        run.stdout.close()
+        assert "BrokenPipe" not in run.stderr.read()
 
 
 # --- classify.py, as code ---

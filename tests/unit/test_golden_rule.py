@@ -5,6 +5,7 @@ The device script is held to it in tests/devices, the Kotlin in tests/readers.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -18,7 +19,8 @@ from golden_cases import CASES
 from tfedge.drops.verify import replay_here
 from tfedge.portable.golden import TOLERANCE, difference
 from tfedge.tasks.image_classification.script import example
-from tfedge.tflite.runtime import FakeRuntime, Port
+from tfedge.tflite.apart import Answers
+from tfedge.tflite.runtime import Port
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIR = {"input": "golden/000.input.bin", "output": "golden/000.output.bin"}
@@ -32,8 +34,9 @@ import numpy as np
 class Interpreter:
     def __init__(self, **words): pass
     def allocate_tensors(self): pass
-    def get_input_details(self): return [dict(index=0)]
-    get_output_details = get_input_details
+    def get_input_details(self): return [dict(index=0, shape=[1, 1, 1, 3], dtype=np.uint8)]
+    def get_output_details(self):
+        return [dict(index=0, shape=self.get_tensor(0).shape, dtype=np.float32)]
     def set_tensor(self, index, value): pass
     def get_tensor(self, index): return np.array([json.loads(os.environ["GOT"])], np.float32)
     def invoke(self): pass
@@ -51,11 +54,13 @@ def replayed(folder: Path, expected: list[float]) -> dict[str, Any]:
     (folder / PAIR["input"]).write_bytes(bytes(3))
     (folder / PAIR["output"]).write_bytes(np.float32(expected).tobytes())
     (folder / "m.tflite").write_bytes(b"m")
+    files = {name: {} for name in PAIR.values()}
     return {
         "model": "m.tflite",
-        "files": {},
+        "files": files | {"m.tflite": {"sha256": hashlib.sha256(b"m").hexdigest()}},
         "golden": [PAIR],
-        "input": {"shape": [1, 1, 1, 3]},
+        "classes": [f"class {i}" for i in range(len(expected))],
+        "input": {"shape": [1, 1, 1, 3], "fit": "crop"},
         "output": {"dtype": "float32", "scale": None, "zero_point": 0},
     }
 
@@ -65,10 +70,9 @@ def test_verify_goes_by_it(
     expected: list[float], got: list[float], said: str, tmp_path: Path
 ) -> None:
     facts = replayed(tmp_path, expected)
-    given = Port("x", np.dtype(np.uint8), (1, 1, 1, 3), 0.0, 0)
     taken = Port("y", np.dtype(np.float32), (1, len(got)), 0.0, 0)
-    fake = FakeRuntime(lambda _: [np.array([got], np.float32)], [given], [taken])
-    check = replay_here(tmp_path, facts, lambda model, threads=1: fake)
+    found = Answers("fake 0", taken, (np.float32(got),))
+    check = replay_here(tmp_path, facts, lambda model, inputs: found)
     assert check.problems == ((f"golden/000.output.bin: {said}",) if said else ())
 
 

@@ -90,6 +90,56 @@ def packed(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
+Part = tuple[Sequence[int], str, Any]  # shape, dtype, and values of a constant or None
+
+
+def one_op(
+    name: str,
+    inputs: Sequence[Part],
+    outputs: Sequence[Part],
+    options: Any = None,
+    change: Callable[[Any], object] = lambda model: None,
+) -> bytes:
+    """A file with a single op: what of ``inputs`` is no constant is an input of the graph.
+
+    ``options``: a table of the schema, as ``SplitOptionsT()``. int8 and uint8 have the scale 0.5.
+    """
+    model = schema.ModelT()
+    model.version, model.buffers = 3, [schema.BufferT()]
+    graph = schema.SubGraphT()
+    graph.tensors, graph.inputs, graph.outputs = [], [], []
+    for number, (shape, dtype, values) in enumerate([*inputs, *outputs]):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape = f"t{number}", list(shape)
+        tensor.type = getattr(schema.TensorType, dtype.upper())
+        tensor.buffer = 0
+        if values is not None:
+            buffer = schema.BufferT()
+            array = np.broadcast_to(np.asarray(values, dtype), shape)
+            buffer.data = np.frombuffer(array.tobytes(), np.uint8)
+            model.buffers.append(buffer)
+            tensor.buffer = len(model.buffers) - 1
+        elif number < len(inputs):
+            graph.inputs.append(number)
+        if dtype in ("int8", "uint8"):
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale, tensor.quantization.zeroPoint = [0.5], [0]
+        graph.tensors.append(tensor)
+    op = schema.OperatorT()
+    op.inputs = list(range(len(inputs)))
+    op.outputs = graph.outputs = list(range(len(inputs), len(graph.tensors)))
+    if options is not None:
+        op.builtinOptions = options
+        kind = type(options).__name__.removesuffix("T")
+        op.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+    code = schema.OperatorCodeT()
+    code.builtinCode = getattr(schema.BuiltinOperator, name)
+    code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), 1
+    graph.operators, model.operatorCodes, model.subgraphs = [op], [code], [graph]
+    change(model)
+    return packed(model)
+
+
 def repacked(name: str, change: Callable[[Any], object]) -> bytes:
     """A file of tests/unit/data with its object tree changed by ``change(model)``."""
     model = schema.ModelT.InitFromPackedBuf((DATA / f"{name}.tflite").read_bytes(), 0)

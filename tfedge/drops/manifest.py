@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tfedge import __version__
@@ -20,10 +22,18 @@ from tfedge.benchmark.result import Result
 from tfedge.core.outputs import Evaluation, dump
 from tfedge.drops import golden
 from tfedge.errors import DropError
+from tfedge.files.artifact import sha256_file
+from tfedge.files.files import shown
 from tfedge.tasks.drop import Content
 
 SCHEMA = "tfedge.drop/1"
 NAME = "MANIFEST.json"
+MOST_FILES = 100_000  # of a drop, and bytes of all: far above any model for a small device
+MOST_BYTES = 2_000_000_000
+MOST_PAIRS = 1000
+_MOST_BYTES = 32 * 2**20  # of the manifest: a table of a thousand by a thousand numbers takes 10 MB
+_MOST_LISTS = 500_000
+_SHOWN = 80  # characters of a name that is none
 _LIBRARIES = (
     "ai-edge-litert",
     "numpy",
@@ -60,7 +70,7 @@ def build(
         "sparsity": content.sparsity,
         "metrics": None if content.metrics is None else _public(content.metrics),
         "benchmark": [figures(result) for result in content.benchmark],
-        "files": {name: _entry(path) for name, path in sorted(_files(folder).items())},
+        "files": {name: _entry(folder / name) for name in sorted(_found(folder))},
     }
 
 
@@ -111,11 +121,11 @@ def load(folder: Path) -> dict[str, Any]:
     """The manifest of a drop, of this schema. DropError otherwise."""
     path = folder / NAME
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(_text(path))
     except OSError as error:
         raise DropError(f"{path}: can't be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DropError(f"{path}: no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise DropError(f"{path}: no JSON: {str(error)[:200]}") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise DropError(f"{path}: no manifest of the kind {SCHEMA}")
     if not isinstance(manifest.get("files"), dict):
@@ -123,19 +133,91 @@ def load(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def _text(path: Path) -> str:
+    """What lies there, as far as a manifest can be so large: JSON takes far more memory than
+    disk."""
+    state = path.lstat()
+    if not stat.S_ISREG(state.st_mode):
+        raise DropError(f"{path}: is {_kind(state.st_mode)}, not a file: refused")
+    if state.st_size > _MOST_BYTES:
+        raise DropError(f"{path}: {state.st_size} bytes, more than {_MOST_BYTES}: refused")
+    data = path.read_bytes()
+    if data.count(b"[") + data.count(b"{") > _MOST_LISTS:
+        raise DropError(f"{path}: holds more than {_MOST_LISTS} lists and objects: refused")
+    return data.decode("utf-8")
+
+
+def untrustworthy(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """Why nothing that the manifest names must be opened: names that are no files of the drop,
+    links, devices, more than a drop has.
+
+    Empty when each name is a key of ``files``, and leads to a regular file in the drop, or to
+    nothing.
+    """
+    names = [*manifest["files"], *_later(manifest)]
+    problems = [f"{_shown(name)} is no name of a file in a drop" for name in names if not _in(name)]
+    pairs = manifest.get("golden")
+    if isinstance(pairs, list) and len(pairs) > MOST_PAIRS:
+        problems.append(f"{len(pairs)} golden pairs, a drop has {MOST_PAIRS} at most")
+    else:
+        problems += [
+            f"{key} {_shown(name)} is not among files"
+            for key, name in _named(manifest)
+            if not isinstance(name, str) or name not in manifest["files"]
+        ]
+    problems += [
+        f"{_shown(name)} is {_kind(mode)}"
+        for name, mode in _found(folder).items()
+        if not stat.S_ISREG(mode)
+    ]
+    return problems
+
+
+def _named(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every key that names a file of the drop, and the name."""
+    yield "model", manifest.get("model")
+    pairs = manifest.get("golden")
+    for i, pair in enumerate(pairs if isinstance(pairs, list) else ()):
+        for key in ("input", "output"):
+            yield f"golden[{i}].{key}", pair.get(key) if isinstance(pair, dict) else None
+    coral = manifest.get("coral")
+    if isinstance(coral, dict) and coral.get("compiled") is not False:
+        yield "coral.file", coral.get("file")
+
+
+def _later(manifest: Mapping[str, Any]) -> list[Any]:
+    """The name of what compile.sh adds to a Coral drop that was not compiled."""
+    coral = manifest.get("coral")
+    return [coral.get("file")] if isinstance(coral, dict) else []
+
+
+def _in(name: Any) -> bool:
+    """Whether that is a relative path, written in the only way, that stays inside."""
+    if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
+        return False
+    path = PurePosixPath(name)
+    plain = path.as_posix() == name and name != "."
+    return plain and not path.is_absolute() and ".." not in path.parts
+
+
+def _shown(name: Any) -> str:
+    return shown(name if isinstance(name, str) else repr(name))[:_SHOWN]
+
+
 def differences(folder: Path, manifest: Mapping[str, Any], added: Sequence[str] = ()) -> list[str]:
-    """How the files differ from the manifest: each missing, changed, extra one, and links.
+    """How the files differ from the manifest: each missing, changed, extra one, links and devices.
 
     ``added`` are files that may have come since.
     """
-    expected, found = manifest["files"], _files(folder)
-    links = sorted(name for name, path in found.items() if path.is_symlink())
-    problems = [f"{name} is a link" for name in links]
-    problems += [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
+    expected, found = manifest["files"], _found(folder)
+    special = {name for name, mode in found.items() if not stat.S_ISREG(mode)}
+    problems = [f"{_shown(name)} is {_kind(found[name])}" for name in sorted(special)]
+    problems += [f"{_shown(name)} is missing" for name in sorted(expected.keys() - found.keys())]
     extra = sorted(found.keys() - expected.keys() - set(added))
-    problems += [f"{name} is not in the manifest" for name in extra]
-    both = sorted((expected.keys() & found.keys()) - set(links))
-    return problems + [f"{n} was changed" for n in both if _entry(found[n]) != expected[n]]
+    problems += [f"{_shown(name)} is not in the manifest" for name in extra]
+    both = sorted((expected.keys() & found.keys()) - special)
+    changed = [name for name in both if not _is(folder / name, expected[name])]
+    return problems + [f"{_shown(name)} was changed" for name in changed]
 
 
 def verify(folder: Path) -> dict[str, Any]:
@@ -147,16 +229,39 @@ def verify(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """All that lies below and is no folder, links unfollowed, but the manifest."""
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
-    return {
-        name: path
-        for name, path in files.items()
-        if (path.is_symlink() or not path.is_dir()) and name != NAME
-    }
+def _found(folder: Path) -> dict[str, int]:
+    """All that lies below and is no folder, links unfollowed, but the manifest; and of what kind
+    each is, as the file system says it. DropError when it is more than a drop can be."""
+    found: dict[str, int] = {}
+    size = 0
+    for path in _walk(folder):
+        state = path.lstat()
+        size += state.st_size
+        found[path.relative_to(folder).as_posix()] = stat.S_IFMT(state.st_mode)
+        if len(found) > MOST_FILES or size > MOST_BYTES:
+            what = f"more than {MOST_FILES} files or {MOST_BYTES} bytes"
+            raise DropError(f"{folder}: {what}: no drop is so large")
+    found.pop(NAME, None)
+    return found
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for where, folders, files in os.walk(folder):  # follows no links
+        links = [name for name in folders if (Path(where) / name).is_symlink()]
+        yield from (Path(where) / name for name in (*links, *files))
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a folder" if stat.S_ISDIR(mode) else "a device")
+
+
+def _is(path: Path, entry: Any) -> bool:
+    """Whether a regular file is what its entry says. The size is asked before it is read."""
+    if not isinstance(entry, dict) or entry.get("bytes") != path.stat().st_size:
+        return False
+    return bool(entry.get("sha256") == sha256_file(path))
 
 
 def _entry(path: Path) -> dict[str, Any]:
-    data = path.read_bytes()
-    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    return {"sha256": sha256_file(path), "bytes": path.stat().st_size}

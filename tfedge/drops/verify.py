@@ -3,6 +3,7 @@ task and its target say."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tfedge.core.process import stoppable
 from tfedge.drops import archive, manifest
 from tfedge.drops.coral import check_compiled
 from tfedge.errors import ArtifactError, DropError
@@ -20,43 +22,69 @@ from tfedge.tasks.table import DEFAULT, TASKS, task_of
 from tfedge.tasks.task import Work
 from tfedge.tasks.work import work_of
 from tfedge.tflite import reader
-from tfedge.tflite.runtime import LiteRT, Loader
+from tfedge.tflite.apart import Answers, answers
+from tfedge.tflite.model import Model
+from tfedge.tflite.values import storage_bits
 
 Replay = Callable[[Path, Mapping[str, Any]], Check]
+Run = Callable[[Path, Sequence[Path]], Answers]
+
+_TOLD = 20  # problems of one check
+_OF_ANOTHER_KIND = (
+    *(KeyError, TypeError, AttributeError, IndexError),
+    *(ArithmeticError, RecursionError),
+)
 
 
 def verify(path: Path, replays: Sequence[Replay] = ()) -> list[Check]:
     """Every check of a drop, a folder or a .zip of one, in order; those that fail are in it, too.
 
-    ``replays`` run the golden pairs elsewhere (on a device) and are asked only when all that can
-    be checked here holds. DropError when there is no drop to check.
+    Nothing that the manifest names is opened unless it is a file of the drop, and nothing is run
+    unless all that can be read holds: first here, in a process of its own, then by ``replays``
+    (on devices). DropError when there is no drop to check.
     """
     with _opened(path) as folder:
         facts = manifest.load(folder)
-        checks = [_files(folder, facts)]
-        try:
-            work = work_for(facts)
-            checks.append(_contract(folder, facts))
-            checks += work.check_drop(folder, facts)
-            if facts.get("target") == "coral":
-                checks.append(_coral(folder, facts))
-            checks.append(replay_here(folder, facts))
-        # A manifest whose fields are not there or of another kind; the digests can't show that.
-        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-            what = f"{manifest.NAME} does not say what a drop says: {type(error).__name__} {error}"
-            checks.append(Check("manifest", "", (what,)))
-        except (ArtifactError, OSError) as error:
-            checks.append(Check("model", "", (str(error),)))
-        if not any(check.problems for check in checks):
-            checks += [replay(folder, facts) for replay in replays]
+        if problems := manifest.untrustworthy(folder, facts):
+            return [_check("files", "", problems)]
+        checks = [_files(folder, facts), *_read(folder, facts)]
+        for replay in (replay_here, *replays):
+            if not any(check.problems for check in checks):
+                checks.append(replay(folder, facts))
         return checks
+
+
+def _read(folder: Path, facts: Mapping[str, Any]) -> Iterator[Check]:
+    """What can be seen without running anything."""
+    try:
+        work, model = work_for(facts), reader.read(folder / facts["model"])
+        contract = _contract(model, facts)
+        yield contract
+        yield from work.check_drop(folder, facts)
+        if facts.get("target") == "coral":
+            yield _coral(folder, facts)
+        if not contract.problems:
+            yield from _pairs(folder, facts, model)
+    # A manifest whose fields are not there or of another kind; the digests can't show that.
+    except (*_OF_ANOTHER_KIND, ValueError) as error:
+        what = f"{manifest.NAME} does not say what a drop says: {type(error).__name__} {error}"
+        yield Check("manifest", "", (what,))
+    except (ArtifactError, OSError) as error:
+        yield Check("model", "", (_said(error, folder),))
+
+
+def _said(error: Exception, folder: Path) -> str:
+    """The error with names as the manifest has them: a zip was unpacked somewhere."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{Path(error.filename).name}: {error.strerror}"
+    return str(error).replace(f"{folder}{os.sep}", "")
 
 
 def work_for(facts: Mapping[str, Any]) -> Work:
     """What knows the drop's task; drops of older releases do not name theirs, it was always the
     same. DropError for a task that is not known here."""
     name = facts.get("task", DEFAULT)
-    if name not in TASKS:
+    if not isinstance(name, str) or name not in TASKS:
         raise DropError(
             f"{manifest.NAME}: a drop of the task {name!r}, this tfedge knows {', '.join(TASKS)}",
             "use the tfedge that made it",
@@ -67,17 +95,44 @@ def work_for(facts: Mapping[str, Any]) -> Work:
 @contextmanager
 def _opened(path: Path) -> Iterator[Path]:
     if path.is_dir():
+        if not (path / manifest.NAME).exists():
+            raise DropError(f"{path}: no drop: there is no {manifest.NAME} in it", _way_out(path))
         yield path
     elif path.is_file():
-        with tempfile.TemporaryDirectory(prefix="tfedge-drop-") as folder:
+        if _is_model(path):
+            raise DropError(f"{path}: a model, not a drop", _way_out(path.parent))
+        # stopped, too, the folder goes
+        with stoppable(), tempfile.TemporaryDirectory(prefix="tfedge-drop-") as folder:
             yield archive.unpack(path, Path(folder))
     else:
         raise DropError(f"{path}: no such drop", "give its folder or its .zip")
 
 
+def _is_model(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8)[4:] == reader.IDENTIFIER
+
+
+def _way_out(folder: Path) -> str:
+    """Where there is a drop, of a folder that somebody may have taken for one."""
+    places = [folder, *sorted((folder / "drops").glob("*"))]
+    drops = [place for place in places if (place / manifest.NAME).is_file()]
+    if not drops:
+        return "give a drop's folder or its .zip; tfedge inspect reads a model"
+    return f"its drop: tfedge verify {' or '.join(map(str, drops))}"
+
+
+def _check(what: str, found: str, problems: Sequence[str]) -> Check:
+    """With the first problems: a drop may have a hundred thousand."""
+    told = list(problems[:_TOLD])
+    if len(problems) > _TOLD:
+        told.append(f"and {len(problems) - _TOLD} more")
+    return Check(what, found, tuple(told))
+
+
 def _files(folder: Path, facts: Mapping[str, Any]) -> Check:
     problems = manifest.differences(folder, facts, _addable_files(facts))
-    return Check("files", f"{len(facts['files'])} by SHA-256", tuple(problems))
+    return _check("files", f"{len(facts['files'])} by SHA-256", problems)
 
 
 def _addable_files(facts: Mapping[str, Any]) -> list[str]:
@@ -89,8 +144,7 @@ def _addable_files(facts: Mapping[str, Any]) -> list[str]:
     return [name, f"{name.removesuffix('.tflite')}.log"]
 
 
-def _contract(folder: Path, facts: Mapping[str, Any]) -> Check:
-    model = reader.read(folder / facts["model"])
+def _contract(model: Model, facts: Mapping[str, Any]) -> Check:
     problems = []
     for what, tensors in ("input", model.inputs), ("output", model.outputs):
         if len(tensors) != 1:
@@ -120,24 +174,40 @@ def _coral(folder: Path, facts: Mapping[str, Any]) -> Check:
     return Check("Edge TPU", f"compiled for runtime {coral['min_runtime']}")
 
 
-def replay_here(folder: Path, facts: Mapping[str, Any], load: Loader = LiteRT) -> Check:
-    """The golden pairs through LiteRT on this machine, by the task's golden rule."""
-    work = work_for(facts)
-    runtime = load(folder / facts["model"], 1)
-    given, taken = runtime.inputs()[0], runtime.outputs()[0]
-    problems, same = [], 0
+def _pairs(folder: Path, facts: Mapping[str, Any], model: Model) -> Iterator[Check]:
+    """Golden pairs that can't be replayed: none, or files of another size than what the model
+    takes and gives."""
+    problems = []
     for pair in facts["golden"]:
-        shown = np.frombuffer((folder / pair["input"]).read_bytes(), given.dtype)
-        expected = np.frombuffer((folder / pair["output"]).read_bytes(), taken.dtype)
-        got = runtime.invoke(shown.reshape(given.shape))[0].reshape(-1)
-        if expected.shape != got.shape:
-            problems.append(f"{pair['output']} holds {expected.size} values of {got.size}")
-            continue
-        same += bool((expected == got).all())
-        if told := work.difference(taken.real(expected), taken.real(got)):
-            problems.append(f"{pair['output']}: {told}")
-    count = len(facts["golden"])
-    if not count:
+        for key, tensor in ("input", model.inputs[0]), ("output", model.outputs[0]):
+            bits = storage_bits(tensor.dtype)
+            found = (folder / pair[key]).stat().st_size
+            if bits is None or tensor.dtype.startswith("complex"):
+                problems.append(f"{pair[key]}: values of {tensor.dtype} are not replayed")
+            elif 8 * found != bits * tensor.size:
+                problems.append(f"{pair[key]} holds {8 * found / bits:g} values of {tensor.size}")
+    if not facts["golden"]:
         problems.append("there are no golden pairs")
-    found = f"{same} of {count} identical through {runtime.name} {runtime.version} here"
-    return Check("golden pairs", found, tuple(problems))
+    if problems:
+        yield _check("golden pairs", "", problems)
+
+
+def replay_here(folder: Path, facts: Mapping[str, Any], run: Run = answers) -> Check:
+    """The golden pairs through LiteRT on this machine, by the task's golden rule. That the model
+    can't be run is a problem like any other."""
+    work, pairs = work_for(facts), facts["golden"]
+    try:
+        got = run(folder / facts["model"], [folder / pair["input"] for pair in pairs])
+    except ArtifactError as error:
+        return Check("golden pairs", "", (_said(error, folder),))
+    port, problems, same = got.port, [], 0
+    for pair, output in zip(pairs, got.outputs, strict=True):
+        expected = np.frombuffer((folder / pair["output"]).read_bytes(), port.dtype)
+        if expected.shape != output.shape:
+            problems.append(f"{pair['output']} holds {expected.size} values of {output.size}")
+            continue
+        same += bool((expected == output).all())
+        if told := work.difference(port.real(expected), port.real(output)):
+            problems.append(f"{pair['output']}: {told}")
+    found = f"{same} of {len(pairs)} identical through {got.runtime} here"
+    return _check("golden pairs", found, problems)

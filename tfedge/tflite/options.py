@@ -21,7 +21,22 @@ _MAX_VECTOR = 1024  # entries of one vector among the options; a new shape has a
 _KINDS: dict[int, str] = {
     code: name for name, code in vars(schema.BuiltinOptions).items() if not name.startswith("_")
 }
+_KINDS_2: dict[int, str] = {
+    code: name for name, code in vars(schema.BuiltinOptions2).items() if not name.startswith("_")
+}
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # dilationWFactor: three
+
+
+def tables(op: Any) -> list[str]:
+    """The schema's names of the tables of options that a schema ``Operator`` carries."""
+    found = [
+        kinds.get(code, f"options of the unknown type {code}")
+        for kinds, code in (
+            (_KINDS, op.BuiltinOptionsType()),
+            (_KINDS_2, op.BuiltinOptions2Type()),
+        )
+    ]
+    return [name for name in found if name != "NONE"]
 
 
 def read(op: Any) -> Mapping[str, Value]:
@@ -31,13 +46,20 @@ def read(op: Any) -> Mapping[str, Value]:
     accessors raise on a broken file goes through; a ValueError says that a vector has more entries
     than any real one.
     """
-    name = _KINDS.get(op.BuiltinOptionsType(), "NONE")
-    table = op.BuiltinOptions()
-    if name == "NONE" or table is None:
-        return {}
     found: dict[str, Value] = {}
-    given = getattr(schema, f"{name}T").InitFromBuf(table.Bytes, table.Pos)
-    for field, value in vars(given).items():
+    for kinds, code, table in (
+        (_KINDS, op.BuiltinOptionsType(), op.BuiltinOptions()),
+        (_KINDS_2, op.BuiltinOptions2Type(), op.BuiltinOptions2()),
+    ):
+        name = kinds.get(code, "NONE")
+        if name != "NONE" and table is not None:
+            found |= _values(getattr(schema, f"{name}T").InitFromBuf(table.Bytes, table.Pos))
+    return found
+
+
+def _values(table: Any) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for field, value in vars(table).items():
         if isinstance(value, np.ndarray) and len(value) > _MAX_VECTOR:
             raise ValueError(f"{field} has {len(value)} entries")
         plain = tuple(value.tolist()) if isinstance(value, np.ndarray) else value

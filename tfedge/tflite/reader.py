@@ -20,12 +20,15 @@ from ai_edge_litert import schema_py_generated as schema
 from tfedge.errors import ArtifactError
 from tfedge.tflite import options, values
 from tfedge.tflite.model import Graph, Model, Op, Quantization, Signature, Tensor
+from tfedge.tflite.soundness import misformed, unsound
 from tfedge.tflite.sparse import Layout, Level
 
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every .tflite
 _MAX_RANK = 16
 _MAX_ITEMS = 50_000  # tensors, ops, buffers: far above any real model, read in seconds
 _MAX_ELEMENTS = 2**42  # of a tensor: sums of many such sizes still fit into 64 bits
+_SCALED = frozenset({"int4", "int8", "uint8", "int16"})
+_SCALES = (1e-30, 1e12)  # beyond these interpreters end up with 0 or infinity
 _HINT = "convert the model again, or fetch the file again; it may be cut short or no .tflite at all"
 
 _OP_NAMES: dict[int, str] = {
@@ -46,14 +49,20 @@ def check_header(data: bytes, path: Path | str = "<bytes>") -> None:
 
 
 def load(path: str | Path) -> bytes:
-    """The bytes of a file. ArtifactError when it can't be read."""
+    """The bytes of a .tflite. ArtifactError when it can't be read or starts as something else."""
     path = Path(path)
     if path.exists() and not path.is_file():  # a device may never end
         raise ArtifactError(path, "not a file", "give the path of a .tflite file")
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            head = file.read(8)
+            check_header(head, path)  # before gigabytes of something else are read
+            return head + file.read()
     except OSError as error:
         raise ArtifactError(path, f"can't be read: {error.strerror}") from error
+    except MemoryError as error:
+        size = path.stat().st_size
+        raise ArtifactError(path, f"{size} bytes do not fit into memory here") from error
 
 
 def read(source: str | Path | bytes, path: str | Path = "<bytes>") -> Model:
@@ -91,6 +100,8 @@ class _File:
         graphs = tuple(self._graph(graph) for graph in self._items(root, "Subgraphs"))
         if not graphs:
             raise _Broken("no subgraph")
+        if wrong := unsound(graphs):
+            raise _Broken(wrong)
         return Model(
             version=root.Version(),
             description=self._text(root.Description()),
@@ -202,12 +213,16 @@ class _File:
         name, version, custom = self._codes[op.OpcodeIndex()]
         inputs, outputs = self._ints(op, "Inputs"), self._ints(op, "Outputs")
         # -1 stands for an optional input that is left out.
+        _check(f"op {i} {name} keeps", self._ints(op, "Intermediates"), -1, len(tensors))
         _check(f"op {i} {name} reads", inputs, -1, len(tensors))
         _check(f"op {i} {name} writes", outputs, 0, len(tensors))
         given = options.read(op)
         self._count_bytes(sum(len(value) for value in given.values() if isinstance(value, tuple)))
         carried = self._custom_options(op) if custom else None
-        return Op(i, name, version, inputs, outputs, custom, given, carried)
+        found = Op(i, name, version, inputs, outputs, custom, given, carried)
+        if wrong := misformed(found, options.tables(op)):
+            raise _Broken(f"op {i} {name} {wrong}")
+        return found
 
     def _custom_options(self, op: Any) -> np.ndarray | None:
         if op.LargeCustomOptionsOffset() > 1:
@@ -248,7 +263,7 @@ class _File:
             dtype=dtype,
             shape=shape,
             shape_signature=self._ints(tensor, "ShapeSignature") or shape,
-            quantization=quantization and self._quantization(quantization, shape, where),
+            quantization=quantization and self._quantization(quantization, dtype, shape, where),
             is_const=data.size > 0,
             bytes=int(data.size),
             data=data if data.size else None,
@@ -279,15 +294,25 @@ class _File:
         vector.Init(table.Bytes, table.Pos)
         return self._array(vector, "Values")
 
-    def _quantization(self, table: Any, shape: tuple[int, ...], where: str) -> Quantization | None:
+    def _quantization(
+        self, table: Any, dtype: str, shape: tuple[int, ...], where: str
+    ) -> Quantization | None:
         if table.ScaleLength() == 0:
             return None  # only a recorded range, as in a float model
         scales = tuple(map(float, self._array(table, "Scale").tolist()))
         points = self._ints(table, "ZeroPoint") or (0,) * len(scales)
         # Biases have one dimension, whatever older converters wrote.
         axis = 0 if shape == (len(scales),) else table.QuantizedDimension()
+        # A channel of a kernel in which nothing is left may have the scale 0.
+        lowest = 0.0 if len(scales) > 1 else _SCALES[0]
+        for scale in scales:
+            if not lowest <= scale <= _SCALES[1] and dtype in _SCALED:
+                raise _Broken(f"{where} has the scale {scale}")
         if len(points) != len(scales):
             raise _Broken(f"{where} has {len(scales)} scales and {len(points)} zero points")
+        lowest, highest = values.limits(dtype)
+        if any(not lowest <= point <= highest for point in points):
+            raise _Broken(f"{where} {dtype} has the zero point {max(points, key=abs)}")
         if len(scales) == 1:
             return Quantization(scales, points, None)
         if not 0 <= axis < len(shape) or shape[axis] != len(scales):

@@ -24,6 +24,13 @@ def storage_bits(dtype: str) -> int | None:
     return _PACKED_BITS.get(dtype) or 8 * np.dtype(_CARRIER.get(dtype, dtype)).itemsize
 
 
+def limits(dtype: str) -> tuple[int, int]:
+    """The lowest and the highest whole number that a zero point of such a tensor can be."""
+    name = dtype if dtype.startswith(("int", "uint")) else "int32"  # of floats it means nothing
+    bits = int(name.lstrip("uint"))
+    return (0, 2**bits - 1) if name.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
 def decode(raw: np.ndarray, dtype: str, count: int) -> np.ndarray:
     """The ``count`` stored values of a constant, flat.
 

@@ -15,6 +15,8 @@ _CPU = 'DELEGATE = ""'
 @cache
 def example(name: str = NAME, delegate: str = "") -> bytes:
     """The script under that name; ``delegate``: edgetpu, or nothing for the CPU."""
-    text = assembled(source(classify.__name__), [source(part) for part in _PARTS])
+    text = assembled(
+        source(classify.__name__), [source(part) for part in _PARTS], optional=["numpy"]
+    )
     assert text.count(_CPU) == 1
     return text.replace(NAME, name).replace(_CPU, f'DELEGATE = "{delegate}"').encode("utf-8")
