@@ -3,11 +3,11 @@ in a drop or in a run directory."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from tfedge.benchmark.script.image_inputs import FITS, manifest_fit, models_of
 from tfedge.errors import ArtifactError
+from tfedge.files.artifact import parse_json
 
 RESOLVED = "resolved.json"  # of a run directory: its pipeline with all defaults
 INDEX = "data/index.json"  # of a run directory, too
@@ -35,7 +35,7 @@ def classes_of(model: Path) -> tuple[str, ...] | None:
             if not file.is_file():
                 continue
             try:
-                told = json.loads(file.read_text(encoding="utf-8"))
+                told = parse_json(file.read_text(encoding="utf-8"))
                 name = model.absolute().relative_to(folder).as_posix()
                 if file.name != _MANIFEST or name in models_of(told):
                     return tuple(told["classes"])
@@ -50,7 +50,7 @@ def _of_run(model: Path) -> str | None:
         if not file.is_file():
             continue
         try:
-            fit = json.loads(file.read_text(encoding="utf-8"))["data"]["fit"]
+            fit = parse_json(file.read_text(encoding="utf-8"))["data"]["fit"]
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 file, f"tells no data.fit: {error}", "say how with --fit"

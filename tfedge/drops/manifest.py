@@ -20,6 +20,7 @@ from tfedge.benchmark.result import Result
 from tfedge.core.outputs import Evaluation, dump
 from tfedge.drops import golden
 from tfedge.errors import DropError
+from tfedge.files.artifact import parse_json
 from tfedge.tasks.drop import Content
 
 SCHEMA = "tfedge.drop/1"
@@ -110,7 +111,7 @@ def load(folder: Path) -> dict[str, Any]:
     """The manifest of a drop, of this schema. DropError otherwise."""
     path = folder / NAME
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DropError(f"{path}: can't be read: {error.strerror}") from error
     except ValueError as error:

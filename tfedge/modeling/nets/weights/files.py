@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -19,6 +18,7 @@ import numpy as np
 
 from tfedge.errors import ArtifactError
 from tfedge.files import zips
+from tfedge.files.artifact import parse_json
 from tfedge.files.budget import WEIGHTS
 from tfedge.files.whole import whole
 from tfedge.modeling.nets.weights import hdf5
@@ -85,7 +85,7 @@ def _opened(data: bytes, path: Path) -> AbstractContextManager[zips.Zip]:
 def _keras(data: bytes, path: Path) -> Arrays:
     try:
         with _opened(data, path) as archive:
-            config = json.loads(archive.read("config.json"))["config"]
+            config = parse_json(archive.read("config.json"))["config"]
             weights = archive.read("model.weights.h5")
         return hdf5.read(weights, path, config)
     except _DAMAGE as error:
