@@ -27,7 +27,7 @@ from tfedge.report.markup import (
     threads_text,
 )
 from tfedge.report.robustness import robustness
-from tfedge.tasks.blocks import Part
+from tfedge.tasks.blocks import Part, bold, code
 from tfedge.tasks.task import Task
 from tfedge.tasks.work import work_of
 
@@ -56,7 +56,7 @@ def write(run_dir: Path, result: Mapping[str, Any]) -> Path:
     ]
     lines = [*_head(facts), *_problem(facts)]
     for title, section in sections:
-        lines += ["", f"## {title}", "", *section(facts)]
+        lines += ["", f"## {cell(title)}", "", *section(facts)]
     write_text(run_dir / NAME, "\n".join(lines) + "\n")
     return run_dir / NAME
 
@@ -66,7 +66,7 @@ def _head(facts: Facts) -> list[str]:
     return [
         f"# {cell(result['pipeline'])}",
         "",
-        f"Run `{facts.run_dir.name}`: **{cell(result['status'])}** in "
+        f"Run {code(facts.run_dir.name)}: {bold(result['status'])} in "
         f"{float(result.get('seconds') or 0):.0f} s.",
     ]
 
@@ -133,12 +133,12 @@ def _teacher(facts: Facts) -> list[str]:
     split, metric = found.chose_weights_on, facts.task.primary
     rows = [
         [who, metric.figure(judged.val_accuracy), f"{judged.val_loss:.4g}"]
-        for who, judged in ((cell(found.name), found), ("the float model", found.plain))
+        for who, judged in ((found.name, found), ("the float model", found.plain))
     ]
     rows = rows if found.net else rows[1:]
     return [
         *([_net(found.net, facts.task), ""] if found.net else []),
-        *table(["", f"{metric.label}, {cell(split or 'val')} examples", "loss"], rows),
+        *table(["", f"{metric.label}, {split or 'val'} examples", "loss"], rows),
         "",
         "These examples chose the weights of both." if split else CHOSE_NOTHING,
     ]
@@ -225,7 +225,7 @@ def _benchmark(facts: Facts) -> list[str]:
     said = [f"- {cell(name)}: {cell(host_text(host))}" for name, host in hosts.items()]
     said += [f"- {cell(name)}: not measured: {cell(why)}" for name, why in facts.gaps.items()]
     unstable = [
-        f"- {r.device}, {r.model}, {threads_text(r.threads)}: {cell(reason)}"
+        f"- {cell(r.device)}, {cell(r.model)}, {threads_text(r.threads)}: {cell(reason)}"
         for r in facts.benchmark
         for reason in r.unstable
     ]
@@ -244,7 +244,7 @@ def _stages(facts: Facts) -> list[str]:
     if not stages:
         return NOT_RUN
     rows = [
-        [s["name"], f"`{s['key'][:12]}`", s["cache"], f"{float(s['seconds']):.1f}"] for s in stages
+        [s["name"], code(s["key"][:12]), s["cache"], f"{float(s['seconds']):.1f}"] for s in stages
     ]
     return table(["stage", "key", "cache", "seconds"], rows)
 
