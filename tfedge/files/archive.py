@@ -112,7 +112,7 @@ def _damage(steps: Iterator[_Entry], budget: Budget) -> Iterator[_Entry]:
 
 def _zip_entries(archive: zips.Zip) -> Iterator[_Entry]:
     for info in archive.infos():
-        if info.is_dir():
+        if info.filename.endswith("/"):
             what = "folder"
         else:
             what = "link or device" if zips.is_link(info) else "file"
