@@ -60,11 +60,21 @@ class Run:
     @classmethod
     def read(cls, directory: AnyPath) -> Run:
         """A run of this or another process. ArtifactError when it has not ended, or is none."""
+        from tfedge.core.result import SCHEMA
         from tfedge.core.rundir import RESULT
+        from tfedge.errors import ArtifactError
         from tfedge.files.artifact import read_json
 
         path = Path(directory).resolve()
-        return cls(path, read_json(path / RESULT))
+        run = cls(path, read_json(path / RESULT))
+        try:
+            if run.result["schema"] != SCHEMA:
+                raise ValueError(f"its schema is not {SCHEMA}")
+            _ = run.pipeline, run.status, run.seconds, run.stages, run.metrics, run.model, run.drops
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            what = f"does not say what a run says: {type(error).__name__} {error}"
+            raise ArtifactError(path / RESULT, what, "run the pipeline again") from error
+        return run
 
     @property
     def pipeline(self) -> str:

@@ -13,14 +13,15 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TextIO
 
 import click
 
 from tfedge import __version__
 from tfedge.commands import LAZY
 from tfedge.commands.options import CACHE, DEBUG, DEVICES
-from tfedge.errors import INTERRUPTED, GateFailed, TfedgeError
+from tfedge.errors import INTERRUPTED, OUTPUT_CLOSED, GateFailed, TfedgeError
+from tfedge.files.artifact import refused
+from tfedge.files.streams import OutputClosed, guarded, terminal
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 _SET = click.option(
@@ -129,7 +130,7 @@ def run(
     from tfedge.report.table import summary  # not in a dry run, which has no time for numpy
 
     try:
-        with _terminal() as stream:
+        with terminal() as stream:
             done = api.run(
                 loaded,
                 cache=cache,
@@ -148,15 +149,13 @@ def run(
     click.echo(summary(done.result, done.directory))
 
 
-def _terminal() -> TextIO:
-    """The terminal that progress is drawn on, also while a stage's own output goes to its log."""
-    sys.stderr.flush()
-    return os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (see ``tfedge.errors``)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    with guarded():
+        return _main(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _main(given: list[str]) -> int:
     debug = "--debug" in given
     try:
         cli.main(given, prog_name="tfedge", standalone_mode=False)
@@ -170,15 +169,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "hint: the same command goes on from the last finished stage"
         _say(["stopped before the end", *([hint] if goes_on else [])], debug)
         return INTERRUPTED
+    except OutputClosed:
+        return OUTPUT_CLOSED
     except TfedgeError as error:
         _say(error.lines(), debug)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 (the one place where everything ends)
         from tfedge.core.installation import explained
 
-        missing = explained(error)
-        _say(missing.lines() if missing else _internal(error), debug)
-        return missing.exit_code if missing else 1
+        known = explained(error) or refused(error)
+        _say(known.lines() if known else _internal(error), debug)
+        return known.exit_code if known else 1
     return 0
 
 

@@ -15,7 +15,8 @@
     └── DropError(target)                         9
 
 Every message says in one line what, where, got and allowed; ``hint`` is the next thing to do.
-Ctrl-C ends with 130.
+Ctrl-C ends with 130. Where nobody reads standard output any more (``| head``), it is 141, without a
+message.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 INTERRUPTED = 130
+OUTPUT_CLOSED = 141  # as the shell has it of what SIGPIPE ended
 
 
 class TfedgeError(Exception):

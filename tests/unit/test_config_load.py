@@ -213,6 +213,12 @@ nmae: x
         ("seed: !!python/object/apply:os.system [id]", "tag !!python/object/apply:os.system is "),
         ("prune: &p {also: *p}", "an alias (*) that holds itself"),
         (f"seed: {'9' * 5000}", "seed: must be a whole number of at least 0 and below"),
+        (f"seed: 0x{'f' * 5000}", "seed: must be a whole number of at least 0 and below"),
+        (f"finetune: {{learning_rate: 0o{'7' * 5000}}}", "must be a number above 0, got '0o777"),
+        ('backbone: {name: "a\\0b"}', "holds a character that no text has (NUL, or a surrogate)"),
+        ('"\\ud800": 1', "4:1: a key holds a character that no text has"),
+        ('backbone: {weights: "\\ud800"}', "holds a character that no text has"),
+        (f"backbone: {{weights: {'w' * 5000}.h5}}", "backbone.weights: no path can be that long"),
     ],
 )
 def test_one_wrong_line_is_one_problem(tmp_path: Path, line: str, said: str) -> None:
@@ -234,9 +240,12 @@ def test_one_wrong_line_is_one_problem(tmp_path: Path, line: str, said: str) -> 
         (b"\x89PNG\r\n\x1a\n\xff", "p.yaml: not a text file (a pipeline is YAML in UTF-8)"),
         (b"name: a\0b", "p.yaml: not a text file (it holds a zero byte)"),
         ("name: \x07", "p.yaml: not a YAML file: the character 7 is not allowed in YAML"),
-        ("[" * 100_000, "not valid YAML: nested too deeply"),
+        ("[" * 60_000, "not valid YAML: nested too deeply"),
         ("a: " + "{a: " * 40 + "}" * 40, "not valid YAML: nested too deeply"),
-        ("#" * (MAX_BYTES + 1), "p.yaml: larger than 1 MiB"),
+        ("#" * (MAX_BYTES + 1), "p.yaml: larger than 64 kB"),
+        ("a: [" + "x, " * 20_000 + "x]", "not valid YAML: more than 10,000 values"),
+        ('name: "\\UFFFFFFFF"', "p.yaml: not valid YAML: "),
+        (f"%YAML {'1' * 5000}.1\n---\nname: a", "p.yaml: not valid YAML: "),
     ],
 )
 def test_what_is_no_pipeline_at_all(tmp_path: Path, text: str | bytes, said: str) -> None:

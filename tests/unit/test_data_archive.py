@@ -5,13 +5,14 @@ import random
 import stat
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tfedge.errors import ArtifactError, TfedgeError
-from tfedge.files import archive as module
 from tfedge.files.archive import unpack
+from tfedge.files.budget import DATA, Limits
 
 FILES = {"p/a/1.txt": b"one", "p/b/2.txt": b"two" * 1000, "top.txt": b""}
 
@@ -56,10 +57,10 @@ def test_good_archives(tmp_path: Path, mode: str) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
 
 
-def refused(tmp_path: Path, source: Path, says: str) -> None:
+def refused(tmp_path: Path, source: Path, says: str, limits: Limits = DATA) -> None:
     before = set(tmp_path.rglob("*"))
     with pytest.raises(ArtifactError, match=says) as caught:
-        unpack(source, tmp_path / "new" / "out", called="http://x/y.tgz")
+        unpack(source, tmp_path / "new" / "out", called="http://x/y.tgz", limits=limits)
     assert caught.value.exit_code == 7 and caught.value.message.startswith("http://x/y.tgz")
     assert set(tmp_path.rglob("*")) - before <= {tmp_path / "new"}
 
@@ -121,8 +122,7 @@ def test_an_encrypted_zip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["zip", "tgz"])
-def test_bombs(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FREE_BYTES", 10_000)
+def test_bombs(tmp_path: Path, kind: str) -> None:
     zeros = b"\0" * 3_000_000
     if kind == "zip":
         source = zipped(tmp_path / "bomb", ("zeros", zeros))
@@ -132,12 +132,14 @@ def test_bombs(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> No
         with tarfile.open(tmp_path / "bomb", "w:gz") as archive:
             archive.addfile(info, io.BytesIO(zeros))
         source = tmp_path / "bomb"
-    refused(tmp_path, source, "unpacks to too much")
+    refused(tmp_path, source, "unpacks to too much", replace(DATA, free=10_000))
 
 
-def test_too_many_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_ENTRIES", 2)
-    refused(tmp_path, zipped(tmp_path / "many.zip"), "more than 2 entries")
+@pytest.mark.parametrize("mode", ["zip", "w:gz"])
+def test_too_many_entries(tmp_path: Path, mode: str) -> None:
+    source = tmp_path / "many"
+    source = zipped(source) if mode == "zip" else tar(source, mode)
+    refused(tmp_path, source, "more than 2 entries", replace(DATA, entries=2))
 
 
 @pytest.mark.parametrize("content", [b"", b"just a text\n" * 100, b"PK\3\4", b"\x1f\x8b\x08"])

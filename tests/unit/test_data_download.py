@@ -9,6 +9,7 @@ import tarfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from data_helpers import Said, Stage, encoded, noise
 from tfedge.data.sources import data_root, scan, source_digest
 from tfedge.errors import ArtifactError, DataError
 from tfedge.files import download as module
-from tfedge.files.download import download
+from tfedge.files.budget import DATA
 from tfedge.files.progress import NoProgress
 from tfedge.inputs.images.schema import ImageData as Data
 
+download = partial(module.download, limits=DATA)
 BODY = bytes(range(256)) * 4000  # 1 MB
 SHA = hashlib.sha256(BODY).hexdigest()
 

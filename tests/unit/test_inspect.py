@@ -176,7 +176,7 @@ def test_command_prints_text_or_json(capsys: pytest.CaptureFixture[str]) -> None
         (lambda path: path.write_bytes(INT8.read_bytes()[:2000]), "broken .tflite"),
         (lambda path: path.write_bytes(b"PK\x03\x04 a zip, really"), "not a .tflite file"),
         (lambda path: path.write_bytes(b""), "0 bytes"),
-        (lambda path: path.mkdir(), "not a file"),
+        (lambda path: path.mkdir(), "Is a directory"),
         (lambda path: None, "can't be read"),
     ],
     ids=["cut", "zip", "empty", "folder", "missing"],

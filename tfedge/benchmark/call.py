@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from tfedge.benchmark.result import Result
 from tfedge.benchmark.script import run
+from tfedge.files.artifact import parse_json
 from tfedge.portable.assemble import assembled, source
 from tfedge.tflite.versions import minimum_runtime
 
@@ -82,7 +82,7 @@ def command(python: Sequence[str], script: str, model: str, **options: Any) -> l
 def parse(stdout: str, device: str) -> list[Result]:
     """The results in what the script printed, of a device of that name. ValueError: none."""
     try:
-        document = json.loads(stdout)
+        document = parse_json(stdout)
         given = {"device": device, "host": document["device"]}
         results = [Result.from_json(row | given) for row in document["results"]]
         schema = document["schema"]

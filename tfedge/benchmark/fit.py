@@ -3,13 +3,13 @@ drop or in a run directory."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tfedge.benchmark.script.image_inputs import FITS, manifest_fit, models_of
 from tfedge.errors import ArtifactError
+from tfedge.files.artifact import parse_json
 
 RESOLVED = "resolved.json"  # of a run directory: its pipeline with all defaults
 INDEX = "data/index.json"  # of a run directory, too
@@ -61,7 +61,7 @@ def _beside(model: Path, of_run: str, hint: str) -> Iterator[tuple[Path, Any]]:
             if not file.is_file():
                 continue
             try:
-                told = json.loads(file.read_text(encoding="utf-8"))
+                told = parse_json(file.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise ArtifactError(file, f"no JSON: {error}", hint) from error
             name = model.absolute().relative_to(folder).as_posix()
@@ -75,7 +75,7 @@ def _of_run(model: Path) -> str | None:
         if not file.is_file():
             continue
         try:
-            fit = json.loads(file.read_text(encoding="utf-8"))["data"]["fit"]
+            fit = parse_json(file.read_text(encoding="utf-8"))["data"]["fit"]
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 file, f"tells no data.fit: {error}", "say how with --fit"

@@ -19,7 +19,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from tfedge.config.spelling import closest
 from tfedge.errors import ConfigError
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 16  # PyYAML takes a second for them at worst; a full pipeline has some 5 kB
 MAX_NODES = 10_000  # keys and values, aliases expanded; a full pipeline has some 150
 MAX_DEPTH = 32
 
@@ -76,12 +76,17 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict = {}  # noqa: RUF012 (the name and type are PyYAML's)
     depth = 0
+    count = 0
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
         self.depth += 1
-        if self.depth > MAX_DEPTH:
+        self.count += 1
+        what = "nested too deeply" if self.depth > MAX_DEPTH else ""
+        if self.count > MAX_NODES:
+            what = f"more than {MAX_NODES:,} values"
+        if what:
             mark = self.peek_event().start_mark
-            raise yaml.composer.ComposerError(None, None, "nested too deeply", mark)
+            raise yaml.composer.ComposerError(None, None, what, mark)
         node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
         self.depth -= 1
         return node
@@ -115,6 +120,8 @@ def read(path: Path, kind: Kind = PIPELINE) -> Tree:
 
 def parse(text: str, name: str, source: int = 0, kind: Kind = PIPELINE) -> Tree:
     """YAML text as a tree; ``name`` is what messages call it, ``source`` as in ``Spot``."""
+    if len(text) > MAX_BYTES:
+        raise ConfigError([f"{name}: larger than 64 kB, too large for a {kind.noun}"])
     loader = None
     try:
         loader = _Loader(text)
@@ -126,6 +133,8 @@ def parse(text: str, name: str, source: int = 0, kind: Kind = PIPELINE) -> Tree:
     except yaml.reader.ReaderError as error:
         what = f"the character {error.character!r} is not allowed in YAML"
         raise ConfigError([f"{name}: not a YAML file: {what}"]) from None
+    except (ValueError, OverflowError) as error:  # "\UFFFFFFFF", or %YAML with 5,000 digits
+        raise ConfigError([f"{name}: not valid YAML: {error}"]) from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -146,9 +155,9 @@ def _text(path: Path, kind: Kind) -> str:
         hint = _neighbour(path, kind) or kind.folder.format(path=path)
         raise ConfigError([f"{path}: {what}"], hint) from None
     except OSError as error:
-        raise ConfigError([f"{path}: can't be read: {error.strerror}"]) from None
+        raise ConfigError([f"{str(path)[:200]}: can't be read: {error.strerror}"]) from None
     if len(raw) > MAX_BYTES:
-        raise ConfigError([f"{path}: larger than 1 MiB, too large for a {kind.noun} file"])
+        raise ConfigError([f"{path}: larger than 64 kB, too large for a {kind.noun} file"])
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -215,9 +224,18 @@ class _Builder:
             if isinstance(node, SequenceNode):
                 return [self.build(child, (*path, i)) for i, child in enumerate(node.value)]
             assert isinstance(node, ScalarNode)  # there are three kinds
-            return _scalar(node)
+            return self.scalar(node, path)
         finally:
             self.open.pop()
+
+    def scalar(self, node: ScalarNode, path: KeyPath) -> object:
+        if not _sound(node.value):
+            self.problem(
+                self.spot(node), "holds a character that no text has (NUL, or a surrogate)"
+            )
+            self.tree.bad.add(path)
+            return None
+        return _scalar(node)
 
     def entries(self, node: MappingNode, path: KeyPath) -> Iterator[tuple[str, object]]:
         seen: dict[str, Spot] = {}
@@ -227,6 +245,9 @@ class _Builder:
                 self.problem(spot, "a key must be text, got a list or a section")
                 continue
             key = key_node.value
+            if not _sound(key):
+                self.problem(spot, "a key holds a character that no text has")
+                continue
             inner = (*path, key)
             if key == "<<":
                 self.problem(spot, "merge keys (<<) are not supported: write the keys out")
@@ -241,12 +262,18 @@ class _Builder:
         self.tree.problems.append((spot, text))
 
 
+def _sound(text: str) -> bool:
+    """Whether it can be written to a file and be a path: escapes such as ``"\\0"`` need not."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _scalar(node: ScalarNode) -> object:
-    """A scalar's value. A number that can't be one (1e999, a million digits) stays text."""
+    """A scalar's value. A number that can't be one (1e999, one of above 64 bits) stays text."""
     kind, text = node.tag.removeprefix(_TAG), node.value
     try:
         if kind == "int":
-            return int(text, 0) if text[:2] in ("0x", "0o") else int(text, 10)
+            whole = int(text, 0) if text[:2] in ("0x", "0o") else int(text, 10)
+            return whole if whole.bit_length() <= 64 else text
         if kind == "float":
             number = float(text)
             return number if math.isfinite(number) else text

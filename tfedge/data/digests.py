@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfedge.data.listing import Entry, Stamp, stamp_of
-from tfedge.files.artifact import sha256_file, write_text
+from tfedge.files.artifact import parse_json, sha256_file, write_text
 from tfedge.files.parallel import in_order
 from tfedge.files.progress import Progress
 
@@ -34,7 +34,7 @@ class Digests:
 
     def _load(self) -> dict[str, tuple[Stamp, str]]:
         try:
-            raw = json.loads(self.path.read_text(encoding="utf-8"))
+            raw = parse_json(self.path.read_text(encoding="utf-8"))
             return {path: (tuple(stamp), digest) for path, (stamp, digest) in raw["files"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import write_text
+from tfedge.files.artifact import parse_json, write_text
 
 SPLITS = ("train", "val", "test")
 
@@ -83,7 +83,7 @@ class Index:
     def load(cls, path: Path) -> Index:
         """Reads index.json. Raises ArtifactError if it is damaged."""
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
+            raw = parse_json(path.read_text(encoding="utf-8"))
             index = cls(
                 tuple(raw["classes"]), tuple(Row(*row) for row in raw["rows"]), raw["split_from"]
             )

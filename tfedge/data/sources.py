@@ -226,12 +226,13 @@ def _unpack_once(source: Download, cache: Path, progress: Progress) -> None:
     if target.is_dir():
         return
     from tfedge.files.archive import unpack
+    from tfedge.files.budget import DATA
     from tfedge.files.download import download
 
     archive = target.with_name(f"{target.name}.archive")
     with locked(target.with_name(f"{target.name}.unpack.lock")):
         if not target.is_dir():
-            download(source.url, source.sha256, archive, progress)
+            download(source.url, source.sha256, archive, progress, limits=DATA)
             progress.note(f"unpacking {source.url}")
             unpack(archive, target, called=source.url)
             archive.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Connect, connect
 from tfedge.devices.shell import tail
 from tfedge.errors import DeviceError, MissingDependency
+from tfedge.files.artifact import parse_json
 
 OLDEST: Version = (3, 7)  # Python that the device script runs on
 _SHORT = 60.0  # seconds for a probe
@@ -122,7 +122,7 @@ def _library(delegate: str) -> str:
 def _json(device: Device, done: Done) -> Any:
     try:
         if done.returncode == 0:
-            return json.loads(done.stdout)
+            return parse_json(done.stdout)
         why = f"ended with {done.returncode}: {tail(done.stderr)}"
     except ValueError:
         why = f"printed {done.stdout.strip()[-200:]!r}"

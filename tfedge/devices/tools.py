@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from tfedge.devices.schema import BenchDevice, Tool
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import sha256_file
+from tfedge.files.budget import PROGRAM
 from tfedge.files.progress import Progress
 
 
@@ -27,7 +28,8 @@ def tool_file(tool: Tool, cache: Path, progress: Progress) -> Path:
         from tfedge.files.download import download  # requests is slow to import
 
         name = PurePosixPath(urlsplit(tool.url).path).name or "tool"
-        return download(tool.url, tool.sha256, cache / "tools" / tool.sha256 / name, progress)
+        target = cache / "tools" / tool.sha256 / name
+        return download(tool.url, tool.sha256, target, progress, limits=PROGRAM)
     path = Path(tool.path or "")
     if not path.is_file():
         raise ArtifactError(path, "no such file", "set benchmark_model.path in devices.yaml")

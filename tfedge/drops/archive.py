@@ -8,12 +8,11 @@ from pathlib import Path
 
 from tfedge.errors import ArtifactError, DropError
 from tfedge.files import archive as archives
+from tfedge.files.budget import DROP
 
 SUFFIX = ".zip"
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # a zip can't say "no date"
 _PLAIN_FILE, _PROGRAM = 0o100644, 0o100755
-_LIMIT = 2_000_000_000  # bytes unpacked; far above any model for a small device
-_FILES = 100_000
 
 
 def pack(folder: Path, archive: Path) -> None:
@@ -47,11 +46,9 @@ def unpack(archive: Path, folder: Path) -> Path:
     anything beside the drop's folder, or more than a drop can be.
     """
     try:
-        whole = archives.unpack(
-            archive, folder / "unpacked", most_bytes=_LIMIT, most_entries=_FILES
-        )
+        whole = archives.unpack(archive, folder / "unpacked", limits=DROP)
     except ArtifactError as error:
-        raise DropError(error.message) from error
+        raise DropError(error.message, error.hint) from error
     top = list(whole.iterdir())
     if len(top) != 1 or not top[0].is_dir():
         raise DropError(f"{archive}: at its top there is more than one folder, a drop is one")

@@ -17,7 +17,7 @@ def card(content: Content) -> str:
     """CARD.md: what the model is for, made from and worth, and what it is not for."""
     said = work_of(content.task).card(content)
     parts = [
-        [f"# {content.name}"],
+        [f"# {cell(content.name)}"],
         _use(content, said),
         _data(content, said),
         _weights(content.backbone),
@@ -99,7 +99,7 @@ def _recipe(content: Content) -> list[str]:
             said = [f"{key} {section[key]}" for key in _TOLD if key in section]
             kept = section.get("keep") or {}
             said += [f"{layer} kept in {precision}" for layer, precision in kept.items()]
-            lines.append(f"- {name}: {cell(', '.join(said))}")
+            lines.append(f"- {cell(name)}: {cell(', '.join(said))}")
             if name == "distill" and content.teacher is not None:
                 lines += _teacher(content.teacher, content.task.primary)
     if content.sparsity is not None:

@@ -22,7 +22,7 @@ from tfedge.benchmark.result import Result
 from tfedge.core.outputs import Evaluation, dump
 from tfedge.drops import golden
 from tfedge.errors import DropError
-from tfedge.files.artifact import sha256_file
+from tfedge.files.artifact import parse_json, sha256_file
 from tfedge.files.files import shown
 from tfedge.tasks.drop import Content
 
@@ -121,7 +121,7 @@ def load(folder: Path) -> dict[str, Any]:
     """The manifest of a drop, of this schema. DropError otherwise."""
     path = folder / NAME
     try:
-        manifest = json.loads(_text(path))
+        manifest = parse_json(_text(path))
     except OSError as error:
         raise DropError(f"{path}: can't be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

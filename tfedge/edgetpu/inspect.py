@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
-import struct
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tfedge.edgetpu import edgetpu
-from tfedge.tflite import cost, reader
+from tfedge.errors import ArtifactError
+from tfedge.tflite import cost, metadata, reader
 from tfedge.tflite.model import Graph, Kernel, Model, Op, Tensor
 from tfedge.tflite.versions import latest, minimum_runtime
 
@@ -251,12 +249,9 @@ def _constants(model: Model) -> int:
 
 def _appended(data: bytes) -> list[str]:
     """Names of the files in a zip behind the model, such as labels."""
-    if not zipfile.is_zipfile(io.BytesIO(data)):
-        return []
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return archive.namelist()[:MOST_FILES]
-    except (zipfile.BadZipFile, struct.error, ValueError, OSError, NotImplementedError, EOFError):
+        return metadata.associated_names(data)[:MOST_FILES]
+    except ArtifactError:
         return []  # what looks like a zip and is none
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from tfedge.errors import ArtifactError
 
+_DEEPEST = 64  # lists and objects in each other
+_ELSEWHERE = "make it readable and writable, or give another folder: --runs, --cache (TFEDGE_CACHE)"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -77,9 +79,30 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, hint: str = "") -> Any:
     """Read a JSON file of ours; ArtifactError, with that hint, if it is not there or no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ArtifactError(path, f"can't be read as JSON: {error}", hint) from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """A document from elsewhere. ValueError: no JSON, or deeper than anything that is written for a
+    program to read."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for outer in level for inner in _within(outer)]
+        if not level:
+            return value
+    raise ValueError("nested too deeply")
+
+
+def _within(value: Any) -> list[Any]:
+    """The lists and objects that a list or an object holds."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [item for item in inner if isinstance(item, (dict, list))]
 
 
 def out_of_space(error: BaseException) -> bool:
@@ -102,8 +125,20 @@ def disk_error(error: OSError, path: Path) -> ArtifactError:
     where = Path(os.fsdecode(error.filename)) if error.filename else path
     if out_of_space(error):
         return no_space(where)
-    hint = "make it readable and writable, or give another folder: --runs, --cache (TFEDGE_CACHE)"
-    return ArtifactError(where, f"the disk refuses: {error.strerror or error}", hint)
+    if error.errno == errno.ENAMETOOLONG:
+        what = f"a path of {len(str(where)):,} characters is too long"
+        return ArtifactError(f"{str(where)[:100]}…", what, "give a shorter one")
+    return ArtifactError(where, f"the disk refuses: {error.strerror or error}", _ELSEWHERE)
+
+
+def refused(error: BaseException) -> ArtifactError | None:
+    """What the system refused, where nobody has put it into words: a path that is too long, a
+    folder without permission. None for any other error."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    if error.filename is None:
+        return ArtifactError("a file", f"the system refuses: {error.strerror}", _ELSEWHERE)
+    return disk_error(error, Path())
 
 
 def no_space(path: Path) -> ArtifactError:

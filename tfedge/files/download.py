@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -12,6 +13,7 @@ import urllib3
 
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import disk_errors, file_digest
+from tfedge.files.budget import Limits
 from tfedge.files.files import locked
 from tfedge.files.progress import Progress
 
@@ -37,12 +39,21 @@ class _Restart(Exception):
     """What lies there can't be continued."""
 
 
+class _TooMuch(Exception):
+    """More bytes than the limit, announced or sent."""
+
+
+class _TooSlow(Exception):
+    """The time is over."""
+
+
 def download(
     url: str,
     digest: str,
     target: Path,
     progress: Progress,
     *,
+    limits: Limits,
     offline: str = OFFLINE,
     changed: str = CHANGED,
 ) -> Path:
@@ -55,10 +66,12 @@ def download(
     Args:
         digest: SHA-256 in hex, or MD5 where its publisher gives no other; "" where he gives none:
             then what lies at ``target`` is taken as it is, and no earlier run's part is continued.
+        limits: How many bytes it may have, whatever the server says, and how many seconds it may
+            take.
         offline, changed: the way out when it can't be fetched, and when it is another file.
 
-    Raises ArtifactError: wrong digest (the file is removed), no space; NotFetched: no such file, or
-    no connection after ``TRIES`` tries (the part is kept).
+    Raises ArtifactError: wrong digest or too large (the file is removed), no space, too slow;
+    NotFetched: no such file, or no connection after ``TRIES`` tries (the part is kept).
     """
     part = target.with_name(f"{target.name}.part")
     with locked(target.with_name(f"{target.name}.lock")):
@@ -67,10 +80,10 @@ def download(
         if not digest:
             part.unlink(missing_ok=True)
         if not digest or not part.is_file() or not is_right(part, digest):
-            continued = _fetch(url, part, progress, offline)
-            if continued and not is_right(part, digest):
+            fetch = partial(_fetch, url, part, progress, limits, offline)
+            if fetch() and not is_right(part, digest):
                 part.unlink()
-                _fetch(url, part, progress, offline)
+                fetch()
         if not is_right(part, digest):
             kind = kind_of(digest)
             got = digest_of(part, kind)
@@ -97,15 +110,24 @@ def digest_of(path: Path, kind: str) -> str:
         return file_digest(path, kind)
 
 
-def _fetch(url: str, part: Path, progress: Progress, offline: str) -> bool:
+def _fetch(url: str, part: Path, progress: Progress, limits: Limits, offline: str) -> bool:
     """Fills ``part`` to its end. True when it was pieced together from several answers."""
     continued = False
+    end = time.monotonic() + limits.seconds
     for attempt in range(1, TRIES + 1):
         try:
-            continued |= _continue(url, part, progress)
+            continued |= _continue(url, part, progress, limits.size, end)
             return continued
         except _Restart:
             part.unlink(missing_ok=True)
+        except _TooMuch as error:
+            part.unlink(missing_ok=True)
+            what = f"{error}, more than {limits.size:,} bytes: refused"
+            raise ArtifactError(url, what, "check the address") from error
+        except _TooSlow as error:
+            what = f"not here after {limits.seconds:,.0f} seconds"
+            hint = f"run again, it goes on where it stopped; {offline}"
+            raise ArtifactError(url, what, hint) from error
         except _BROKEN as error:
             if attempt == TRIES:
                 raise NotFetched(
@@ -125,7 +147,7 @@ def _reason(error: BaseException) -> str:
     return (found.group(1) or found.group(2)) if found else text.splitlines()[0][:200]
 
 
-def _continue(url: str, part: Path, progress: Progress) -> bool:
+def _continue(url: str, part: Path, progress: Progress, most: int, end: float) -> bool:
     """One request for what is missing behind ``part``. True when the answer was just that."""
     have = part.stat().st_size if part.exists() else 0
     # identity: the digest is that of the file as it lies on the server, and so are the ranges
@@ -143,10 +165,28 @@ def _continue(url: str, part: Path, progress: Progress) -> bool:
                 raise _Restart
         else:
             have = 0
-        length = answer.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdigit() else None
-        _append(part, have, answer.raw.stream(_BLOCK, decode_content=False), total, progress)
+        total = _total(answer.headers.get("Content-Length", ""), have)
+        if max(have, total or 0) > most:
+            raise _TooMuch(f"announces {max(have, total or 0):,} bytes")
+        blocks = answer.raw.stream(_BLOCK, decode_content=False)
+        _append(part, have, _bounded(blocks, most - have, end), total, progress)
         return have > 0
+
+
+def _total(length: str, have: int) -> int | None:
+    """The size that the file will have, by a Content-Length. None: it does not say."""
+    return have + int(length) if re.fullmatch("[0-9]{1,18}", length) else None
+
+
+def _bounded(blocks: Iterator[bytes], left: int, end: float) -> Iterator[bytes]:
+    """The blocks, until they are more than ``left`` bytes or it is later than ``end``."""
+    for block in blocks:
+        left -= len(block)
+        if left < 0:
+            raise _TooMuch("sends too much")
+        if time.monotonic() > end:
+            raise _TooSlow
+        yield block
 
 
 def _append(

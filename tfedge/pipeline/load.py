@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -87,6 +88,10 @@ def load(
     elsewhere: list[str] = []
     if pipeline is not None:
         pipeline = _absolute(pipeline, tree, path.parent)
+        for at, text in _impossible(pipeline):
+            found.append((spot(tree, at), f"{dotted(at)}: {text}"))
+            bad.add(at)
+            pipeline = _with(pipeline, at, "")  # for the rules, which look for it
         for problem in rules.check(pipeline):
             read = [parts(key) for key in problem.reads]
             if not any(related(wrong, at) for wrong in bad for at in read):
@@ -157,6 +162,31 @@ def _forget(tree: Tree, path: KeyPath) -> None:
 
 def _absolute(pipeline: Pipeline, tree: Tree, folder: Path) -> Pipeline:
     """The pipeline with absolute paths."""
+
+    def path(text: str, at: KeyPath) -> str:
+        base = Path() if spot(tree, at).source else folder
+        return os.path.abspath(base / os.path.expanduser(text))  # noqa: PTH100, PTH111 (no raising)
+
+    for at, text in _paths(pipeline).items():
+        found = tuple(path(t, at) for t in text) if isinstance(text, tuple) else path(text, at)
+        pipeline = _with(pipeline, at, found)
+    return pipeline
+
+
+def _impossible(pipeline: Pipeline) -> Iterator[tuple[KeyPath, str]]:
+    """Paths that the system can't even look for."""
+    for at, given in _paths(pipeline).items():
+        for text in given if isinstance(given, tuple) else (given,):
+            try:
+                Path(text).lstat()
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    yield at, f"no path can be that long, {len(text):,} characters"
+                    break
+
+
+def _paths(pipeline: Pipeline) -> dict[KeyPath, str | tuple[str, ...]]:
+    """The keys that name files and folders here, with what they say."""
     data, distill, package = pipeline.data, pipeline.distill, pipeline.package
     weights: dict[KeyPath, str] = {("backbone", "weights"): pipeline.backbone.weights}
     if distill is not None and isinstance(distill.teacher, TeacherNet):
@@ -169,15 +199,7 @@ def _absolute(pipeline: Pipeline, tree: Tree, folder: Path) -> Pipeline:
         given["package", "golden"] = package.golden
     if package is not None and package.coral.together:
         given["package", "coral", "together"] = package.coral.together
-
-    def path(text: str, at: KeyPath) -> str:
-        base = Path() if spot(tree, at).source else folder
-        return os.path.abspath(base / os.path.expanduser(text))  # noqa: PTH100, PTH111 (no raising)
-
-    for at, text in given.items():
-        found = tuple(path(t, at) for t in text) if isinstance(text, tuple) else path(text, at)
-        pipeline = _with(pipeline, at, found)
-    return pipeline
+    return given
 
 
 def _with(section: M, at: KeyPath, value: object) -> M:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from tfedge.core.outputs import Correction, Distance, Trial
 from tfedge.report.facts import Facts
 from tfedge.report.markup import table
-from tfedge.tasks.blocks import percent
+from tfedge.tasks.blocks import bold, percent
 from tfedge.tasks.task import Metric
 
 
@@ -41,7 +41,7 @@ def _correction(found: Correction) -> list[str]:
     states: dict[str, Distance] = {"plain": found.plain, "corrected": found.corrected}
     rows = [
         [
-            name if name != found.state else f"**{name}**",
+            name if name != found.state else bold(name),
             f"{distance.kl:.4f}",
             percent(distance.agreement),
         ]

@@ -27,7 +27,7 @@ from tfedge.report.markup import (
     threads_text,
 )
 from tfedge.report.robustness import robustness
-from tfedge.tasks.blocks import Part
+from tfedge.tasks.blocks import Part, bold, code
 from tfedge.tasks.task import Task
 from tfedge.tasks.work import work_of
 
@@ -61,7 +61,7 @@ def write(run_dir: Path, result: Mapping[str, Any]) -> Path:
         away = ", ".join(title for title in written if title not in told)
         lines += ["", f"Not run, and so left out: {away}."]
     for title, section_lines in told.items():
-        lines += ["", f"## {title}", "", *section_lines]
+        lines += ["", f"## {cell(title)}", "", *section_lines]
     write_text(run_dir / NAME, "\n".join(lines) + "\n")
     return run_dir / NAME
 
@@ -71,7 +71,7 @@ def _head(facts: Facts) -> list[str]:
     return [
         f"# {cell(result['pipeline'])}",
         "",
-        f"Run `{facts.run_dir.name}`: **{cell(result['status'])}** in "
+        f"Run {code(facts.run_dir.name)}: {bold(result['status'])} in "
         f"{float(result.get('seconds') or 0):.0f} s.",
     ]
 
@@ -138,7 +138,7 @@ def _teacher(facts: Facts) -> list[str]:
     split, metric = found.chose_weights_on, facts.task.primary
     rows = [
         [who, metric.figure(judged.val_accuracy), f"{judged.val_loss:.4g}"]
-        for who, judged in ((cell(found.name), found), ("the float model", found.plain))
+        for who, judged in ((found.name, found), ("the float model", found.plain))
     ]
     rows = rows if found.net else rows[1:]
     return [
@@ -230,7 +230,7 @@ def _benchmark(facts: Facts) -> list[str]:
     said = [f"- {cell(name)}: {cell(host_text(host))}" for name, host in hosts.items()]
     said += [f"- {cell(name)}: not measured: {cell(why)}" for name, why in facts.gaps.items()]
     unstable = [
-        f"- {r.device}, {r.model}, {threads_text(r.threads)}: {cell(reason)}"
+        f"- {cell(r.device)}, {cell(r.model)}, {threads_text(r.threads)}: {cell(reason)}"
         for r in facts.benchmark
         for reason in r.unstable
     ]
@@ -249,7 +249,7 @@ def _stages(facts: Facts) -> list[str]:
     if not stages:
         return NOT_RUN
     rows = [
-        [s["name"], f"`{s['key'][:12]}`", s["cache"], f"{float(s['seconds']):.1f}"] for s in stages
+        [s["name"], code(s["key"][:12]), s["cache"], f"{float(s['seconds']):.1f}"] for s in stages
     ]
     return table(["stage", "key", "cache", "seconds"], rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tfedge.benchmark.result import Host, Result
-from tfedge.tasks.blocks import Block, Bullets, Table, Text, cell
+from tfedge.tasks.blocks import Block, Bullets, Markup, Table, Text, cell
 
 NOT_RUN = ["Not run."]
 
@@ -13,8 +13,8 @@ NOT_RUN = ["Not run."]
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     """A Markdown table; the first column to the left, the others to the right."""
     rule = ["---", *["---:"] * (len(head) - 1)]
-    lines = [list(map(cell, head)), rule, *([cell(value) for value in row] for row in rows)]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    cells: list[list[object]] = [[*head], [Markup(part) for part in rule], *map(list, rows)]
+    return [f"| {' | '.join(map(cell, row))} |" for row in cells]
 
 
 def render(blocks: Iterable[Block]) -> list[str]:

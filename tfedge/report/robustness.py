@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tfedge.core.outputs import Evaluation, Gap
-from tfedge.tasks.blocks import Block, Table, Text, p_text
+from tfedge.tasks.blocks import Block, Table, Text, bold, p_text
 from tfedge.tasks.task import Metric, Task
 
 _ROUNDING = 1e-6  # 0.87 - 0.90 is a little less than -0.03 in binary
@@ -40,8 +40,8 @@ def robustness(evaluation: Evaluation, task: Task) -> list[Block]:
     ]
 
 
-def _gap(loss: Gap, metric: Metric) -> str:
+def _gap(loss: Gap, metric: Metric) -> object:
     gap = f"{100 * loss.gap:+.1f}" if metric.share else f"{loss.gap:+.4g}"
     text = f"{gap} (p {p_text(loss.p)})"
     wide = metric.share and loss.gap < -WIDE_GAP - _ROUNDING
-    return f"**{text}**" if wide else text
+    return bold(text) if wide else text

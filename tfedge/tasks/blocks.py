@@ -6,6 +6,7 @@ values; None is a figure that there is none of.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,13 @@ class Table:
 
 Block = Text | Bullets | Table
 
+# What has a meaning anywhere in a line. Inside of a word a _ has none, nor have brackets that no
+# link can be of, and # only where it may end a heading.
+_MARKED = re.compile(r"[\\`*|~$]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|\[(?=\^)|(?<= )#+$")
+_ENTITY = re.compile(r"&#?\w+;")
+# What has one where a line begins: headings, lists, quotes, rules, what links lead to.
+_BEGINS = re.compile(r"^(\d{0,9})([-+=#]+(?= |$)|#+|>|\[|(?<=\d)[.)](?= |$))")
+
 
 @dataclass(frozen=True)
 class Part:
@@ -43,12 +51,37 @@ class Part:
     blocks: Sequence[Block]
 
 
-def cell(value: object) -> str:
-    """A value as it can stand in a line or a table of Markdown: one line, no bars that would end a
-    cell, no tags. A dash for None."""
+class Markup(str):
+    """Text that is Markdown already."""
+
+    __slots__ = ()
+
+
+def cell(value: object) -> Markup:
+    """A value as it can stand in a line, a heading or a table of Markdown and be read as it is: one
+    line, in which nothing ends a cell or is a tag, a link or emphasis. A dash for None.
+
+    ``Markup`` stays as it is.
+    """
+    if isinstance(value, Markup):
+        return value
     if value is None:
-        return "–"
-    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+        return Markup("–")
+    text = " ".join(str(value).split())
+    text = _MARKED.sub(r"\\\g<0>", text.replace("&", "&amp;") if _ENTITY.search(text) else text)
+    return Markup(_BEGINS.sub(r"\g<1>\\\g<2>", text.replace("<", "&lt;")))
+
+
+def bold(value: object) -> Markup:
+    """A value in bold."""
+    return Markup(f"**{cell(value)}**")
+
+
+def code(value: object) -> Markup:
+    """A value as code, within a line; in a table, too."""
+    text = " ".join(str(value).split()).replace("|", "\\|")
+    ticks = max(map(len, re.findall("`+", text)), default=0)
+    return Markup(f"`{text}`" if not ticks else f"{'`' * (ticks + 1)} {text} {'`' * (ticks + 1)}")
 
 
 def percent(share: float | None) -> str:

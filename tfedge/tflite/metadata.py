@@ -13,6 +13,7 @@ import io
 import struct
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from flatbuffers import number_types
 from flatbuffers.table import Table
 
 from tfedge.errors import ArtifactError
+from tfedge.files import zips
+from tfedge.files.budget import METADATA, MODEL
+from tfedge.files.files import shown
 from tfedge.tflite import reader
 from tfedge.tflite.metadata_schema import ROOT, TABLES, Field
 
@@ -28,7 +32,6 @@ ENTRY = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
 _ALIGNMENT = 16  # of every constant in a .tflite; the runtimes read them in place
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # a zip can't say "no date"
-_MOST = 10_000  # items of one vector
 _SCALARS = {
     "byte": number_types.Int8Flags,
     "uint": number_types.Uint32Flags,
@@ -69,7 +72,7 @@ def read(model: bytes, path: Path | str = "<bytes>") -> dict[str, Any] | None:
     if len(content) < 8 or content[4:8] != IDENTIFIER:
         raise ArtifactError(path, f"its metadata is no TFLite metadata: {content[4:8]!r}, not M001")
     try:
-        return _read_table(ROOT, content, struct.unpack_from("<I", content)[0])
+        return _Reader(content, path).table(ROOT, struct.unpack_from("<I", content)[0])
     # What the flatbuffer accessors raise on an offset that points nowhere.
     except (struct.error, TypeError, ValueError, IndexError, OverflowError) as error:
         raise ArtifactError(path, f"its metadata is broken: {error}") from error
@@ -77,18 +80,30 @@ def read(model: bytes, path: Path | str = "<bytes>") -> dict[str, Any] | None:
 
 def associated(model: bytes, path: Path | str = "<bytes>") -> dict[str, bytes]:
     """The files behind a model by name; empty without any. ArtifactError: they can't be read."""
-    if not zipfile.is_zipfile(io.BytesIO(model)):
+    if not zips.is_zip(model):
         return {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(model)) as archive:
-            entries = archive.infolist()
-            # Stored as they are, they can't be larger than the file: no decompression bomb.
-            packed = [e.filename for e in entries if e.compress_type != zipfile.ZIP_STORED]
-            if packed or sum(e.file_size for e in entries) > len(model):
+    found: dict[str, bytes] = {}
+    with _opened(model, path) as archive:
+        for entry in archive.infos():
+            if entry.compress_type != zipfile.ZIP_STORED:  # readers map them
                 raise ArtifactError(path, "the files behind the model must be stored uncompressed")
-            return {entry.filename: archive.read(entry) for entry in entries}
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
-        raise ArtifactError(path, f"the files behind the model can't be read: {error}") from error
+            if entry.filename in found:
+                what = f"{shown(entry.filename)} is twice among the files behind the model"
+                raise ArtifactError(path, what)
+            found[entry.filename] = b"".join(archive.pieces(entry))
+    return found
+
+
+def associated_names(model: bytes, path: Path | str = "<bytes>") -> list[str]:
+    """The names alone; empty without any. ArtifactError: they can't be read."""
+    if not zips.is_zip(model):
+        return []
+    with _opened(model, path) as archive:
+        return archive.names
+
+
+def _opened(model: bytes, path: Path | str) -> AbstractContextManager[zips.Zip]:
+    return zips.opened(model, MODEL.budget(f"{path}: the files behind the model", len(model)))
 
 
 def write(metadata: Mapping[str, Any]) -> bytes:
@@ -144,51 +159,59 @@ def _write_one(builder: flatbuffers.Builder, kind: str, value: Any) -> Any:
     return value if kind in _SCALARS else _write_table(builder, kind, value)
 
 
-def _read_table(name: str, content: bytes, position: int) -> dict[str, Any]:
-    table = Table(content, position)
-    found: dict[str, Any] = {}
-    for slot, field in TABLES[name]:
-        offset = table.Offset(4 + 2 * slot)
-        if offset:
-            value = _read_field(table, field, slot, position + offset)
-            if value is not None:
-                found[field.name] = value
-    return found
+class _Reader:
+    """Reads metadata. Tables and texts may be shared by many lists, and so come out much larger
+    than they are stored: what comes out is charged as if it were not shared."""
 
+    def __init__(self, content: bytes, path: Path | str) -> None:
+        called = f"{path}: its metadata"
+        self._content = content
+        self._budget = METADATA.budget(called, len(content))
 
-def _read_field(table: Table, field: Field, slot: int, position: int) -> Any:
-    content = table.Bytes
-    if field.union:
-        typed = table.Offset(4 + 2 * (slot - 1))
-        kind = content[table.Pos + typed] if typed else 0
-        if not 1 <= kind <= len(field.union):
-            return None  # of a newer schema
-        name = field.union[kind - 1]
-        return {name: _read_table(name, content, table.Indirect(position))}
-    if not field.many:
-        return _read_one(table, field.kind, position)
-    offset = position - table.Pos
-    start, count = table.Vector(offset), table.VectorLen(offset)
-    if count > min(_MOST, len(content)):
-        raise ValueError(f"{field.name} has {count} items")
-    width = _SCALARS[field.kind].bytewidth if field.kind in _SCALARS else 4
-    return [_read_one(table, field.kind, start + width * i) for i in range(count)]
+    def table(self, name: str, position: int) -> dict[str, Any]:
+        table = Table(self._content, position)
+        self._budget.spend(size=4, entries=1)
+        found: dict[str, Any] = {}
+        for slot, field in TABLES[name]:
+            offset = table.Offset(4 + 2 * slot)
+            if offset:
+                value = self._field(table, field, slot, position + offset)
+                if value is not None:
+                    found[field.name] = value
+        return found
 
+    def _field(self, table: Table, field: Field, slot: int, position: int) -> Any:
+        if field.union:
+            typed = table.Offset(4 + 2 * (slot - 1))
+            kind = self._content[table.Pos + typed] if typed else 0
+            if not 1 <= kind <= len(field.union):
+                return None  # of a newer schema
+            name = field.union[kind - 1]
+            return {name: self.table(name, table.Indirect(position))}
+        if not field.many:
+            return self._one(table, field.kind, position)
+        offset = position - table.Pos
+        start, count = table.Vector(offset), table.VectorLen(offset)
+        width = _SCALARS[field.kind].bytewidth if field.kind in _SCALARS else 4
+        self._budget.spend(size=width * count)
+        return [self._one(table, field.kind, start + width * i) for i in range(count)]
 
-def _read_one(table: Table, kind: str, position: int) -> Any:
-    if kind in _SCALARS:
-        return table.Get(_SCALARS[kind], position)
-    if kind == "string":
-        return table.String(position).decode("utf-8", "replace")
-    return _read_table(kind, table.Bytes, table.Indirect(position))
+    def _one(self, table: Table, kind: str, position: int) -> Any:
+        if kind in _SCALARS:
+            return table.Get(_SCALARS[kind], position)
+        if kind == "string":
+            text = table.String(position)
+            self._budget.spend(size=len(text))
+            return text.decode("utf-8", "replace")
+        return self.table(kind, table.Indirect(position))
 
 
 def _end(model: bytes) -> int:
     """Where the flatbuffer ends and an appended zip begins: the length without one."""
-    if not zipfile.is_zipfile(io.BytesIO(model)):
+    if not zips.is_zip(model):
         return len(model)
-    with zipfile.ZipFile(io.BytesIO(model)) as archive:
-        return min((entry.header_offset for entry in archive.infolist()), default=len(model))
+    with _opened(model, "<bytes>") as archive:
+        return min((entry.header_offset for entry in archive.infos()), default=len(model))
 
 
 def _with_entry(model: bytes, content: bytes) -> bytes:

@@ -18,6 +18,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfedge.errors import ArtifactError
+from tfedge.files.budget import MODEL
+from tfedge.files.whole import whole
 from tfedge.tflite import options, values
 from tfedge.tflite.model import Graph, Model, Op, Quantization, Signature, Tensor
 from tfedge.tflite.soundness import misformed, unsound
@@ -49,20 +51,8 @@ def check_header(data: bytes, path: Path | str = "<bytes>") -> None:
 
 
 def load(path: str | Path) -> bytes:
-    """The bytes of a .tflite. ArtifactError when it can't be read or starts as something else."""
-    path = Path(path)
-    if path.exists() and not path.is_file():  # a device may never end
-        raise ArtifactError(path, "not a file", "give the path of a .tflite file")
-    try:
-        with path.open("rb") as file:
-            head = file.read(8)
-            check_header(head, path)  # before gigabytes of something else are read
-            return head + file.read()
-    except OSError as error:
-        raise ArtifactError(path, f"can't be read: {error.strerror}") from error
-    except MemoryError as error:
-        size = path.stat().st_size
-        raise ArtifactError(path, f"{size} bytes do not fit into memory here") from error
+    """The bytes of a file. ArtifactError when it can't be read, or does not begin as a .tflite."""
+    return whole(Path(path), MODEL.size, lambda start: check_header(start, path))
 
 
 def read(source: str | Path | bytes, path: str | Path = "<bytes>") -> Model:

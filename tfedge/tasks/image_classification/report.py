@@ -8,7 +8,7 @@ from typing import Any
 from tfedge.core.outputs import Evaluation
 from tfedge.data.audit import KEPT, Findings
 from tfedge.data.index import Index
-from tfedge.tasks.blocks import Block, Bullets, Part, Table, Text, percent
+from tfedge.tasks.blocks import Block, Bullets, Part, Table, Text, bold, percent
 from tfedge.tasks.image_classification.metrics import ClassifierMetrics, models_of
 
 _WIDE = 20  # classes; a larger confusion matrix is given as the list of its mistakes
@@ -33,7 +33,7 @@ def class_table(metrics: ClassifierMetrics, title: str) -> Table:
         for row in metrics.per_class
     ]
     means = metrics.precision_macro, metrics.recall_macro, metrics.f1_macro
-    rows.append(["**mean**", *map(percent, means), metrics.n])
+    rows.append([bold("mean"), *map(percent, means), metrics.n])
     return Table([title, "precision", "recall", "F1", "images"], rows)
 
 
@@ -86,7 +86,7 @@ def count_table(names: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -
     rows: list[list[object]] = [
         [name, *(counts[split].get(name, 0) for split in counts)] for name in names
     ]
-    rows.append(["**all**", *(sum(counts[split].values()) for split in counts)])
+    rows.append([bold("all"), *(sum(counts[split].values()) for split in counts)])
     return Table(["class", *counts], rows)
 
 

