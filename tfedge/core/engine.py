@@ -7,10 +7,11 @@ nothing in the cache. However a run ends, ``run.json`` says so.
 
 from __future__ import annotations
 
+import tempfile
 import time
 import traceback
-from collections.abc import Mapping
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ from tfedge.core.plan import Selection, inputs_of
 from tfedge.core.process import output_to, stoppable
 from tfedge.core.progress import Recorder, RunProgress
 from tfedge.core.result import Made, gather
-from tfedge.core.rundir import EVENTS, LOG, RESULT, RunDir
+from tfedge.core.rundir import EVENTS, LOG, RunDir
 from tfedge.core.slice import context_of
 from tfedge.core.stages import Stage, function_of, libraries
 from tfedge.errors import ConfigError, GateFailed, StageError, TfedgeError
-from tfedge.files.artifact import disk_error, no_space, out_of_space, write_json
+from tfedge.files.artifact import disk_error, fullest, no_space, out_of_space
 from tfedge.pipeline.load import Loaded
 from tfedge.tasks.table import task_of
 
@@ -100,24 +101,38 @@ class _Run:
         inputs = inputs_of(stage, made, self.selection.stages)
         material = keys.material(stage, settings, inputs, self.probe(stage))
         key = keys.key_of(material)
-        if stage.cacheable and not self.selection.forced(stage):
-            entry = self.cache.find(key, self.progress.note)
-            if entry is not None:
-                self.run_dir.link(entry, "hit")
-                return entry, "hit"
-            if not self.selection.may_run(stage):
-                what = f"--from: stage {stage.name} is not in the cache, and would come before it"
-                raise ConfigError([what], "run without --from, or from this stage on")
+        if not stage.cacheable:
+            folder, record = self.fill(stage, key, inputs, material, work)
+            return self.run_dir.take(folder, record), "none"
+        with self.cache.alone(key, f"stage {stage.name}", self.progress.note):
+            if not self.selection.forced(stage):
+                entry = self.cache.find(key, self.progress.note)
+                if entry is not None:
+                    self.run_dir.link(entry, "hit")
+                    return entry, "hit"
+                if not self.selection.may_run(stage):
+                    what = (
+                        f"--from: stage {stage.name} is not in the cache, and would come before it"
+                    )
+                    raise ConfigError([what], "run without --from, or from this stage on")
+            entry = self.cache.seal(*self.fill(stage, key, inputs, material, work))
+            self.run_dir.link(entry, "miss")
+        return entry, "miss"
+
+    def fill(
+        self,
+        stage: Stage,
+        key: str,
+        inputs: Mapping[str, str],
+        material: Mapping[str, Any],
+        work: Workspace,
+    ) -> tuple[Path, dict[str, Any]]:
+        """Run the stage: the folder that it filled, and what there is to say about it."""
         folder = work.new(stage.name)
         began = time.monotonic()
         self.call(stage, inputs, folder)
         seconds = time.monotonic() - began
-        record = record_of(stage, key, folder, seconds=seconds, material=material)
-        if not stage.cacheable:
-            return self.run_dir.take(folder, record), "none"
-        entry = self.cache.seal(folder, record)
-        self.run_dir.link(entry, "miss")
-        return entry, "miss"
+        return folder, record_of(stage, key, folder, seconds=seconds, material=material)
 
     def probe(self, stage: Stage) -> str:
         """A digest of what the stage reads from outside the cache."""
@@ -171,10 +186,11 @@ class _Run:
         """What the user is told: a TfedgeError, KeyboardInterrupt, or a bug of ours."""
         if stopped and not isinstance(error, KeyboardInterrupt):
             return KeyboardInterrupt()  # a library has made something else of it
+        places = [self.cache.root, self.run_dir.path, Path(tempfile.gettempdir())]
         if isinstance(error, OSError):
-            return disk_error(error, self.cache.root)
+            return disk_error(error, fullest(places))
         if out_of_space(error):
-            return no_space(self.cache.root)
+            return no_space(fullest(places))
         return explained(error) or error
 
 
@@ -218,13 +234,26 @@ def run(
 
 def _run(job: _Run, report: str) -> Result:
     job.run_dir.write_inputs(job.loaded.text, job.loaded.resolved())
-    with closing(Workspace(job.cache)) as work:
+    with closing(Workspace(job.cache)) as work, _scratch(work, job.capture_output):
         job.all_stages(work)
     outcome = job.result("ok")
     function_of(report)(job.run_dir.path, outcome)
-    write_json(job.run_dir.path / RESULT, outcome)
+    job.run_dir.write_result(outcome)
     job.progress.finish()
     return outcome
+
+
+@contextmanager
+def _scratch(work: Workspace, ours: bool) -> Iterator[None]:
+    """Temporary files of libraries go where the run's own go, and with them, even when it is
+    killed: TensorFlow leaves its generated code behind. Only in a process that is the run's own."""
+    before = tempfile.tempdir
+    if ours:
+        tempfile.tempdir = str(work.new("scratch"))
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _conclude(job: _Run, failure: BaseException, report: str) -> None:
@@ -235,10 +264,11 @@ def _conclude(job: _Run, failure: BaseException, report: str) -> None:
     elif isinstance(failure, KeyboardInterrupt):
         status = "interrupted"
     error = result.described(failure, job.stage)
-    with suppress(OSError, TfedgeError):  # a disk that is full is full for run.json, too
+    with suppress(OSError):  # a terminal that is gone, events.jsonl on a full disk
         job.progress.fail(status, error["message"])
+    with suppress(OSError, TfedgeError):  # no more to be done about a disk that refuses even this
         outcome = job.result(status, error)
-        write_json(job.run_dir.path / RESULT, outcome)
+        job.run_dir.write_result(outcome)
         if status == "gate failed":
             function_of(report)(job.run_dir.path, outcome)
 

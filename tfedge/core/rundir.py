@@ -17,11 +17,15 @@ from typing import Any
 
 from tfedge.core.cache import RECORD, Entry
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import sha256_json, write_json, write_text
-from tfedge.files.files import try_lock
+from tfedge.files.artifact import TEMPORARY, sha256_json, write_atomic, write_json, write_text
+from tfedge.files.files import holder_of, try_lock
 
 LOCK, EVENTS, RESULT, LOG = "lock", "events.jsonl", "run.json", "log.txt"
+PIPELINE, RESOLVED, REPORT = "pipeline.yaml", "resolved.json", "report.md"
 DROPS = "drops"
+RESERVE = ".reserve"  # space for run.json, so that a run that a full disk stops can still say so
+_RESERVED = 64 * 1024  # bytes
+_FIRST = {LOCK, DROPS, PIPELINE, RESOLVED, EVENTS, RESULT, RESERVE}  # what a run begins with
 
 
 class RunDir:
@@ -30,10 +34,9 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         """Lock an existing folder; ArtifactError when another run is in it."""
         self.path = path.resolve()
-        handle = try_lock(path / LOCK, str(os.getpid()))
+        handle = try_lock(path / LOCK)
         if handle is None:
-            pid = (path / LOCK).read_text(encoding="utf-8", errors="replace").strip()
-            what = f"another run is in this directory (process {pid or 'unknown'})"
+            what = f"another run is in this directory ({holder_of(path / LOCK)})"
             raise ArtifactError(path, what, "wait until it ends, or give another --run-dir")
         self._lock = handle
 
@@ -45,8 +48,15 @@ class RunDir:
 
     def write_inputs(self, text: str, resolved: dict[str, Any]) -> None:
         """Keep the pipeline file as it was given, and what it came to with all defaults."""
-        write_text(self.path / "pipeline.yaml", text)
-        write_json(self.path / "resolved.json", resolved)
+        write_text(self.path / PIPELINE, text)
+        write_json(self.path / RESOLVED, resolved)
+        write_atomic(self.path / RESERVE, bytes(_RESERVED))
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """``run.json``: the run has ended, and this is how. It may take the space that was kept for
+        it."""
+        (self.path / RESERVE).unlink(missing_ok=True)
+        write_json(self.path / RESULT, result)
 
     def stage(self, name: str) -> Path:
         """A stage's folder, made when it is not there."""
@@ -102,17 +112,24 @@ def reuse(path: Path, stages: Iterable[str]) -> RunDir:
     ArtifactError when another run is in it, or when it holds something else than a run.
     """
     path.mkdir(parents=True, exist_ok=True)
-    names = {item.name for item in path.iterdir()}
-    if names - {LOCK} and not {LOCK, "resolved.json"} <= names:
+    if not _is_ours({item.name for item in path.iterdir()}):
         hint = "give an empty or a new folder, or that of an earlier run"
         raise ArtifactError(path, "is not empty, and no run directory", hint)
     run = RunDir(path)
     for name in stages:
         shutil.rmtree(path / name, ignore_errors=True)
-    for name in (RESULT, EVENTS, "report.md"):
+    for name in (RESULT, EVENTS, REPORT, RESERVE):
         (path / name).unlink(missing_ok=True)
+    for left in path.glob(f".*{TEMPORARY}"):
+        left.unlink(missing_ok=True)
     _link_drops(path)
     return run
+
+
+def _is_ours(names: set[str]) -> bool:
+    """Whether a folder holds a run, however early that was stopped, or nothing."""
+    begun = {name for name in names if not (name.startswith(".") and name.endswith(TEMPORARY))}
+    return (begun <= _FIRST and (LOCK in begun or not begun)) or {LOCK, RESOLVED} <= names
 
 
 def _link_drops(run: Path) -> None:

@@ -6,15 +6,16 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tfedge.errors import ArtifactError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+TEMPORARY = ".tmp"  # how the name of a file that is not whole yet ends
 
 
 def sha256_file(path: Path) -> str:
@@ -52,15 +53,14 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # Not mkstemp, whose 0600 would hide results from others: the umask decides.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:
                 file.write(data)
-                os.fchmod(file.fileno(), 0o644)  # mkstemp's 0600 would hide results from others
-            Path(name).replace(path)
+            temporary.replace(path)
         except BaseException:
-            with suppress(FileNotFoundError):
-                Path(name).unlink()
+            temporary.unlink(missing_ok=True)
             raise
 
 
@@ -78,7 +78,7 @@ def read_json(path: Path, hint: str = "") -> Any:
     """Read a JSON file of ours; ArtifactError, with that hint, if it is not there or no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(path, f"can't be read as JSON: {error}", hint) from None
 
 
@@ -99,11 +99,24 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def disk_error(error: OSError, path: Path) -> ArtifactError:
     """A refused file operation as an ArtifactError with the way out."""
-    where = Path(os.fsdecode(error.filename)) if error.filename else path
+    known = isinstance(error.filename, (str, bytes, os.PathLike))  # not the number of a descriptor
+    where = Path(os.fsdecode(error.filename)) if known and error.filename else path
     if out_of_space(error):
         return no_space(where)
     hint = "make it readable and writable, or give another folder: --runs, --cache (TFEDGE_CACHE)"
     return ArtifactError(where, f"the disk refuses: {error.strerror or error}", hint)
+
+
+def fullest(paths: Iterable[Path]) -> Path:
+    """Of several folders the one whose disk has the least space left, the first of equals: where a
+    write failed that does not say where it went."""
+
+    def free(path: Path) -> int:
+        there = next((p for p in (path, *path.parents) if p.exists()), Path())
+        disk = os.statvfs(there)
+        return disk.f_bavail * disk.f_frsize
+
+    return min(paths, key=free)
 
 
 def no_space(path: Path) -> ArtifactError:
