@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from typing import Any
 from tfedge.core.stages import Stage
 from tfedge.errors import ArtifactError, InvariantBroken
 from tfedge.files.artifact import read_json, sha256_file, sha256_json, write_json
-from tfedge.files.files import fresh_folder, is_inside, locked, try_lock
+from tfedge.files.files import fresh_folder, is_inside, locked, shown, try_lock
 
 RECORD = "stage.json"
 DAMAGED_DAYS = 7  # that a damaged entry is kept for, to be looked at
@@ -110,9 +111,8 @@ class StageCache:
 
     def seal(self, folder: Path, record: Mapping[str, Any]) -> Entry:
         """Make a filled folder the entry of its key. Its files become read-only, since run
-        directories hard-link them."""
-        for name in record["outputs"]:
-            (folder / name).chmod(0o444)
+        directories hard-link them, for whoever may read the folder."""
+        _open_to_readers(folder)
         write_json(folder / RECORD, record)
         target = self.folder / record["key"]
         mine = Entry(target, record)
@@ -138,14 +138,17 @@ class StageCache:
 
     def _wrong(self, entry: Entry, digests: bool) -> str:
         """What is wrong with an entry's files; empty when nothing is."""
-        for name, output in entry.record["outputs"].items():
-            path = entry.file(name)
-            if path.is_symlink() or not path.is_file():
-                return f"{path} is missing"
-            if path.stat().st_size != output["bytes"]:
-                return f"{path} has {path.stat().st_size} bytes, expected {output['bytes']}"
-            if digests and sha256_file(path) != output["sha256"]:
-                return f"{path} is not what was written"
+        try:
+            for name, output in entry.record["outputs"].items():
+                path = entry.file(name)
+                if path.is_symlink() or not path.is_file():
+                    return f"{path} is missing"
+                if path.stat().st_size != output["bytes"]:
+                    return f"{path} has {path.stat().st_size} bytes, expected {output['bytes']}"
+                if digests and sha256_file(path) != output["sha256"]:
+                    return f"{path} is not what was written"
+        except OSError as error:  # a bad sector; a name that no file can have
+            return f"{shown(str(error.filename))[:200]} can't be read: {error.strerror}"
         return ""
 
 
@@ -178,6 +181,16 @@ class Workspace:
             self.folder.with_suffix(".lock").unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
+
+
+def _open_to_readers(folder: Path) -> None:
+    """What libraries have written may be their user's only: temporary files are."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    for path in folder.rglob("*"):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(mode)
+        elif path.is_file() and not path.is_symlink():
+            path.chmod(mode & 0o444)
 
 
 def _is_sound(record: Any, key: str) -> bool:
@@ -218,7 +231,8 @@ def _clean(temporary: Path) -> None:
         lock = try_lock(folder.with_suffix(".lock"))
         if lock is not None:
             shutil.rmtree(folder, ignore_errors=True)
-            folder.with_suffix(".lock").unlink(missing_ok=True)
+            with suppress(OSError):  # another user's
+                folder.with_suffix(".lock").unlink()
             os.close(lock)
 
 
@@ -235,7 +249,7 @@ def _renamed(folder: Path, target: Path) -> bool:
     try:
         folder.rename(target)
     except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
             return False
         raise
     return True

@@ -26,8 +26,9 @@ from tfedge.core.result import Made, gather
 from tfedge.core.rundir import EVENTS, LOG, RunDir
 from tfedge.core.slice import context_of
 from tfedge.core.stages import Stage, function_of, libraries
-from tfedge.errors import ConfigError, GateFailed, StageError, TfedgeError
-from tfedge.files.artifact import disk_error, fullest, no_space, out_of_space
+from tfedge.errors import ArtifactError, ConfigError, GateFailed, StageError, TfedgeError
+from tfedge.files.artifact import disk_error, out_of_space
+from tfedge.files.space import causes, full_disk
 from tfedge.pipeline.load import Loaded
 from tfedge.tasks.table import task_of
 
@@ -48,6 +49,7 @@ class _Run:
     capture_output: bool
     began: float = field(default_factory=time.monotonic)
     stage: str = ""
+    temporary: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     rows: list[dict[str, Any]] = field(default_factory=list)  # run.json's stages[]
     entries: dict[str, Entry] = field(default_factory=dict)
 
@@ -161,7 +163,7 @@ class _Run:
             try:
                 function_of(stage.function)(context)
             except BaseException as error:
-                if isinstance(error, (TfedgeError, KeyboardInterrupt)) or out_of_space(error):
+                if isinstance(error, (TfedgeError, KeyboardInterrupt)) or _is_full(error):
                     raise
                 with log.open("a", encoding="utf-8") as file:
                     traceback.print_exc(file=file)
@@ -186,11 +188,10 @@ class _Run:
         """What the user is told: a TfedgeError, KeyboardInterrupt, or a bug of ours."""
         if stopped and not isinstance(error, KeyboardInterrupt):
             return KeyboardInterrupt()  # a library has made something else of it
-        places = [self.cache.root, self.run_dir.path, Path(tempfile.gettempdir())]
+        if _is_full(error):
+            return full_disk(error, [self.cache.root, self.run_dir.path, self.temporary])
         if isinstance(error, OSError):
-            return disk_error(error, fullest(places))
-        if out_of_space(error):
-            return no_space(fullest(places))
+            return disk_error(error, Path("a file"))
         return explained(error) or error
 
 
@@ -235,7 +236,12 @@ def run(
 def _run(job: _Run, report: str) -> Result:
     job.run_dir.write_inputs(job.loaded.text, job.loaded.resolved())
     with closing(Workspace(job.cache)) as work, _scratch(work, job.capture_output):
-        job.all_stages(work)
+        try:
+            job.all_stages(work)
+        except Exception as error:
+            if _is_full(error):  # which disk is seen now, before anything is cleaned up
+                raise job.failure(error, stopped=False) from error
+            raise
     outcome = job.result("ok")
     function_of(report)(job.run_dir.path, outcome)
     job.run_dir.write_result(outcome)
@@ -264,13 +270,21 @@ def _conclude(job: _Run, failure: BaseException, report: str) -> None:
     elif isinstance(failure, KeyboardInterrupt):
         status = "interrupted"
     error = result.described(failure, job.stage)
-    with suppress(OSError):  # a terminal that is gone, events.jsonl on a full disk
+    with suppress(OSError, TfedgeError):  # a terminal that is gone, a full disk
         job.progress.fail(status, error["message"])
     with suppress(OSError, TfedgeError):  # no more to be done about a disk that refuses even this
         outcome = job.result(status, error)
         job.run_dir.write_result(outcome)
         if status == "gate failed":
             function_of(report)(job.run_dir.path, outcome)
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether it comes of a full disk, and does not say so in our words."""
+    if isinstance(error, (ArtifactError, KeyboardInterrupt)):
+        return False
+    chain = [error] if isinstance(error, TfedgeError) else causes(error)
+    return any(map(out_of_space, chain))
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from tfedge.files.artifact import disk_errors
+
 _LIVE_SECONDS = 0.1  # between two drawings of the live line
 _PLAIN_SECONDS = 5.0  # between two plain lines
 _EVENT_SECONDS = 1.0  # between two progress events
@@ -111,7 +113,7 @@ class Recorder(RunProgress):
 
     def _write(self, event: str, **facts: Any) -> None:
         record = {"time": round(time.time(), 3), "event": event, **facts}
-        with self._path.open("a", encoding="utf-8") as file:
+        with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -25,6 +26,7 @@ PIPELINE, RESOLVED, REPORT = "pipeline.yaml", "resolved.json", "report.md"
 DROPS = "drops"
 RESERVE = ".reserve"  # space for run.json, so that a run that a full disk stops can still say so
 _RESERVED = 64 * 1024  # bytes
+_MOMENT = 60  # seconds, in which a run that lives has long pointed runs/latest to it
 _FIRST = {LOCK, DROPS, PIPELINE, RESOLVED, EVENTS, RESULT, RESERVE}  # what a run begins with
 
 
@@ -70,6 +72,7 @@ class RunDir:
         for name in entry.record["outputs"]:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)  # a copy would go through a hard link into the cache
             try:
                 os.link(entry.file(name), target)
             except OSError:  # another disk, or one without hard links
@@ -117,6 +120,8 @@ def reuse(path: Path, stages: Iterable[str]) -> RunDir:
         raise ArtifactError(path, "is not empty, and no run directory", hint)
     run = RunDir(path)
     for name in stages:
+        if (path / name).is_symlink():
+            (path / name).unlink()
         shutil.rmtree(path / name, ignore_errors=True)
     for name in (RESULT, EVENTS, REPORT, RESERVE):
         (path / name).unlink(missing_ok=True)
@@ -141,8 +146,10 @@ def _link_drops(run: Path) -> None:
 def _point_latest(runs: Path, name: str) -> None:
     """Let ``runs/latest`` point to the run, in one step: nobody finds it missing."""
     fresh = runs / f".latest-{os.getpid()}"
-    with suppress(FileNotFoundError):
-        fresh.unlink()
+    for left in runs.glob(".latest-*"):  # of runs that were killed between the two lines below
+        with suppress(OSError):
+            if left == fresh or time.time() - left.lstat().st_mtime > _MOMENT:
+                left.unlink()
     fresh.symlink_to(name, target_is_directory=True)
     try:
         fresh.replace(runs / "latest")

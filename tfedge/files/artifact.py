@@ -6,15 +6,17 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tfedge.errors import ArtifactError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT}
+_SHORT = re.compile(r"\d+ requested and \d+ written$")  # numpy's words for it
 TEMPORARY = ".tmp"  # how the name of a file that is not whole yet ends
 
 
@@ -84,8 +86,10 @@ def read_json(path: Path, hint: str = "") -> Any:
 
 def out_of_space(error: BaseException) -> bool:
     """Whether an error says that a disk, or the user's share of it, is full."""
-    known = isinstance(error, OSError) and error.errno in _FULL
-    return known or os.strerror(errno.ENOSPC) in str(error)  # libraries put it into their own words
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in FULL
+    text = str(error)  # libraries put it into their own words
+    return os.strerror(errno.ENOSPC) in text or bool(_SHORT.search(text))
 
 
 @contextmanager
@@ -99,27 +103,17 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def disk_error(error: OSError, path: Path) -> ArtifactError:
     """A refused file operation as an ArtifactError with the way out."""
-    known = isinstance(error.filename, (str, bytes, os.PathLike))  # not the number of a descriptor
-    where = Path(os.fsdecode(error.filename)) if known and error.filename else path
-    if out_of_space(error):
+    # Of two files (copied, renamed, linked) the second is the one that needs space.
+    full = out_of_space(error)
+    said = (full and error.filename2) or error.filename
+    where = Path(os.fsdecode(said)) if isinstance(said, (str, bytes, os.PathLike)) else path
+    if full:
         return no_space(where)
     hint = "make it readable and writable, or give another folder: --runs, --cache (TFEDGE_CACHE)"
     return ArtifactError(where, f"the disk refuses: {error.strerror or error}", hint)
 
 
-def fullest(paths: Iterable[Path]) -> Path:
-    """Of several folders the one whose disk has the least space left, the first of equals: where a
-    write failed that does not say where it went."""
-
-    def free(path: Path) -> int:
-        there = next((p for p in (path, *path.parents) if p.exists()), Path())
-        disk = os.statvfs(there)
-        return disk.f_bavail * disk.f_frsize
-
-    return min(paths, key=free)
-
-
-def no_space(path: Path) -> ArtifactError:
-    """The disk that holds ``path`` is full."""
+def no_space(where: Path | str) -> ArtifactError:
+    """The disk that holds ``where`` is full."""
     hint = "free some space, or name another disk: --runs, --cache (TFEDGE_CACHE); then run again"
-    return ArtifactError(path, "no space left on this disk", hint)
+    return ArtifactError(where, "no space left on this disk", hint)

@@ -61,7 +61,9 @@ def download(
     no connection after ``TRIES`` tries (the part is kept).
     """
     part = target.with_name(f"{target.name}.part")
-    with locked(target.with_name(f"{target.name}.lock")):
+    lock = target.with_name(f"{target.name}.lock")
+    waiting = f"{url}, which another run fetches"
+    with locked(lock, waiting=waiting, note=progress.note):
         if target.is_file() and is_right(target, digest):
             return target
         if not digest:

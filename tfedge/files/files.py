@@ -11,7 +11,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
@@ -40,7 +40,8 @@ def locked(
         yield
     finally:
         if remove:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # in a folder that only its owner may take things out of
+                path.unlink()
         elif _is_writable(handle):
             os.ftruncate(handle, 0)
         os.close(handle)
@@ -109,13 +110,14 @@ def holder_of(path: Path) -> str:
 
 def _sign(handle: int, holder: str) -> None:
     """Write down who holds a lock, for whoever waits for it. A file of another user's, that may
-    only be read, stays as it is."""
+    only be read, stays as it is, and on a full disk it says nothing."""
     if not _is_writable(handle):
         return
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     holder = holder or f"process {os.getpid()} on {socket.gethostname()} since {now}"
     os.ftruncate(handle, 0)
-    os.write(handle, f"{holder}\n".encode())
+    with suppress(OSError):
+        os.write(handle, f"{holder}\n".encode())
 
 
 def _is_writable(handle: int) -> bool:
@@ -129,6 +131,8 @@ def _opened(path: Path) -> int:
         try:
             handle = os.open(path, os.O_RDWR | flags, 0o666)
         except PermissionError:  # another user's: to lock it, reading is enough
+            if not os.path.lexists(path):
+                raise
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         if error.errno == errno.ELOOP:
