@@ -30,6 +30,7 @@ from tfedge.errors import ArtifactError, ConfigError, GateFailed, StageError, Tf
 from tfedge.files.artifact import disk_error, out_of_space
 from tfedge.files.space import causes, full_disk
 from tfedge.pipeline.load import Loaded
+from tfedge.redact import without_secrets
 from tfedge.tasks.table import task_of
 
 REPORT = "tfedge.report.markdown:write"
@@ -166,7 +167,7 @@ class _Run:
                 if isinstance(error, (TfedgeError, KeyboardInterrupt)) or _is_full(error):
                     raise
                 with log.open("a", encoding="utf-8") as file:
-                    traceback.print_exc(file=file)
+                    file.write(without_secrets(traceback.format_exc()))
                 missing = explained(error)
                 if missing is not None:
                     raise missing from error
@@ -234,11 +235,11 @@ def run(
 
 
 def _run(job: _Run, report: str) -> Result:
-    job.run_dir.write_inputs(job.loaded.text, job.loaded.resolved())
+    job.run_dir.write_inputs(job.loaded.kept_text(), job.loaded.resolved())
     with closing(Workspace(job.cache)) as work, _scratch(work, job.capture_output):
         try:
             job.all_stages(work)
-        except Exception as error:
+        except BaseException as error:
             if _is_full(error):  # which disk is seen now, before anything is cleaned up
                 raise job.failure(error, stopped=False) from error
             raise

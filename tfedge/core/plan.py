@@ -30,6 +30,7 @@ from tfedge.pipeline.unfreeze import (
     planned_sparsity,
     prunable,
 )
+from tfedge.redact import without_secrets
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def _source(stage: Stage, pipeline: Pipeline) -> str:
     """What a stage without predecessors starts from."""
     data, backbone = pipeline.data, pipeline.backbone
     if stage.name == "data":
-        return data.download.url if data.download else str(data.path)
+        return without_secrets(data.download.url) if data.download else str(data.path)
     if stage.name == "backbone":
         return f"{backbone.name} {backbone.alpha:g}, weights: {backbone.weights}"
     return ""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tfedge.files.artifact import disk_errors
+from tfedge.redact import without_secrets
 
 _LIVE_SECONDS = 0.1  # between two drawings of the live line
 _PLAIN_SECONDS = 5.0  # between two plain lines
@@ -93,6 +94,7 @@ class Recorder(RunProgress):
             self._shown.update(what, done, total, unit)
 
     def note(self, text: str) -> None:
+        text = without_secrets(text)
         with self._lock:
             self._write("note", stage=self._stage, text=text)
             self._shown.note(text)

@@ -14,6 +14,7 @@ from tfedge.errors import ArtifactError
 from tfedge.files.artifact import disk_errors, file_digest
 from tfedge.files.files import locked
 from tfedge.files.progress import Progress
+from tfedge.redact import HIDDEN, without_secrets
 
 TRIES = 4
 BACKOFF = 0.5  # seconds before the second try, doubled for each one after
@@ -62,7 +63,7 @@ def download(
     """
     part = target.with_name(f"{target.name}.part")
     lock = target.with_name(f"{target.name}.lock")
-    waiting = f"{url}, which another run fetches"
+    waiting = f"{without_secrets(url)}, which another run fetches"
     with locked(lock, waiting=waiting, note=progress.note):
         if target.is_file() and is_right(target, digest):
             return target
@@ -101,6 +102,9 @@ def digest_of(path: Path, kind: str) -> str:
 
 def _fetch(url: str, part: Path, progress: Progress, offline: str) -> bool:
     """Fills ``part`` to its end. True when it was pieced together from several answers."""
+    if HIDDEN in url:
+        what = f"{HIDDEN} stands where a password or token was, which a run does not keep"
+        raise NotFetched(url, what, f"give the whole address, as by --set; {offline}")
     continued = False
     for attempt in range(1, TRIES + 1):
         try:
@@ -115,7 +119,7 @@ def _fetch(url: str, part: Path, progress: Progress, offline: str) -> bool:
                     f"not reached, or cut off, {TRIES} times: {_reason(error)}",
                     f"run again, it goes on where it stopped; {offline}",
                 ) from error
-            progress.note(f"{url}: {_reason(error)}; trying again")
+            progress.note(without_secrets(f"{url}: {_reason(error)}; trying again"))
             time.sleep(BACKOFF * 2 ** (attempt - 1))
     raise NotFetched(url, "the server answers each range with another one", "try again later")
 

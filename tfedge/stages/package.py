@@ -26,6 +26,7 @@ from tfedge.drops import golden
 from tfedge.drops.make import make
 from tfedge.drops.targets import targets_of
 from tfedge.pipeline.schema import Distill, Package
+from tfedge.redact import without_secrets
 from tfedge.stages.examples import examples_of, task_work
 from tfedge.tasks.drop import Content, Pair
 from tfedge.tasks.streams import evaluation_split
@@ -124,7 +125,7 @@ def _golden(ctx: Context, examples: Examples, model: bytes) -> tuple[Pair, ...]:
 def _source(data: Data) -> str:
     """Where the examples are from, without the folders of this machine."""
     if data.download is not None:
-        return data.download.url
+        return without_secrets(data.download.url)
     path = data.path or ""
     return path if path.startswith("sample:") else Path(path).name
 
