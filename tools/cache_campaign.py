@@ -43,6 +43,7 @@ _CHANGES = {
     *("os.rename", "os.link", "os.symlink", "os.mkdir", "os.remove", "os.rmdir"),
     *("os.truncate", "os.chmod", "open"),
 }
+_RESULT = 8 * 1024  # bytes that run.json takes at most
 _DOCUMENTED = {0, 2, 3, 4, 5, 6, 7, 8, 9, 130}
 
 
@@ -306,10 +307,10 @@ def _told(folder: Path, place: str, end: Ended) -> list[str]:
         wrong.append(f"names another disk: {line or end.said.strip()[-300:]}")
     if "Traceback" in end.said or "internal error" in end.said:
         wrong.append("a traceback")
-    begun = (run / "events.jsonl").exists()  # before that there was no space for anything
-    if begun and not (run / "run.json").exists():
+    there, left = (run / "run.json").exists(), os.statvfs(run if run.is_dir() else folder)
+    if not there and left.f_bavail * left.f_frsize >= _RESULT:
         wrong.append("no run.json")
-    elif begun and json.loads((run / "run.json").read_text())["error"]["exit_code"] != 7:
+    elif there and json.loads((run / "run.json").read_text())["error"]["exit_code"] != 7:
         wrong.append("run.json tells another reason")
     return wrong
 
