@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
@@ -180,7 +180,9 @@ def load(
     from tfedge.devices.inventory import finder
     from tfedge.pipeline.load import load
 
-    return load(Path(path), _assignments(overrides), finder(_path(devices_file)))
+    find = finder(_path(devices_file))
+    loaded = load(Path(path), _assignments(overrides), find)
+    return replace(loaded, notes=(*loaded.notes, *find.notes))
 
 
 def check(
@@ -462,6 +464,8 @@ def bench(
     if problems:
         raise ConfigError(problems)
     shown = shown_on(progress)
+    for note in find.notes:
+        shown.note(f"note: {note}")
     try:
         with stoppable():
             measured = measure_all(matrix, cache_folder(_path(cache)), shown)

@@ -22,6 +22,7 @@ from tfedge.commands.options import CACHE, DEBUG, DEVICES
 from tfedge.errors import INTERRUPTED, OUTPUT_CLOSED, GateFailed, TfedgeError
 from tfedge.files.artifact import refused
 from tfedge.files.streams import OutputClosed, guarded, terminal
+from tfedge.redact import without_secrets
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
 _SET = click.option(
@@ -194,8 +195,8 @@ def _internal(error: Exception) -> list[str]:
     """A bug of ours: keep the traceback where it can be sent from, don't throw it at the user."""
     handle, name = tempfile.mkstemp(prefix="tfedge-", suffix=".log")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        traceback.print_exc(file=file)
+        file.write(without_secrets(traceback.format_exc()))
     return [
-        f"internal error: {type(error).__name__}: {error}",
+        without_secrets(f"internal error: {type(error).__name__}: {error}"),
         f"hint: this is a bug in tfedge; please report it with {name}",
     ]

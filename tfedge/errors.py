@@ -15,14 +15,16 @@
     └── DropError(target)                         9
 
 Every message says in one line what, where, got and allowed; ``hint`` is the next thing to do.
-Ctrl-C ends with 130. Where nobody reads standard output any more (``| head``), it is 141, without a
-message.
+Passwords and tokens in addresses are not shown. Ctrl-C ends with 130. Where nobody reads standard
+output any more (``| head``), it is 141, without a message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+
+from tfedge.redact import without_secrets
 
 INTERRUPTED = 130
 OUTPUT_CLOSED = 141  # as the shell has it of what SIGPIPE ended
@@ -37,9 +39,9 @@ class TfedgeError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = without_secrets(message)
+        self.hint = without_secrets(hint)
+        super().__init__(self.message)
         self.run_dir: Path | None = None
 
     def lines(self) -> list[str]:
@@ -51,7 +53,7 @@ class _Problems(TfedgeError):
     """Several problems found in one go; none is held back."""
 
     def __init__(self, problems: Sequence[str], hint: str = "") -> None:
-        self.problems = list(problems)
+        self.problems = [without_secrets(problem) for problem in problems]
         super().__init__("\n".join(self.problems), hint)
 
 

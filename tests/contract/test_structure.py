@@ -17,6 +17,7 @@ NAMES = [str(file.relative_to(PACKAGE)) for file in FILES]
 
 # A room may import from itself and from rooms of lower ranks.
 RANKS = (
+    ("redact",),
     ("errors", "__init__"),
     ("portable",),
     ("files", "catalog"),

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -246,6 +247,15 @@ def _hang(ctx: Context) -> None:
     time.sleep(60)
 
 
+def _wait(ctx: Context) -> None:
+    """Until there is a file ``go on`` in the cache."""
+    (ctx.out / "half.bin").unlink()
+    ctx.progress.note("at it")
+    deadline = time.monotonic() + 30
+    while not (ctx.cache / "go on").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def _swallow(ctx: Context) -> None:
     """As TensorFlow does when Ctrl-C comes inside one of its callbacks."""
     try:
@@ -271,6 +281,7 @@ _MISBEHAVE = {
     "full in other words": _full_in_other_words,
     "kill": _kill,
     "hang": _hang,
+    "wait": _wait,
     "swallow": _swallow,
 }
 
@@ -328,13 +339,14 @@ def shell(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen
     )
 
 
-def wait_for(path: Path, text: str) -> None:
+def wait_for(path: Path, *texts: str) -> None:
+    """Until one of them stands there."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        if path.exists() and text in path.read_text():
+        if path.exists() and any(text in path.read_text() for text in texts):
             return
         time.sleep(0.02)
-    raise AssertionError(f"{text} never came to {path}")
+    raise AssertionError(f"{texts} never came to {path}")
 
 
 def entries(folder: Path) -> list[str]:
@@ -364,11 +376,16 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
-if __name__ == "__main__":  # the real command line, over the fakes
+def command() -> Callable[..., int]:
+    """The real command line, over the fakes: for processes that do nothing else."""
     import tfedge.report.table
     from tfedge import cli
 
     plan.select = partial(plan.select, stages=TABLE)
     engine.run = partial(engine.run, report="core_fakes:report")
     tfedge.report.table.summary = lambda result, run_dir: f"table: {result['status']}"
-    raise SystemExit(cli.main())
+    return cli.main
+
+
+if __name__ == "__main__":
+    raise SystemExit(command()())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ from tfedge.core import accelerator, keys
 from tfedge.core.plan import lines, plan, select
 from tfedge.core.stages import STAGES, stage
 from tfedge.errors import StageError
+from tfedge.files.parallel import cores
 from tfedge.pipeline.load import load
 from tfedge.pipeline.schema import Pipeline, pipeline_of
 
@@ -58,19 +60,98 @@ def test_what_trains_is_known_by_its_device_and_nothing_else_is(machine) -> None
     assert all(key(name, "auto") == key(name, "cpu") for name in TRAINED)
 
 
-def said(tmp_path: Path, **runtime: Any) -> list[str]:
+MORE_THAN_ONE = pytest.mark.skipif(cores() < 2, reason="this process may use one core only")
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment that tells libraries nothing; what a test changes is put back."""
+    for name in [accelerator.ONEDNN, accelerator.THREADS, *accelerator.tuning()]:
+        monkeypatch.setenv(name, "")  # so that it is put back even where it was not set
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def changed_by(change: Callable[[], object]) -> set[str]:
+    """The stages that have another key after ``change``."""
+
+    def all_keys() -> dict[str, str]:
+        settings = keys.settings(make("cpu"))
+        return {row.name: keys.key_of(keys.material(row, settings, {})) for row in STAGES}
+
+    before = all_keys()
+    change()
+    return {name for name, key in all_keys().items() if key != before[name]}
+
+
+@MORE_THAN_ONE
+def test_what_trains_on_one_core_is_another_result(plain: pytest.MonkeyPatch) -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        assert changed_by(lambda: os.sched_setaffinity(0, {min(allowed)})) == TRAINED
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "differs"),
+    [
+        ("TF_ENABLE_ONEDNN_OPTS", "0", True),
+        ("TF_ENABLE_ONEDNN_OPTS", "False", True),  # TensorFlow reads this as no, too
+        ("TF_ENABLE_ONEDNN_OPTS", "1", False),  # as without it
+        ("TF_NUM_INTRAOP_THREADS", "61", True),
+        ("TF_NUM_INTRAOP_THREADS", f"{cores()}", False),
+        ("TF_NUM_INTRAOP_THREADS", "0", False),
+        ("TF_NUM_INTRAOP_THREADS", "many", False),
+        ("ONEDNN_MAX_CPU_ISA", "SSE41", True),
+        ("XLA_FLAGS", "--xla_cpu_enable_fast_math=true", True),
+        ("TF_CPP_MIN_LOG_LEVEL", "0", False),
+        ("ONEDNN_VERBOSE", "1", False),
+        ("TF_VAR_password", "of Terraform", False),
+    ],
+)
+def test_what_changes_how_libraries_compute_is_part_of_the_key(
+    plain: pytest.MonkeyPatch, name: str, value: str, differs: bool
+) -> None:
+    assert changed_by(lambda: plain.setenv(name, value)) == (TRAINED if differs else set())
+
+
+def test_tensorflow_gets_what_the_key_says(machine, plain: pytest.MonkeyPatch) -> None:
+    machine(False)
+    plain.delitem(sys.modules, "tensorflow", raising=False)
+    plain.setenv(accelerator.VARIABLE, "cpu")
+    plain.setenv(accelerator.THREADS, "3")
+    plain.setenv(accelerator.ONEDNN, "false")
+    before = keys.settings(make("cpu"))["device"]
+    accelerator.prepare(make("cpu"), [stage("finetune")])
+    assert (before["cores"], before["onednn"]) == (3, False)
+    assert (os.environ[accelerator.THREADS], os.environ[accelerator.ONEDNN]) == ("3", "0")
+    assert keys.settings(make("cpu"))["device"] == before
+
+
+def said(tmp_path: Path, **runtime: Any) -> str:
     file = tmp_path / "p.yaml"
     file.write_text(f"name: a\ndata: {{path: x}}\nruntime: {runtime}\n")
     loaded = load(file)
     told = lines(loaded, plan(loaded, select(loaded.pipeline), tmp_path), tmp_path)
-    return [line for line in told if line.startswith("computes on")]
+    (line,) = (line for line in told if line.startswith("computes on"))
+    return line
 
 
-def test_the_plan_says_it_where_it_is_not_the_default(machine, tmp_path: Path) -> None:
+def test_the_plan_says_what_is_computed_on(
+    machine, plain: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     machine(True)
-    line = "computes on: gpu (runtime.device: auto), perhaps not the same bytes every time"
-    assert said(tmp_path, device="auto") == [line]
-    assert said(tmp_path, device="cpu") == []
+    plain.setenv(accelerator.THREADS, "4")
+    then = "; with others a stage trains anew"
+    assert said(tmp_path, device="cpu") == f"computes on: cpu, 4 cores, oneDNN{then}"
+    gpu = "computes on: gpu (runtime.device: auto), 4 cores, oneDNN"
+    assert said(tmp_path, device="auto") == f"{gpu}, perhaps not the same bytes every time{then}"
+    plain.setenv(accelerator.THREADS, "1")
+    plain.setenv(accelerator.ONEDNN, "0")
+    plain.setenv("ONEDNN_MAX_CPU_ISA", "AVX2\n")
+    expected = f"computes on: cpu, 1 core, no oneDNN, ONEDNN_MAX_CPU_ISA=AVX2\\n{then}"
+    assert said(tmp_path, device="cpu") == expected
 
 
 def test_tensorflow_is_told_before_it_is_imported(machine, monkeypatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import socket
 import tarfile
 import threading
@@ -17,9 +18,12 @@ import pytest
 from data_helpers import Said, Stage, encoded, noise
 
 from tfedge.data.sources import data_root, scan, source_digest
+from tfedge.devices.schema import Tool
+from tfedge.devices.tools import tool_file
 from tfedge.errors import ArtifactError, DataError
 from tfedge.files import download as module
 from tfedge.files.budget import DATA
+from tfedge.files.files import try_lock
 from tfedge.files.progress import NoProgress
 from tfedge.inputs.images.schema import ImageData as Data
 
@@ -244,6 +248,20 @@ def test_a_downloaded_set(tmp_path: Path, server: Server) -> None:
     asked = len(server.asked)
     assert source_digest(data, cache, hash_new=False) == source_digest(data, cache)
     assert len(server.asked) == asked
+
+
+def test_who_waits_for_another_run_s_download_says_so(tmp_path: Path, server: Server) -> None:
+    server.body = b"data"
+    tool = Tool(url=f"{server.url}?key=t0ken", sha256=hashlib.sha256(b"data").hexdigest())
+    folder, said = tmp_path / "tools" / str(tool.sha256), Said()
+    folder.mkdir(parents=True)
+    held = try_lock(folder / "flowers.tgz.lock")
+    assert held is not None
+    threading.Timer(1.0, os.close, [held]).start()
+    assert tool_file(tool, tmp_path, said).read_bytes() == b"data"
+    (note,) = said.notes
+    assert note.startswith(f"waiting for {server.url}?key=***, which another run fetches: process ")
+    assert f"process {os.getpid()} on " in note
 
 
 def test_a_downloaded_archive_that_climbs_out_leaves_nothing(

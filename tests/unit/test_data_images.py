@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,6 +49,31 @@ def test_each_image_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     again = DecodedImages(images.index, images.root, tmp_path / "cache", 32, "crop")
     again.pixels(range(150))
     assert len(calls) == 150
+
+
+def test_two_runs_at_once_decode_each_image_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = made(tmp_path, 40)
+    runs = [
+        first,
+        *(DecodedImages(first.index, first.root, first.cache, 32, "crop") for _ in range(2)),
+    ]
+    calls: list[int] = []
+    real = decode_module.decode
+
+    def slow(*args: object) -> object:
+        calls.append(1)
+        time.sleep(0.03)
+        return real(*args)
+
+    monkeypatch.setattr(decode_module, "decode", slow)
+    notes = [Said() for _ in runs]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda run, said: run.pixels(range(40), said), runs, notes))
+    assert len(calls) == 40
+    told = [note for said in notes for note in said.notes]
+    assert all(note.startswith("waiting for the decoded images, which another") for note in told)
 
 
 def test_sizes_and_fits_do_not_mix(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -220,3 +222,67 @@ def test_an_unwritable_place_is_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError) as caught:
         opened(tmp_path / "file" / "store")
     assert "TFEDGE_CACHE" in caught.value.hint
+
+
+def bits_of(path: Path) -> range:
+    """Some of them: each byte has one of these at least."""
+    return range(0, 8 * path.stat().st_size, 7)
+
+
+def flip(path: Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["meta.json", "keys.bin", "data.bin"])
+def test_a_flipped_bit_is_found_and_made_good(tmp_path: Path, name: str) -> None:
+    sound, damaged = tmp_path / "sound", tmp_path / "damaged"
+    filled(sound, range(2))
+    keys, records = [key(0), key(1)], np.stack([record(0), record(1)])
+    for bit in bits_of(sound / name):
+        shutil.copytree(sound, damaged)
+        flip(damaged / name, bit)
+        store = opened(damaged)
+        with pytest.raises(MissingRecords) as caught:
+            store.get(keys)
+        absent = caught.value.keys
+        store.put(absent, records[[keys.index(one) for one in absent]])
+        check(opened(damaged), range(2))
+        shutil.rmtree(damaged)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", "7", "{", "[" * 100_000, '{"dtype": "<f4", "shape": [3, 5]}', "\udc80"]
+)
+def test_a_store_that_does_not_say_what_it_holds_begins_anew(tmp_path: Path, text: str) -> None:
+    reader = filled(tmp_path, range(3))
+    mapped = reader.memmap
+    (tmp_path / "meta.json").write_text(text, errors="surrogateescape")
+    store = opened(tmp_path)
+    assert len(store) == 0
+    np.testing.assert_array_equal(mapped[2], record(2))  # who reads it meanwhile still can
+    store.put([key(1)], record(1)[None])
+    check(opened(tmp_path), range(1, 2))
+    check(reader, range(3))
+
+
+def test_what_several_lack_is_computed_by_one(tmp_path: Path) -> None:
+    computed: list[int] = []
+    notes: list[str] = []
+
+    def run(_: int) -> None:
+        store = opened(tmp_path)  # as another process has it
+        if not store.missing([key(0)]):
+            return
+        with store.alone("features", notes.append):
+            if store.missing([key(0)]):
+                time.sleep(0.8)
+                computed.append(0)
+                store.put([key(0)], record(0)[None])
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(run, range(3)))
+    assert computed == [0]
+    waiting = f"waiting for features, which another run is at: process {os.getpid()} on "
+    assert len(notes) == 2 and all(note.startswith(waiting) for note in notes)

@@ -40,6 +40,8 @@ def test_read(text: str, expected: dict) -> None:
         ("abd", "did you mean adb?"),
         ("pi5", "did you mean pi4?"),
         ("local:", "not known"),
+        ("local:--version", "is an option, not a Python interpreter"),
+        ("docker:--privileged", "not known"),
         ("adb:", "not known"),
         ("adb:-s", "not known"),
         ("adb:x; reboot", "not known"),
@@ -63,7 +65,9 @@ def test_read(text: str, expected: dict) -> None:
 def test_not_an_address(text: str, says: str) -> None:
     with pytest.raises(DeviceError) as caught:
         parse(text, ["pi4", "coral"])
-    assert caught.value.message.startswith(f"device {text!r}")
+    # A password that is written there all the same is not shown.
+    shown = text.replace("raspberry", "***")
+    assert caught.value.message.startswith(f"device {shown!r}")
     assert says in caught.value.message
     assert caught.value.hint
     if "not known" in caught.value.message:

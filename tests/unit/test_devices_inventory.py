@@ -155,6 +155,25 @@ def test_a_broken_file_breaks_only_who_needs_it(here: Path) -> None:
         finder(Path("devices.yaml"))(local, here)  # asked for
 
 
+def test_the_file_of_the_current_folder_is_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever wrote it says which programs are started, and where."""
+    file = written(here / "devices.yaml")
+    note = f"note: devices: as {file.absolute()} says, found in the current folder"
+
+    def said(devices: str, *options: str) -> list[str]:
+        path = written(here / "p.yaml", f"{PIPELINE}benchmark: {{devices: {devices}}}\n")
+        assert cli.main(["check", str(path), *options]) == 0
+        return [line for line in capsys.readouterr().out.splitlines() if "devices: as" in line]
+
+    assert said("[pi4]") == [note]
+    assert said("[local]") == []  # which needs no file
+    assert said("[pi4]", "--devices", "devices.yaml") == []  # asked for
+    file.rename(written(here.parent / "home" / ".config" / "tfedge" / "devices.yaml"))
+    assert said("[pi4]") == []  # the user's own
+
+
 def test_one_machine_under_two_names() -> None:
     def at(address: str) -> tuple[object, ...]:
         return machine_of(BenchDevice(name="x", address=address))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -216,6 +217,17 @@ def test_the_same_run_gives_the_same_archive(run_dir: Path, tmp_path: Path) -> N
         made.append((out / "color-linux.zip").read_bytes())
     assert made[0] == made[1]
     assert problems(tmp_path / "a" / "color-linux.zip") == ""
+
+
+def test_what_a_killed_package_command_left_goes(run_dir: Path, tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    ours = [f".color-linux.{gone.pid}.tmp", f".color-coral.zip.{gone.pid}.tmp"]
+    others = [f".color-linux.{os.getppid()}.tmp", ".thesis.tmp", f".thesis.{gone.pid}.tmp"]
+    for name in (*ours, *others):
+        (tmp_path / name).mkdir() if "linux" in name else (tmp_path / name).write_text("half")
+    assert main(["package", str(run_dir), "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"color-linux", *others}
 
 
 def test_an_archive_that_was_changed(run_dir: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,9 +62,17 @@ def _chosen_devices(names: tuple[str, ...], given: Path | None) -> list[BenchDev
 
     if names:
         find = finder(given)
-        return [find(BenchDevice(name=name), Path()) for name in dict.fromkeys(names)]
+        found = [find(BenchDevice(name=name), Path()) for name in dict.fromkeys(names)]
+        _say(find.notes)
+        return found
     inventory = open_inventory(given)
     if inventory.path is None:
         click.echo("no devices.yaml here or in ~/.config/tfedge: this machine only", err=True)
         return [finder(None)(BenchDevice(name="local"), Path())]
+    _say(inventory.notes(given))
     return list(inventory.devices.values())
+
+
+def _say(notes: Iterable[str]) -> None:
+    for note in notes:
+        click.echo(f"note: {note}", err=True)

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from tfedge.config.nodes import KeyPath
 from tfedge.config.section import Section
+from tfedge.redact import without_secrets
 
 # How the schema's patterns read. A pattern that is missing here is shown as it is.
 _PATTERNS = {
@@ -90,7 +91,7 @@ def got(value: object) -> str:
         return "a section"
     if isinstance(value, (list, tuple)):
         return "a list"
-    text = repr(value)
+    text = without_secrets(repr(value))  # before it is cut
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

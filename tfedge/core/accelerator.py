@@ -1,20 +1,33 @@
-"""What TensorFlow computes on: decided before it is imported, and part of a stage's key."""
+"""What TensorFlow computes on: decided before it is imported, and part of a stage's key.
+
+The last bits of a sum depend on how it is split: on the number of cores, on whether oneDNN's
+kernels do it, on the device, and on what the environment tells these libraries.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tfedge.core.stages import Stage
 from tfedge.errors import StageError
+from tfedge.files.parallel import cores
 from tfedge.pipeline.schema import Pipeline
 
 VARIABLE = "TFEDGE_DEVICE"  # how modeling/nets/env.py is told, before it imports TensorFlow
 SETTING = "device"  # the key of a row whose results depend on it
 DOOR = "tfedge.modeling.nets.env"  # which imports TensorFlow, set up for us
 NVIDIA = Path("/dev/nvidiactl")  # there when NVIDIA's driver has found a GPU
+ONEDNN, THREADS = "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"
+# Beginnings of the variables that change how TensorFlow and its libraries compute.
+_TUNING = (
+    *("ONEDNN_", "DNNL_", "TF_ONEDNN_", "TF_SET_ONEDNN_", "XLA_FLAGS", "TF_XLA_"),
+    *("TF_CUDNN_", "TF_ENABLE_CUDNN_", "TF_ENABLE_CUBLAS_", "NVIDIA_TF32_"),
+)
 
 
 def device_of(pipeline: Pipeline) -> str:
@@ -23,6 +36,44 @@ def device_of(pipeline: Pipeline) -> str:
     if asked != "auto":
         return asked
     return "gpu" if NVIDIA.exists() else "cpu"
+
+
+def onednn() -> bool:
+    """Whether oneDNN's kernels may compute: unless the environment says no. (TensorFlow by itself
+    turns them on only where it finds AVX512-VNNI or AMX.)"""
+    return os.environ.get(ONEDNN, "1").strip().lower() not in ("0", "false")
+
+
+def training_threads() -> int:
+    """Cores that one operation is split over: those of this process, or what the environment says
+    (``TF_NUM_INTRAOP_THREADS``)."""
+    said = os.environ.get(THREADS, "").strip()
+    return int(said) if re.fullmatch(r"[1-9][0-9]{0,4}", said) else cores()
+
+
+def tuning() -> dict[str, str]:
+    """What else the environment tells TensorFlow and its libraries about how to compute."""
+    return {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(_TUNING) and not name.endswith("_VERBOSE")
+    }
+
+
+def computes_on(pipeline: Pipeline) -> dict[str, Any]:
+    """What the bytes of trained weights depend on beside what they are trained on and how."""
+    return {
+        "device": device_of(pipeline),
+        "cores": training_threads(),
+        "onednn": onednn(),
+        "environment": tuning(),
+    }
+
+
+def tell_tensorflow() -> None:
+    """Before it is imported: what the key says holds, whatever happens meanwhile."""
+    os.environ[THREADS] = str(training_threads())
+    os.environ[ONEDNN] = str(int(onednn()))
 
 
 def prepare(pipeline: Pipeline, stages: Iterable[Stage]) -> None:
@@ -39,3 +90,4 @@ def prepare(pipeline: Pipeline, stages: Iterable[Stage]) -> None:
         what = f"runtime.device: this process computes on the {before} already, not on the {device}"
         raise StageError(what, "start another process")
     os.environ[VARIABLE] = device
+    tell_tensorflow()

@@ -1,9 +1,9 @@
 """The stage cache: what a stage wrote, kept under the digest of all that went into it.
 
 ``cache/stages/<key>/`` holds the outputs and ``stage.json``. A stage writes into a folder below
-``cache/stages/tmp/`` that becomes the entry by one rename, so an entry is whole or not there. The
-first of two runs that seal the same key wins; the other takes what is there. Digests are checked
-whenever an entry is used.
+``cache/stages/tmp/`` that becomes the entry by one rename, so an entry is whole or not there. A
+lock a key lets one run make a result that several want; the others wait, and find it. Digests are
+checked whenever an entry is used.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import tempfile
+import stat
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tfedge.core.stages import Stage
 from tfedge.errors import ArtifactError, InvariantBroken
-from tfedge.files.artifact import read_json, sha256_file, write_json
-from tfedge.files.files import try_lock
+from tfedge.files.artifact import read_json, sha256_file, sha256_json, write_json
+from tfedge.files.files import fresh_folder, is_inside, locked, shown, try_lock
 
 RECORD = "stage.json"
+DAMAGED_DAYS = 7  # that a damaged entry is kept for, to be looked at
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,14 @@ class StageCache:
         self.root = root
         self.folder = root / "stages"
         self.temporary = self.folder / "tmp"
+        self.damaged = self.folder / "damaged"
+
+    @contextmanager
+    def alone(self, key: str, what: str, note: Callable[[str], None]) -> Iterator[None]:
+        """While this is held no other run makes, uses or removes the entry of this key."""
+        lock = self.folder / "locks" / f"{key}.lock"
+        with locked(lock, waiting=f"{what}, which another run is at", note=note, remove=True):
+            yield
 
     def peek(self, key: str) -> Entry | None:
         """The entry, if it is there with files of the right size (digests are not looked at)."""
@@ -83,14 +92,16 @@ class StageCache:
     def find(self, key: str, note: Callable[[str], None]) -> Entry | None:
         """The entry, its digests checked. A damaged one is moved away, told of, and a miss."""
         folder = self.folder / key
-        if not folder.is_dir():
+        if not os.path.lexists(folder):
             return None
         entry = self._read(key)
-        wrong = self._wrong(entry, digests=True) if entry else f"{RECORD} is missing or unreadable"
-        if not wrong:
+        wrong = self._wrong(entry, digests=True) if entry else f"its {RECORD} is damaged or missing"
+        if entry and not wrong:
+            with suppress(OSError):  # another user's: when it was used last is not ours to write
+                os.utime(folder)
             return entry
-        away = self.folder / "damaged" / f"{key}-{time.time_ns()}"
-        away.parent.mkdir(exist_ok=True)
+        self.damaged.mkdir(exist_ok=True)
+        away = self.damaged / f"{key}-{time.time_ns()}"
         try:
             folder.rename(away)
         except FileNotFoundError:  # another run has just moved it
@@ -100,9 +111,8 @@ class StageCache:
 
     def seal(self, folder: Path, record: Mapping[str, Any]) -> Entry:
         """Make a filled folder the entry of its key. Its files become read-only, since run
-        directories hard-link them."""
-        for name in record["outputs"]:
-            (folder / name).chmod(0o444)
+        directories hard-link them, for whoever may read the folder."""
+        _open_to_readers(folder)
         write_json(folder / RECORD, record)
         target = self.folder / record["key"]
         mine = Entry(target, record)
@@ -112,7 +122,7 @@ class StageCache:
             if there and there.digests == mine.digests and not self._wrong(there, digests=True):
                 shutil.rmtree(folder)
                 return there
-            aside = Path(tempfile.mkdtemp(dir=folder.parent))
+            aside = fresh_folder(folder.parent)
             with suppress(FileNotFoundError):
                 target.rename(aside / "old")
             shutil.rmtree(aside)
@@ -124,19 +134,21 @@ class StageCache:
             record = read_json(folder / RECORD)
         except ArtifactError:
             return None
-        sound = isinstance(record, dict) and record.get("key") == key and record.get("outputs")
-        return Entry(folder, record) if sound else None
+        return Entry(folder, record) if _is_sound(record, key) else None
 
     def _wrong(self, entry: Entry, digests: bool) -> str:
         """What is wrong with an entry's files; empty when nothing is."""
-        for name, output in entry.record["outputs"].items():
-            path = entry.file(name)
-            if not path.is_file():
-                return f"{path} is missing"
-            if path.stat().st_size != output["bytes"]:
-                return f"{path} has {path.stat().st_size} bytes, expected {output['bytes']}"
-            if digests and sha256_file(path) != output["sha256"]:
-                return f"{path} is not what was written"
+        try:
+            for name, output in entry.record["outputs"].items():
+                path = entry.file(name)
+                if path.is_symlink() or not path.is_file():
+                    return f"{path} is missing"
+                if path.stat().st_size != output["bytes"]:
+                    return f"{path} has {path.stat().st_size} bytes, expected {output['bytes']}"
+                if digests and sha256_file(path) != output["sha256"]:
+                    return f"{path} is not what was written"
+        except OSError as error:  # a bad sector; a name that no file can have
+            return f"{shown(str(error.filename))[:200]} can't be read: {error.strerror}"
         return ""
 
 
@@ -150,8 +162,9 @@ class Workspace:
     def __init__(self, cache: StageCache) -> None:
         cache.temporary.mkdir(parents=True, exist_ok=True)
         _clean(cache.temporary)
+        _forget(cache.damaged)
         while True:
-            self.folder = Path(tempfile.mkdtemp(dir=cache.temporary, prefix=f"{os.getpid()}-"))
+            self.folder = fresh_folder(cache.temporary, f"{os.getpid()}-")
             self._lock = try_lock(self.folder.with_suffix(".lock"))
             if self._lock is not None and self.folder.is_dir():
                 return
@@ -159,7 +172,7 @@ class Workspace:
 
     def new(self, name: str) -> Path:
         """An empty folder for a stage to write to."""
-        return Path(tempfile.mkdtemp(dir=self.folder, prefix=f"{name}-"))
+        return fresh_folder(self.folder, f"{name}-")
 
     def close(self) -> None:
         """Remove everything that was not sealed."""
@@ -170,14 +183,65 @@ class Workspace:
             self._lock = None
 
 
+def _open_to_readers(folder: Path) -> None:
+    """What libraries have written may be their user's only: temporary files are."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    for path in folder.rglob("*"):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(mode)
+        elif path.is_file() and not path.is_symlink():
+            path.chmod(mode & 0o444)
+
+
+def _is_sound(record: Any, key: str) -> bool:
+    """Whether a record is one that ``record_of`` wrote for this key: the key is the digest of what
+    it is made of, so a changed byte there is seen, and names of outputs lead nowhere else."""
+    if not isinstance(record, dict):
+        return False
+    material, outputs, seconds = (record.get(part) for part in ("material", "outputs", "seconds"))
+    if not isinstance(material, dict) or not isinstance(outputs, dict) or not outputs:
+        return False
+    try:
+        same = sha256_json(material) == key == record.get("key")
+    except (ValueError, RecursionError):  # NaN, half of a surrogate pair
+        return False
+    return (
+        same
+        and record.get("name") == material.get("stage")
+        and record.get("versions") == material.get("versions")
+        and isinstance(seconds, (int, float))
+        and 0 <= seconds < 1e9
+        and all(_is_output(*output) for output in outputs.items())
+    )
+
+
+def _is_output(name: str, facts: Any) -> bool:
+    return (
+        is_inside(name)
+        and name != RECORD
+        and isinstance(facts, dict)
+        and type(facts.get("bytes")) is int
+        and isinstance(facts.get("sha256"), str)
+    )
+
+
 def _clean(temporary: Path) -> None:
     """Remove the folders of runs that were killed."""
     for folder in {path.with_suffix("") for path in temporary.iterdir()}:
         lock = try_lock(folder.with_suffix(".lock"))
         if lock is not None:
             shutil.rmtree(folder, ignore_errors=True)
-            folder.with_suffix(".lock").unlink(missing_ok=True)
+            with suppress(OSError):  # another user's
+                folder.with_suffix(".lock").unlink()
             os.close(lock)
+
+
+def _forget(damaged: Path) -> None:
+    """Remove the damaged entries that nobody has looked at for long."""
+    for folder in damaged.iterdir() if damaged.is_dir() else ():
+        with suppress(OSError):
+            if time.time() - folder.lstat().st_mtime > DAMAGED_DAYS * 86_400:
+                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
 
 
 def _renamed(folder: Path, target: Path) -> bool:
@@ -185,7 +249,7 @@ def _renamed(folder: Path, target: Path) -> bool:
     try:
         folder.rename(target)
     except OSError as error:
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
             return False
         raise
     return True

@@ -7,10 +7,11 @@ nothing in the cache. However a run ends, ``run.json`` says so.
 
 from __future__ import annotations
 
+import tempfile
 import time
 import traceback
-from collections.abc import Mapping
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,14 @@ from tfedge.core.plan import Selection, inputs_of
 from tfedge.core.process import output_to, stoppable
 from tfedge.core.progress import Recorder, RunProgress
 from tfedge.core.result import StageResults, gather
-from tfedge.core.rundir import EVENTS, LOG, RESULT, RunDir
+from tfedge.core.rundir import EVENTS, LOG, RunDir
 from tfedge.core.slice import context_of
 from tfedge.core.stages import Stage, function_of, libraries
-from tfedge.errors import ConfigError, GateFailed, StageError, TfedgeError
-from tfedge.files.artifact import disk_error, no_space, out_of_space, write_json
+from tfedge.errors import ArtifactError, ConfigError, GateFailed, StageError, TfedgeError
+from tfedge.files.artifact import disk_error, out_of_space
+from tfedge.files.space import causes, full_disk
 from tfedge.pipeline.load import Loaded
+from tfedge.redact import without_secrets
 from tfedge.tasks.table import task_of
 
 REPORT = "tfedge.report.markdown:write"
@@ -47,6 +50,7 @@ class _Run:
     capture_output: bool
     began: float = field(default_factory=time.monotonic)
     stage: str = ""
+    temporary: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     rows: list[dict[str, Any]] = field(default_factory=list)  # run.json's stages[]
     entries: dict[str, Entry] = field(default_factory=dict)
 
@@ -100,26 +104,40 @@ class _Run:
         inputs = inputs_of(stage, made, self.selection.stages)
         material = keys.material(stage, settings, inputs, self.probe(stage))
         key = keys.key_of(material)
-        if stage.cacheable and not self.selection.forced(stage):
-            entry = self.cache.find(key, self.progress.note)
-            if entry is not None:
-                self.run_dir.link(entry, "hit")
-                for line in function_of(stage.again)(entry.folder) if stage.again else ():
-                    self.progress.note(line)
-                return entry, "hit"
-            if not self.selection.may_run(stage):
-                what = f"--from: stage {stage.name} is not in the cache, and would come before it"
-                raise ConfigError([what], "run without --from, or from this stage on")
+        if not stage.cacheable:
+            folder, record = self.fill(stage, key, inputs, material, work)
+            return self.run_dir.take(folder, record), "none"
+        with self.cache.alone(key, f"stage {stage.name}", self.progress.note):
+            if not self.selection.forced(stage):
+                entry = self.cache.find(key, self.progress.note)
+                if entry is not None:
+                    self.run_dir.link(entry, "hit")
+                    for line in function_of(stage.again)(entry.folder) if stage.again else ():
+                        self.progress.note(line)
+                    return entry, "hit"
+                if not self.selection.may_run(stage):
+                    what = (
+                        f"--from: stage {stage.name} is not in the cache, and would come before it"
+                    )
+                    raise ConfigError([what], "run without --from, or from this stage on")
+            entry = self.cache.seal(*self.fill(stage, key, inputs, material, work))
+            self.run_dir.link(entry, "miss")
+        return entry, "miss"
+
+    def fill(
+        self,
+        stage: Stage,
+        key: str,
+        inputs: Mapping[str, str],
+        material: Mapping[str, Any],
+        work: Workspace,
+    ) -> tuple[Path, dict[str, Any]]:
+        """Run the stage: the folder that it filled, and what there is to say about it."""
         folder = work.new(stage.name)
         began = time.monotonic()
         self.call(stage, inputs, folder)
         seconds = time.monotonic() - began
-        record = record_of(stage, key, folder, seconds=seconds, material=material)
-        if not stage.cacheable:
-            return self.run_dir.take(folder, record), "none"
-        entry = self.cache.seal(folder, record)
-        self.run_dir.link(entry, "miss")
-        return entry, "miss"
+        return folder, record_of(stage, key, folder, seconds=seconds, material=material)
 
     def probe(self, stage: Stage) -> str:
         """A digest of what the stage reads from outside the cache."""
@@ -148,10 +166,10 @@ class _Run:
             try:
                 function_of(stage.function)(context)
             except BaseException as error:
-                if isinstance(error, (TfedgeError, KeyboardInterrupt)) or out_of_space(error):
+                if isinstance(error, (TfedgeError, KeyboardInterrupt)) or _is_full(error):
                     raise
                 with log.open("a", encoding="utf-8") as file:
-                    traceback.print_exc(file=file)
+                    file.write(without_secrets(traceback.format_exc()))
                 missing = explained(error)
                 if missing is not None:
                     raise missing from error
@@ -173,10 +191,10 @@ class _Run:
         """What the user is told: a TfedgeError, KeyboardInterrupt, or a bug of ours."""
         if stopped and not isinstance(error, KeyboardInterrupt):
             return KeyboardInterrupt()  # a library has made something else of it
+        if _is_full(error):
+            return full_disk(error, [self.cache.root, self.run_dir.path, self.temporary])
         if isinstance(error, OSError):
-            return disk_error(error, self.cache.root)
-        if out_of_space(error):
-            return no_space(self.cache.root)
+            return disk_error(error, Path("a file"))
         return explained(error) or error
 
 
@@ -219,14 +237,32 @@ def run(
 
 
 def _run(job: _Run, report: str) -> Result:
-    job.run_dir.write_inputs(job.loaded.text, job.loaded.resolved())
-    with closing(Workspace(job.cache)) as work:
-        job.all_stages(work)
+    job.run_dir.write_inputs(job.loaded.kept_text(), job.loaded.resolved())
+    with closing(Workspace(job.cache)) as work, _scratch(work, job.capture_output):
+        try:
+            job.all_stages(work)
+        except BaseException as error:
+            if _is_full(error):  # which disk is seen now, before anything is cleaned up
+                raise job.failure(error, stopped=False) from error
+            raise
     outcome = job.result("ok")
     function_of(report)(job.run_dir.path, outcome)
-    write_json(job.run_dir.path / RESULT, outcome)
+    job.run_dir.write_result(outcome)
     job.progress.finish()
     return outcome
+
+
+@contextmanager
+def _scratch(work: Workspace, ours: bool) -> Iterator[None]:
+    """Temporary files of libraries go where the run's own go, and with them, even when it is
+    killed: TensorFlow leaves its generated code behind. Only in a process that is the run's own."""
+    before = tempfile.tempdir
+    if ours:
+        tempfile.tempdir = str(work.new("scratch"))
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _conclude(job: _Run, failure: BaseException, report: str) -> None:
@@ -237,12 +273,21 @@ def _conclude(job: _Run, failure: BaseException, report: str) -> None:
     elif isinstance(failure, KeyboardInterrupt):
         status = "interrupted"
     error = result.described(failure, job.stage)
-    with suppress(OSError, TfedgeError):  # a disk that is full is full for run.json, too
+    with suppress(OSError, TfedgeError):  # a terminal that is gone, a full disk
         job.progress.fail(status, error["message"])
+    with suppress(OSError, TfedgeError):  # no more to be done about a disk that refuses even this
         outcome = job.result(status, error)
-        write_json(job.run_dir.path / RESULT, outcome)
+        job.run_dir.write_result(outcome)
         if status == "gate failed":
             function_of(report)(job.run_dir.path, outcome)
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether it comes of a full disk, and does not say so in our words."""
+    if isinstance(error, (ArtifactError, KeyboardInterrupt)):
+        return False
+    chain = [error] if isinstance(error, TfedgeError) else causes(error)
+    return any(map(out_of_space, chain))
 
 
 def _first_line(error: BaseException) -> str:

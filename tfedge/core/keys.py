@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfedge.catalog.weights import WHEELS
-from tfedge.core.accelerator import device_of
+from tfedge.core.accelerator import computes_on
 from tfedge.core.installation import installed
 from tfedge.core.stages import Stage, of_task
 from tfedge.errors import ConfigError
@@ -28,8 +28,8 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
     Under ``trains`` the lowest block that each stage trains, and the lowest of all; under
     ``first_recipe`` what quantize begins with; under ``measured_on`` the names of the devices,
     which a drop tells, without their addresses and interpreters, which it does not; under
-    ``device`` what training computes on here; under ``changes_examples`` whether what is learnt
-    from is changed at random.
+    ``device`` what training computes on here, with its cores and kernels; under
+    ``changes_examples`` whether what is learnt from is changed at random.
     """
     lowest = lowest_trained(pipeline)
     names = [block.name for block in blocks_of(pipeline)]
@@ -48,7 +48,7 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
         "first_recipe": quantized_by(pipeline).name,
         "measured_on": devices,
         "changes_examples": pipeline.data.changes_examples,
-        "device": device_of(pipeline),
+        "device": computes_on(pipeline),
     }
 
 

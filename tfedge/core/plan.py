@@ -10,11 +10,12 @@ from tfedge.catalog.recipes import AUTO, QAT
 from tfedge.catalog.weights import WHEELS
 from tfedge.config.spelling import did_you_mean
 from tfedge.core import keys
-from tfedge.core.accelerator import device_of
+from tfedge.core.accelerator import computes_on
 from tfedge.core.cache import StageCache
 from tfedge.core.installation import lacking
 from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
 from tfedge.errors import ConfigError, DataError
+from tfedge.files.files import shown
 from tfedge.files.text import columns
 from tfedge.pipeline.load import Loaded
 from tfedge.pipeline.recipes import head_kind, quantized_by
@@ -29,6 +30,7 @@ from tfedge.pipeline.unfreeze import (
     planned_sparsity,
     prunable,
 )
+from tfedge.redact import without_secrets
 
 
 @dataclass(frozen=True)
@@ -181,18 +183,24 @@ def _source(stage: Stage, pipeline: Pipeline) -> str:
     """What a stage without predecessors starts from."""
     data, backbone = pipeline.data, pipeline.backbone
     if stage.name == "data":
-        return data.download.url if data.download else str(data.path)
+        return without_secrets(data.download.url) if data.download else str(data.path)
     if stage.name == "backbone":
         return f"{backbone.name} {backbone.alpha:g}, weights: {backbone.weights}"
     return ""
 
 
 def _computes(pipeline: Pipeline) -> Iterator[str]:
-    device = device_of(pipeline)
-    if pipeline.runtime.device != "cpu":
-        promise = "the same bytes" if device == "cpu" else "perhaps not the same bytes"
-        asked = f"runtime.device: {pipeline.runtime.device}"
-        yield f"computes on: {device} ({asked}), {promise} every time"
+    """What the bytes of what trains depend on, beside the pipeline."""
+    found, asked = computes_on(pipeline), pipeline.runtime.device
+    count = found["cores"]
+    said = [
+        f"{count} core{'' if count == 1 else 's'}",
+        "oneDNN" if found["onednn"] else "no oneDNN",
+    ]
+    said += [f"{name}={shown(value)}" for name, value in found["environment"].items()]
+    device = found["device"] if asked == "cpu" else f"{found['device']} (runtime.device: {asked})"
+    perhaps = ", perhaps not the same bytes every time" if found["device"] != "cpu" else ""
+    yield f"computes on: {device}, {', '.join(said)}{perhaps}; with others a stage trains anew"
 
 
 def _trains(pipeline: Pipeline) -> Iterator[str]:

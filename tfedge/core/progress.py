@@ -13,6 +13,9 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from tfedge.files.artifact import disk_errors
+from tfedge.redact import without_secrets
+
 _LIVE_SECONDS = 0.1  # between two drawings of the live line
 _PLAIN_SECONDS = 5.0  # between two plain lines
 _EVENT_SECONDS = 1.0  # between two progress events
@@ -91,6 +94,7 @@ class Recorder(RunProgress):
             self._shown.update(what, done, total, unit)
 
     def note(self, text: str) -> None:
+        text = without_secrets(text)
         with self._lock:
             self._write("note", stage=self._stage, text=text)
             self._shown.note(text)
@@ -111,7 +115,7 @@ class Recorder(RunProgress):
 
     def _write(self, event: str, **facts: Any) -> None:
         record = {"time": round(time.time(), 3), "event": event, **facts}
-        with self._path.open("a", encoding="utf-8") as file:
+        with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 

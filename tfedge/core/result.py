@@ -26,6 +26,7 @@ from tfedge.core.outputs import (
     read,
 )
 from tfedge.errors import INTERRUPTED, TfedgeError
+from tfedge.redact import without_secrets
 from tfedge.tasks.task import Task
 
 SCHEMA = "tfedge.run/1"
@@ -102,7 +103,12 @@ def assemble(
 
 def described(error: BaseException, stage: str) -> dict[str, Any]:
     """An error as run.json has it."""
-    facts = {"type": type(error).__name__, "message": str(error), "hint": "", "exit_code": 1}
+    facts = {
+        "type": type(error).__name__,
+        "message": without_secrets(str(error)),
+        "hint": "",
+        "exit_code": 1,
+    }
     if isinstance(error, TfedgeError):
         facts |= {"hint": error.hint, "exit_code": error.exit_code}
     elif isinstance(error, KeyboardInterrupt):

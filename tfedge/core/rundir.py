@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -17,11 +18,16 @@ from typing import Any
 
 from tfedge.core.cache import RECORD, Entry
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import sha256_json, write_json, write_text
-from tfedge.files.files import try_lock
+from tfedge.files.artifact import TEMPORARY, sha256_json, write_atomic, write_json, write_text
+from tfedge.files.files import holder_of, try_lock
 
 LOCK, EVENTS, RESULT, LOG = "lock", "events.jsonl", "run.json", "log.txt"
+PIPELINE, RESOLVED, REPORT = "pipeline.yaml", "resolved.json", "report.md"
 DROPS = "drops"
+RESERVE = ".reserve"  # space for run.json, so that a run that a full disk stops can still say so
+_RESERVED = 64 * 1024  # bytes
+_MOMENT = 60  # seconds, in which a run that lives has long pointed runs/latest to it
+_FIRST = {LOCK, DROPS, PIPELINE, RESOLVED, EVENTS, RESULT, RESERVE}  # what a run begins with
 
 
 class RunDir:
@@ -30,10 +36,9 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         """Lock an existing folder; ArtifactError when another run is in it."""
         self.path = path.resolve()
-        handle = try_lock(path / LOCK, str(os.getpid()))
+        handle = try_lock(path / LOCK)
         if handle is None:
-            pid = (path / LOCK).read_text(encoding="utf-8", errors="replace").strip()
-            what = f"another run is in this directory (process {pid or 'unknown'})"
+            what = f"another run is in this directory ({holder_of(path / LOCK)})"
             raise ArtifactError(path, what, "wait until it ends, or give another --run-dir")
         self._lock = handle
 
@@ -45,8 +50,15 @@ class RunDir:
 
     def write_inputs(self, text: str, resolved: dict[str, Any]) -> None:
         """Keep the pipeline file as it was given, and what it came to with all defaults."""
-        write_text(self.path / "pipeline.yaml", text)
-        write_json(self.path / "resolved.json", resolved)
+        write_text(self.path / PIPELINE, text)
+        write_json(self.path / RESOLVED, resolved)
+        write_atomic(self.path / RESERVE, bytes(_RESERVED))
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """``run.json``: the run has ended, and this is how. It may take the space that was kept for
+        it."""
+        (self.path / RESERVE).unlink(missing_ok=True)
+        write_json(self.path / RESULT, result)
 
     def stage(self, name: str) -> Path:
         """A stage's folder, made when it is not there."""
@@ -60,6 +72,7 @@ class RunDir:
         for name in entry.record["outputs"]:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)  # a copy would go through a hard link into the cache
             try:
                 os.link(entry.file(name), target)
             except OSError:  # another disk, or one without hard links
@@ -102,17 +115,26 @@ def reuse(path: Path, stages: Iterable[str]) -> RunDir:
     ArtifactError when another run is in it, or when it holds something else than a run.
     """
     path.mkdir(parents=True, exist_ok=True)
-    names = {item.name for item in path.iterdir()}
-    if names - {LOCK} and not {LOCK, "resolved.json"} <= names:
+    if not _is_ours({item.name for item in path.iterdir()}):
         hint = "give an empty or a new folder, or that of an earlier run"
         raise ArtifactError(path, "is not empty, and no run directory", hint)
     run = RunDir(path)
     for name in stages:
+        if (path / name).is_symlink():
+            (path / name).unlink()
         shutil.rmtree(path / name, ignore_errors=True)
-    for name in (RESULT, EVENTS, "report.md"):
+    for name in (RESULT, EVENTS, REPORT, RESERVE):
         (path / name).unlink(missing_ok=True)
+    for left in path.glob(f".*{TEMPORARY}"):
+        left.unlink(missing_ok=True)
     _link_drops(path)
     return run
+
+
+def _is_ours(names: set[str]) -> bool:
+    """Whether a folder holds a run, however early that was stopped, or nothing."""
+    begun = {name for name in names if not (name.startswith(".") and name.endswith(TEMPORARY))}
+    return (begun <= _FIRST and (LOCK in begun or not begun)) or {LOCK, RESOLVED} <= names
 
 
 def _link_drops(run: Path) -> None:
@@ -124,8 +146,10 @@ def _link_drops(run: Path) -> None:
 def _point_latest(runs: Path, name: str) -> None:
     """Let ``runs/latest`` point to the run, in one step: nobody finds it missing."""
     fresh = runs / f".latest-{os.getpid()}"
-    with suppress(FileNotFoundError):
-        fresh.unlink()
+    for left in runs.glob(".latest-*"):  # of runs that were killed between the two lines below
+        with suppress(OSError):
+            if left == fresh or time.time() - left.lstat().st_mtime > _MOMENT:
+                left.unlink()
     fresh.symlink_to(name, target_is_directory=True)
     try:
         fresh.replace(runs / "latest")

@@ -1,7 +1,7 @@
 """SHA-256 of files, remembered by size, times and inode, so that no photo is read twice for it.
 
-One JSON file a data root in ``cache/stat``. It is a cache: when it is damaged or lost, files are
-hashed again.
+One JSON file a data root in ``cache/stat``, which carries its own digest. It is a cache: when it is
+damaged or lost, files are hashed again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfedge.data.listing import Entry, Stamp, stamp_of
-from tfedge.files.artifact import parse_json, sha256_file, write_text
+from tfedge.errors import ArtifactError
+from tfedge.files.artifact import read_json, sha256_file, write_text
 from tfedge.files.parallel import in_order
 from tfedge.files.progress import Progress
 
@@ -34,9 +35,11 @@ class Digests:
 
     def _load(self) -> dict[str, tuple[Stamp, str]]:
         try:
-            raw = parse_json(self.path.read_text(encoding="utf-8"))
+            raw = read_json(self.path)
+            if raw["sha256"] != _sum(raw["files"]):
+                return {}
             return {path: (tuple(stamp), digest) for path, (stamp, digest) in raw["files"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ArtifactError, ValueError, KeyError, TypeError, AttributeError):
             return {}
 
     def cached_digest(self, entry: Entry) -> str | None:
@@ -75,7 +78,14 @@ class Digests:
     def _save(self, entries: Sequence[Entry]) -> None:
         listed = {entry.path for entry in entries}
         files = {path: known for path, known in self._known.items() if path in listed}
-        write_text(self.path, json.dumps({"root": str(self.root), "files": files}))
+        known = {"root": str(self.root), "files": files, "sha256": _sum(files)}
+        write_text(self.path, json.dumps(known))
+
+
+def _sum(files: object) -> str:
+    """What tells a file of ours that a disk has damaged: a changed digest in it would be taken for
+    that of an image."""
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> tuple[Stamp | None, str, str]:

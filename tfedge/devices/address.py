@@ -41,6 +41,11 @@ def parse(text: str, names: Iterable[str] = ()) -> Address:
     if text == "adb":
         return Address(text, "adb")
     scheme, _, rest = text.partition(":")
+    if scheme == "local" and rest.startswith("-"):
+        raise DeviceError(
+            f"device {text!r}: {rest!r} is an option, not a Python interpreter",
+            "write local:PYTHON, as in local:/usr/bin/python3",
+        )
     if scheme == "local" and rest:
         return Address(text, "local", python=rest)
     if scheme == "adb" and _SERIAL.fullmatch(rest) and not rest.startswith("-"):

@@ -22,7 +22,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from tfedge.config import nodes
@@ -33,7 +32,6 @@ from tfedge.devices.schema import (
     Device,
     DeviceOptions,
     Devices,
-    FindDevice,
     device_problems,
 )
 from tfedge.errors import ConfigError, DeviceError
@@ -52,6 +50,13 @@ class Inventory:
 
     path: Path | None = None
     devices: Mapping[str, BenchDevice] = field(default_factory=dict)
+
+    def notes(self, given: Path | None) -> tuple[str, ...]:
+        """That it is the file of the current folder, where nobody has named one: it says which
+        programs are started, and where."""
+        if given is not None or self.path != Path(NAME):
+            return ()
+        return (f"devices: as {self.path.absolute()} says, found in the current folder",)
 
     def find(self, device: BenchDevice, folder: Path) -> BenchDevice:
         """A device with its address: its own, or that of its name here, or its name being one.
@@ -83,17 +88,30 @@ def open_inventory(given: Path | None) -> Inventory:
     return Inventory() if path is None else read(path)
 
 
-def finder(given: Path | None) -> FindDevice:
-    """For ``config.load``: names through devices.yaml. A file that nobody asked for by ``given``
+class Finder:
+    """For ``pipeline.load``: names through devices.yaml. A file that nobody asked for by ``given``
     is only read once a name needs it: it can't break a pipeline that does without."""
-    inventory = cache(lambda: open_inventory(given))
 
-    def find(device: BenchDevice, folder: Path) -> BenchDevice:
-        if given is None and (device.address or _is_address(device.name)):
+    def __init__(self, given: Path | None) -> None:
+        self._given = given
+        self._inventory: Inventory | None = None
+
+    def __call__(self, device: BenchDevice, folder: Path) -> BenchDevice:
+        if self._given is None and (device.address or _is_address(device.name)):
             return Inventory().find(device, folder)
-        return inventory().find(device, folder)
+        if self._inventory is None:
+            self._inventory = open_inventory(self._given)
+        return self._inventory.find(device, folder)
 
-    return find
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to tell of the file, if one was read."""
+        return () if self._inventory is None else self._inventory.notes(self._given)
+
+
+def finder(given: Path | None) -> Finder:
+    """What finds devices by name or address, in the file given or the one that is found."""
+    return Finder(given)
 
 
 def read(path: Path) -> Inventory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from tfedge.drops.verify import verify
 from tfedge.errors import DropError
 
 _DROPS = "drops"  # in a run directory: a folder for each target
+_UNFINISHED = re.compile(r"\..+-[a-z]+(?:\.zip)?\.([1-9][0-9]{0,6})\.tmp")
 
 
 def export(
@@ -29,6 +31,7 @@ def export(
     if unknown:
         what = f"{run_dir}: no drop for {', '.join(unknown)}"
         raise DropError(what, f"it has {', '.join(found)}")
+    _sweep(out)
     for target in dict.fromkeys(targets) or found:
         folder = found[target]
         problems = [problem for check in verify(folder) for problem in check.problems]
@@ -41,6 +44,23 @@ def export(
             yield path, path.stat().st_size
         else:
             yield out / name, _copy(folder, out / name)
+
+
+def _sweep(out: Path) -> None:
+    """Remove what processes that were killed here had not finished."""
+    for left in out.glob(".*.tmp"):
+        if (found := _UNFINISHED.fullmatch(left.name)) and not _lives(int(found[1])):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _copy(folder: Path, to: Path) -> int:

@@ -21,7 +21,9 @@ def on_device(name: str, devices: Path | None) -> Replay:
 
     ConfigError or DeviceError, now, when there is no such device.
     """
-    device = finder(devices)(BenchDevice(name=name), Path())
+    find = finder(devices)
+    device = find(BenchDevice(name=name), Path())
+    notes = "".join(f"; {note}" for note in find.notes)
 
     def replay(folder: Path, facts: Mapping[str, Any]) -> Check:
         model, delegate = folder / facts["model"], device.delegate
@@ -35,7 +37,7 @@ def on_device(name: str, devices: Path | None) -> Replay:
             return Check(f"golden pairs on {name}", "", ("the device did not replay them",))
         said = (
             f"{pairs['identical']} of {pairs['pairs']} identical through {result.runtime} "
-            f"{result.runtime_version} ({result.host.machine})"
+            f"{result.runtime_version} ({result.host.machine}){notes}"
         )
         problems = [f"{pairs['failed']} of {pairs['pairs']} differ: {pairs['failure']}"]
         return Check(f"golden pairs on {name}", said, tuple(problems if pairs["failed"] else ()))

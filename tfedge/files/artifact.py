@@ -6,9 +6,10 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
+import re
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from tfedge.errors import ArtifactError
 
 _DEEPEST = 64  # lists and objects in each other
 _ELSEWHERE = "make it readable and writable, or give another folder: --runs, --cache (TFEDGE_CACHE)"
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT}
+_SHORT = re.compile(r"\d+ requested and \d+ written$")  # numpy's words for it
+TEMPORARY = ".tmp"  # how the name of a file that is not whole yet ends
 
 
 def sha256_file(path: Path) -> str:
@@ -54,15 +57,14 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # Not mkstemp, whose 0600 would hide results from others: the umask decides.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:
                 file.write(data)
-                os.fchmod(file.fileno(), 0o644)  # mkstemp's 0600 would hide results from others
-            Path(name).replace(path)
+            temporary.replace(path)
         except BaseException:
-            with suppress(FileNotFoundError):
-                Path(name).unlink()
+            temporary.unlink(missing_ok=True)
             raise
 
 
@@ -107,8 +109,10 @@ def _within(value: Any) -> list[Any]:
 
 def out_of_space(error: BaseException) -> bool:
     """Whether an error says that a disk, or the user's share of it, is full."""
-    known = isinstance(error, OSError) and error.errno in _FULL
-    return known or os.strerror(errno.ENOSPC) in str(error)  # libraries put it into their own words
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in FULL
+    text = str(error)  # libraries put it into their own words
+    return os.strerror(errno.ENOSPC) in text or bool(_SHORT.search(text))
 
 
 @contextmanager
@@ -122,8 +126,11 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def disk_error(error: OSError, path: Path) -> ArtifactError:
     """A refused file operation as an ArtifactError with the way out."""
-    where = Path(os.fsdecode(error.filename)) if error.filename else path
-    if out_of_space(error):
+    # Of two files (copied, renamed, linked) the second is the one that needs space.
+    full = out_of_space(error)
+    said = (full and error.filename2) or error.filename
+    where = Path(os.fsdecode(said)) if isinstance(said, (str, bytes, os.PathLike)) else path
+    if full:
         return no_space(where)
     if error.errno == errno.ENAMETOOLONG:
         what = f"a path of {len(str(where)):,} characters is too long"
@@ -141,7 +148,7 @@ def refused(error: BaseException) -> ArtifactError | None:
     return disk_error(error, Path())
 
 
-def no_space(path: Path) -> ArtifactError:
-    """The disk that holds ``path`` is full."""
+def no_space(where: Path | str) -> ArtifactError:
+    """The disk that holds ``where`` is full."""
     hint = "free some space, or name another disk: --runs, --cache (TFEDGE_CACHE); then run again"
-    return ArtifactError(path, "no space left on this disk", hint)
+    return ArtifactError(where, "no space left on this disk", hint)

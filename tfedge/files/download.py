@@ -16,6 +16,7 @@ from tfedge.files.artifact import disk_errors, file_digest
 from tfedge.files.budget import Limits
 from tfedge.files.files import locked
 from tfedge.files.progress import Progress
+from tfedge.redact import HIDDEN, without_secrets
 
 TRIES = 4
 BACKOFF = 0.5  # seconds before the second try, doubled for each one after
@@ -74,7 +75,9 @@ def download(
     NotFetched: no such file, or no connection after ``TRIES`` tries (the part is kept).
     """
     part = target.with_name(f"{target.name}.part")
-    with locked(target.with_name(f"{target.name}.lock")):
+    lock = target.with_name(f"{target.name}.lock")
+    waiting = f"{without_secrets(url)}, which another run fetches"
+    with locked(lock, waiting=waiting, note=progress.note):
         if target.is_file() and is_right(target, digest):
             return target
         if not digest:
@@ -112,6 +115,9 @@ def digest_of(path: Path, kind: str) -> str:
 
 def _fetch(url: str, part: Path, progress: Progress, limits: Limits, offline: str) -> bool:
     """Fills ``part`` to its end. True when it was pieced together from several answers."""
+    if HIDDEN in url:
+        what = f"{HIDDEN} stands where a password or token was, which a run does not keep"
+        raise NotFetched(url, what, f"give the whole address, as by --set; {offline}")
     continued = False
     end = time.monotonic() + limits.seconds
     for attempt in range(1, TRIES + 1):
@@ -135,7 +141,7 @@ def _fetch(url: str, part: Path, progress: Progress, limits: Limits, offline: st
                     f"not reached, or cut off, {TRIES} times: {_reason(error)}",
                     f"run again, it goes on where it stopped; {offline}",
                 ) from error
-            progress.note(f"{url}: {_reason(error)}; trying again")
+            progress.note(without_secrets(f"{url}: {_reason(error)}; trying again"))
             time.sleep(BACKOFF * 2 ** (attempt - 1))
     raise NotFetched(url, "the server answers each range with another one", "try again later")
 

@@ -5,6 +5,8 @@ Two files that only grow, and a lock file for whoever appends::
     data.bin    record 0, record 1, …            (shape and dtype are in meta.json)
     keys.bin    key (32 bytes) + CRC-32 of the record (4 bytes, little-endian), one a record
 
+``meta.json`` carries its own digest: with a damaged one the store begins anew.
+
 A record counts once its key stands behind it, and keys are written after their records. So what a
 killed writer leaves is a torn tail, which readers don't see and the next writer cuts off.
 There is no fsync: a kill loses nothing that was written, and after a power cut the CRC finds the
@@ -17,14 +19,16 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import disk_errors, read_json, write_json
+from tfedge.files.artifact import disk_errors, read_json, sha256_json, write_json
 from tfedge.files.files import locked
 
 _ENTRY = struct.Struct("<32sI")
@@ -63,13 +67,24 @@ class RecordStore:
     def _check_kind(self) -> None:
         meta, kind = self.folder / "meta.json", {"dtype": self.dtype.str, "shape": [*self.shape]}
         with locked(self.folder / "lock"):
-            if not meta.exists():
-                write_json(meta, kind)
+            found = _read_kind(meta)
+            if found is None:  # new, or damaged: then nobody knows what the records are
+                with disk_errors(self.folder):
+                    for path in (self._keys, self._data):  # not cut: others may have them mapped
+                        path.unlink(missing_ok=True)
+                write_json(meta, {**kind, "sha256": sha256_json(kind)})
                 return
-            hint = f"remove {self.folder}; it is a cache and is made again"
-            found = read_json(meta, hint)
         if found != kind:
+            hint = f"remove {self.folder}; it is a cache and is made again"
             raise ArtifactError(meta, "holds other records", hint, str(kind), str(found))
+
+    @contextmanager
+    def alone(self, what: str, note: Callable[[str], None]) -> Iterator[None]:
+        """For one process or thread at a time: to compute what is missing. Others who want to wait
+        here, and then find it; ``note`` is told what for, and who is at it."""
+        waiting = f"{what}, which another run is at"
+        with locked(self.folder / "computing.lock", waiting=waiting, note=note):
+            yield
 
     def _refresh(self) -> None:
         """Takes in what any process has appended since."""
@@ -188,6 +203,16 @@ class RecordStore:
         """The records as [len(keys), *shape], in RAM, checked. Raises what ``rows`` raises."""
         rows = self.rows(keys)
         return np.asarray(self.memmap[rows])
+
+
+def _read_kind(meta: Path) -> dict[str, Any] | None:
+    """What records there are, as it was written; None when that is not there or damaged."""
+    try:
+        found = read_json(meta)
+        digest = found.pop("sha256")
+        return found if digest == sha256_json(found) else None
+    except (ArtifactError, AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _write_end(path: Path, content: bytes | memoryview) -> None:

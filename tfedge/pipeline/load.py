@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import BaseModel
 
 from tfedge.config import nodes
@@ -32,6 +33,7 @@ from tfedge.pipeline.schema import (
     known_task,
     schema_of,
 )
+from tfedge.redact import without_secrets
 
 Resolved = dict[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -48,14 +50,34 @@ class Loaded:
     notes: tuple[str, ...] = ()
 
     def resolved(self) -> Resolved:
-        """Every key with its value, absolute paths: a pipeline file that gives the same again."""
+        """Every key with its value, absolute paths: a pipeline file that gives the same again, but
+        for passwords and tokens in addresses, which are not in it."""
         return resolve(self.pipeline)
+
+    def kept_text(self) -> str:
+        """The file as it was given, but for passwords and tokens in its addresses."""
+        text = without_secrets(self.text)
+        if text == self.text:
+            return text
+        data = _shown(yaml.safe_load(self.text))
+        # Where an address is written in another way, on two lines or with escapes.
+        return text if yaml.safe_load(text) == data else yaml.safe_dump(data, sort_keys=False)
 
 
 def resolve(pipeline: Pipeline) -> Resolved:
-    """The pipeline as plain data; None is left out, since a key with nothing behind it is a section
-    switched on."""
-    return pipeline.model_dump(mode="json", exclude_none=True)
+    """The pipeline as plain data, without passwords and tokens in addresses; None is left out,
+    since a key with nothing behind it is a section switched on."""
+    found: Resolved = _shown(pipeline.model_dump(mode="json", exclude_none=True))
+    return found
+
+
+def _shown(data: Any) -> Any:
+    """Plain data with every text as it may be shown."""
+    if isinstance(data, dict):
+        return {key: _shown(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_shown(value) for value in data]
+    return without_secrets(data) if isinstance(data, str) else data
 
 
 def load_pipeline(path: Path | str, overrides: Sequence[str] = ()) -> Pipeline:
@@ -108,7 +130,8 @@ def load(
 
 def _override(tree: Tree, override: str, number: int, notes: list[str]) -> None:
     """Put ``a.b=value`` into the tree, as if the file had said so. ``notes`` hear of old names."""
-    where = f"--set {override if len(override) <= 60 else override[:57] + '…'}"
+    shown = without_secrets(override)
+    where = f"--set {shown if len(shown) <= 60 else shown[:57] + '…'}"
     key, equals, text = override.partition("=")
     place = Spot(number, 0, 0, where)
     at: KeyPath = tuple(key.strip().split("."))

@@ -94,7 +94,16 @@ def decode_into(
     ``files`` has a file for each SHA-256. Raises ArtifactError when a file is no longer the one
     that was hashed.
     """
-    missing = store.missing(files)
+    if not store.missing(files):
+        return {}
+    with store.alone("the decoded images", progress.note):
+        return _decode_missing(store, files, decoding, progress)
+
+
+def _decode_missing(
+    store: RecordStore, files: Mapping[str, Path], decoding: Decoding, progress: Progress
+) -> dict[str, Bad]:
+    missing = store.missing(files)  # another run may have decoded some by now
     batch = max(1, min(64, _BATCH_BYTES // store.record_bytes))
     bad: dict[str, Bad] = {}
     keys: list[str] = []

@@ -15,16 +15,15 @@ import random
 import warnings
 from typing import Any
 
-from tfedge.core.accelerator import VARIABLE
+from tfedge.core.accelerator import VARIABLE, onednn, tell_tensorflow
 from tfedge.errors import MissingDependency
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# TensorFlow turns oneDNN on by itself only where it finds AVX512-VNNI or AMX. Without it gradients
-# of a convolution over few pixels are computed image by image, and training a large net takes
-# several times as long.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-ONEDNN = os.environ["TF_ENABLE_ONEDNN_OPTS"] != "0" and platform.machine() in ("x86_64", "AMD64")
+# Without oneDNN gradients of a convolution over few pixels are computed image by image, and
+# training a large net takes several times as long.
+tell_tensorflow()
+ONEDNN = onednn() and platform.machine() in ("x86_64", "AMD64")
 DEVICE = os.environ.get(VARIABLE, "cpu")
 if DEVICE != "gpu":  # one device, so that one machine gives one result
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"

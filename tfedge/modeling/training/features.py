@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -135,20 +137,34 @@ def compute(
     folder: Path = source.cache / "store" / f"features-{name[:32]}"
     store = RecordStore(folder, np.float32, tuple(shape))
     keys = [source.key(item) for item in items]
-    try:
+    with suppress(MissingRecords):
         return Activations(store, keys)
-    except MissingRecords as missing:
-        absent = set(missing.keys)
-    todo = [position for position, key in enumerate(keys) if key in absent]
     given = inputs or (lambda chunk: source.pixels([items[position] for position in chunk]))
+    with store.alone(what, source.progress.note):
+        try:
+            return Activations(store, keys)  # another run has just computed them
+        except MissingRecords as missing:
+            absent = set(missing.keys)
+        todo = [position for position, key in enumerate(keys) if key in absent]
+        _fill(store, keys, todo, convert, given, partial(source.progress.update, what))
+    return Activations(store, keys)
+
+
+def _fill(
+    store: RecordStore,
+    keys: Sequence[str],
+    todo: Sequence[int],
+    convert: Callable[[], bytes],
+    inputs: Callable[[Sequence[int]], Any],
+    progress: Callable[[int, int, str], None],
+) -> None:
+    """Compute the records of ``keys`` at the positions ``todo``, and put them into the store."""
     pool = Pool(convert())
-    progress = source.progress
     for first in range(0, len(todo), _CHUNK):
         chunk = todo[first : first + _CHUNK]
 
         def report(done: int, _: int, first: int = first) -> None:
-            progress.update(what, first + done, len(todo), "examples")
+            progress(first + done, len(todo), "examples")
 
-        (outputs,) = pool.run(given(chunk), progress=report)
+        (outputs,) = pool.run(inputs(chunk), progress=report)
         store.put([keys[position] for position in chunk], outputs)
-    return Activations(store, keys)

