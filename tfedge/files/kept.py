@@ -7,9 +7,10 @@ learnt from without a word.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,8 @@ class KeptFolder:
                 wrong = self.difference()
                 if wrong:
                     self._make(progress, wrong)
+        with suppress(OSError):  # another user's: when it was used last is not ours to write
+            os.utime(self.list_file)
         return self.folder
 
     def hold_against(self, digests: Mapping[str, str], below: Path, progress: Progress) -> bool:
