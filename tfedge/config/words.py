@@ -18,6 +18,7 @@ _PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": (
         "a name of letters, digits, dots, dashes and underscores (at most 64)"
     ),
+    r"^(docker:[A-Za-z0-9][A-Za-z0-9._/:@-]*|[^:-][^:]*)$": "a program, or docker:IMAGE",
     r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$": "a package name like org.example.flowers",
 }
 

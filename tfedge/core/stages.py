@@ -31,7 +31,8 @@ class Stage:
     stage reads from outside the cache, which its key hashes, or None when that can't be known
     without work that ``hash_new`` forbids. ``needs`` is a function (section) that raises
     MissingDependency for what must be installed beside the libraries; it is asked before anything
-    runs. ``root`` is a function (section, cache) that says where
+    runs, and by ``check`` where it only looks at this machine (``needs_are_here``). ``root`` is a
+    function (section, cache) that says where
     the examples lie. ``section`` is the config section, or the dotted key, that switches it on;
     where that key says "auto", ``auto`` is the section that must be there too.
 
@@ -55,6 +56,7 @@ class Stage:
     unkeyed: tuple[str, ...] = ()
     probe: str = ""
     needs: str = ""
+    needs_are_here: bool = False
     root: str = ""
 
 
@@ -341,7 +343,8 @@ STAGES: tuple[Stage, ...] = (
         version=4,
         section="package",
         probe="tfedge.drops.templates:copied_digest",
-        needs="tfedge.drops.coral:needs",
+        needs="tfedge.drops.coral_compiler:needs",
+        needs_are_here=True,
     ),
 )
 

@@ -329,13 +329,20 @@ class Benchmark(Section):
         )
 
 
+CONTAINER = "docker:"  # before the name of an image, in coral.compiler
+# What stands behind it must look like an image: an option would be docker's.
+Compiler = Annotated[
+    StrictStr, Field(pattern=r"^(docker:[A-Za-z0-9][A-Za-z0-9._/:@-]*|[^:-][^:]*)$")
+]
+
+
 class Coral(Section):
     compile: Literal["now", "defer"] = key(
         "now",
         "`now` needs Google's edgetpu_compiler here; `defer` puts a script that calls it into the "
         "drop.",
     )
-    compiler: StrictStr = key(
+    compiler: Compiler = key(
         "edgetpu_compiler", "The compiler: a program, or `docker:IMAGE` with an image that has it."
     )
     min_runtime: Annotated[StrictInt, Field(ge=10, le=14)] = key(
