@@ -278,7 +278,7 @@ def test_every_pattern_of_the_schema_has_words() -> None:
     package = Path(load.__code__.co_filename).parents[1]
     schemas = (package / "config" / "section.py", *package.rglob("schema.py"))
     patterns = [p for f in schemas for p in re.findall(r'pattern=r"([^"]+)"', f.read_text())]
-    assert len(patterns) == 4 and set(patterns) == set(_PATTERNS)
+    assert len(patterns) == 5 and set(patterns) == set(_PATTERNS)
 
 
 def test_words_for_every_kind_of_value() -> None:

@@ -244,7 +244,8 @@ def test_a_downloaded_set(tmp_path: Path, server: Server) -> None:
     assert stage.index.classes == ("rose", "tulip") and len(stage.index.rows) == 24
     assert data_root(data, cache) == cache / "downloads" / wanted["sha256"] / "flower_photos"
     names = {path.name for path in (cache / "downloads").iterdir() if path.suffix != ".lock"}
-    assert names == {wanted["sha256"]}  # the archive is not kept
+    # The archive is not kept.
+    assert names == {wanted["sha256"], f"{wanted['sha256']}.files.json"}
     asked = len(server.asked)
     assert source_digest(data, cache, hash_new=False) == source_digest(data, cache)
     assert len(server.asked) == asked
@@ -262,6 +263,24 @@ def test_who_waits_for_another_run_s_download_says_so(tmp_path: Path, server: Se
     (note,) = said.notes
     assert note.startswith(f"waiting for {server.url}?key=***, which another run fetches: process ")
     assert f"process {os.getpid()} on " in note
+
+
+def test_a_download_that_lost_images_is_fetched_again_or_refused(
+    tmp_path: Path, server: Server
+) -> None:
+    server.body = flower_archive()
+    data = Data(download=source(server))  # type: ignore[arg-type]
+    before = source_digest(data, tmp_path)
+    image = next(data_root(data, tmp_path).rglob("*.*g"))
+    image.unlink()
+    assert source_digest(data, tmp_path) == before and image.is_file()
+    image.write_bytes(bytes(image.stat().st_size))
+    body, server.body = server.body, b"gone"
+    with pytest.raises(ArtifactError):
+        source_digest(data, tmp_path)
+    assert image.is_file()  # what is there stays where it can't be mended
+    server.body = body
+    assert source_digest(data, tmp_path) == before and any(image.read_bytes())
 
 
 def test_a_downloaded_archive_that_climbs_out_leaves_nothing(

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from data_helpers import Said, class_folders, image, sha256
 
 from tfedge.data.listing import Listing, list_folder
-from tfedge.data.samples import make_sample
+from tfedge.data.samples import kept_sample
 from tfedge.data.sources import data_root, scan, source_digest
 from tfedge.data.table import list_csv
 from tfedge.errors import ArtifactError, DataError, TfedgeError
@@ -273,7 +275,7 @@ def test_only_the_first_bad_csv_lines_are_shown(tmp_path: Path) -> None:
 
 
 def test_digits_are_the_same_files_everywhere(tmp_path: Path) -> None:
-    root = make_sample("sample:digits", tmp_path)
+    root = kept_sample("sample:digits", tmp_path).bring(NoProgress())
     assert root == tmp_path / "samples" / "digits-1"
     assert sorted(folder.name for folder in root.iterdir()) == list("0123456789")
     assert len(list(root.rglob("*.png"))) == 1797
@@ -294,8 +296,36 @@ def test_digits_are_written_whole_or_not_at_all(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ArtifactError, match="no space left"):
-        make_sample("sample:digits", tmp_path)
+        kept_sample("sample:digits", tmp_path).bring(NoProgress())
     assert {path.name for path in (tmp_path / "samples").iterdir()} == {"digits-1.lock"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda root: [path.unlink() for path in (root / "3").iterdir()], "3/0000.png is missing"),
+        (lambda root: (root / "3" / "0004.png").write_bytes(b"x"), "has 1 bytes, not "),
+        (lambda root: (root / "3" / "cat.png").write_bytes(b"x"), "3/cat.png does not belong"),
+        (
+            lambda root: shutil.copy(root / "4" / "0000.png", root / "3" / "0000.png"),
+            "3/0000.png is not what was written",
+        ),
+        (lambda root: shutil.rmtree(root), ""),
+        (lambda root: (root.parent / "digits-1.files.json").write_text("{"), "is missing or damag"),
+        (lambda root: (root.parent / "digits-1.files.json").write_text("[1]"), "missing or damag"),
+    ],
+)
+def test_a_sample_that_somebody_has_changed_is_made_again(
+    tmp_path: Path, damage: Callable[[Path], object], says: str
+) -> None:
+    data = Data(path="sample:digits")
+    before = source_digest(data, tmp_path)
+    damage(tmp_path / "samples" / "digits-1")
+    notes = Said()
+    assert source_digest(data, tmp_path, progress=notes) == before
+    assert says in "\n".join(notes.notes)
+    again = Said()
+    assert source_digest(data, tmp_path, progress=again) == before and again.notes == []
 
 
 def test_an_unknown_sample_lists_the_known(tmp_path: Path) -> None:

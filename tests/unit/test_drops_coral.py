@@ -14,7 +14,7 @@ from color_helpers import FLOAT, INT8, Run, make_run
 from edgetpu_helpers import compiled_model, fake_compiler
 
 from tfedge.cli import main
-from tfedge.drops import coral
+from tfedge.drops import coral, coral_compiler
 from tfedge.drops.verify import verify
 from tfedge.errors import DropError, MissingDependency
 from tfedge.pipeline.schema import Package
@@ -85,9 +85,20 @@ def test_a_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
 
 def test_a_container_is_given_the_folder_and_no_network(tmp_path: Path) -> None:
     config = coral.Coral(compiler="docker:coral/compiler:16")
-    command = coral._command(config, tmp_path)
+    command = coral_compiler.command(config, tmp_path)
     assert command[:2] == ["docker", "run"] and "--network=none" in command
     assert command[-2:] == ["coral/compiler:16", "edgetpu_compiler"]
+
+
+@pytest.mark.parametrize("compiler", ["docker:--privileged", "docker:", "--help", "", "docker: x"])
+def test_an_option_is_no_image(
+    tmp_path: Path, compiler: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(f"name: p\ndata: {{path: x}}\npackage: {{coral: {{compiler: '{compiler}'}}}}\n")
+    assert main(["check", str(file)]) == 2
+    assert "p.yaml:3:" in (said := capsys.readouterr().err)
+    assert "package.coral.compiler" in said and "a program, or docker:IMAGE" in said
 
 
 @pytest.mark.train
@@ -95,13 +106,15 @@ def test_without_the_compiler_it_says_what_to_install_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(MissingDependency, match="edgetpu_compiler is not installed"):
-        coral.needs(Package.model_validate({"targets": ("coral",)}))
+        coral_compiler.needs(Package.model_validate({"targets": ("coral",)}))
     file = tmp_path / "p.yaml"
     file.write_text(
         "name: p\ndata: {path: 'sample:digits', image_size: 65}\n"
         "quantize:\npackage: {targets: [coral]}\n"
     )
     monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["check", str(file)]) == 0
+    assert "note: target coral: edgetpu_compiler is not installed" in capsys.readouterr().out
     arguments = ["run", str(file), "--runs", str(tmp_path / "r"), "--cache", str(tmp_path / "c")]
     assert main(arguments) == 3
     said = capsys.readouterr().err

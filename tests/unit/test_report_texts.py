@@ -14,6 +14,7 @@ from tfedge.errors import ArtifactError
 from tfedge.files.text import WIDTH
 from tfedge.pipeline.load import load
 from tfedge.report import markdown
+from tfedge.report.facts import gather
 from tfedge.report.markup import table
 from tfedge.report.table import summary
 from tfedge.stages import benchmark, evaluate, package
@@ -108,9 +109,22 @@ def test_report_has_every_section_filled(whole: tuple[Run, dict]) -> None:
     assert "20 in 2" in found["Benchmark"]
     assert "| convert | `fedcba987654` | miss | 3.0 |" in found["Stages"]
     assert "| tensorflow | 2.21.0 |" in found["Versions"]
-    assert "tfedge run color-1/resolved.json" in found["How to do it again"]
+    resolved_file = (run.folder / "resolved.json").resolve()
+    assert f"tfedge run {resolved_file}\n" in found["How to do it again"]
     assert load(run.folder / "resolved.json").pipeline == run.pipeline
     assert result["data"]["digest"] in found["How to do it again"]
+
+
+def test_the_command_to_do_it_again_can_be_typed_where_tfedge_was_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved = tmp_path / "runs" / "my run" / "resolved.json"
+    resolved.parent.mkdir(parents=True)
+    resolved.write_text(json.dumps({"data": {"path": str(tmp_path / "photos")}}))
+    monkeypatch.chdir(tmp_path)
+    text = "\n".join(markdown._again(gather(resolved.parent, {})))
+    assert "    tfedge run 'runs/my run/resolved.json'\n" in text
+    assert "`--set data.path=…`" in text
 
 
 def test_tables_are_whole(whole: tuple[Run, dict]) -> None:

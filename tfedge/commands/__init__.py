@@ -6,6 +6,7 @@ The line of help stands here, so that ``tfedge --help`` needs none of those file
 LAZY = {
     "backbones": "List the backbones: sizes, cost, weights, blocks.",
     "bench": "Measure models on this machine, over ssh or over adb.",
+    "cache": "Show what the cache holds, or take out what is old.",
     "devices": "Look whether devices are ready to be measured on.",
     "inspect": "Show what is in a .tflite: ops, zeros, cost, Edge TPU mapping.",
     "package": "Take the drops out of a finished run.",

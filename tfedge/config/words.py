@@ -22,6 +22,7 @@ _PATTERNS = {
     r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$": (
         "a package like org.example.flowers, no part with a digit first"
     ),
+    r"^(docker:[A-Za-z0-9][A-Za-z0-9._/:@-]*|[^:-][^:]*)$": "a program, or docker:IMAGE",
 }
 
 

@@ -14,7 +14,7 @@ from tfedge.core.accelerator import computes_on
 from tfedge.core.cache import StageCache
 from tfedge.core.installation import lacking
 from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
-from tfedge.errors import ConfigError, DataError
+from tfedge.errors import ConfigError, DataError, MissingDependency
 from tfedge.files.files import shown
 from tfedge.files.text import columns
 from tfedge.pipeline.load import Loaded
@@ -160,7 +160,18 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
     missing = lacking(libraries(step.stage for step in steps))
     if missing is not None:
         notes.append(f"note: {missing.message}: {missing.hint}")
+    notes += [f"note: {what}" for what in _not_here(pipeline, [step.stage for step in steps])]
     return [f"{loaded.path}: {pipeline.name} (cache {cache})", *rows, *said, *notes]
+
+
+def _not_here(pipeline: Pipeline, stages: Sequence[Stage]) -> Iterator[str]:
+    """What else must be there, and is not, as far as looking at this machine tells."""
+    for stage in stages:
+        if stage.needs and stage.needs_are_here:
+            try:
+                function_of(stage.needs)(getattr(pipeline, stage.name))
+            except (DataError, MissingDependency) as error:
+                yield f"{error.message}: {error.hint}"
 
 
 def _probe(

@@ -31,9 +31,10 @@ class Stage:
     stage reads from outside the cache, which its key hashes, or None when that can't be known
     without work that ``hash_new`` forbids. ``needs`` is a function (section) that raises
     MissingDependency for what must be installed beside the libraries; it is asked before anything
-    runs. ``again`` is a function (folder) that gives the lines to be said again when the outputs
-    come from the cache. ``root`` is a function (section, cache) that says where the examples lie.
-    ``section`` is the config section, or the dotted key, that switches it on;
+    runs, and by ``check`` where it only looks at this machine (``needs_are_here``). ``again`` is a
+    function (folder) that gives the lines to be said again when the outputs come from the cache.
+    ``root`` is a function (section, cache) that says where the examples lie. ``section`` is the
+    config section, or the dotted key, that switches it on;
     where that key says "auto", ``auto`` is the section that must be there too.
 
     A key or library ``task.…`` stands for those of the pipeline's task: see ``of_task``.
@@ -56,6 +57,7 @@ class Stage:
     unkeyed: tuple[str, ...] = ()
     probe: str = ""
     needs: str = ""
+    needs_are_here: bool = False
     root: str = ""
     again: str = ""
 
@@ -344,6 +346,7 @@ STAGES: tuple[Stage, ...] = (
         section="package",
         probe="tfedge.drops.outside:digest",
         needs="tfedge.drops.outside:needs",
+        needs_are_here=True,
     ),
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfedge.config.spelling import did_you_mean
 from tfedge.errors import DataError
-from tfedge.files.files import locked, new_folder
+from tfedge.files.kept import KeptFolder
 
 PREFIX = "sample:"
 # The folder's name changes when what is written changes.
@@ -23,15 +23,9 @@ def sample_root(path: str, cache: Path) -> Path:
     return cache / "samples" / _FOLDERS[name]
 
 
-def make_sample(path: str, cache: Path) -> Path:
-    """``sample_root``, written if it is not there: all of it or nothing."""
-    root = sample_root(path, cache)
-    if not root.is_dir():
-        with locked(root.with_name(f"{root.name}.lock")):
-            if not root.is_dir():
-                with new_folder(root) as folder:
-                    _write_digits(folder)
-    return root
+def kept_sample(path: str, cache: Path) -> KeptFolder:
+    """``sample_root`` as a folder of the cache's that is written when it is not there."""
+    return KeptFolder(sample_root(path, cache), _write_digits, path)
 
 
 def _write_digits(folder: Path) -> None:
@@ -46,7 +40,7 @@ def _write_digits(folder: Path) -> None:
     counts = [0] * 10
     for image, label in zip(levels, data.target, strict=True):
         target = folder / str(label)
-        target.mkdir(exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
         png = _grey_png(image.tobytes(), *image.shape)
         (target / f"{counts[label]:04d}.png").write_bytes(png)
         counts[label] += 1

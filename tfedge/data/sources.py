@@ -18,12 +18,14 @@ from tfedge.data.digests import Digests
 from tfedge.data.groups import grouped, is_expression
 from tfedge.data.labels import ONE_LABEL, plain_name
 from tfedge.data.listing import Listing, list_folder
-from tfedge.data.samples import PREFIX, make_sample, sample_root
+from tfedge.data.samples import PREFIX, kept_sample, sample_root
 from tfedge.data.schema import Data, Download
 from tfedge.data.table import SUFFIXES, list_csv
 from tfedge.errors import DataError
-from tfedge.files.files import locked, shown
+from tfedge.files.files import shown
+from tfedge.files.kept import KeptFolder
 from tfedge.files.progress import NoProgress, Progress
+from tfedge.redact import without_secrets
 
 # What to do with files that are neither.
 _ARCHIVE = "unpack it, and set data.path to the folder; or give its address as data.download"
@@ -100,10 +102,17 @@ def source_digest(
 
 def scan(data: Data, cache: Path, progress: Progress) -> Scan:
     """Fetches or writes what is missing, lists the images, hashes what is new or has changed."""
-    if data.download:
-        _unpack_once(data.download, cache, progress)
-    elif _path(data).startswith(PREFIX):
-        make_sample(_path(data), cache)
+    kept = _kept(data, cache, progress)
+    if kept is None:
+        return _scanned(data, cache, progress)
+    kept.bring(progress)
+    found = _scanned(data, cache, progress)
+    if kept.hold_against(found.digests, found.listing.root, progress):
+        return found
+    return _scanned(data, cache, progress)
+
+
+def _scanned(data: Data, cache: Path, progress: Progress) -> Scan:
     listing = _grouped(_list(data, cache), data)
     digests, unreadable = Digests(cache, listing.root).of(listing.entries, progress)
     return Scan(listing, digests, _with_other_names(listing.root, unreadable))
@@ -125,6 +134,13 @@ def _with_other_names(root: Path, unreadable: Mapping[str, str]) -> dict[str, st
             reason += f", but {shown(other)}, whose name differs in case or Unicode form only"
         told[path] = reason
     return told
+
+
+def _kept(data: Data, cache: Path, progress: Progress) -> KeptFolder | None:
+    """What is tfedge's own below the cache: a sample, an unpacked download."""
+    if data.download:
+        return _kept_download(data.download, cache, progress)
+    return kept_sample(_path(data), cache) if _path(data).startswith(PREFIX) else None
 
 
 def _path(data: Data) -> str:
@@ -219,20 +235,20 @@ def _folder(source: Download) -> PurePosixPath:
     return folder
 
 
-def _unpack_once(source: Download, cache: Path, progress: Progress) -> None:
-    """Fetches and unpacks, unless that has been done."""
+def _kept_download(source: Download, cache: Path, progress: Progress) -> KeptFolder:
+    """Where an archive is fetched and unpacked to, unless that has been done."""
     target = _unpacked(source, cache)
     _folder(source)
-    if target.is_dir():
-        return
-    from tfedge.files.archive import unpack
-    from tfedge.files.budget import DATA
-    from tfedge.files.download import download
 
-    archive = target.with_name(f"{target.name}.archive")
-    with locked(target.with_name(f"{target.name}.unpack.lock")):
-        if not target.is_dir():
-            download(source.url, source.sha256, archive, progress, limits=DATA)
-            progress.note(f"unpacking {source.url}")
-            unpack(archive, target, called=source.url)
-            archive.unlink(missing_ok=True)
+    def fill(folder: Path) -> None:
+        from tfedge.files.archive import unpack
+        from tfedge.files.budget import DATA
+        from tfedge.files.download import download
+
+        archive = target.with_name(f"{target.name}.archive")
+        download(source.url, source.sha256, archive, progress, limits=DATA)
+        progress.note(f"unpacking {source.url}")
+        unpack(archive, folder, called=source.url)
+        archive.unlink(missing_ok=True)
+
+    return KeptFolder(target, fill, without_secrets(source.url))

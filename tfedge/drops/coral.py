@@ -6,42 +6,26 @@ What is called ``…_edgetpu.tflite`` has been through Google's compiler, or is 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tfedge.drops.coral_compiler import command, not_installed
 from tfedge.drops.linux import requirements
 from tfedge.drops.make import Layout, Target, replay
 from tfedge.drops.templates import template
 from tfedge.edgetpu import edgetpu
-from tfedge.errors import DropError, MissingDependency
-from tfedge.pipeline.schema import Coral, Package
+from tfedge.errors import DropError
+from tfedge.pipeline.schema import Coral
 from tfedge.tasks.drop import Content
 from tfedge.tasks.work import work_of
 from tfedge.tflite import reader
 
-CONTAINER = "docker:"
 CUSTOM_OP = "edgetpu-custom-op"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.tflite")
 _SECONDS = 1800  # the compiler is known to take minutes for large models
-_INSTALL = (
-    "install edgetpu_compiler (Debian package of Google's Coral repository, x86-64 only: "
-    "https://coral.ai/docs/edgetpu/compiler), or name an image that has it as "
-    "package.coral.compiler: docker:IMAGE, or set package.coral.compile: defer for a drop with a "
-    "script that compiles it later"
-)
-
-
-def needs(package: Package | None) -> None:
-    """MissingDependency when a Coral drop is asked for, compiled now, and no compiler is here."""
-    if package is None or "coral" not in package.targets or package.coral.compile == "defer":
-        return
-    program = _command(package.coral)[0]
-    if shutil.which(program) is None:
-        raise MissingDependency(f"target coral: {program} is not installed", _INSTALL)
 
 
 def layout(content: Content) -> Layout:
@@ -93,14 +77,13 @@ def compile_models(models: dict[str, bytes], coral: Coral) -> dict[str, bytes]:
         for file, data in models.items():
             (folder / file).write_bytes(data)
         options = ["-s", "-m", str(coral.min_runtime), "-o", ".", *models]
-        command = [*_command(coral, folder), *options]
+        line = [*command(coral, folder), *options]
         try:
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS
+                line, cwd=folder, capture_output=True, text=True, timeout=_SECONDS
             )
         except FileNotFoundError as error:
-            what = f"target coral: {command[0]} is not installed"
-            raise MissingDependency(what, _INSTALL) from error
+            raise not_installed(line[0]) from error
         except subprocess.TimeoutExpired as error:
             raise DropError(f"the Edge TPU compiler gave no answer in {_SECONDS} s") from error
         if done.returncode:
@@ -125,23 +108,6 @@ def check_compiled(model: bytes, name: str) -> None:
             f"{name}: nothing in it runs on the Edge TPU",
             "`tfedge inspect` says of each op why; a file of that name must be compiled",
         )
-
-
-def _command(coral: Coral, folder: Path = Path()) -> list[str]:
-    if not coral.compiler.startswith(CONTAINER):
-        return [coral.compiler]
-    image = coral.compiler.removeprefix(CONTAINER)
-    mount = f"type=bind,source={folder},target=/work"
-    return [
-        "docker",
-        "run",
-        "--rm",
-        "--network=none",
-        f"--mount={mount}",
-        "--workdir=/work",
-        image,
-        "edgetpu_compiler",
-    ]
 
 
 def _extra_models(coral: Coral, own: str) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfedge.drops import coral
+from tfedge.drops import coral_compiler
 from tfedge.drops.public import is_folder, public_digest, public_files
 from tfedge.drops.templates import copied_digest
 from tfedge.files.progress import Progress
@@ -12,9 +12,9 @@ from tfedge.pipeline.schema import Package
 
 
 def needs(package: Package | None) -> None:
-    """MissingDependency as of ``coral.needs``, DataError for a folder of golden inputs that is not
-    there: better now than after the training."""
-    coral.needs(package)
+    """MissingDependency as of ``coral_compiler.needs``, DataError for a folder of golden inputs
+    that is not there: better now than after the training."""
+    coral_compiler.needs(package)
     if package is not None and is_folder(package.golden):
         public_files(Path(package.golden))
 

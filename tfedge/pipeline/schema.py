@@ -340,6 +340,12 @@ _SEGMENTS = (
     "--num_segments on the drop's .tflite, does that by hand; several models on one chip: together"
 )
 
+CONTAINER = "docker:"  # before the name of an image, in coral.compiler
+# What stands behind it must look like an image: an option would be docker's.
+Compiler = Annotated[
+    StrictStr, Field(pattern=r"^(docker:[A-Za-z0-9][A-Za-z0-9._/:@-]*|[^:-][^:]*)$")
+]
+
 
 class Coral(Section):
     instead: ClassVar[Mapping[str, str]] = {"segments": _SEGMENTS, "num_segments": _SEGMENTS}
@@ -349,7 +355,7 @@ class Coral(Section):
         "`now` needs Google's edgetpu_compiler here; `defer` puts a script that calls it into the "
         "drop.",
     )
-    compiler: StrictStr = key(
+    compiler: Compiler = key(
         "edgetpu_compiler", "The compiler: a program, or `docker:IMAGE` with an image that has it."
     )
     min_runtime: Annotated[StrictInt, Field(ge=10, le=14)] = key(

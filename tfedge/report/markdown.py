@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tfedge.core.outputs import Base
-from tfedge.files.artifact import write_text
+from tfedge.files.artifact import read_json, write_text
 from tfedge.report import phases
 from tfedge.report.calibration import calibration as calibrated
 from tfedge.report.calibration import has_calibration
@@ -259,10 +260,26 @@ def _versions(facts: Facts) -> list[str]:
     return table(["", "version"], sorted(found.items())) if found else ["Not known."]
 
 
+def _from_here(path: Path) -> str:
+    """A path as it can be typed where tfedge was called."""
+    whole, here = path.resolve(), Path.cwd()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+
+
+def _elsewhere(resolved: Path) -> list[str]:
+    """What another machine must be told."""
+    path = (read_json(resolved).get("data") or {}).get("path") or ""
+    if not Path(path).is_absolute():
+        return []
+    return ["", "On another machine say where the examples lie: `--set data.path=…`."]
+
+
 def _again(facts: Facts) -> list[str]:
     # JSON is YAML, too; and its paths are whole, not relative to where the YAML once lay.
     resolved = facts.run_dir / "resolved.json"
-    lines = [f"    tfedge run {facts.run_dir.name}/{resolved.name}"] if resolved.is_file() else []
+    lines = []
+    if resolved.is_file():
+        lines = [f"    tfedge run {shlex.quote(_from_here(resolved))}", *_elsewhere(resolved)]
     data, net = facts.result.get("data") or {}, facts.distill and facts.distill.net
     said = {
         "data": data.get("digest"),
