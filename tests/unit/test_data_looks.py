@@ -6,6 +6,8 @@ import io
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -300,7 +302,8 @@ def test_sixteen_bits_are_spread_alike_in_training_in_a_drop_and_by_evaluate(
     path.write_bytes(png(deep(3, 100, 900)))
     trained = Decoding(32, "crop", (100, 900)).pixels(path.read_bytes(), path.name)
     given = {"shape": [1, 32, 32, 3], "fit": "crop", "levels": [100, 900]}
-    np.testing.assert_array_equal(pixels_of(given, path), trained)
+    drop: Any = SimpleNamespace(**given)
+    np.testing.assert_array_equal(pixels_of(drop, path), trained)
     assert np.ptp(trained) > 150
     (tmp_path / "m.tflite").touch()
     assert levels_of(tmp_path / "m.tflite") is None
