@@ -350,6 +350,12 @@ def test_a_damaged_drop_in_the_process_that_checks_it(drop: Path) -> None:
     assert "0 bytes, not 3" in told(classify(drop, "--check"))
 
 
+def test_a_board_takes_as_many_pairs_as_verify(tmp_path: Path) -> None:
+    module = load_example(tmp_path)
+    limits = (module.MOST_PAIRS, module.MOST_MANIFEST)
+    assert limits == (manifest.MOST_PAIRS, manifest.MOST_MANIFEST)
+
+
 def test_a_golden_file_that_is_a_pipe_or_leads_outside(drop: Path) -> None:
     (drop / PAIR["input"]).rename(drop.parent / "outside.bin")
     (drop / PAIR["input"]).symlink_to(drop.parent / "outside.bin")

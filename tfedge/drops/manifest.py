@@ -31,7 +31,7 @@ NAME = "MANIFEST.json"
 MOST_FILES = 100_000  # of a drop, and bytes of all: far above any model for a small device
 MOST_BYTES = 2_000_000_000
 MOST_PAIRS = 1000
-_MOST_BYTES = 32 * 2**20  # of the manifest: a table of a thousand by a thousand numbers takes 10 MB
+MOST_MANIFEST = 32 * 2**20  # bytes of it: a table of a thousand by a thousand numbers takes 10 MB
 _MOST_LISTS = 500_000
 _SHOWN = 80  # characters of a name that is none
 _LIBRARIES = (
@@ -139,8 +139,8 @@ def _text(path: Path) -> str:
     state = path.lstat()
     if not stat.S_ISREG(state.st_mode):
         raise DropError(f"{path}: is {_kind(state.st_mode)}, not a file: refused")
-    if state.st_size > _MOST_BYTES:
-        raise DropError(f"{path}: {state.st_size} bytes, more than {_MOST_BYTES}: refused")
+    if state.st_size > MOST_MANIFEST:
+        raise DropError(f"{path}: {state.st_size} bytes, more than {MOST_MANIFEST}: refused")
     data = path.read_bytes()
     if data.count(b"[") + data.count(b"{") > _MOST_LISTS:
         raise DropError(f"{path}: holds more than {_MOST_LISTS} lists and objects: refused")

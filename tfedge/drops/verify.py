@@ -32,7 +32,7 @@ Run = Callable[[Path, Sequence[Path]], Answers]
 _TOLD = 20  # problems of one check
 _OF_ANOTHER_KIND = (
     *(KeyError, TypeError, AttributeError, IndexError),
-    *(ArithmeticError, RecursionError),
+    *(ArithmeticError, RuntimeError),
 )
 
 
