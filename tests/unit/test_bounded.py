@@ -30,6 +30,7 @@ import pytest
 from tfedge.tflite import metadata
 
 MODEL = (Path(__file__).parent / "data" / "color_int8.tflite").read_bytes()
+ENDLESS = Path(__file__).parent / "data" / "endless.h5"
 GROWTH = 160 * 2**20  # bytes
 SECONDS = 60  # of processor time, on a busy machine
 READ = """
@@ -305,6 +306,11 @@ def h5_of_texts(path: Path) -> None:
         file.create_dataset("a/a/kernel:0", (100,), h5py.string_dtype())
 
 
+def endless(path: Path) -> None:
+    """A damaged file of which libhdf5 reads an attribute for ever."""
+    path.write_bytes(ENDLESS.read_bytes())
+
+
 def npz(path: Path) -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.zeros(1, np.float32))
@@ -320,6 +326,7 @@ def npz_damaged(path: Path) -> None:
 
 WEIGHTS = {
     "nothing.h5": (h5_of_nothing, "unpacks to too much"),
+    "endless.h5": (endless, "a damaged HDF5 file (reading it does not end)"),
     "texts.h5": (h5_of_texts, "holds no numbers"),
     "bomb.npz": (npz, "unpacks to too much"),
     "damaged.npz": (npz_damaged, "is damaged"),

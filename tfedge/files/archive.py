@@ -21,7 +21,7 @@ from tfedge.errors import ArtifactError
 from tfedge.files import zips
 from tfedge.files.budget import DATA, PIECE, Budget, Limits
 from tfedge.files.decompress import Decompressed, decoder_of
-from tfedge.files.files import new_folder, shown
+from tfedge.files.files import in_short, new_folder, shown
 
 _HEADERS = 1 << 20  # bytes that may describe one entry of a tar: pax headers, long names, holes
 # What tarfile and the decoders raise on damaged bytes. ValueError: numbers that are none.
@@ -102,11 +102,11 @@ def _damage(steps: Iterator[_Entry], budget: Budget) -> Iterator[_Entry]:
     try:
         yield from steps
     except _DAMAGE as error:
-        what = f"no zip or tar, or a damaged one: {error}"
+        what = f"no zip or tar, or a damaged one: {in_short(error)}"
         raise ArtifactError(budget.called, what) from error
     except OSError as error:
         if error.errno is None:  # bz2 says "damaged" so; the disk has a number
-            raise ArtifactError(budget.called, f"damaged archive: {error}") from error
+            raise ArtifactError(budget.called, f"damaged archive: {in_short(error)}") from error
         raise
 
 
@@ -167,4 +167,4 @@ def _content(stream: _Headers, info: tarfile.TarInfo, budget: Budget) -> Iterato
     except (*_DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise ArtifactError(budget.called, f"damaged archive: {error}") from error
+        raise ArtifactError(budget.called, f"damaged archive: {in_short(error)}") from error

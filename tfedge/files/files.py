@@ -192,3 +192,8 @@ def new_folder(target: Path) -> Iterator[Path]:
 def shown(name: str) -> str:
     """A file or class name as it can stand in a message: one line, no control characters."""
     return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+
+
+def in_short(error: BaseException) -> str:
+    """What an error says, as it can stand in a message: libraries quote the file they read."""
+    return shown(str(error))[:200]

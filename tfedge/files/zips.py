@@ -20,7 +20,7 @@ from typing import IO
 from tfedge.errors import ArtifactError
 from tfedge.files.budget import PIECE, Budget
 from tfedge.files.decompress import Decoder, Decompressed, Deflate, zip_lzma
-from tfedge.files.files import shown
+from tfedge.files.files import in_short, shown
 
 # What zipfile and the decoders raise on damaged bytes. ValueError: names that are no UTF-8.
 _DAMAGE = (
@@ -64,7 +64,7 @@ class Zip:
         try:
             yield from self._pieces(info)
         except _DAMAGE as error:
-            what = f"entry {shown(info.filename)} is damaged: {error}"
+            what = f"entry {shown(info.filename)} is damaged: {in_short(error)}"
             raise ArtifactError(self._budget.called, what, _HINT) from error
 
     def _pieces(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -87,7 +87,7 @@ def opened(source: Path | bytes, budget: Budget) -> Iterator[Zip]:
         try:
             archive = zipfile.ZipFile(_Guarded(file, budget))  # type: ignore[call-overload]
         except _DAMAGE as error:
-            what = f"no zip, or a damaged one: {error}"
+            what = f"no zip, or a damaged one: {in_short(error)}"
             raise ArtifactError(budget.called, what, _HINT) from error
         with archive:
             yield Zip(archive, budget)

@@ -98,7 +98,7 @@ def describe(content: Content) -> Metadata:
 def check(folder: Path, manifest: Mapping[str, Any]) -> Check:
     """That the model's metadata says what the manifest says."""
     model = (folder / manifest["model"]).read_bytes()
-    found = metadata.read(model)
+    found = metadata.read(model, manifest["model"])
     if found is None:
         return Check("metadata", "", ("the model carries no TFLite metadata",))
     graph = found["subgraph_metadata"][0]
@@ -106,7 +106,7 @@ def check(folder: Path, manifest: Mapping[str, Any]) -> Check:
     size = image["content"]["content_properties"]["ImageProperties"]["default_size"]
     units = [unit["options"].get("NormalizationOptions") for unit in image["process_units"]]
     (names,) = [entry["name"] for entry in scores["associated_files"]]
-    lines = metadata.associated(model)[names].decode("utf-8").splitlines()
+    lines = metadata.associated(model, manifest["model"])[names].decode("utf-8").splitlines()
     problems = []
     if [1, size["height"], size["width"], 3] != manifest["input"]["shape"]:
         problems.append(f"its metadata says {size}, the manifest {manifest['input']['shape']}")

@@ -16,8 +16,14 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import re
+import resource
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +37,9 @@ Arrays = dict[str, np.ndarray]
 Attributes = dict[str, dict[str, Any]]  # of the groups, by their place in the file
 
 _TRAINING = ("optimizer", "metrics", "compile")  # groups beside the layers'
+
+_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)  # what h5py raises on it
+_TOO_LONG = (signal.SIGXCPU, signal.SIGKILL)
 
 _COUNTED = re.compile(r"(.*)/vars/(\d+)")
 
@@ -73,6 +82,7 @@ def read(
     when it is damaged or its layers are unnamed.
     """
     names = None if config is None else layer_names(config)
+    _try_apart(data, path)
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             budget = WEIGHTS.budget(str(path), len(data))
@@ -81,7 +91,7 @@ def read(
         counted = {place: match for place in arrays if (match := _COUNTED.fullmatch(place))}
         keys |= _named(counted, attributes, names, asked, path)
         keys |= {place: _key(place) for place in arrays if place not in keys}
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+    except _DAMAGE as error:
         raise ArtifactError(
             path, f"a damaged HDF5 file ({error})", "fetch or save it again"
         ) from error
@@ -93,6 +103,33 @@ def read(
             raise ArtifactError(path, f"holds {key} twice", "save the backbone alone")
         found[key] = arrays[place]
     return found
+
+
+def _try_apart(data: bytes, path: Path) -> None:
+    """Read the file in a process of its own, and throw away what it gives: on some damaged files
+    libhdf5 does not end, or crashes. ArtifactError when it does."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"from {__name__} import try_here; try_here()"],
+        input=data,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        check=False,
+    )
+    if done.returncode < 0:
+        what = "reading it does not end" if -done.returncode in _TOO_LONG else "reading it crashes"
+        raise ArtifactError(path, f"a damaged HDF5 file ({what})", "fetch or save it again")
+
+
+def try_here() -> None:
+    """Read the file at standard input; the system ends this process when it takes too long. What
+    can be said in words is said by who reads it next."""
+    data = sys.stdin.buffer.read()
+    seconds = 10 + len(data) // 10**7  # of processor time; what is usual takes a tenth of it
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(*_DAMAGE, ArtifactError), h5py.File(io.BytesIO(data), "r") as file:
+        _content(file, Path("stdin"), WEIGHTS.budget("stdin", len(data)))
 
 
 def _content(file: h5py.File, path: Path, budget: Budget) -> tuple[Arrays, Attributes]:
