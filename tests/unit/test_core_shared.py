@@ -163,6 +163,16 @@ def test_an_output_that_became_a_link_is_not_followed(folder: Path) -> None:
     assert not (second / "convert" / "model.tflite").is_symlink()
 
 
+def test_locks_of_killed_runs_go_and_no_others(folder: Path) -> None:
+    cache = StageCache(folder / "cache")
+    cache.locks.mkdir(parents=True)
+    (cache.locks / f"{'a' * 64}.lock").write_text("process 1 on alpha\n")
+    with cache.alone("b" * 64, "x", print):
+        Workspace(cache).close()
+        assert [path.name for path in cache.locks.iterdir()] == [f"{'b' * 64}.lock"]
+        assert try_lock(cache.locks / f"{'b' * 64}.lock") is None
+
+
 def test_what_was_damaged_long_ago_goes(folder: Path) -> None:
     cache = StageCache(folder / "cache")
     for name, days in (("old", DAMAGED_DAYS + 1), ("new", DAMAGED_DAYS - 1)):

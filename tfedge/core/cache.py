@@ -76,11 +76,12 @@ class StageCache:
         self.folder = root / "stages"
         self.temporary = self.folder / "tmp"
         self.damaged = self.folder / "damaged"
+        self.locks = self.folder / "locks"
 
     @contextmanager
     def alone(self, key: str, what: str, note: Callable[[str], None]) -> Iterator[None]:
         """While this is held no other run makes, uses or removes the entry of this key."""
-        lock = self.folder / "locks" / f"{key}.lock"
+        lock = self.locks / f"{key}.lock"
         with locked(lock, waiting=f"{what}, which another run is at", note=note, remove=True):
             yield
 
@@ -162,6 +163,7 @@ class Workspace:
     def __init__(self, cache: StageCache) -> None:
         cache.temporary.mkdir(parents=True, exist_ok=True)
         _clean(cache.temporary)
+        _unlock(cache.locks)
         _forget(cache.damaged)
         while True:
             self.folder = fresh_folder(cache.temporary, f"{os.getpid()}-")
@@ -234,6 +236,16 @@ def _clean(temporary: Path) -> None:
             with suppress(OSError):  # another user's
                 folder.with_suffix(".lock").unlink()
             os.close(lock)
+
+
+def _unlock(locks: Path) -> None:
+    """Remove the locks of runs that were killed."""
+    for path in locks.iterdir() if locks.is_dir() else ():
+        with suppress(OSError):
+            lock = try_lock(path)
+            if lock is not None:
+                path.unlink()
+                os.close(lock)
 
 
 def _forget(damaged: Path) -> None:

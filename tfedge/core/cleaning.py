@@ -185,7 +185,8 @@ def _others(cache: Path) -> Iterator[Item]:
 def _unfinished(cache: Path) -> Iterator[Item]:
     """Files and folders of writers that were killed."""
     yield from (
-        _item(LEFTOVER, path.name, [path]) for path in cache.glob(f".cleaning{TEMPORARY}-*")
+        _item(LEFTOVER, path.name, [path])
+        for path in (*cache.glob(f".cleaning{TEMPORARY}-*"), *cache.glob(f".space.*{TEMPORARY}"))
     )
     for folder in (cache / name for name in _ROOMS):
         for path in (*folder.glob(f".*{TEMPORARY}*"), *folder.glob(f"*/.*{TEMPORARY}")):
