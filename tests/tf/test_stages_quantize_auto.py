@@ -101,7 +101,7 @@ def test_blocks_that_get_worse_are_kept_as_they_were(head, blocks):
     for key, value in before.items():
         assert value.tobytes() == after[key].tobytes(), key
     assert blocks.read("finetune/float.tflite") == head.read("finetune/float.tflite")
-    assert "made it worse on the validation examples" in told(blocks, "float model: ")
+    assert "made it worse on the validation examples" in told(blocks, "warning: float model: ")
 
 
 def test_blocks_that_get_better_are_kept(head, tmp_path):

@@ -92,7 +92,8 @@ STAGES: tuple[Stage, ...] = (
         "tfedge.stages.finetune:run",
         inputs=("data/index.json", "backbone/base.npz", "backbone/base.json"),
         outputs=("model.npz", "teacher.npz", "float.tflite", "history.json"),
-        optional_outputs=("head.tflite",),  # with its blocks as they were, when blocks trained
+        # With its blocks as they were, when blocks trained; and how training went, for people.
+        optional_outputs=("head.tflite", "training.log"),
         config=(
             "seed",
             "device",
@@ -106,7 +107,7 @@ STAGES: tuple[Stage, ...] = (
         unkeyed=("finetune.tensorboard",),  # where the run tells how training goes
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=6,
+        version=7,
     ),
     Stage(
         "distill",
@@ -123,7 +124,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=3,
+        version=4,
         section="distill",
         probe="tfedge.core.keys:teacher_digest",
     ),
@@ -138,6 +139,7 @@ STAGES: tuple[Stage, ...] = (
             "distill/teacher.npz",
         ),
         outputs=("model.npz", "float.tflite", "sparsity.json", "history.json"),
+        optional_outputs=("training.log",),
         config=(
             "seed",
             "device",
@@ -150,7 +152,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TFMOT,
         also=_HEADS,
-        version=5,
+        version=6,
         section="prune",
     ),
     Stage(
@@ -166,6 +168,7 @@ STAGES: tuple[Stage, ...] = (
             "prune/sparsity.json",
         ),
         outputs=("model.npz", "float.tflite", "clusters.json", "history.json"),
+        optional_outputs=("training.log",),
         config=(
             "seed",
             "device",
@@ -178,7 +181,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TFMOT,
         also=_HEADS,
-        version=4,
+        version=5,
         section="cluster",
     ),
     Stage(
@@ -196,6 +199,7 @@ STAGES: tuple[Stage, ...] = (
             "cluster/clusters.json",
         ),
         outputs=("graph.pb", "quantize.json"),
+        optional_outputs=("training.log",),
         config=(
             "seed",
             "device",
@@ -210,7 +214,7 @@ STAGES: tuple[Stage, ...] = (
         without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
         also=_HEADS,
-        version=5,
+        version=6,
         section="quantize",
     ),
     Stage(

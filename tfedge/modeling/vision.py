@@ -27,7 +27,7 @@ from tfedge.modeling.nets.export import float_pixels, freeze
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import Spec
 from tfedge.modeling.nets.weights import source
-from tfedge.modeling.training import transfer
+from tfedge.modeling.training import loop, transfer
 from tfedge.modeling.training.features import Source
 from tfedge.modeling.training.objective import Objective
 from tfedge.modeling.training.part import Samples
@@ -116,7 +116,7 @@ class VisionHead:
         first: int | None,
         lowest: int | None,
         whose: str = "",
-        record: Callable[[str], transfer.Record | None] = lambda what: None,
+        record: Callable[[str], loop.Record | None] = lambda what: None,
         headed: Callable[[Any], None] = lambda model: None,
     ) -> transfer.Learned:
         """Make the head, then train the blocks from ``first`` up; see ``transfer.learn``."""

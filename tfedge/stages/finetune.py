@@ -21,8 +21,11 @@ from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.training import transfer
+from tfedge.modeling.training.loop import Record
+from tfedge.stages import training_log
 from tfedge.stages.examples import primary_of
 from tfedge.stages.heads import head_of
+from tfedge.stages.judge import chosen_state
 from tfedge.tasks.task import Metric
 
 
@@ -49,10 +52,13 @@ def run(ctx: Context) -> None:
         random=random,
         first=ctx.first_trained("finetune"),
         lowest=ctx.first_trained("lowest"),
-        record=lambda what: _board(ctx, what),
+        record=lambda what: _recorder(ctx, what),
         headed=partial(ship, "head.tflite"),
     )
-    ctx.progress.note(_found(learned.history, primary_of(ctx)))
+    if learned.history.head_kind == "logistic":
+        training_log.write(ctx, "head", learned.history.head)
+    found = _found(learned.history, primary_of(ctx))
+    ctx.progress.note(f"warning: {found}" if _failed(learned.history) else found)
     network.save_weights(ctx.out / "model.npz", weights_of(model))
     said = _teacher(learned, model, len(head.samples.items))
     network.save_weights(ctx.out / "teacher.npz", said)
@@ -64,13 +70,12 @@ def _found(history: History, metric: Metric) -> str:
     """How good the float model is, and which state of it that is."""
     val = f"{metric.text(history.val.value(metric))} on {history.val.n} validation examples"
     train = f"{metric.text(history.train.value(metric))} on the training examples"
-    if history.chose_weights_on is None:
-        which = f"the head has converged (C = {history.C:.2g})"
-    elif history.best_epoch:
-        which = f"epoch {history.best_epoch} is best on the validation examples"
-    else:
-        which = "training the blocks made it worse on the validation examples: it is kept without"
-    return f"float model: {which}; {metric.label} {val}, {train}"
+    return f"float model: {chosen_state(history)}; {metric.label} {val}, {train}"
+
+
+def _failed(history: History) -> bool:
+    """Whether training has brought nothing, or did not come to its end."""
+    return history.best_epoch == 0 or history.stopped is not None
 
 
 def _teacher(learned: transfer.Learned, model: Any, count: int) -> dict[str, np.ndarray]:
@@ -84,13 +89,15 @@ def _teacher(learned: transfer.Learned, model: Any, count: int) -> dict[str, np.
     }
 
 
-def _board(ctx: Context, what: str) -> transfer.Record | None:
-    """TensorBoard logs in the run's folder, when asked for."""
+def _recorder(ctx: Context, what: str) -> Record:
+    """The stage's log and, when asked for, TensorBoard's in the run's folder."""
+    log = training_log.recorder(ctx)(what)
     if not ctx.pipeline.finetune.tensorboard or ctx.run_dir is None:
-        return None
+        return log
     writer = tf.summary.create_file_writer(str(ctx.run_dir / "tensorboard" / what))
 
     def record(epoch: int, row: dict[str, float]) -> None:
+        log(epoch, row)
         with writer.as_default(step=epoch):
             for name, value in row.items():
                 tf.summary.scalar(name, value)

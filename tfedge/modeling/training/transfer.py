@@ -24,8 +24,6 @@ from tfedge.tasks.task import Metric
 
 _ESTIMATE = 64  # examples that tell a random net's batch norms what comes
 
-Record = Callable[[int, dict[str, float]], None]
-
 
 @dataclass(frozen=True)
 class Learned:
@@ -67,7 +65,7 @@ def learn(
     lowest: int | None,
     metric: Metric,
     whose: str = "",
-    record: Callable[[str], Record | None] = lambda what: None,
+    record: Callable[[str], loop.Record | None] = lambda what: None,
     headed: Callable[[Any], None] = lambda model: None,
 ) -> Learned:
     """Make the head, then train the blocks from ``first`` up (None: the head alone).
@@ -86,14 +84,15 @@ def learn(
     hard = samples.objective.targets(samples.item_rows, settings)
     kind = head_kind(settings, samples.views > 0)
     c: float | None = None
-    blocks: loop.Rows | None = None
-    trained: loop.Rows | None = None
+    blocks: loop.Course | None = None
+    trained: loop.Course | None = None
     what = f"{whose}head"
     if kind == "logistic":
         fitted = _fit_head(samples, top, features, settings, what)
         rows, c = fitted.trials, fitted.c
     else:
-        rows = trained = _train_head(samples, top, features, hard, settings, what, record("head"))
+        trained = _train_head(samples, top, features, hard, settings, what, record("head"))
+        rows = trained.rows
     if first is not None:
         headed(model)
         part = TopPart(samples, model, network.boundary(spec, first))
@@ -114,8 +113,9 @@ def learn(
         chose_weights_on=None if trained is None else "val",
         head=rows,
         C=c,
-        blocks=blocks,
-        best_epoch=None if trained is None else _best(trained),
+        blocks=None if blocks is None else blocks.rows,
+        best_epoch=None if trained is None else _best(trained.rows),
+        stopped=None if trained is None else trained.stopped,
         train=side(outputs[: len(samples.train_rows)], samples.train_rows),
         val=side(outputs[views:], samples.val_rows),
     )
@@ -153,8 +153,8 @@ def _train_head(
     hard: np.ndarray,
     settings: Transfer,
     what: str,
-    record: Record | None,
-) -> loop.Rows:
+    record: loop.Record | None,
+) -> loop.Course:
     """Dropout and the dense head on the features of items and, behind them, validation examples."""
     count = len(samples.items)
     dense = top.model.get_layer(HEAD)
@@ -175,8 +175,8 @@ def _blocks(
     hard: np.ndarray,
     settings: Transfer,
     what: str,
-    record: Record | None,
-) -> loop.Rows:
+    record: loop.Record | None,
+) -> loop.Course:
     """The top blocks together with the head, from the float activations below them."""
     val = part.inputs(samples.val_items(), "validation activations")
     gather = part.training_inputs("activations")
@@ -193,10 +193,10 @@ def _fit(
     settings: Transfer,
     rate: tuple[int, float],
     what: str,
-    record: Record | None,
+    record: loop.Record | None,
     *,
     from_start: bool,
-) -> loop.Rows:
+) -> loop.Course:
     """Train for ``rate`` (epochs, learning rate); ``val`` gives what validation examples put in."""
     rows, objective = samples.val_rows, samples.objective
     outputs = predictor(model, val, len(rows))
