@@ -47,6 +47,8 @@ EXAMPLES = {
     "distill.teacher.name": "EfficientNetLite2",
     "evaluate.gates.max_accuracy_drop": "0.02",
     "evaluate.gates.min_accuracy": "0.8",
+    "evaluate.gates.min_recall": "0.5",
+    "evaluate.gates.min_macro_recall": "0.7",
     "evaluate.gates.max_size": "5000000",
     "evaluate.gates.max_latency": "50.0",
 }

@@ -369,11 +369,12 @@ def test_a_validation_loss_that_blows_up_leaves_the_best_epoch(losses, why):
         steps=len(losses) * 4,
         learning_rate=0.1,
         what="line",
-        progress=NullProgress(),
+        progress=NoProgress(),
         validate=validate,
     )
     assert course.stopped == why
-    assert [row["val_loss"] for row in course.rows] == losses[: len(seen) - 1]
+    figures = [loss for loss in losses[: len(seen)] if math.isfinite(loss)]
+    assert [row["val_loss"] for row in course.rows] == figures
     best = int(np.argmin(losses[: len(seen) - 1]))
     np.testing.assert_array_equal(model.get_weights()[0], seen[best])
 
@@ -389,7 +390,7 @@ def test_the_state_before_goes_on_from_a_loss_that_is_no_number():
         steps=3,
         learning_rate=1e38,
         what="line",
-        progress=NullProgress(),
+        progress=NoProgress(),
         validate=lambda: {"val_loss": 1.0},
         from_start=True,
     )
@@ -402,7 +403,7 @@ def test_a_training_loss_a_hundred_times_the_first_stops_it():
     wanted = r"line: the loss is [\d.e+]+ in epoch \d, from [\d.]+ at the start"
     with pytest.raises(loop.BlownUp, match=wanted) as caught:
         train(line(), Points(), epochs=4, rate=1e4)
-    assert caught.value.rows == []  # it was seen in the first epoch
+    assert len(caught.value.rows) < 4 and caught.value.rows[-1]["loss"] > 100
 
 
 def test_of_a_tiny_loss_a_hundred_times_is_no_harm():

@@ -82,7 +82,7 @@ def blocks(head, tmp_path_factory) -> tiny.Run:
         finetune={
             "unfreeze": "block_16",
             "unfreeze_epochs": 2,
-            "unfreeze_learning_rate": 0.3,
+            "unfreeze_learning_rate": 0.03,
             "batch_size": 8,
         },
     )

@@ -38,6 +38,10 @@ class Figure(TaskOutput):
         """The figure of that metric. AttributeError when there is none."""
         return float(getattr(self, metric.key))
 
+    def whose(self, metric: Metric) -> str:
+        """What that metric is of, where it is of a part of the examples; else empty."""
+        return str(getattr(self, f"{metric.key}_of", ""))
+
     def interval(self, metric: Metric) -> tuple[float, float] | None:
         """The 95 % confidence interval of that metric, where it has one."""
         found = getattr(self, f"{metric.key}_ci95", None)

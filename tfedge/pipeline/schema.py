@@ -42,6 +42,7 @@ REMOVED: dict[str, Removed] = {}
 
 # Two sections that each task has in its own way.
 DATA = "The labelled examples, and how they become the model's input."
+GATES = "Limits that stop the run with exit code 6; one that is left out is not checked."
 EVALUATE = "How good the exported files themselves are, and the limits that they must keep."
 
 Unfreeze = (
@@ -311,9 +312,7 @@ class Evaluate(Section):
         "How many examples, at most, are tested once more with noise, blur and other harm, float "
         "and int8 side by side; 0: none.",
     )
-    gates: Gates = key(
-        Gates(), "Limits that stop the run with exit code 6; one that is left out is not checked."
-    )
+    gates: Gates = key(Gates(), GATES)
 
 
 class Benchmark(Section):

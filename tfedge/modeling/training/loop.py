@@ -217,16 +217,18 @@ def train(
                 whole = min(batches.steps, steps - number + done // batches.size) * batches.size
                 progress.update(f"{what}, epoch {epoch}/{epochs}", done, whole, "examples")
             mean = float(np.mean(losses))
-            hold(mean)
             row = {"epoch": epoch, "loss": mean, "learning_rate": rate.at(number - 1)}
             if validate:
                 row |= validate()
-                hold(row["val_loss"], "validation loss")
+                _finite(row["val_loss"], what, epoch, rows, "validation loss")
             if watch:
                 row |= watch(number)
             rows.append(row)
             if record:
                 record(epoch, row)
+            hold(mean)
+            if validate:
+                hold(row["val_loss"], "validation loss")
             rate.epoch_ended(row["val_loss"] if validate else mean)
             if validate and (best is None or row["val_loss"] < best[0]):
                 best = row["val_loss"], epoch, [v.numpy() for v in model.weights]
