@@ -82,7 +82,7 @@ def blocks(head, tmp_path_factory) -> tiny.Run:
         finetune={
             "unfreeze": "block_16",
             "unfreeze_epochs": 2,
-            "unfreeze_learning_rate": 0.03,
+            "unfreeze_learning_rate": 0.01,
             "batch_size": 8,
         },
     )
@@ -198,7 +198,7 @@ def test_training_that_loses_answers_is_taken_back(calibrated, tmp_path, monkeyp
     run = calibrated.again(
         tmp_path,
         but=("quantize", "convert"),
-        quantize={"learning_rate": 1.0, "warmup": 0.0, "hints": 0.0},
+        quantize={"learning_rate": 0.3, "warmup": 0.0, "hints": 0.0},
     )
     facts = run("quantize").json("quantize/quantize.json")
     assert facts["recipe"] == "qat" and len(facts["history"]) == 2

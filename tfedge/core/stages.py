@@ -81,10 +81,10 @@ STAGES: tuple[Stage, ...] = (
         "backbone",
         "tfedge.stages.backbone:run",
         outputs=("base.npz", "base.json"),
-        config=("seed", "device", "backbone", "task.shape"),
+        config=("weights_seed", "device", "backbone", "task.shape"),
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=2,
+        version=3,
         probe="tfedge.core.keys:weights_digest",
     ),
     Stage(

