@@ -217,7 +217,7 @@ def _run(asked: _Request) -> Loaded:
     weights, _ = files.select(found, asked.shapes)
     licence = base.weights.licence or ""
     return Loaded(
-        weights, wants.mean, wants.std, "run", str(run), digest, licence=licence, head=head
+        weights, wants.mean, wants.std, "run", run.name, digest, licence=licence, head=head
     )
 
 
