@@ -22,7 +22,7 @@ from tfedge.errors import (
 )
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.modeling.nets import network
-from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import freeze, load_graph, save_graph
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.layers import kernel_of, unwrapped
@@ -300,6 +300,63 @@ def test_training_in_8_bits_that_blows_up_leaves_the_calibrated_state(chain, tmp
         assert line.endswith("lower quantize.learning_rate")
         graphs.add(run.read("quantize/graph.pb"))
     assert len(graphs) == 1  # whatever training made of it
+
+
+def test_a_run_goes_on_from_an_earlier_one_head_and_all(chain, tmp_path):
+    later = ("backbone", "finetune", "prune", "quantize", "convert", "evaluate")
+    still = {"epochs": 1, "learning_rate": 1e-9, "batch_size": 8}
+    earlier = {"weights": str(chain.folder)}
+    run = chain.again(tmp_path, but=later, backbone=earlier, finetune=still)
+    run("backbone", "finetune")
+    first, *_ = run.json("finetune/history.json")["head"]
+    assert first["epoch"] == 0
+    assert first["val_loss"] == pytest.approx(chain.json("finetune/history.json")["val"]["loss"])
+    pixels, _ = pixels_of(run, "val")
+    ours, theirs = (predict(r.read("finetune/float.tflite"), pixels) for r in (run, chain))
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    base = run.json("backbone/base.json")
+    assert (base["weights"]["source"], base["weights"]["detail"]) == ("run", chain.folder.name)
+    assert "head of the earlier run: has blue, green, red" in run.progress.lines
+
+
+def test_a_run_of_another_net_is_refused_with_the_way_out(chain, tmp_path):
+    other = {"weights": str(chain.folder), "alpha": 0.5}
+    run = chain.again(tmp_path, but=("backbone",), backbone=other)
+    with pytest.raises(ArtifactError, match="an earlier run of another backbone") as caught:
+        run("backbone")
+    assert caught.value.hint == f"set backbone.name: MobileNetV2, backbone.alpha: {tiny.ALPHA:g}"
+
+
+def test_the_model_of_a_run_is_a_weights_file_that_knows_its_pixels(chain, tmp_path):
+    """Its first kernel is divided by the standard deviation; who reads it must know that."""
+    base = chain.json("backbone/base.json")
+    for file, std in (("finetune/model.npz", [1.0] * 3), ("backbone/base.npz", base["std"])):
+        weights = {"weights": str(chain.files[file])}
+        folder = tmp_path / file.split("/")[0]
+        run = chain.again(folder, but=("backbone",), backbone=weights)("backbone")
+        found = run.json("backbone/base.json")
+        assert (found["mean"], found["std"]) == (base["mean"], std)
+        key = "Conv1/kernel"
+        np.testing.assert_allclose(
+            run.arrays("backbone/base.npz")[key] / found["std"][0],
+            chain.arrays("backbone/base.npz")[key] / base["std"][0],
+            rtol=1e-6,
+        )
+
+
+def test_new_units_of_a_head_stand_beside_the_old_ones_under_their_names():
+    fresh(1)
+    layer = keras.layers.Dense(3)
+    layer.build((None, 2))
+    untrained = layer.kernel.numpy()
+    arrays = {"logits/kernel": np.float32([[1, 2], [3, 4]]), "logits/bias": np.float32([5, 6])}
+    earlier = network.EarlierHead.of(arrays | {network.UNITS: np.array(["owl", "cat"])})
+    assert earlier.put_into(layer, ("cat", "dog", "owl")) == ["cat", "owl"]
+    np.testing.assert_array_equal(layer.kernel[:, 0], [2, 4])
+    np.testing.assert_array_equal(layer.kernel[:, 1], untrained[:, 1])
+    np.testing.assert_array_equal(layer.kernel[:, 2], [1, 3])
+    np.testing.assert_array_equal(layer.bias, [6, 0, 5])
+    assert network.EarlierHead.of(arrays) is None
 
 
 def test_how_epochs_went_stands_in_a_text_file(chain):

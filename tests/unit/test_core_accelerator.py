@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from core_fakes import go, prepare
 
 from tfedge.core import accelerator, keys
 from tfedge.core.plan import lines, plan, select
@@ -56,6 +57,24 @@ def test_what_trains_is_known_by_its_device_and_nothing_else_is(machine) -> None
     assert all(key(name, "auto") == key(name, "gpu") for name in TRAINED)
     machine(False)
     assert all(key(name, "auto") == key(name, "cpu") for name in TRAINED)
+
+
+def test_a_gpu_that_is_not_used_is_told_of(machine, tmp_path: Path) -> None:
+    folder = prepare(tmp_path)
+    for gpu, device, told in ((True, "cpu", True), (True, "auto", False), (False, "cpu", False)):
+        machine(gpu)
+        go(folder, f"runtime.device={device}", run_dir=folder / f"{gpu}{device}")
+        events = (folder / f"{gpu}{device}" / "events.jsonl").read_text()
+        assert ("training runs on the CPU, not on this machine's GPU" in events) == told
+        note = "note: training runs on the CPU, not on this machine's GPU: runtime.device: gpu uses"
+        assert any(note in line for line in plan_of(tmp_path, device)) == told
+
+
+def plan_of(folder: Path, device: str) -> list[str]:
+    file = folder / "plan.yaml"
+    file.write_text(f"name: a\ndata: {{path: x}}\nruntime: {{device: {device}}}\n")
+    loaded = load(file)
+    return lines(loaded, plan(loaded, select(loaded.pipeline), folder), folder)
 
 
 def said(tmp_path: Path, **runtime: Any) -> list[str]:

@@ -25,6 +25,13 @@ def device_of(pipeline: Pipeline) -> str:
     return "gpu" if NVIDIA.exists() else "cpu"
 
 
+def idle_gpu(pipeline: Pipeline) -> str | None:
+    """What to say on a machine whose GPU is not used; None elsewhere."""
+    if device_of(pipeline) != "cpu" or not NVIDIA.exists():
+        return None
+    return "training runs on the CPU, not on this machine's GPU: runtime.device: gpu uses it"
+
+
 def prepare(pipeline: Pipeline, stages: Iterable[Stage]) -> None:
     """Choose the device for a run's stages. StageError when TensorFlow was imported by others, or
     for another device: it is set up once, when it is imported."""

@@ -10,7 +10,7 @@ from tfedge.catalog.recipes import AUTO, QAT
 from tfedge.catalog.weights import WHEELS
 from tfedge.config.spelling import did_you_mean
 from tfedge.core import keys
-from tfedge.core.accelerator import device_of
+from tfedge.core.accelerator import device_of, idle_gpu
 from tfedge.core.cache import StageCache
 from tfedge.core.installation import lacking
 from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
@@ -188,7 +188,9 @@ def _source(stage: Stage, pipeline: Pipeline) -> str:
 
 
 def _computes(pipeline: Pipeline) -> Iterator[str]:
-    device = device_of(pipeline)
+    device, idle = device_of(pipeline), idle_gpu(pipeline)
+    if idle is not None:
+        yield f"note: {idle}"
     if pipeline.runtime.device != "cpu":
         promise = "the same bytes" if device == "cpu" else "perhaps not the same bytes"
         asked = f"runtime.device: {pipeline.runtime.device}"
