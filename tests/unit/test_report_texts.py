@@ -275,7 +275,7 @@ def test_training_that_brought_nothing_is_told_at_the_end(tmp_path: Path) -> Non
     told = [
         "training the blocks made the model worse: the state before it went on; lower "
         "finetune.unfreeze_learning_rate",
-        f"pruning was stopped, for {stopped}: epoch 1 went on; lower prune.learning_rate",
+        f"pruning was stopped because {stopped}: epoch 1 went on; lower prune.learning_rate",
     ]
     shown = " ".join(summary(result, run.folder).split())
     report = markdown.write(run.folder, result).read_text("utf-8")

@@ -177,7 +177,7 @@ def _training(facts: Facts) -> list[str]:
 
 
 def _went_on(what: str, stopped: str | None, epoch: int | None, key: str) -> str:
-    why = "made the model worse" if stopped is None else f"was stopped, for {stopped}"
+    why = "made the model worse" if stopped is None else f"was stopped because {stopped}"
     stayed = f"epoch {epoch}" if epoch else "the state before it"
     return f"{what} {why}: {stayed} went on; lower {key}"
 

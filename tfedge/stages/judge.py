@@ -48,7 +48,7 @@ def chosen_state(history: History) -> str:
     """Which state of a float model stayed, and why."""
     if history.chose_weights_on is None:
         return f"the head has converged (C = {history.C:.2g})"
-    stopped = "" if history.stopped is None else f"training was stopped, for {history.stopped}: "
+    stopped = "" if history.stopped is None else f"training was stopped because {history.stopped}: "
     if history.best_epoch:
         return f"{stopped}epoch {history.best_epoch} is best on the validation examples"
     if history.blocks is None:

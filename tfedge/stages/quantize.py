@@ -251,7 +251,7 @@ def _verdict(ctx: Context, judge: Judge, stopped: str | None) -> Trial:
     if back:
         judge.put_back(judge.before)
         lost = f"lost answers on the validation examples: {judge.text(found)}"
-        why = f"was stopped: {stopped}" if stopped else lost
+        why = f"was stopped because {stopped}" if stopped else lost
         ctx.progress.note(
             f"warning: 8-bit training {why}: the state before it is kept; "
             "lower quantize.learning_rate"

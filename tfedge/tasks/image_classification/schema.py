@@ -11,13 +11,14 @@ from tfedge.config.section import Count, key
 from tfedge.inputs.images.schema import ImageData
 from tfedge.pipeline import nets, pruning_rules
 from tfedge.pipeline.problem import Problem
-from tfedge.pipeline.schema import GATES, Evaluate, Gates, Pipeline
+from tfedge.pipeline.schema import GATES, Evaluate, Pipeline
+from tfedge.pipeline.schema import Gates as CommonGates
 from tfedge.tasks.task import Metric, Task
 
 _SIZE = "data.image_size"
 
 
-class ClassifierGates(Gates):
+class Gates(CommonGates):
     min_recall: Annotated[float, Field(ge=0.0, le=1.0)] | None = key(
         None,
         "Least recall of any class, the worst one of the shipped file: a model that never answers "
@@ -31,7 +32,7 @@ class ClassifierGates(Gates):
 class ClassifierEvaluate(Evaluate):
     first = ("top_k",)
 
-    gates: ClassifierGates = key(ClassifierGates(), GATES)
+    gates: Gates = key(Gates(), GATES)
     top_k: Count = key(3, "How many of the best scores may hold the truth in the top-k accuracy.")
 
 

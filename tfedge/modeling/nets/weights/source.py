@@ -12,8 +12,9 @@ import numpy as np
 
 from tfedge.catalog.backbones import BACKBONES, Triple, layers
 from tfedge.catalog.weights import WHEELS
-from tfedge.core.outputs import FROM_FILE, Pretrained, read
+from tfedge.core.outputs import FROM_FILE, Pretrained, parse
 from tfedge.errors import ArtifactError, StageError
+from tfedge.files.artifact import read_json
 from tfedge.files.progress import Progress
 from tfedge.modeling.nets import backbone as nets
 from tfedge.modeling.nets.image_base import ImageBase
@@ -195,7 +196,7 @@ def _listed(numbers: Triple) -> str:
 def _run(asked: _Request) -> Loaded:
     """The float model of an earlier run, its head with it."""
     run, chosen = Path(asked.backbone.weights).expanduser(), asked.backbone
-    base = read(run / earlier.BASE, ImageBase)
+    base = parse(read_json(run / earlier.BASE), ImageBase, run / earlier.BASE)
     if (base.name, base.alpha) != (chosen.name, chosen.alpha):
         raise ArtifactError(
             run,
