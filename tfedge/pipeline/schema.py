@@ -93,12 +93,12 @@ class Backbone(Section):
         "`wheel` (pinned, from the package index), `imagenet` (those of Keras), `none` (random "
         "numbers), a file (.h5, .keras, .npz), or the directory of an earlier run to go on from.",
     )
+    alpha: Positive = key(1.0, "Width of the net; `tfedge backbones` says which there are.")
     normalization: Normalization | None = key(
         None,
         "What the weights of a file want of the pixels, where the file can't say it: else its own "
         "Rescaling and Normalization layers do, or what the net does by default.",
     )
-    alpha: Positive = key(1.0, "Width of the net; `tfedge backbones` says which there are.")
 
 
 class Training(Section):
