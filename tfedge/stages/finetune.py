@@ -84,6 +84,12 @@ def _go_on(ctx: Context, head: Head, model: Any) -> bool:
     if head_kind(ctx.pipeline.finetune, head.samples.views > 0) == "logistic":
         told = f"{told}; it is fitted anew on these examples"
     ctx.progress.note(f"head of the earlier run: {told or 'nothing of it fits'}")
+    order = [name for name in earlier.units if name in known] + new
+    if order != list(head.units):
+        ctx.progress.note(
+            "warning: outputs have other numbers than in the earlier run; "
+            f"data.classes: [{', '.join(order)}] keeps them"
+        )
     return not new
 
 
