@@ -71,13 +71,16 @@ def own_lock(own_place: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) 
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """``command("check", file)``: tfedge in a process of its own, in ``tmp_path``."""
 
-    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, encoding_of_output: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "tfedge", *map(str, arguments)],
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
             capture_output=True,
             text=True,
+            encoding=encoding_of_output,
             timeout=120,
         )
 

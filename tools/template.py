@@ -44,9 +44,15 @@ ON = {"data", "quantize", "evaluate", "benchmark", "package"}
 EXAMPLES = {
     "data.download.url": "https://example.org/photos.zip",
     "data.download.sha256": f'"{"0" * 64}"',
+    "backbone.normalization.mean": "[123.675, 116.28, 103.53]",
+    "backbone.normalization.std": "[58.395, 57.12, 57.375]",
     "distill.teacher.name": "EfficientNetLite2",
+    "distill.teacher.normalization.mean": "[123.675, 116.28, 103.53]",
+    "distill.teacher.normalization.std": "[58.395, 57.12, 57.375]",
     "evaluate.gates.max_accuracy_drop": "0.02",
     "evaluate.gates.min_accuracy": "0.8",
+    "evaluate.gates.min_recall": "0.5",
+    "evaluate.gates.min_macro_recall": "0.7",
     "evaluate.gates.max_size": "5000000",
     "evaluate.gates.max_latency": "50.0",
 }

@@ -10,7 +10,7 @@ import pytest
 import tiny
 from tf_keras.src.applications import inception_resnet_v2
 
-from tfedge.errors import ArtifactError
+from tfedge.errors import ArtifactError, StageError
 from tfedge.modeling.nets import backbone
 from tfedge.modeling.nets.env import fresh, keras
 from tfedge.modeling.nets.rewrite import rewritten_weights
@@ -170,3 +170,74 @@ def test_statistics_become_mean_and_std(variance, std):
     given = original.norm("EfficientNetB0", [np.float32([0.5, 0.4, 0.3]), np.float32(variance)])
     np.testing.assert_allclose(given, ((127.5, 102, 76.5), std), rtol=1e-6)
     assert original.norm("EfficientNetB0", []) == original.BACKBONES["EfficientNetB0"].norm
+
+
+# ------------------------------------------------------------------ a net of the user's own
+
+
+def own(folder, kind):
+    """MobileNetV2 behind layers of its own, saved, and the feature map of some pixels."""
+    fresh(3)
+    pixels = keras.Input((32, 32, 3))
+    changed = {
+        "255": lambda: keras.layers.Rescaling(1 / 255)(pixels),
+        "ops": lambda: keras.applications.mobilenet_v2.preprocess_input(pixels),
+        "norm": lambda: keras.layers.Normalization(mean=[9, 8, 7], variance=[5, 6, 7])(pixels),
+        "mine": lambda: keras.layers.Lambda(lambda x: x / 9)(pixels),
+    }[kind]()  # fmt: skip
+    base = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, include_top=False)
+    pooled = keras.layers.GlobalAveragePooling2D()(base(changed))
+    model = keras.Model(pixels, keras.layers.Dense(3)(pooled))
+    images = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
+    tiny.lively(base, keras.Model(pixels, changed)(images))
+    said = keras.Model(pixels, base(changed))(images).numpy()
+    for name in ("own.keras", "own.h5"):
+        model.save(folder / name)
+    model.save_weights(folder / "alone.h5", save_format="h5")
+    return images, said
+
+
+def says(loaded, images):
+    net = backbone.bare("MobileNetV2", 0.35, 32)
+    backbone.assign(net, loaded.weights)
+    return net((images - np.array(loaded.mean)) / np.array(loaded.std)).numpy()
+
+
+@pytest.mark.parametrize("kind", ["255", "ops", "norm"])
+def test_its_own_layers_say_what_its_weights_want_of_pixels(tmp_path, kind):
+    images, expected = own(tmp_path, kind)
+    for name in ("own.keras", "own.h5"):
+        loaded, notes = load(tmp_path / name, "MobileNetV2", 0.35)
+        np.testing.assert_allclose(says(loaded, images), expected, atol=1e-3)
+        if kind == "ops":
+            assert loaded.mean == loaded.std == (127.5,) * 3
+        assert "its own layers say" in notes[0]
+
+
+def test_a_key_says_it_where_the_file_can_not(tmp_path):
+    images, expected = own(tmp_path, "255")
+    file = tmp_path / "alone.h5"
+    loaded, notes = load(file, "MobileNetV2", 0.35)
+    assert "as MobileNetV2 does by default" in notes[0]
+    assert np.abs(says(loaded, images) - expected).max() > 0.1
+    said = {"mean": [0, 0, 0], "std": [255, 255, 255]}
+    chosen = Backbone(name="MobileNetV2", alpha=0.35, weights=str(file), normalization=said)
+    notes = tiny.Notes()
+    loaded = source.load(chosen, 32, tmp_path, notes)
+    np.testing.assert_allclose(says(loaded, images), expected, atol=1e-3)
+    assert (
+        "backbone.normalization says: RGB, less (0.0, 0.0, 0.0), over (255.0, 255.0, 255.0)"
+        in notes.lines[0]
+    )
+    turned = Backbone(**{**chosen.model_dump(), "normalization": {**said, "channels": "bgr"}})
+    mirrored = source.load(turned, 32, tmp_path, notes)
+    np.testing.assert_array_equal(
+        mirrored.weights["Conv1/kernel"], loaded.weights["Conv1/kernel"][:, :, ::-1]
+    )
+
+
+def test_a_layer_that_is_not_known_is_named_with_the_way_out(tmp_path):
+    own(tmp_path, "mine")
+    with pytest.raises(StageError, match=r"its layer lambda \(Lambda\) does to pixels") as caught:
+        load(tmp_path / "own.h5", "MobileNetV2", 0.35)
+    assert "backbone.normalization: {mean: " in caught.value.hint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -219,7 +220,7 @@ def train(model, batches, epochs=6, rate=0.1, settings=None, **more):
         what="line",
         progress=NoProgress(),
         **more,
-    )
+    ).rows
 
 
 def test_it_learns_and_says_how():
@@ -338,10 +339,90 @@ def test_a_weight_that_no_loss_shows_is_looked_at():
         train(model, One(), epochs=1, rate=1e39)  # infinite as float32
 
 
-@pytest.mark.parametrize("losses", [[math.nan, 1.0], [1.0, math.nan], [1.0, math.inf, 0.5]])
-def test_a_validation_loss_that_is_no_number_stops_it(losses):
-    epoch = 1 + [math.isfinite(loss) for loss in losses].index(False)
-    wanted = rf"line: the validation loss is (nan|inf) in epoch {epoch}"
-    with pytest.raises(StageError, match=wanted) as caught:
-        validated(losses)
-    assert caught.value.hint == "lower the learning rate"
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_validation_loss_that_is_no_number_at_first_stops_it(loss):
+    with pytest.raises(StageError, match=f"line: the validation loss is {loss} in epoch 1") as e:
+        validated([loss, 1.0])
+    assert e.value.hint == "lower the learning rate"
+
+
+@pytest.mark.parametrize(
+    ("losses", "why"),
+    [
+        ([1.0, math.nan], "the validation loss is nan in epoch 2"),
+        ([1.0, math.inf, 0.5], "the validation loss is inf in epoch 2"),
+        ([1.0, 0.5, 101.0, 0.1], "the validation loss is 101 in epoch 3, from 1 at the start"),
+    ],
+)
+def test_a_validation_loss_that_blows_up_leaves_the_best_epoch(losses, why):
+    model, seen, said = line(), [], iter(losses)
+
+    def validate():
+        seen.append(model.get_weights()[0])
+        return {"val_loss": next(said)}
+
+    course = loop.train(
+        model,
+        Points(),
+        Training(schedule="constant"),
+        loss=classes.cross_entropy,
+        steps=len(losses) * 4,
+        learning_rate=0.1,
+        what="line",
+        progress=NoProgress(),
+        validate=validate,
+    )
+    assert course.stopped == why
+    figures = [loss for loss in losses[: len(seen)] if math.isfinite(loss)]
+    assert [row["val_loss"] for row in course.rows] == figures
+    best = int(np.argmin(losses[: len(seen) - 1]))
+    np.testing.assert_array_equal(model.get_weights()[0], seen[best])
+
+
+def test_the_state_before_goes_on_from_a_loss_that_is_no_number():
+    model = line()
+    before = model.get_weights()
+    course = loop.train(
+        model,
+        One(),
+        Training(schedule="constant"),
+        loss=classes.cross_entropy,
+        steps=3,
+        learning_rate=1e38,
+        what="line",
+        progress=NoProgress(),
+        validate=lambda: {"val_loss": 1.0},
+        from_start=True,
+    )
+    assert re.fullmatch(r"the loss is (nan|inf) in epoch 2", course.stopped)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_training_loss_a_hundred_times_the_first_stops_it():
+    wanted = r"line: the loss is [\d.e+]+ in epoch \d, from [\d.]+ at the start"
+    with pytest.raises(loop.BlownUp, match=wanted) as caught:
+        train(line(), Points(), epochs=4, rate=1e4)
+    assert len(caught.value.rows) < 4 and caught.value.rows[-1]["loss"] > 100
+
+
+def test_of_a_tiny_loss_a_hundred_times_is_no_harm():
+    history, _, _ = validated([1e-6, 1e-3, 5.0])
+    assert len(history) == 3
+
+
+def test_a_watcher_gives_figures_and_chooses_nothing():
+    settings, model = Training(schedule="plateau"), line()
+    watched = []
+
+    def watch(done):
+        watched.append(done)
+        return {"val_loss": float(done)}
+
+    history = train(model, Points(), epochs=5, settings=settings, watch=watch)
+    assert watched == [4, 8, 12, 16, 20]
+    assert [row["val_loss"] for row in history] == [4.0, 8.0, 12.0, 16.0, 20.0]
+    np.testing.assert_allclose([row["learning_rate"] for row in history], 0.1)
+    plain = line()
+    train(plain, Points(), epochs=5, settings=settings)
+    np.testing.assert_array_equal(model.get_weights()[0], plain.get_weights()[0])

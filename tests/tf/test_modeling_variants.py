@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,15 +13,24 @@ import tiny
 from tfedge.catalog.backbones import layers
 from tfedge.core import outputs
 from tfedge.data.index import Index
-from tfedge.errors import InvariantBroken, MissingDependency, StageError, UnsupportedModel
+from tfedge.errors import (
+    ArtifactError,
+    InvariantBroken,
+    MissingDependency,
+    StageError,
+    UnsupportedModel,
+)
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.modeling.nets import network
-from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import freeze, load_graph, save_graph
 from tfedge.modeling.nets.image_base import ImageBase
+from tfedge.modeling.nets.layers import kernel_of, unwrapped
 from tfedge.modeling.nets.network import HEAD, Spec
+from tfedge.modeling.training import loop
 from tfedge.modeling.vision import VisionHead
-from tfedge.stages import finetune
+from tfedge.stages import convert, finetune
+from tfedge.stages.heads import head_of
 from tfedge.tflite.model import Quantization
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
@@ -52,6 +62,13 @@ def whole(tmp_path_factory) -> tiny.Run:
         quantize={**settings, "representative": 8, "hints": 0},
     )
     return run("finetune", "prune", "quantize", "convert")
+
+
+def pixels_of(run: tiny.Run, split: str) -> tuple[np.ndarray, np.ndarray]:
+    index = Index.load(run.files["data/index.json"])
+    rows = index.rows_of(split)
+    pictures = head_of(run.context("finetune")).samples.source.pictures
+    return pictures.pixels(rows), np.array(index.labels_of(rows))
 
 
 def kernels(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -218,21 +235,148 @@ def test_a_sparsity_that_the_open_part_can_not_carry_is_refused(chain, tmp_path)
     assert list((tmp_path / "prune").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("stage", "rate", "what"),
-    [
-        ("prune", 1e38, "prune: the loss"),
-        # 8 bits clip what is merely too large; 1e39 is infinite as float32.
-        ("quantize", 1e39, "qat: the (loss|largest weight of .*)"),
-    ],
-)
-def test_a_last_step_that_leaves_no_numbers_is_refused(chain, tmp_path, stage, rate, what):
+ONE_STEP = {"epochs": 1, "batch_size": 64}
+
+
+def test_a_last_step_of_pruning_that_leaves_no_numbers_is_refused(chain, tmp_path):
     later = ("prune", "quantize", "convert", "evaluate")
-    one_step = {"learning_rate": rate, "epochs": 1, "batch_size": 64}
-    run = chain.again(tmp_path, but=later[later.index(stage) :], **{stage: one_step})
-    with pytest.raises(StageError, match=rf"^{what} is (nan|inf) in epoch 1$"):
-        run(stage)
-    assert list((tmp_path / stage).iterdir()) == []
+    run = chain.again(tmp_path, but=later, prune={"learning_rate": 1e38, **ONE_STEP})
+    with pytest.raises(StageError, match=r"^prune: the loss is (nan|inf) in epoch 1$") as caught:
+        run("prune")
+    assert caught.value.hint == "lower prune.learning_rate"
+    assert not (tmp_path / "prune" / "model.npz").exists()
+
+
+def test_pruning_that_blows_up_keeps_its_best_epoch_with_all_zeros(chain, tmp_path, monkeypatch):
+    """What was asked for is a pruned model: neither the dense one nor the last state is given."""
+    train, models = loop.train, []
+
+    def cut_off(model, batches, settings, *, watch, **more):
+        def watched(done):
+            found = watch(done)
+            kernels = {la.name: kernel_of(la).numpy() for la in whole_of(model)}
+            models.append(kernels if found else None)
+            if len(models) == 4:
+                raise loop.BlownUp("prune", "the loss is nan in epoch 5", [])
+            return found
+
+        return train(model, batches, settings, watch=watched, **more)
+
+    def whole_of(model):
+        return [unwrapped(la) for la in model.layers if hasattr(unwrapped(la), "kernel")]
+
+    monkeypatch.setattr(loop, "train", cut_off)
+    later = ("prune", "quantize", "convert", "evaluate")
+    run = chain.again(tmp_path, but=later, prune={"epochs": 5})("prune")
+    found = run.json("prune/sparsity.json")
+    assert found["reached"] >= 0.29 and found["trained"]["state"] == "earlier"
+    assert found["trained"]["stopped"] == "the loss is nan in epoch 5"
+    assert found["trained"]["epoch"] == 4 and models[:3] == [None] * 3
+    (line,) = [text for text in run.progress.lines if text.startswith("warning: pruning: ")]
+    assert "the state of epoch 4 goes on" in line and "lower prune.learning_rate" in line
+
+
+def test_what_pruning_cost_is_told(chain):
+    trained = chain.json("prune/sparsity.json")["trained"]
+    assert (trained["state"], trained["split"], trained["n"]) == ("trained", "val", 15)
+    pixels, labels = pixels_of(chain, "val")
+    for file, key in (("finetune", "before"), ("prune", "top1")):
+        scores = predict(chain.read(f"{file}/float.tflite"), pixels)
+        assert trained[key] == pytest.approx((scores.argmax(-1) == labels).mean())
+    (line,) = [text for text in chain.progress.lines if text.startswith("pruning: on the val")]
+    assert f"top-1 {trained['before']:.1%} before, {trained['top1']:.1%} after" in line
+    rows = chain.json("prune/history.json")
+    assert [set(row) >= {"val_loss", "val_accuracy"} for row in rows] == [False] * 2 + [True] * 2
+
+
+def test_training_in_8_bits_that_blows_up_leaves_the_calibrated_state(chain, tmp_path):
+    later, graphs = ("quantize", "convert", "evaluate"), set()
+    for name, rate in (("infinite as float32", 1e39), ("far too large", 1e5)):
+        settings = {"learning_rate": rate, **ONE_STEP}
+        run = chain.again(tmp_path / name, but=later, quantize=settings)("quantize")
+        assert run.json("quantize/quantize.json")["trained"]["state"] == "calibrated"
+        (line,) = [text for text in run.progress.lines if "8-bit training " in text]
+        assert line.startswith("warning: ") and "the state before it is kept" in line
+        assert line.endswith("lower quantize.learning_rate")
+        graphs.add(run.read("quantize/graph.pb"))
+    assert len(graphs) == 1  # whatever training made of it
+
+
+def test_a_run_goes_on_from_an_earlier_one_head_and_all(chain, tmp_path):
+    later = ("backbone", "finetune", "prune", "quantize", "convert", "evaluate")
+    still = {"epochs": 1, "learning_rate": 1e-9, "batch_size": 8}
+    earlier = {"weights": str(chain.folder)}
+    run = chain.again(tmp_path, but=later, backbone=earlier, finetune=still)
+    run("backbone", "finetune")
+    first, *_ = run.json("finetune/history.json")["head"]
+    assert first["epoch"] == 0
+    assert first["val_loss"] == pytest.approx(chain.json("finetune/history.json")["val"]["loss"])
+    pixels, _ = pixels_of(run, "val")
+    ours, theirs = (predict(r.read("finetune/float.tflite"), pixels) for r in (run, chain))
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    base = run.json("backbone/base.json")
+    assert (base["weights"]["source"], base["weights"]["detail"]) == ("run", chain.folder.name)
+    assert "head of the earlier run: has blue, green, red" in run.progress.lines
+
+
+def test_a_run_of_another_net_is_refused_with_the_way_out(chain, tmp_path):
+    other = {"weights": str(chain.folder), "alpha": 0.5}
+    run = chain.again(tmp_path, but=("backbone",), backbone=other)
+    with pytest.raises(ArtifactError, match="an earlier run of another backbone") as caught:
+        run("backbone")
+    assert caught.value.hint == f"set backbone.name: MobileNetV2, backbone.alpha: {tiny.ALPHA:g}"
+
+
+def test_the_model_of_a_run_is_a_weights_file_that_knows_its_pixels(chain, tmp_path):
+    """Its first kernel is divided by the standard deviation; who reads it must know that."""
+    base = chain.json("backbone/base.json")
+    for file, std in (("finetune/model.npz", [1.0] * 3), ("backbone/base.npz", base["std"])):
+        weights = {"weights": str(chain.files[file])}
+        folder = tmp_path / file.split("/")[0]
+        run = chain.again(folder, but=("backbone",), backbone=weights)("backbone")
+        found = run.json("backbone/base.json")
+        assert (found["mean"], found["std"]) == (base["mean"], std)
+        key = "Conv1/kernel"
+        np.testing.assert_allclose(
+            run.arrays("backbone/base.npz")[key] / found["std"][0],
+            chain.arrays("backbone/base.npz")[key] / base["std"][0],
+            rtol=1e-6,
+        )
+
+
+def test_new_units_of_a_head_stand_beside_the_old_ones_under_their_names():
+    fresh(1)
+    layer = keras.layers.Dense(3)
+    layer.build((None, 2))
+    untrained = layer.kernel.numpy()
+    arrays = {"logits/kernel": np.float32([[1, 2], [3, 4]]), "logits/bias": np.float32([5, 6])}
+    earlier = network.EarlierHead.of(arrays | {network.UNITS: np.array(["owl", "cat"])})
+    assert earlier.put_into(layer, ("cat", "dog", "owl")) == ["cat", "owl"]
+    np.testing.assert_array_equal(layer.kernel[:, 0], [2, 4])
+    np.testing.assert_array_equal(layer.kernel[:, 1], untrained[:, 1])
+    np.testing.assert_array_equal(layer.kernel[:, 2], [1, 3])
+    np.testing.assert_array_equal(layer.bias, [6, 0, 5])
+    assert network.EarlierHead.of(arrays) is None
+
+
+def test_how_epochs_went_stands_in_a_text_file(chain):
+    for stage, first in (("finetune", "head"), ("prune", "prune"), ("quantize", "qat")):
+        lines = chain.read(f"{stage}/training.log").decode().splitlines()
+        assert re.match(rf"{first}, epoch 1: loss [\d.]+, learning_rate [\d.e-]+", lines[0])
+    assert len(lines) == 4
+    assert "val_loss" in chain.read("finetune/training.log").decode()
+
+
+def test_a_file_that_litert_can_not_run_is_not_shipped(chain, tmp_path, monkeypatch):
+    class Broken:
+        def __init__(self, content):
+            raise ArtifactError("<bytes>", "LiteRT can't load it: no registration for PAD")
+
+    monkeypatch.setattr(convert, "LiteRT", Broken)
+    run = chain.again(tmp_path, but=("convert", "evaluate"))
+    with pytest.raises(StageError, match=r"LiteRT can't run the file that was made.*PAD"):
+        run("convert")
+    assert list((tmp_path / "convert").iterdir()) == []
 
 
 def test_tensorboard_that_is_missing_is_told_before_any_work(chain, tmp_path, monkeypatch):

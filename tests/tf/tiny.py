@@ -144,8 +144,9 @@ class Run:
         return json.loads(self.read(file))
 
     def arrays(self, file: str) -> dict[str, np.ndarray]:
+        """Those of a .npz, without what stands beside weights."""
         with np.load(self.files[file]) as archive:
-            return dict(archive)
+            return {key: array for key, array in archive.items() if not key.startswith("tfedge/")}
 
     def tflite(self, file: str = "convert/model.tflite") -> Model:
         return read(self.files[file])

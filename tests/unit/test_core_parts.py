@@ -148,7 +148,26 @@ def test_the_weights_file_is_read_and_the_wheel_is_pinned(tmp_path: Path) -> Non
         keys.weights_digest(Backbone(weights=str(tmp_path / "gone.npz")), tmp_path, True)
 
 
-DERIVED = ("measured_on", "first_recipe", "device", "changes_examples")
+def test_an_earlier_run_is_known_by_its_model(tmp_path: Path) -> None:
+    for name in ("finetune/model.npz", "backbone/base.json", "run.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"abc")
+    chosen = Backbone(weights=str(tmp_path))
+    before = keys.weights_digest(chosen, tmp_path, True)
+    (tmp_path / "run.json").write_bytes(b"of another day")
+    assert keys.weights_digest(chosen, tmp_path, True) == before
+    (tmp_path / "finetune" / "model.npz").write_bytes(b"def")
+    assert keys.weights_digest(chosen, tmp_path, True) != before
+
+
+def test_a_seed_makes_other_weights_only_where_these_are_random() -> None:
+    seeds = [{"seed": seed, "backbone": {"weights": "none"}} for seed in (1, 2)]
+    assert key("backbone", **seeds[0]) != key("backbone", **seeds[1])
+    assert key("backbone", seed=1) == key("backbone", seed=2)
+    assert key("finetune", seed=1) != key("finetune", seed=2)
+
+
+DERIVED = ("measured_on", "first_recipe", "device", "changes_examples", "weights_seed")
 
 
 def test_the_table_fits_together() -> None:

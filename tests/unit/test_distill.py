@@ -91,7 +91,7 @@ def test_a_teacher_of_no_share_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("{teacher: flaot}", "teacher: must be float, or a section (with name, weights, alpha, im"),
+        ("{teacher: flaot}", "teacher: must be float, or a section (with name, weights, alpha, no"),
         ("{}", "distill.teacher: missing; must be float, or a section"),
         ("{teacher: {weights: wheel}}", "distill.teacher.name: missing; must be text"),
         ("{teacher: {nmae: MobileNet}}", "distill.teacher.nmae: unknown key, did you mean name?"),

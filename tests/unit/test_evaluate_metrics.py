@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from color_helpers import FLOAT, make_run
+from color_helpers import FLOAT, Run, make_run, pixels
+from PIL import Image
 
+from tfedge.core.gates import check
 from tfedge.core.outputs import Evaluation, dump, read
+from tfedge.core.result import Made
 from tfedge.data.index import Index, Row
-from tfedge.errors import DataError, InvariantBroken
+from tfedge.errors import DataError, GateFailed, InvariantBroken
 from tfedge.inputs.images.corruptions import CORRUPTIONS
+from tfedge.inputs.images.pictures import Pictures
+from tfedge.pipeline.schema import Finetune
 from tfedge.report.markup import render
 from tfedge.report.robustness import robustness
 from tfedge.stages import evaluate
 from tfedge.tasks.image_classification import metrics
+from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.streams import evaluation_split
 from tfedge.tasks.table import task_of
+from tfedge.tasks.work import work_of
 
 LABELS = np.array([0, 0, 0, 1, 1, 2])
 SCORES = np.array(
@@ -213,3 +222,81 @@ def test_images_come_in_chunks(tmp_path: Path, monkeypatch) -> None:
         [0, 4, 0],
         [0, 0, 4],
     ]
+
+
+# ------------------------------------------------------------------ classes that are never answered
+
+
+def test_the_lowest_recall_and_whose_it_is() -> None:
+    found = metrics.measure(SCORES, LABELS, CLASSES, top_k=2)
+    assert (found.recall_min, found.recall_min_of) == (0.5, "dog")
+    constant = metrics.measure(np.eye(3)[[0] * 6], LABELS, (*CLASSES,), top_k=1)
+    assert (constant.recall_min, constant.recall_min_of) == (0.0, "dog")
+    assert metrics.never_answered(constant) == ["dog", "owl"]
+    assert metrics.never_answered(found) == []
+    # A class without images has no recall, and nobody could have answered it rightly.
+    none = metrics.measure(np.eye(4)[LABELS], LABELS, (*CLASSES, "yak"), top_k=1)
+    assert (none.recall_min, metrics.never_answered(none)) == (1.0, [])
+
+
+def constant(tmp_path: Path, **sections: object) -> Run:
+    """A run whose images all look green: red and blue are never answered."""
+    run = make_run(tmp_path, each=4, mislabelled=4, **sections)
+    for number, path in enumerate(sorted((run.root / "val" / "blue").iterdir())):
+        Image.fromarray(pixels(1, 900 + number)).save(path)
+    index = Index.load(run.inputs["data/index.json"])
+    rows = [
+        row._replace(sha256=hashlib.sha256((run.root / row.path).read_bytes()).hexdigest())
+        for row in index.rows
+    ]
+    replace(index, rows=tuple(rows)).save(run.inputs["data/index.json"])
+    return run
+
+
+def test_classes_that_are_never_answered_are_named(tmp_path: Path) -> None:
+    run = constant(tmp_path)
+    evaluate.run(run.context("evaluate"))
+    found = run.json("evaluate/metrics.json")
+    (line,) = [text for text in found["warnings"] if "never answers" in text]
+    assert line.startswith("int8 never answers red, blue, not even for the 8 val images")
+    assert "finetune.class_weights" in line and "evaluate.gates.min_recall" in line
+    assert f"warning: {line}" in run.said.notes
+
+
+@pytest.mark.parametrize(
+    ("gates", "wanted"),
+    [
+        ({"min_recall": 0.1}, "gate failed: min_recall: limit 0.1, got 0 (red)"),
+        ({"min_macro_recall": 0.5}, "gate failed: min_macro_recall: limit 0.5, got 0.3333"),
+        ({"min_accuracy": 0.3, "min_macro_recall": 0.3}, None),
+    ],
+)
+def test_a_gate_can_stop_a_constant_answer(
+    tmp_path: Path, gates: dict[str, float], wanted: str | None
+) -> None:
+    run = constant(tmp_path, evaluate={"gates": gates, "robustness": 0})
+    evaluate.run(run.context("evaluate"))
+    left = read(run.folder / "evaluate" / "metrics.json", Evaluation)
+
+    def held() -> None:
+        check(run.pipeline, "evaluate", lambda: Made(metrics=left))
+
+    if wanted is None:
+        return held()
+    with pytest.raises(GateFailed) as caught:
+        held()
+    assert caught.value.message == wanted
+
+
+def test_sizes_of_classes_that_are_far_apart_propose_weights(tmp_path: Path) -> None:
+    rows = [Row(f"{i}.png", 0 if i else 1, "train", "00") for i in range(12)]
+    index = Index(("fine", "broken"), tuple(rows), "folders")
+    examples = LabelledImages(Pictures(index, tmp_path, tmp_path, 32, "stretch"))
+    work = work_of(task_of("image-classification"))
+    (line,) = work.proposals(examples, Finetune())
+    assert line.startswith("11 training images of fine and 1 of broken: finetune.class_weights")
+    assert work.proposals(examples, Finetune(class_weights="balanced")) == []
+    even = Index(("fine", "broken"), (*rows[:2], *rows[2:4]), "folders")
+    assert not work.proposals(
+        LabelledImages(Pictures(even, tmp_path, tmp_path, 32, "")), Finetune()
+    )

@@ -272,3 +272,26 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"model\.json: can't be read"):
         markdown.write(run.folder, {"status": "ok", "pipeline": "color", "seconds": 1})
     assert not (run.folder / "report.md").exists()
+
+
+def test_training_that_brought_nothing_is_told_at_the_end(tmp_path: Path) -> None:
+    run, result = finished(tmp_path)
+    path = run.folder / "finetune" / "history.json"
+    history = json.loads(path.read_text())
+    history |= {"blocks": [{"epoch": 0, "val_loss": 1.05}], "best_epoch": 0}
+    path.write_text(json.dumps(history))
+    stopped = "the loss is nan in epoch 2"
+    sparsity = json.loads((run.folder / "prune" / "sparsity.json").read_text())
+    trial = {"split": "val", "n": 8, "before": 0.5, "top1": 0.25, "agreement": 0.5, "p": 0.5}
+    trial |= {"gained": 0, "lost": 2, "significant": False, "state": "earlier", "epoch": 1}
+    sparsity["trained"] = trial | {"stopped": stopped}
+    (run.folder / "prune" / "sparsity.json").write_text(json.dumps(sparsity))
+    told = [
+        "training the blocks made the model worse: the state before it went on; lower "
+        "finetune.unfreeze_learning_rate",
+        f"pruning was stopped because {stopped}: epoch 1 went on; lower prune.learning_rate",
+    ]
+    shown = " ".join(summary(result, run.folder).split())
+    report = markdown.write(run.folder, result).read_text("utf-8")
+    for line in told:
+        assert f"warning: {line}" in shown and f"- warning: {line}" in report

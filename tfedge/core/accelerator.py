@@ -23,11 +23,6 @@ SETTING = "device"  # the key of a row whose results depend on it
 DOOR = "tfedge.modeling.nets.env"  # which imports TensorFlow, set up for us
 NVIDIA = Path("/dev/nvidiactl")  # there when NVIDIA's driver has found a GPU
 ONEDNN, THREADS = "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"
-# Beginnings of the variables that change how TensorFlow and its libraries compute.
-_TUNING = (
-    *("ONEDNN_", "DNNL_", "TF_ONEDNN_", "TF_SET_ONEDNN_", "XLA_FLAGS", "TF_XLA_"),
-    *("TF_CUDNN_", "TF_ENABLE_CUDNN_", "TF_ENABLE_CUBLAS_", "NVIDIA_TF32_"),
-)
 
 
 def device_of(pipeline: Pipeline) -> str:
@@ -51,22 +46,12 @@ def training_threads() -> int:
     return int(said) if re.fullmatch(r"[1-9][0-9]{0,4}", said) else cores()
 
 
-def tuning() -> dict[str, str]:
-    """What else the environment tells TensorFlow and its libraries about how to compute."""
-    return {
-        name: value
-        for name, value in sorted(os.environ.items())
-        if name.startswith(_TUNING) and not name.endswith("_VERBOSE")
-    }
-
-
 def computes_on(pipeline: Pipeline) -> dict[str, Any]:
     """What the bytes of trained weights depend on beside what they are trained on and how."""
     return {
         "device": device_of(pipeline),
         "cores": training_threads(),
         "onednn": onednn(),
-        "environment": tuning(),
     }
 
 
@@ -74,6 +59,13 @@ def tell_tensorflow() -> None:
     """Before it is imported: what the key says holds, whatever happens meanwhile."""
     os.environ[THREADS] = str(training_threads())
     os.environ[ONEDNN] = str(int(onednn()))
+
+
+def idle_gpu(pipeline: Pipeline) -> str | None:
+    """What to say on a machine whose GPU is not used; None elsewhere."""
+    if device_of(pipeline) != "cpu" or not NVIDIA.exists():
+        return None
+    return "training runs on the CPU, not on this machine's GPU: runtime.device: gpu uses it"
 
 
 def prepare(pipeline: Pipeline, stages: Iterable[Stage]) -> None:

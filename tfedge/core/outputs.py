@@ -38,6 +38,10 @@ class Figure(TaskOutput):
         """The figure of that metric. AttributeError when there is none."""
         return float(getattr(self, metric.key))
 
+    def whose(self, metric: Metric) -> str:
+        """What that metric is of, where it is of a part of the examples; else empty."""
+        return str(getattr(self, f"{metric.key}_of", ""))
+
     def interval(self, metric: Metric) -> tuple[float, float] | None:
         """The 95 % confidence interval of that metric, where it has one."""
         found = getattr(self, f"{metric.key}_ci95", None)
@@ -97,6 +101,7 @@ class History(Output):
     C: float | None = None  # of a fitted head: the inverse strength of its penalty
     blocks: list[Row] | None = None
     best_epoch: int | None = None  # of the blocks, or of a head without; 0: as it was before
+    stopped: str | None = None  # why this training was stopped before its end: its loss blew up
     train: Side
     val: Side
 
@@ -120,6 +125,30 @@ class Distillation(ValidationResult):
     chose_weights_on: str | None
     net: SerializeAsAny[Base] | None = None  # None: the float model teaches
     history: History | None = None
+
+
+class Change(Output):
+    """Two models on the same examples: how many the later one answers better and worse, and how
+    likely a difference as large is by chance."""
+
+    gained: int
+    lost: int
+    p: float
+
+
+class Trial(Change, Figure):
+    """A state against the one before it. Under the primary metric's name stands the later one's."""
+
+    split: str
+    n: int  # examples
+    before: float
+    agreement: float  # share of examples with the same answer
+    significant: bool  # the later one is worse, and not by chance
+    recipe: str | None = None  # of ``quantize.recipe: auto``, what was tried
+    # Of training, the state that goes on: of the last epoch, of an earlier one, or the one before.
+    state: Literal["trained", "earlier", "before", "calibrated"] | None = None
+    epoch: int | None = None  # of an earlier one
+    stopped: str | None = None  # why training was stopped before its end: its loss blew up
 
 
 class Structure(Output):
@@ -146,6 +175,7 @@ class Sparsity(Output):
     total: int
     zeros: int
     layers: list[SparseLayer]
+    trained: Trial | None = None  # against the model before pruning
     structure: Structure | None = None
     recipe: str | None = None  # where it is more than magnitude
 
@@ -163,6 +193,7 @@ class Clusters(Output):
 
     clusters: int
     layers: list[ClusteredLayer]
+    trained: Trial | None = None  # against the clustered model before it trained
 
 
 class Distance(Output):
@@ -180,27 +211,6 @@ class Correction(Output):
     n: int  # examples
     plain: Distance
     corrected: Distance
-
-
-class Change(Output):
-    """Two models on the same examples: how many the later one answers better and worse, and how
-    likely a difference as large is by chance."""
-
-    gained: int
-    lost: int
-    p: float
-
-
-class Trial(Change, Figure):
-    """A state against the one before it. Under the primary metric's name stands the later one's."""
-
-    split: str
-    n: int  # examples
-    before: float
-    agreement: float  # share of examples with the same answer
-    significant: bool  # the later one is worse, and not by chance
-    recipe: str | None = None  # of ``quantize.recipe: auto``, what was tried
-    state: Literal["trained", "calibrated"] | None = None  # of 8-bit training, the one that goes on
 
 
 class Quantized(Output):

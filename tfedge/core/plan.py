@@ -10,12 +10,11 @@ from tfedge.catalog.recipes import AUTO, QAT
 from tfedge.catalog.weights import WHEELS
 from tfedge.config.spelling import did_you_mean
 from tfedge.core import keys
-from tfedge.core.accelerator import computes_on
+from tfedge.core.accelerator import computes_on, idle_gpu
 from tfedge.core.cache import StageCache
 from tfedge.core.installation import lacking
 from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
 from tfedge.errors import ConfigError, DataError, MissingDependency
-from tfedge.files.files import shown
 from tfedge.files.text import columns
 from tfedge.pipeline.load import Loaded
 from tfedge.pipeline.recipes import head_kind, quantized_by
@@ -202,13 +201,15 @@ def _source(stage: Stage, pipeline: Pipeline) -> str:
 
 def _computes(pipeline: Pipeline) -> Iterator[str]:
     """What the bytes of what trains depend on, beside the pipeline."""
+    idle = idle_gpu(pipeline)
+    if idle is not None:
+        yield f"note: {idle}"
     found, asked = computes_on(pipeline), pipeline.runtime.device
     count = found["cores"]
     said = [
         f"{count} core{'' if count == 1 else 's'}",
         "oneDNN" if found["onednn"] else "no oneDNN",
     ]
-    said += [f"{name}={shown(value)}" for name, value in found["environment"].items()]
     device = found["device"] if asked == "cpu" else f"{found['device']} (runtime.device: {asked})"
     perhaps = ", perhaps not the same bytes every time" if found["device"] != "cpu" else ""
     yield f"computes on: {device}, {', '.join(said)}{perhaps}; with others a stage trains anew"

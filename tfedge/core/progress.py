@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tfedge.files.artifact import disk_errors
+from tfedge.files.progress import SECONDS
 from tfedge.redact import without_secrets
 
 _LIVE_SECONDS = 0.1  # between two drawings of the live line
@@ -186,7 +187,7 @@ class Reporter(RunProgress):
         since, first = self._since
         counted = f"{done:,}/{total:,}" if total else f"{done:,}"
         said = [f"{self._what} {counted} {unit}".rstrip()]
-        if now - since > 0.5 and done > first:
+        if now - since > 0.5 and done > first and unit != SECONDS:
             rate = (done - first) / (now - since)
             said.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
             if total > done:

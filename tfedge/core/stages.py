@@ -83,10 +83,10 @@ STAGES: tuple[Stage, ...] = (
         "backbone",
         "tfedge.stages.backbone:run",
         outputs=("base.npz", "base.json"),
-        config=("seed", "device", "backbone", "task.shape"),
+        config=("weights_seed", "device", "backbone", "task.shape"),
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=2,
+        version=3,
         probe="tfedge.core.keys:weights_digest",
     ),
     Stage(
@@ -94,7 +94,8 @@ STAGES: tuple[Stage, ...] = (
         "tfedge.stages.finetune:run",
         inputs=("data/index.json", "backbone/base.npz", "backbone/base.json"),
         outputs=("model.npz", "teacher.npz", "float.tflite", "history.json"),
-        optional_outputs=("head.tflite",),  # with its blocks as they were, when blocks trained
+        # With its blocks as they were, when blocks trained; and how training went, for people.
+        optional_outputs=("head.tflite", "training.log"),
         config=(
             "seed",
             "device",
@@ -108,7 +109,7 @@ STAGES: tuple[Stage, ...] = (
         unkeyed=("finetune.tensorboard",),  # where the run tells how training goes
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=6,
+        version=7,
     ),
     Stage(
         "distill",
@@ -125,7 +126,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=3,
+        version=4,
         section="distill",
         probe="tfedge.core.keys:teacher_digest",
     ),
@@ -140,6 +141,7 @@ STAGES: tuple[Stage, ...] = (
             "distill/teacher.npz",
         ),
         outputs=("model.npz", "float.tflite", "sparsity.json", "history.json"),
+        optional_outputs=("training.log",),
         config=(
             "seed",
             "device",
@@ -152,7 +154,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TFMOT,
         also=_HEADS,
-        version=5,
+        version=6,
         section="prune",
     ),
     Stage(
@@ -168,6 +170,7 @@ STAGES: tuple[Stage, ...] = (
             "prune/sparsity.json",
         ),
         outputs=("model.npz", "float.tflite", "clusters.json", "history.json"),
+        optional_outputs=("training.log",),
         config=(
             "seed",
             "device",
@@ -180,7 +183,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TFMOT,
         also=_HEADS,
-        version=4,
+        version=5,
         section="cluster",
     ),
     Stage(
@@ -198,6 +201,7 @@ STAGES: tuple[Stage, ...] = (
             "cluster/clusters.json",
         ),
         outputs=("graph.pb", "quantize.json"),
+        optional_outputs=("training.log",),
         config=(
             "seed",
             "device",
@@ -212,7 +216,7 @@ STAGES: tuple[Stage, ...] = (
         without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
         also=_HEADS,
-        version=5,
+        version=6,
         section="quantize",
     ),
     Stage(
@@ -256,12 +260,13 @@ STAGES: tuple[Stage, ...] = (
             "changes_examples",
             "finetune.unfreeze",
             "finetune.head",
+            "finetune.class_weights",
             "task.judged_by",
             "evaluate.worst",
             "evaluate.robustness",
         ),
         libs=("ai-edge-litert", "numpy", "task.libs"),
-        version=3,
+        version=4,
         section="evaluate",
     ),
     Stage(

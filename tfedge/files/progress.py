@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -23,3 +27,25 @@ class NoProgress:
 
     def note(self, text: str) -> None:
         return
+
+
+SECONDS = "s"  # the unit of what a heartbeat counts
+
+
+@contextmanager
+def heartbeat(progress: Progress, what: str, every: float = 1.0) -> Iterator[None]:
+    """Inside, say every second for how long ``what`` has been going on: for work in a library that
+    does not tell how far it is. What ``progress`` raises ends only the saying."""
+    began, over = time.monotonic(), threading.Event()
+
+    def beat() -> None:
+        while not over.wait(every):
+            progress.update(what, round(time.monotonic() - began), 0, SECONDS)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -2,7 +2,7 @@
 
 What is written to standard output is the result: when it can't be written, the command fails, with
 a message. Standard error only tells: what can't be told there is left out. Characters that an
-encoding does not have are written as ``\\u2026``.
+encoding does not have are written in another way: ``->``, ``...``, ``\\u732b``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import out_of_space
+from tfedge.files.terminal import READABLE, encoding_of
 
 
 class OutputClosed(Exception):
@@ -47,14 +48,13 @@ def guarded() -> Iterator[None]:
 def terminal() -> TextIO:
     """Standard error as it is now, also while descriptor 2 leads elsewhere."""
     sys.stderr.flush()
-    return _text(os.dup(2), None, "", close=True)
+    return _text(os.dup(2), sys.stderr, "", close=True)
 
 
 def _text(descriptor: int, like: TextIO | None, needed: str, close: bool = False) -> TextIO:
     raw = _Stream(descriptor, needed, close)
-    encoding = like.encoding if like is not None else "utf-8"
     buffered = io.BufferedWriter(raw)
-    return io.TextIOWrapper(buffered, encoding, "backslashreplace", line_buffering=True)
+    return io.TextIOWrapper(buffered, encoding_of(like), READABLE, line_buffering=True)
 
 
 class _Stream(io.FileIO):

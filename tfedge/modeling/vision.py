@@ -21,13 +21,13 @@ from tfedge.files.progress import Progress
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets import network
-from tfedge.modeling.nets.backbone import Weights
+from tfedge.modeling.nets.backbone import Weights, weights_of
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import float_pixels, freeze
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import Spec
 from tfedge.modeling.nets.weights import source
-from tfedge.modeling.training import transfer
+from tfedge.modeling.training import loop, transfer
 from tfedge.modeling.training.features import Source
 from tfedge.modeling.training.objective import Objective
 from tfedge.modeling.training.part import Samples
@@ -87,7 +87,9 @@ class VisionHead:
         ``source.load``."""
         size = cast(ImageData, data).image_size
         loaded = source.load(chosen, size, cache, progress)
-        return loaded.weights, source.described(chosen, size, loaded)
+        head = loaded.head.arrays() if loaded.head else {}
+        weights = network.carrying({**loaded.weights, **head}, loaded.mean, loaded.std)
+        return weights, source.described(chosen, size, loaded)
 
     @property
     def objective(self) -> Objective:
@@ -103,9 +105,19 @@ class VisionHead:
         native = BACKBONES[self.spec.name].native_size
         return net(self.spec.name, self.spec.alpha).macs * (self.spec.size / native) ** 2
 
+    @property
+    def units(self) -> tuple[str, ...]:
+        """What the units of the head are called; empty where they have no names."""
+        return ()
+
     def headless(self, base: Weights, random: bool) -> Any:
         """The network on a base, its head untrained; see ``transfer.headless``."""
         return transfer.headless(self.samples, self.spec, base, random)
+
+    def weights_of(self, model: Any) -> Weights:
+        """All weights of the network, with what they want of the pixels beside them: its first
+        kernel is divided by the standard deviation already."""
+        return network.carrying(weights_of(model), self.spec.mean, (1.0, 1.0, 1.0), self.units)
 
     def learn(
         self,
@@ -116,7 +128,8 @@ class VisionHead:
         first: int | None,
         lowest: int | None,
         whose: str = "",
-        record: Callable[[str], transfer.Record | None] = lambda what: None,
+        head_known: bool = False,
+        record: Callable[[str], loop.Record | None] = lambda what: None,
         headed: Callable[[Any], None] = lambda model: None,
     ) -> transfer.Learned:
         """Make the head, then train the blocks from ``first`` up; see ``transfer.learn``."""
@@ -130,6 +143,7 @@ class VisionHead:
             lowest=lowest,
             metric=self._material.task.primary,
             whose=whose,
+            head_known=head_known,
             record=record,
             headed=headed,
         )

@@ -9,6 +9,7 @@ from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.backbones import Backbone as Row
 from tfedge.catalog.weights import WHEELS
 from tfedge.config.spelling import did_you_mean
+from tfedge.pipeline import earlier
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.schema import Backbone
 
@@ -31,6 +32,9 @@ def problems(given: Backbone, key: str, size: int, size_key: str) -> Iterator[Pr
         yield Problem(size_key, what, (f"{key}.name",))
     for text in _weights(given.weights, given.alpha, row):
         yield Problem(f"{key}.weights", text, (f"{key}.name",))
+    if given.normalization is not None and not _from_file(given.weights):
+        what = f"{given.weights} weights have one of their own: it is for weights from a file"
+        yield Problem(f"{key}.normalization", what, (f"{key}.weights",))
 
 
 def notes(given: Backbone, key: str, size: int, size_key: str) -> list[str]:
@@ -45,6 +49,10 @@ def notes(given: Backbone, key: str, size: int, size_key: str) -> list[str]:
     if given.weights == "none":
         said.append(f"{key}.weights: none: the base starts from random weights, nothing learned")
     return said
+
+
+def _from_file(weights: str) -> bool:
+    return weights not in WEIGHT_NAMES and not earlier.is_run(Path(weights))
 
 
 def in_catalog(given: Backbone) -> bool:
@@ -70,6 +78,10 @@ def _weights(weights: str, alpha: float, row: Row) -> Iterator[str]:
             yield f"the wheel has {row.name} at alpha {have} only, got {alpha:g}: {instead}"
         return
     path = Path(weights)
+    if earlier.is_run(path):
+        if lacking := earlier.missing(path):
+            yield f"{path}: no directory of a run that came to finetune: no {', '.join(lacking)}"
+        return
     if path.suffix.lower() not in WEIGHT_FILES:
         near = did_you_mean(path.name, (*named, *(f"a {suffix} file" for suffix in WEIGHT_FILES)))
         yield f"{path.name!r} is no set of weights{near}"

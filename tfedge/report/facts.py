@@ -25,6 +25,7 @@ from tfedge.core.outputs import (
     ModelMetrics,
     Quantized,
     Sparsity,
+    Trial,
     read,
 )
 from tfedge.report import sparse
@@ -133,7 +134,7 @@ def proposals(facts: Facts) -> list[str]:
 
 def warnings(facts: Facts) -> list[str]:
     """What a reader of the numbers must know; those about the examples are left to the report."""
-    found = list(facts.metrics.warnings) if facts.metrics else []
+    found = [*_training(facts), *(facts.metrics.warnings if facts.metrics else [])]
     found += harmed(facts.debug) if facts.debug else []
     found += _worse(facts.distill, facts.task.primary) if facts.distill else []
     for result in facts.benchmark:
@@ -150,6 +151,35 @@ def warnings(facts: Facts) -> list[str]:
                 + (f": {reason}" if reason else "")
             )
     return found
+
+
+def _training(facts: Facts) -> list[str]:
+    """Training that made a model worse, or was stopped, and which state went on instead."""
+    found, history = [], facts.history
+    if history is not None and (
+        history.stopped is not None or (history.best_epoch == 0 and history.blocks is not None)
+    ):
+        what, key = "the head", "learning_rate"
+        if history.blocks is not None:
+            what, key = "training the blocks", "unfreeze_learning_rate"
+        found.append(_went_on(what, history.stopped, history.best_epoch, f"finetune.{key}"))
+    stages: list[tuple[str, str, Sparsity | Clusters | Quantized | None]] = [
+        ("pruning", "prune", facts.sparsity),
+        ("clustering", "cluster", facts.clusters),
+        ("8-bit training", "quantize", facts.quantize),
+    ]
+    for what, section, output in stages:
+        trial: Trial | None = None if output is None else output.trained
+        if trial is not None and trial.state in ("earlier", "calibrated"):
+            key = f"{section}.learning_rate"
+            found.append(_went_on(what, trial.stopped, trial.epoch, key))
+    return found
+
+
+def _went_on(what: str, stopped: str | None, epoch: int | None, key: str) -> str:
+    why = "made the model worse" if stopped is None else f"was stopped because {stopped}"
+    stayed = f"epoch {epoch}" if epoch else "the state before it"
+    return f"{what} {why}: {stayed} went on; lower {key}"
 
 
 def harmed(debug: LayerComparison) -> list[str]:

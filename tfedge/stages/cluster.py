@@ -39,7 +39,7 @@ def run(ctx: Context) -> None:
     sparse = [name for name, layer in upstream.pruned(ctx).items() if not layer.frozen]
     others = [name for name in sparse if name in part.trained and name not in clusterer.layers]
     masks = keep_zeros(kernel_of(model.get_layer(name)) for name in others)
-    part.train(clusterer.model, masks)
+    trained = part.train(clusterer.model, masks)
     masks(part.steps)
     clusterer.finish()
     after = part.finish()
@@ -54,4 +54,4 @@ def run(ctx: Context) -> None:
         )
         for name in part.chosen
     ]
-    part.save("clusters.json", Clusters(clusters=settings.clusters, layers=layers))
+    part.save("clusters.json", Clusters(clusters=settings.clusters, layers=layers, trained=trained))

@@ -12,11 +12,14 @@ import shutil
 import zlib
 from collections.abc import Collection
 
+import numpy as np
+
 from tfedge.catalog.recipes import FLOAT, pruning, quantizing
 from tfedge.core import outputs
 from tfedge.core.context import Context
 from tfedge.core.outputs import FileLayer, ModelFile, Quantized, Recipe, TensorType
-from tfedge.errors import InvariantBroken
+from tfedge.errors import InvariantBroken, StageError, TfedgeError
+from tfedge.files.progress import heartbeat
 from tfedge.modeling import invariants
 from tfedge.modeling.compression import mixed, structure
 from tfedge.modeling.compression.quantization import PREFIX
@@ -31,11 +34,27 @@ from tfedge.tflite import xnnpack
 from tfedge.tflite.distinct import distinct
 from tfedge.tflite.model import Kernel, Model
 from tfedge.tflite.reader import read
+from tfedge.tflite.runtime import LiteRT
 
 
 def run(ctx: Context) -> None:
-    """Convert, then hold the file against what it must be."""
+    """Convert, then hold the file against what it must be, and load it."""
     fresh(ctx.pipeline.seed)
+    with heartbeat(ctx.progress, "converting"):
+        content, recipe, kept = _converted(ctx)
+    model = read(content)
+    if quantizing(recipe).ships == "int8":
+        if not kept:
+            invariants.all_int8(model)
+        head_class(ctx).check_input(model)
+    _runs(content)
+    shutil.copyfile(ctx.inputs["finetune/float.tflite"], ctx.out / "float.tflite")
+    (ctx.out / "model.tflite").write_bytes(content)
+    outputs.write(ctx.out / "model.json", _describe(ctx, model, content, recipe, kept))
+
+
+def _converted(ctx: Context) -> tuple[bytes, Recipe, dict[str, str]]:
+    """The file, how it was quantized, and what of it is above 8 bits."""
     recipe: Recipe = FLOAT.name
     kept: dict[str, str] = {}
     if ctx.has("quantize/quantize.json"):
@@ -54,14 +73,21 @@ def run(ctx: Context) -> None:
             content = mixed.convert(graph, kept, output_type=tf.uint8)
     else:
         content = _float(ctx)
-    model = read(content)
-    if quantizing(recipe).ships == "int8":
-        if not kept:
-            invariants.all_int8(model)
-        head_class(ctx).check_input(model)
-    shutil.copyfile(ctx.inputs["finetune/float.tflite"], ctx.out / "float.tflite")
-    (ctx.out / "model.tflite").write_bytes(content)
-    outputs.write(ctx.out / "model.json", _describe(ctx, model, content, recipe, kept))
+    return content, recipe, kept
+
+
+def _runs(content: bytes) -> None:
+    """LiteRT loads the file and runs it once, and what it gives are numbers."""
+    try:
+        model = LiteRT(content)
+        given = [np.zeros(port.shape, port.dtype) for port in model.inputs()]
+        outputs = model.invoke(*given)
+    except (TfedgeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        remedy = "set quantize.recipe to another one, or report it with the stage's graph"
+        raise StageError(f"LiteRT can't run the file that was made: {reason}", remedy) from error
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise InvariantBroken("outputs of model.tflite for a black image", "numbers", "nan or inf")
 
 
 def _float(ctx: Context) -> bytes:

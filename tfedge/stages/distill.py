@@ -17,6 +17,7 @@ from tfedge.modeling.nets.env import fresh
 from tfedge.pipeline.schema import TeacherNet
 from tfedge.stages.examples import primary_of
 from tfedge.stages.heads import head_class, material_of
+from tfedge.stages.judge import chosen_state
 
 
 def run(ctx: Context) -> None:
@@ -35,6 +36,8 @@ def run(ctx: Context) -> None:
     else:
         logits = network.load_weights(ctx.inputs["finetune/teacher.npz"])["logits"]
         name = "the float model"
+    if history is not None and history.best_epoch == 0:
+        ctx.progress.note(f"warning: the teacher: {chosen_state(history)}")
     plain, teacher = finetune.val, (history or finetune).val
     ctx.progress.note(
         f"teacher: {name}, {metric.text(teacher.value(metric))} on the validation examples "

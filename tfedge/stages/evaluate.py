@@ -65,7 +65,10 @@ def run(ctx: Context) -> None:
         robustness=robustness,
         worst=work.worst(outputs[last], examples, rows, config.worst),
         warnings=[],
-        proposals=advice.proposals(history, ctx.pipeline.finetune, changes, metric),
+        proposals=[
+            *advice.proposals(history, ctx.pipeline.finetune, changes, metric),
+            *work.proposals(examples, ctx.pipeline.finetune),
+        ],
         **work.settings(config, examples),
     )
     warnings = _warnings(work, metric, found, phases.recipe(ctx))

@@ -18,11 +18,15 @@ from tfedge.core.context import Context
 from tfedge.core.outputs import History
 from tfedge.errors import MissingDependency
 from tfedge.modeling.nets import network
-from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import fresh, tf
+from tfedge.modeling.nets.network import HEAD
 from tfedge.modeling.training import transfer
+from tfedge.modeling.training.loop import Record
+from tfedge.pipeline.recipes import head_kind
+from tfedge.stages import training_log
 from tfedge.stages.examples import primary_of
-from tfedge.stages.heads import head_of
+from tfedge.stages.heads import Head, head_of
+from tfedge.stages.judge import chosen_state
 from tfedge.tasks.task import Metric
 
 
@@ -38,7 +42,10 @@ def run(ctx: Context) -> None:
     head = head_of(ctx)
     base = network.load_weights(ctx.inputs["backbone/base.npz"])
     random = pipeline.backbone.weights == "none"
-    model = head.headless(base, random)
+    model = head.headless(
+        {key: value for key, value in base.items() if not key.startswith(f"{HEAD}/")}, random
+    )
+    known = _go_on(ctx, head, model)
 
     def ship(name: str, model: Any) -> None:
         (ctx.out / name).write_bytes(head.float_file(model))
@@ -49,28 +56,53 @@ def run(ctx: Context) -> None:
         random=random,
         first=ctx.first_trained("finetune"),
         lowest=ctx.first_trained("lowest"),
-        record=lambda what: _board(ctx, what),
+        head_known=known,
+        record=lambda what: _recorder(ctx, what),
         headed=partial(ship, "head.tflite"),
     )
-    ctx.progress.note(_found(learned.history, primary_of(ctx)))
-    network.save_weights(ctx.out / "model.npz", weights_of(model))
+    if learned.history.head_kind == "logistic":
+        training_log.write(ctx, "head", learned.history.head)
+    found = _found(learned.history, primary_of(ctx))
+    ctx.progress.note(f"warning: {found}" if _failed(learned.history) else found)
+    network.save_weights(ctx.out / "model.npz", head.weights_of(model))
     said = _teacher(learned, model, len(head.samples.items))
     network.save_weights(ctx.out / "teacher.npz", said)
     ship("float.tflite", model)
     outputs.write(ctx.out / "history.json", learned.history)
 
 
+def _go_on(ctx: Context, head: Head, model: Any) -> bool:
+    """Give the head what an earlier run's knows of its units; whether that is all of them."""
+    earlier = network.earlier_head(ctx.inputs["backbone/base.npz"])
+    if earlier is None:
+        return False
+    known = earlier.put_into(model.get_layer(HEAD), head.units)
+    new = [name for name in head.units if name not in known]
+    gone = [name for name in earlier.units if name not in head.units]
+    parts = [("has", known), ("new are", new), ("left out are", gone)]
+    told = "; ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
+    if head_kind(ctx.pipeline.finetune, head.samples.views > 0) == "logistic":
+        told = f"{told}; it is fitted anew on these examples"
+    ctx.progress.note(f"head of the earlier run: {told or 'nothing of it fits'}")
+    order = [name for name in earlier.units if name in known] + new
+    if order != list(head.units):
+        ctx.progress.note(
+            "warning: outputs have other numbers than in the earlier run; "
+            f"data.classes: [{', '.join(order)}] keeps them"
+        )
+    return not new
+
+
 def _found(history: History, metric: Metric) -> str:
     """How good the float model is, and which state of it that is."""
     val = f"{metric.text(history.val.value(metric))} on {history.val.n} validation examples"
     train = f"{metric.text(history.train.value(metric))} on the training examples"
-    if history.chose_weights_on is None:
-        which = f"the head has converged (C = {history.C:.2g})"
-    elif history.best_epoch:
-        which = f"epoch {history.best_epoch} is best on the validation examples"
-    else:
-        which = "training the blocks made it worse on the validation examples: it is kept without"
-    return f"float model: {which}; {metric.label} {val}, {train}"
+    return f"float model: {chosen_state(history)}; {metric.label} {val}, {train}"
+
+
+def _failed(history: History) -> bool:
+    """Whether training has brought nothing, or did not come to its end."""
+    return (history.best_epoch == 0 and bool(history.blocks)) or history.stopped is not None
 
 
 def _teacher(learned: transfer.Learned, model: Any, count: int) -> dict[str, np.ndarray]:
@@ -84,13 +116,15 @@ def _teacher(learned: transfer.Learned, model: Any, count: int) -> dict[str, np.
     }
 
 
-def _board(ctx: Context, what: str) -> transfer.Record | None:
-    """TensorBoard logs in the run's folder, when asked for."""
+def _recorder(ctx: Context, what: str) -> Record:
+    """The stage's log and, when asked for, TensorBoard's in the run's folder."""
+    log = training_log.recorder(ctx)(what)
     if not ctx.pipeline.finetune.tensorboard or ctx.run_dir is None:
-        return None
+        return log
     writer = tf.summary.create_file_writer(str(ctx.run_dir / "tensorboard" / what))
 
     def record(epoch: int, row: dict[str, float]) -> None:
+        log(epoch, row)
         with writer.as_default(step=epoch):
             for name, value in row.items():
                 tf.summary.scalar(name, value)

@@ -54,7 +54,7 @@ def run(ctx: Context) -> None:
         f"{min(c / kernels[n].size for n, c in counts.items()):.0%} to "
         f"{max(c / kernels[n].size for n, c in counts.items()):.0%} a layer"
     )
-    part.train(pruner.model, pruner.before_step)
+    trained = part.train(pruner.model, pruner.before_step, pruner.reached_at)
     pruner.finish()
     if settings.norms == "reestimate":
         part.reestimate_norms()
@@ -63,7 +63,7 @@ def run(ctx: Context) -> None:
     pruned = {name: after[name] for name in part.chosen}
     structure.check_zeros("after pruning", pruned, settings, counts)
     counts |= dict.fromkeys(part.trained & dense, 0)
-    found = _achieved_sparsity(settings, counts, pruned)
+    found = _achieved_sparsity(settings, counts, pruned).model_copy(update={"trained": trained})
     if found.zeros < zeros - len(counts) * block_area(settings):
         raise InvariantBroken("prune.sparsity", f"{zeros:,} zeros", f"{found.zeros:,}")
     part.save("sparsity.json", found)

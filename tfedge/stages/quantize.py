@@ -7,12 +7,11 @@ inside after ``qat`` and when layers are kept in higher precision) and ``quantiz
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal
-
-import numpy as np
 
 from tfedge.catalog.recipes import AUTO, PTQ, QAT, Quantizing, quantizing
 from tfedge.core.context import Context
@@ -23,18 +22,19 @@ from tfedge.modeling.compression.quantize_layers import StraightThrough
 from tfedge.modeling.compression.sparsity import keep_zeros
 from tfedge.modeling.compression.units import Graph, Kept, Precision
 from tfedge.modeling.nets import network
-from tfedge.modeling.nets.env import fresh, keras, tf
+from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.export import save_graph, to_tflite
 from tfedge.modeling.nets.network import POOL
+from tfedge.modeling.training import loop
 from tfedge.modeling.training.features import Activations, compute, digest
 from tfedge.modeling.training.loop import Rows
-from tfedge.modeling.training.part import Gather, Samples, predictor
+from tfedge.modeling.training.part import Samples
 from tfedge.modeling.training.stream import Item
 from tfedge.stages import upstream
-from tfedge.stages.advice import is_worse
 from tfedge.stages.examples import primary_of
 from tfedge.stages.heads import Head, head_of, teacher_of
-from tfedge.tasks.paired import compared
+from tfedge.stages.judge import Judge, trial
+from tfedge.stages.training_log import recorder
 from tfedge.tasks.task import Metric
 from tfedge.tflite.runtime import predict
 
@@ -188,30 +188,8 @@ def _tried(ctx: Context, head: Head, concrete: Any, rows: list[int]) -> Trial:
     place = {row: at for at, row in enumerate(samples.train_rows)}
     logits = network.load_weights(ctx.inputs["finetune/teacher.npz"])["logits"]
     plain = head.objective.served(logits[[place[row] for row in others]])
-    found = _compared(head, primary_of(ctx), plain, got, others, "train")
+    found = trial(head, primary_of(ctx), plain, got, others, "train")
     return found.model_copy(update={"recipe": PTQ.name})
-
-
-def _compared(
-    head: Head,
-    metric: Metric,
-    before: np.ndarray,
-    after: np.ndarray,
-    rows: list[int],
-    split: str,
-) -> Trial:
-    """Two models' outputs for the same examples, by McNemar's test."""
-    work, targets = head.work, head.samples.examples.targets(rows)
-    change = compared(work.quality(before, targets), work.quality(after, targets))
-    return Trial(
-        split=split,
-        n=len(rows),
-        before=work.primary(before, targets),
-        agreement=float(work.same(before, after).mean()),
-        significant=is_worse(change),
-        **dict(change),
-        **metric.named(work.primary(after, targets)),
-    )
 
 
 def _trial_text(tried: Trial, metric: Metric) -> str:
@@ -242,11 +220,16 @@ def _qat(ctx: Context, head: Head, wrapped: Any) -> tuple[Rows, Trial]:
     gather = below(samples.items) if below else None
     batches = samples.batches(settings, teacher.learning_targets(settings), gather)
     masks = _masks(wrapped, sparse)
-    judge = _Judge(head, primary_of(ctx), upper, below)
+    items = samples.val_items()
+    judge = Judge(head, primary_of(ctx), upper, below(items) if below else samples.inputs_of(items))
     pool = quantization.PREFIX + POOL
-    history = teacher.train(upper, batches, settings, pool, "qat", masks)
+    record, stopped = recorder(ctx)("qat"), None
+    try:
+        history = teacher.train(upper, batches, settings, pool, "qat", masks, record=record)
+    except loop.BlownUp as error:
+        history, stopped = error.rows, error.problem
     masks(samples.steps(settings, batches.steps))
-    trained = judge.verdict()
+    trained = _verdict(ctx, judge, stopped)
     if lower is not None:
         invariants.unchanged("frozen layers through QAT", frozen, quantization.state(lower))
     invariants.zeros_kept(before, quantization.kernels(wrapped), sparse)
@@ -255,41 +238,28 @@ def _qat(ctx: Context, head: Head, wrapped: Any) -> tuple[Rows, Trial]:
     return history, trained
 
 
-class _Judge:
-    """Holds a part that trains against its state before, on the validation examples; the state
-    before comes back only if training has lost answers by more than chance."""
-
-    def __init__(
-        self,
-        head: Head,
-        metric: Metric,
-        part: Any,
-        below: Callable[[Sequence[Item]], Activations] | None,
-    ) -> None:
-        """``below`` gives what the part reads for items; None: it reads the inputs themselves."""
-        samples = head.samples
-        items = samples.val_items()
-        self._head, self._metric, self._part = head, metric, part
-        gather: Gather = below(items) if below else samples.inputs_of(items)
-        self._say = predictor(part, gather, len(items))
-        self._weights = [variable.numpy() for variable in part.weights]
-        self._before = self._say()
-
-    def verdict(self) -> Trial:
-        """Both states; ``state`` is the one that the part is in now."""
-        samples, served = self._head.samples, self._head.objective.served
-        both = served(self._before), served(self._say())
-        found = _compared(self._head, self._metric, *both, samples.val_rows, "val")
-        if found.significant:
-            keras.backend.batch_set_value(list(zip(self._part.weights, self._weights, strict=True)))
-            before, after = map(self._metric.text, (found.before, found.value(self._metric)))
-            samples.progress.note(
-                f"warning: 8-bit training lost answers on the validation examples: {before} "
-                f"before, {after} after (n = {found.n}, p = {found.p:.2g}): the state before "
-                "it is kept; lower quantize.learning_rate"
-            )
-        state = "calibrated" if found.significant else "trained"
-        return found.model_copy(update={"state": state})
+def _verdict(ctx: Context, judge: Judge, stopped: str | None) -> Trial:
+    """What 8-bit training brought. The calibrated state comes back if training has lost answers by
+    more than chance, or both answers and in loss, or was ``stopped`` for its loss."""
+    after = judge.state()
+    if stopped is None and not math.isfinite(after.score.loss):
+        stopped = "the validation loss is no number"
+    if stopped is not None:
+        after = judge.before
+    back = stopped is not None or judge.is_worse(judge.before, after)
+    found = judge.trial(judge.before, after)
+    if back:
+        judge.put_back(judge.before)
+        lost = f"lost answers on the validation examples: {judge.text(found)}"
+        why = f"was stopped because {stopped}" if stopped else lost
+        ctx.progress.note(
+            f"warning: 8-bit training {why}: the state before it is kept; "
+            "lower quantize.learning_rate"
+        )
+    else:
+        ctx.progress.note(f"8-bit training: on the validation examples {judge.text(found)}")
+    state = "calibrated" if back else "trained"
+    return found.model_copy(update={"state": state, "stopped": stopped})
 
 
 def _keep(

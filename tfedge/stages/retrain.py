@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from tfedge.core.context import Context
-from tfedge.core.outputs import Epochs, Output, write
+from tfedge.core.outputs import Epochs, Output, Trial, write
+from tfedge.errors import StageError
 from tfedge.modeling import invariants
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import Weights, weights_of
@@ -19,7 +20,10 @@ from tfedge.modeling.nets.network import HEAD, POOL
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.part import TopPart
 from tfedge.pipeline.unfreeze import prunable
+from tfedge.stages.examples import primary_of
 from tfedge.stages.heads import head_of, teacher_of
+from tfedge.stages.judge import Judge, Recovery
+from tfedge.stages.training_log import recorder
 
 _ESTIMATE, _BATCH = 256, 32  # examples that batch norms are told of again, and of each batch
 
@@ -74,11 +78,42 @@ class Retraining:
     def steps(self) -> int:
         return self._samples.steps(self._settings, self._batches.steps)
 
-    def train(self, wrapped: Any, before_step: Callable[[int], None] | None = None) -> None:
-        """Train a wrapped copy of the part that shares its layers."""
-        self._history: loop.Rows = self._teacher.train(
-            wrapped, self._batches, self._settings, POOL, self._stage, before_step
-        )
+    def train(
+        self,
+        wrapped: Any,
+        before_step: Callable[[int], None] | None = None,
+        whole_from: int = 0,
+    ) -> Trial:
+        """Train a wrapped copy of the part that shares its layers, which is as asked for once
+        ``whole_from`` steps are done; see ``Recovery``. What it brought, against its state before.
+
+        Raises StageError where its loss blows up before there is anything that is as asked for.
+        """
+        samples, ctx = self._samples, self._ctx
+        gather = self._top.inputs(samples.val_items(), "validation activations")
+        judge = Judge(self._head, primary_of(ctx), wrapped, gather)
+        recovery = Recovery(judge, min(whole_from, self.steps), self._batches.steps)
+        stopped: loop.BlownUp | None = None
+        try:
+            self._history: loop.Rows = self._teacher.train(
+                wrapped,
+                self._batches,
+                self._settings,
+                POOL,
+                self._stage,
+                before_step,
+                recovery.watch,
+                recorder(ctx)(self._stage),
+            )
+        except loop.BlownUp as error:
+            self._history, stopped = error.rows, error
+        found = recovery.end(stopped.problem if stopped else None)
+        if found is None:
+            what = stopped.message if stopped else f"{self._stage}: its answers are no numbers"
+            raise StageError(what, f"lower {self._stage}.learning_rate") from stopped
+        warned = found.significant or stopped is not None
+        ctx.progress.note(_told(self._stage, found, judge.text(found), warned))
+        return found
 
     def finish(self) -> Weights:
         """Every kernel as it is now, by layer. Raises InvariantBroken if anything frozen moved."""
@@ -94,11 +129,26 @@ class Retraining:
 
     def save(self, name: str, found: Output) -> None:
         """``model.npz``, ``float.tflite``, what was found under its name, ``history.json``."""
-        network.save_weights(self._ctx.out / "model.npz", self._after)
+        network.save_weights(self._ctx.out / "model.npz", self._head.weights_of(self._model))
         plain = self._head.float_file(self._model)
         (self._ctx.out / "float.tflite").write_bytes(plain)
         write(self._ctx.out / name, found)
         write(self._ctx.out / "history.json", Epochs(self._history))
+
+
+_DOING = {"prune": "pruning", "cluster": "clustering"}
+
+
+def _told(stage: str, found: Trial, figures: str, warned: bool) -> str:
+    """What training brought; a warning where it cost more than chance, or did not end well."""
+    told = f"{_DOING[stage]}: on the validation examples {figures}"
+    if found.stopped is not None:
+        told += f"; {found.stopped}: training was stopped"
+    if found.state == "earlier":
+        told += f"; the state of epoch {found.epoch} goes on"
+    if not warned:
+        return told
+    return f"warning: {told}; lower {stage}.learning_rate, or raise {stage}.steps"
 
 
 def _kernels(weights: Weights) -> Weights:

@@ -8,7 +8,7 @@ imports numpy or TensorFlow; a row's ``work`` and ``head`` are imported when a s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tfedge.core.outputs import Base, Evaluation, ModelMetrics
     from tfedge.pipeline.problem import Problem
-    from tfedge.pipeline.schema import Pipeline
+    from tfedge.pipeline.schema import Finetune, Pipeline
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class Task:
     ``data`` and ``evaluate`` are its sections of the pipeline file. ``rules`` gives what is wrong
     with a pipeline, and ``notes`` what is allowed but should be known, as far as this task knows.
     ``primary`` is the figure that gates, phases and reports go by, ``beside`` are others that a
-    summary tells.
+    summary tells, ``least`` those that a gate of the task's own holds, by the gate's key: the
+    worst value that the shipped file may have.
 
     ``inputs`` are the dotted keys that say how an example becomes the model's input, ``shape``
     those of them that its shape follows from, ``views`` those of what is changed about examples
@@ -106,6 +107,7 @@ class Task:
     libs: tuple[str, ...] = ()
     detail: tuple[str, ...] = ()
     beside: tuple[Metric, ...] = ()
+    least: Mapping[str, Metric] = field(default_factory=dict, hash=False)
     harder: str = ""
     drops: tuple[str, ...] = ()
     version: int = 1
@@ -218,6 +220,9 @@ class Work(DropWork, Protocol):
 
     def warnings(self, evaluation: Evaluation) -> list[str]:
         """What else a reader of the evaluation must know."""
+
+    def proposals(self, examples: Examples, finetune: Finetune) -> list[str]:
+        """Keys to change, by what there is to learn from."""
 
     def answers(self, evaluation: Evaluation) -> list[Part]:
         """The report's sections on how good the model is."""

@@ -17,7 +17,7 @@ from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets.image_base import ImageBase
-from tfedge.pipeline.schema import Evaluate
+from tfedge.pipeline.schema import Evaluate, Finetune
 from tfedge.tasks.blocks import Block, Part, Table, Text
 from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.image_classification.work import Classification
@@ -84,6 +84,9 @@ class Regression(NumberDrop):
         return [{"path": names[i], "far": float(far[i])} for i in np.argsort(-far)[:count]]
 
     def warnings(self, evaluation: Evaluation) -> list[str]:
+        return []
+
+    def proposals(self, examples: Examples, finetune: Finetune) -> list[str]:
         return []
 
     def answers(self, evaluation: Evaluation) -> list[Part]:

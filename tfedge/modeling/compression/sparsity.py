@@ -28,11 +28,13 @@ class Pruner:
     """A model with TF-MOT's pruning wrappers round the layers that get zeros.
 
     ``model`` shares its layers with the one given, so that stripping is leaving the wrappers off.
+    ``reached_at`` is the number of steps after which all zeros are there.
     """
 
     def __init__(self, model: Any, counts: Mapping[str, int], prune: Prune, steps: int) -> None:
         self._counts = {name: count for name, count in counts.items() if count}
         self._slack = block_area(prune)
+        self.reached_at = 2 if prune.pruning_schedule == "constant" else _end(steps) + 1
         schedules = {
             layer.name: self._schedule(
                 prune, self._counts[layer.name] / math.prod(kernel_of(layer).shape), steps
@@ -63,12 +65,9 @@ class Pruner:
     @staticmethod
     def _schedule(prune: Prune, share: float, steps: int) -> Any:
         # TF-MOT's default updates masks every 100 steps: a fine-tune of 44 pruned nothing.
-        end = max(1, math.floor(steps * RAMP))
-        every = max(1, end // UPDATES)
         if prune.pruning_schedule == "constant":
-            return tfmot.sparsity.keras.ConstantSparsity(share, 1, steps, every)
-        # The last update must fall on the step that the schedule ends with.
-        return tfmot.sparsity.keras.PolynomialDecay(0.0, share, 0, end // every * every, 3, every)
+            return tfmot.sparsity.keras.ConstantSparsity(share, 1, steps, _every(steps))
+        return tfmot.sparsity.keras.PolynomialDecay(0.0, share, 0, _end(steps), 3, _every(steps))
 
     def before_step(self, step: int) -> None:
         """What TF-MOT's UpdatePruningStep does at the first batch; wrappers count from there."""
@@ -92,6 +91,17 @@ class Pruner:
                     f"zeros in {name}", f"{self._counts[name]:,}", f"{reached[name]:,}"
                 )
         return reached
+
+
+def _every(steps: int) -> int:
+    """Steps between two updates of the masks."""
+    return max(1, math.floor(steps * RAMP) // UPDATES)
+
+
+def _end(steps: int) -> int:
+    """The step that the polynomial schedule ends with, on which the last update must fall."""
+    end = max(1, math.floor(steps * RAMP))
+    return end // _every(steps) * _every(steps)
 
 
 def keep_zeros(kernels: Iterable[Any]) -> Callable[[int], None]:

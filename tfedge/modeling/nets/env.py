@@ -3,6 +3,10 @@
 TF-MOT 0.8 needs Keras 2 (``tf_keras``), which TensorFlow takes for ``tf.keras`` only if
 ``TF_USE_LEGACY_KERAS`` is set before its first import. Everything that trains or converts gets
 ``tf`` and ``keras`` from here.
+
+What a user's machine has configured for TensorFlow and Keras is for the user's own programs: their
+configuration file is not read here, their variables of the environment are taken away, and what
+they would have set is set. What stays is named in ``_STAYS``.
 """
 
 from __future__ import annotations
@@ -12,19 +16,54 @@ import gc
 import os
 import platform
 import random
+import tempfile
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from tfedge.core.accelerator import VARIABLE, onednn, tell_tensorflow
+from tfedge.core.accelerator import ONEDNN as _ONEDNN
+from tfedge.core.accelerator import THREADS, VARIABLE, onednn, tell_tensorflow
 from tfedge.errors import MissingDependency
 
+# Libraries that read variables of these names for how they compute: precision, compilers, threads.
+_READS = ("TF_", "TF2_", "XLA_", "ONEDNN_", "DNNL_", "MKL_", "OMP_", "OPENBLAS_", "KERAS_")
+# Messages, what is part of a stage's key, and where weights may lie.
+_STAYS = ("TF_CPP_", _ONEDNN, THREADS, "KERAS_HOME")
+_OF_GPUS = ("GPU", "CUDA", "CUDNN", "CUBLAS")  # in a name; they stay where a GPU is asked for
+
+
+def _leaks(environment: Mapping[str, str], device: str) -> list[str]:
+    """Variables that would change what is computed here."""
+    ours = [name for name in environment if name.startswith(_READS)]
+    if device == "gpu":
+        ours = [name for name in ours if not any(part in name for part in _OF_GPUS)]
+    return [name for name in ours if not name.startswith(_STAYS)]
+
+
+@contextmanager
+def _no_configuration() -> Iterator[None]:
+    """Inside, Keras finds no keras.json, and writes none into anybody's home."""
+    before = os.environ.get("KERAS_HOME")
+    with tempfile.TemporaryDirectory(prefix="tfedge-keras-") as folder:
+        os.environ["KERAS_HOME"] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop("KERAS_HOME")
+            if before is not None:
+                os.environ["KERAS_HOME"] = before
+
+
+DEVICE = os.environ.get(VARIABLE, "cpu")
+for _name in _leaks(os.environ, DEVICE):
+    del os.environ[_name]
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Without oneDNN gradients of a convolution over few pixels are computed image by image, and
 # training a large net takes several times as long.
 tell_tensorflow()
 ONEDNN = onednn() and platform.machine() in ("x86_64", "AMD64")
-DEVICE = os.environ.get(VARIABLE, "cpu")
 if DEVICE != "gpu":  # one device, so that one machine gives one result
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
@@ -33,8 +72,13 @@ warnings.filterwarnings(
 )
 
 import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-import tf_keras as keras  # noqa: E402
+
+with _no_configuration():
+    import tensorflow as tf
+    import tf_keras as keras
+from threadpoolctl import threadpool_limits  # noqa: E402
+
+from tfedge.files.parallel import cores  # noqa: E402
 
 if DEVICE == "gpu":  # not all of its kernels have a deterministic form: nothing is promised there
     if not tf.config.list_physical_devices("GPU"):
@@ -85,13 +129,24 @@ def _give_memory_back() -> None:
         libc.malloc_trim(0)
 
 
+def _as_keras_begins() -> None:
+    """Another program in this process, such as a notebook, may have told Keras otherwise."""
+    keras.backend.set_floatx("float32")
+    keras.backend.set_epsilon(1e-7)
+    keras.backend.set_image_data_format("channels_last")
+    keras.mixed_precision.set_global_policy("float32")
+
+
 def fresh(seed: int) -> None:
-    """Start a stage as a new process would: no layer names, random state or memory left over.
+    """Start a stage as a new process would: no layer names, random state or memory left over, and
+    nothing configured but what is here.
 
     A run that was killed and resumed must end with the bytes of one that was not, so nothing may
     pass from stage to stage but their files.
     """
     keras.backend.clear_session()
+    _as_keras_begins()
+    threadpool_limits(cores())  # of numpy's linear algebra, which adds up by threads
     _give_memory_back()
     random.seed(seed)
     np.random.seed(seed)

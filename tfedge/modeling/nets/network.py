@@ -19,7 +19,7 @@ the network at a block gives two models that share its layers and weights.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.layers import unwrapped
 
 OFFSET, POOL, HEAD = "pixel_offset", "pool", "logits"
+BESIDE = "tfedge"  # the "layer" of what stands beside weights in a .npz
+MEAN, STD, UNITS = (f"{BESIDE}/{name}" for name in ("mean", "std", "units"))
 
 
 @keras.utils.register_keras_serializable("tfedge")
@@ -191,6 +193,16 @@ def estimate_norms(model: Any, batches: Iterable[np.ndarray]) -> None:
         layer.momentum, layer.trainable = momentum, trainable
 
 
+def carrying(
+    weights: Weights, mean: Sequence[float], std: Sequence[float], units: Sequence[str] = ()
+) -> Weights:
+    """Weights with what they want of the pixels beside them, and what the units of their head are
+    called: whoever gets the file alone knows (see ``weights.source``). ``load_weights`` leaves it
+    out."""
+    found = {MEAN: np.asarray(mean, np.float32), STD: np.asarray(std, np.float32)}
+    return {**weights, **found, **({UNITS: np.asarray(units)} if units else {})}
+
+
 def save_weights(path: Path, weights: Weights) -> None:
     """An ``.npz`` without pickles; the same arrays give the same bytes."""
     # Made in memory: a zip file that runs out of disk complains once more when it is collected.
@@ -201,4 +213,46 @@ def save_weights(path: Path, weights: Weights) -> None:
 
 def load_weights(path: Path) -> Weights:
     with np.load(path, allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
+        return {key: archive[key] for key in archive.files if not key.startswith(f"{BESIDE}/")}
+
+
+@dataclass(frozen=True)
+class EarlierHead:
+    """The head of an earlier run: ``kernel`` [F, units] and ``bias`` [units] float32, and what its
+    units are called."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    units: tuple[str, ...]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> EarlierHead | None:
+        """Out of the arrays of a ``.npz``; None where it has none, or does not name its units."""
+        keys = (f"{HEAD}/kernel", f"{HEAD}/bias", UNITS)
+        if not all(key in arrays for key in keys):
+            return None
+        kernel, bias, units = (arrays[key] for key in keys)
+        return cls(kernel, bias, tuple(str(name) for name in units))
+
+    def arrays(self) -> Weights:
+        """As ``of`` reads them."""
+        named = {UNITS: np.asarray(self.units)}
+        return {f"{HEAD}/kernel": self.kernel, f"{HEAD}/bias": self.bias, **named}
+
+    def put_into(self, layer: Any, units: Sequence[str]) -> list[str]:
+        """Give a dense layer what is known of its units; the names of these."""
+        kernel, bias = layer.kernel.numpy(), layer.bias.numpy()
+        if kernel.shape[0] != self.kernel.shape[0]:
+            return []
+        known = [name for name in units if name in self.units]
+        ours, theirs = [units.index(n) for n in known], [self.units.index(n) for n in known]
+        kernel[:, ours], bias[ours] = self.kernel[:, theirs], self.bias[theirs]
+        layer.kernel.assign(kernel)
+        layer.bias.assign(bias)
+        return known
+
+
+def earlier_head(path: Path) -> EarlierHead | None:
+    """The head that a base brings with it, where it is that of an earlier run."""
+    with np.load(path, allow_pickle=False) as archive:
+        return EarlierHead.of(archive)

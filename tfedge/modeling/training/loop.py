@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -19,6 +19,22 @@ from tfedge.pipeline.schema import Training
 Loss = Callable[[Any, Any, Any], Any]  # of outputs, what is wanted, weights
 Batch = tuple[Any, Any, np.ndarray]  # inputs [B, …] float32, what is wanted, weights [B]
 Rows = list[dict[str, Any]]  # of a training: one for each epoch
+Record = Callable[[int, dict[str, float]], None]  # of an epoch and its figures
+
+BLOWN_UP = 100.0  # times the loss that training began with
+_LEAST = 0.1  # a loss below it counts as this much: of next to nothing a hundred times is little
+_REMEDY = "lower the learning rate"
+
+
+class BlownUp(StageError):
+    """A loss, or a weight, that is no number any more, or a loss far above the first.
+
+    ``rows`` are the epochs before, as far as they have figures.
+    """
+
+    def __init__(self, what: str, problem: str, rows: Rows) -> None:
+        super().__init__(f"{what}: {problem}", _REMEDY)
+        self.problem, self.rows = problem, rows
 
 
 class Batches(Protocol):
@@ -105,6 +121,15 @@ def hinted(share: float, scale: float, plain: Loss) -> Loss:
     return loss
 
 
+@dataclass(frozen=True)
+class Course:
+    """How a training went: a row for each epoch, and why it was stopped before its end, if it
+    was."""
+
+    rows: Rows
+    stopped: str | None = None
+
+
 def train(
     model: Any,
     batches: Batches,
@@ -117,10 +142,11 @@ def train(
     loss: Loss,
     before_step: Callable[[int], None] | None = None,
     validate: Callable[[], dict[str, float]] | None = None,
+    watch: Callable[[int], Mapping[str, float]] | None = None,
     patience: int | None = None,
     from_start: bool = False,
-    record: Callable[[int, dict[str, float]], None] | None = None,
-) -> Rows:
+    record: Record | None = None,
+) -> Course:
     """Train a model's trainable variables.
 
     Args:
@@ -130,14 +156,19 @@ def train(
         validate: gives ``val_loss`` and more after each epoch. The weights (and batch norm's
             statistics) of the epoch with the lowest one are put back at the end; ``patience``
             epochs without a lower one stop it.
+        watch: called after each epoch with the number of steps so far; gives figures for its row,
+            by which nothing is chosen here. It leaves the weights as they are.
         from_start: the state before training counts as epoch 0, which stays if no other is better.
-        record: called with the epoch and its figures (TensorBoard).
+        record: called with the epoch and its figures.
 
     Returns:
-        One row an epoch: ``epoch``, ``loss``, ``learning_rate`` and what ``validate`` gives.
+        One row an epoch: ``epoch``, ``loss``, ``learning_rate`` and what ``validate`` and ``watch``
+        give. Where a loss blows up (see ``BlownUp``) training stops; with ``validate`` the best
+        epoch before stays, if there is one.
 
     Raises:
-        StageError: a loss, of training or validation, or a weight is no longer a number.
+        BlownUp: a loss, of training or validation, is no longer a number or a hundred times what it
+            was at the start, or a weight is no number, and there is no state to go back to.
     """
     variables = list(model.trainable_variables)
     rule = optimizer(training)
@@ -152,51 +183,71 @@ def train(
         rule.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
         return value
 
-    history: Rows = []
+    rows: Rows = []
     best: tuple[float, int, list[np.ndarray]] | None = None
-    number = 0
+    number, epoch = 0, 0
+    first: dict[str, float] = {}  # losses at the start
+
+    def hold(value: float, name: str = "loss") -> None:
+        """Raises BlownUp for a loss that has."""
+        start = first.setdefault(name, value)
+        _finite(value, what, epoch, rows, name)
+        if value > BLOWN_UP * max(start, _LEAST):
+            problem = f"the {name} is {value:.4g} in epoch {epoch}, from {start:.4g} at the start"
+            raise BlownUp(what, problem, rows)
+
     if validate and from_start:
-        history.append({"epoch": 0, "loss": None, "learning_rate": 0.0, **validate()})
-        _finite(history[0]["val_loss"], what, 0, "validation loss")
-        best = history[0]["val_loss"], 0, [v.numpy() for v in model.weights]
-    for epoch in range(1, epochs + 1):
-        sums = []
-        for inputs, wanted, weights in islice(batches.epoch(epoch), steps - number):
-            rule.learning_rate.assign(rate.at(number))
-            if before_step:
-                before_step(number)
-            sums.append(step(inputs, wanted, weights))
-            number += 1
-            done = (number % batches.steps or batches.steps) * batches.size
-            whole = min(batches.steps, steps - number + done // batches.size) * batches.size
-            progress.update(f"{what}, epoch {epoch}/{epochs}", done, whole, "examples")
-        mean = float(np.mean([float(value) for value in sums]))
-        _finite(mean, what, epoch)
-        row = {"epoch": epoch, "loss": mean, "learning_rate": rate.at(number - 1)}
-        if validate:
-            row |= validate()
-            _finite(row["val_loss"], what, epoch, "validation loss")
-        history.append(row)
-        if record:
-            record(epoch, row)
-        rate.epoch_ended(row.get("val_loss", mean))
-        if validate and (best is None or row["val_loss"] < best[0]):
-            best = row["val_loss"], epoch, [v.numpy() for v in model.weights]
-        if best and patience and epoch - best[1] >= patience:
-            break
+        row: dict[str, Any] = {"epoch": 0, "loss": None, "learning_rate": 0.0, **validate()}
+        hold(row["val_loss"], "validation loss")
+        rows.append(row)
+        best = row["val_loss"], 0, [v.numpy() for v in model.weights]
+    stopped: str | None = None
+    try:
+        for epoch in range(1, epochs + 1):
+            losses: list[float] = []
+            for inputs, wanted, weights in islice(batches.epoch(epoch), steps - number):
+                rule.learning_rate.assign(rate.at(number))
+                if before_step:
+                    before_step(number)
+                losses.append(float(step(inputs, wanted, weights)))
+                first.setdefault("loss", losses[0])
+                _finite(losses[-1], what, epoch, rows)  # nothing that follows would be a number
+                number += 1
+                done = (number % batches.steps or batches.steps) * batches.size
+                whole = min(batches.steps, steps - number + done // batches.size) * batches.size
+                progress.update(f"{what}, epoch {epoch}/{epochs}", done, whole, "examples")
+            mean = float(np.mean(losses))
+            row = {"epoch": epoch, "loss": mean, "learning_rate": rate.at(number - 1)}
+            if validate:
+                row |= validate()
+                _finite(row["val_loss"], what, epoch, rows, "validation loss")
+            if watch:
+                row |= watch(number)
+            rows.append(row)
+            if record:
+                record(epoch, row)
+            hold(mean)
+            if validate:
+                hold(row["val_loss"], "validation loss")
+            rate.epoch_ended(row["val_loss"] if validate else mean)
+            if validate and (best is None or row["val_loss"] < best[0]):
+                best = row["val_loss"], epoch, [v.numpy() for v in model.weights]
+            if best and patience and epoch - best[1] >= patience:
+                break
+    except BlownUp as error:
+        if not best:
+            raise
+        stopped = error.problem
     if best:
         keras.backend.batch_set_value(list(zip(model.weights, best[2], strict=True)))
     else:  # nobody has seen what the last step did: a step gives the loss from before it
-        after = loss(model(inputs, training=False), wanted, weights)
-        _finite(float(after), what, epochs)
+        hold(float(loss(model(inputs, training=False), wanted, weights)))
         for variable in variables:  # an 8-bit layer clips infinity to its range: no loss shows it
             largest = float(np.abs(variable.numpy()).max())
-            _finite(largest, what, epochs, f"largest weight of {variable.name}")
-    return history
+            _finite(largest, what, epochs, rows, f"largest weight of {variable.name}")
+    return Course(rows, stopped)
 
 
-def _finite(value: float, what: str, epoch: int, name: str = "loss") -> None:
+def _finite(value: float, what: str, epoch: int, rows: Rows, name: str = "loss") -> None:
     if not math.isfinite(value):
-        raise StageError(
-            f"{what}: the {name} is {value} in epoch {epoch}", "lower the learning rate"
-        )
+        raise BlownUp(what, f"the {name} is {value} in epoch {epoch}", rows)

@@ -201,8 +201,11 @@ class Teacher:
         pool: str,
         what: str,
         before_step: Callable[[int], None] | None,
+        watch: Callable[[int], Mapping[str, float]] | None = None,
+        record: loop.Record | None = None,
     ) -> loop.Rows:
-        """Train a part whose layer ``pool`` gives the features before the head."""
+        """Train a part whose layer ``pool`` gives the features before the head; see ``loop.train``.
+        Raises BlownUp."""
         objective = self._samples.objective
         loss = objective.loss()
         if self._temperature is not None:
@@ -224,7 +227,9 @@ class Teacher:
                 progress=self._samples.progress,
                 loss=loss,
                 before_step=before_step,
-            )
+                watch=watch,
+                record=record,
+            ).rows
 
 
 def predictor(model: Any, gather: Gather, count: int) -> Callable[[], np.ndarray]:

@@ -24,8 +24,6 @@ from tfedge.tasks.task import Metric
 
 _ESTIMATE = 64  # examples that tell a random net's batch norms what comes
 
-Record = Callable[[int, dict[str, float]], None]
-
 
 @dataclass(frozen=True)
 class Learned:
@@ -67,7 +65,8 @@ def learn(
     lowest: int | None,
     metric: Metric,
     whose: str = "",
-    record: Callable[[str], Record | None] = lambda what: None,
+    head_known: bool = False,
+    record: Callable[[str], loop.Record | None] = lambda what: None,
     headed: Callable[[Any], None] = lambda model: None,
 ) -> Learned:
     """Make the head, then train the blocks from ``first`` up (None: the head alone).
@@ -76,9 +75,10 @@ def learn(
     validation split chooses the state that stays: an epoch's, or the one from before the blocks
     trained. ``lowest`` is the lowest block that anything will train: the activations below it are
     kept. Batch norm learns in the blocks of a ``random`` base, and of no other. ``metric`` is the
-    primary one; ``whose`` is for the progress line; ``record`` gives what takes
-    each epoch's figures of the head and of the blocks (TensorBoard); ``headed`` gets the model with
-    its new head before blocks train with it.
+    primary one; ``whose`` is for the progress line; ``head_known``: the head is an earlier run's,
+    which one that trains in epochs must do better than; ``record`` gives what takes each epoch's
+    figures of the head and of the blocks (a log, TensorBoard); ``headed`` gets the model with its
+    new head before blocks train with it.
     """
     # Activations in between are worth keeping only if a stage trains above them.
     top = TopPart(samples, model, network.boundary(spec, lowest) if lowest is not None else "")
@@ -86,14 +86,17 @@ def learn(
     hard = samples.objective.targets(samples.item_rows, settings)
     kind = head_kind(settings, samples.views > 0)
     c: float | None = None
-    blocks: loop.Rows | None = None
-    trained: loop.Rows | None = None
+    blocks: loop.Course | None = None
+    trained: loop.Course | None = None
     what = f"{whose}head"
     if kind == "logistic":
         fitted = _fit_head(samples, top, features, settings, what)
         rows, c = fitted.trials, fitted.c
     else:
-        rows = trained = _train_head(samples, top, features, hard, settings, what, record("head"))
+        trained = _train_head(
+            samples, top, features, hard, settings, what, record("head"), head_known
+        )
+        rows = trained.rows
     if first is not None:
         headed(model)
         part = TopPart(samples, model, network.boundary(spec, first))
@@ -114,8 +117,9 @@ def learn(
         chose_weights_on=None if trained is None else "val",
         head=rows,
         C=c,
-        blocks=blocks,
-        best_epoch=None if trained is None else _best(trained),
+        blocks=None if blocks is None else blocks.rows,
+        best_epoch=None if trained is None else _best(trained.rows),
+        stopped=None if trained is None else trained.stopped,
         train=side(outputs[: len(samples.train_rows)], samples.train_rows),
         val=side(outputs[views:], samples.val_rows),
     )
@@ -153,8 +157,9 @@ def _train_head(
     hard: np.ndarray,
     settings: Transfer,
     what: str,
-    record: Record | None,
-) -> loop.Rows:
+    record: loop.Record | None,
+    from_start: bool,
+) -> loop.Course:
     """Dropout and the dense head on the features of items and, behind them, validation examples."""
     count = len(samples.items)
     dense = top.model.get_layer(HEAD)
@@ -166,7 +171,7 @@ def _train_head(
     def val(at: np.ndarray) -> np.ndarray:
         return features(at + count)
 
-    return _fit(samples, head, batches, val, settings, rate, what, record, from_start=False)
+    return _fit(samples, head, batches, val, settings, rate, what, record, from_start=from_start)
 
 
 def _blocks(
@@ -175,8 +180,8 @@ def _blocks(
     hard: np.ndarray,
     settings: Transfer,
     what: str,
-    record: Record | None,
-) -> loop.Rows:
+    record: loop.Record | None,
+) -> loop.Course:
     """The top blocks together with the head, from the float activations below them."""
     val = part.inputs(samples.val_items(), "validation activations")
     gather = part.training_inputs("activations")
@@ -193,10 +198,10 @@ def _fit(
     settings: Transfer,
     rate: tuple[int, float],
     what: str,
-    record: Record | None,
+    record: loop.Record | None,
     *,
     from_start: bool,
-) -> loop.Rows:
+) -> loop.Course:
     """Train for ``rate`` (epochs, learning rate); ``val`` gives what validation examples put in."""
     rows, objective = samples.val_rows, samples.objective
     outputs = predictor(model, val, len(rows))

@@ -14,3 +14,8 @@ class ClassifierHead(VisionHead):
 
     def objective_of(self, examples: ImageExamples) -> Classes:
         return Classes(examples, len(cast(LabelledImages, examples).classes))
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The classes."""
+        return cast(LabelledImages, self.samples.examples).classes

@@ -43,6 +43,8 @@ class ClassifierMetrics(ModelMetrics):
     top_k: float
     precision_macro: float
     recall_macro: float
+    recall_min: float | None = None  # of the class that has the lowest
+    recall_min_of: str = ""  # that class
     f1_macro: float
     ece: float  # expected calibration error
     reliability: list[Bin]  # those that are filled
@@ -83,6 +85,7 @@ def measure(
     hits = int(right.sum())
     present = support > 0
     bins = reliability(scores, labels)
+    lowest = int(np.where(present, recall, np.inf).argmin())
     return ClassifierMetrics(
         n=len(labels),
         top1=hits / len(labels),
@@ -90,6 +93,8 @@ def measure(
         top_k=float((order[:, :top_k] == labels[:, None]).any(axis=1).mean()),
         precision_macro=float(precision[present].mean()),
         recall_macro=float(recall[present].mean()),
+        recall_min=float(recall[lowest]),
+        recall_min_of=classes[lowest],
         f1_macro=float(f1[present].mean()),
         ece=calibration_error(bins),
         reliability=bins,
@@ -131,6 +136,11 @@ def reliability(scores: np.ndarray, labels: np.ndarray) -> list[Bin]:
 def calibration_error(bins: Sequence[Bin]) -> float:
     """Expected calibration error (Guo et al. 2017) over the bins of :func:`reliability`."""
     return sum(b.n * abs(b.accuracy - b.confidence) for b in bins) / sum(b.n for b in bins)
+
+
+def never_answered(found: ClassifierMetrics) -> list[str]:
+    """Classes that have images and are not the answer to any image at all."""
+    return [row.name for row in found.per_class if row.precision is None and row.support]
 
 
 def worst(

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from tfedge.core.outputs import Base, Evaluation
-from tfedge.data.audit import Contents, Findings, audit
+from tfedge.data.audit import IMBALANCE, Contents, Findings, audit
 from tfedge.data.index import Index
 from tfedge.data.schema import Data
 from tfedge.data.sources import scan
@@ -19,6 +19,7 @@ from tfedge.inputs.images.looks import alike
 from tfedge.inputs.images.pictures import DecodedImages, Decoding, looks_of
 from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets.image_base import ImageBase
+from tfedge.pipeline.schema import Finetune
 from tfedge.portable import golden
 from tfedge.tasks.blocks import Block, Part
 from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts
@@ -118,10 +119,37 @@ class Classification:
         return metrics.worst(outputs, labels, names, _classes(examples), count)
 
     def warnings(self, evaluation: Evaluation) -> list[str]:
-        """Classes that no image judges."""
-        rows = metrics.models_of(evaluation)[evaluation.shipped].per_class
-        empty = [row.name for row in rows if not row.support]
-        return [f"no {evaluation.split} images of: {', '.join(empty)}"] if empty else []
+        """Classes that no image judges, and those that the model never answers."""
+        models, split = metrics.models_of(evaluation), evaluation.split
+        shipped = models[evaluation.shipped]
+        empty = [row.name for row in shipped.per_class if not row.support]
+        found = [f"no {split} images of: {', '.join(empty)}"] if empty else []
+        missed = metrics.never_answered(shipped)
+        if missed:
+            images = sum(row.support for row in shipped.per_class if row.name in missed)
+            plain = set(metrics.never_answered(models["float"]))
+            does = [name for name in missed if name not in plain]
+            float_too = f" (float does answer {', '.join(does)})" if does else ""
+            found.append(
+                f"{evaluation.shipped} never answers {', '.join(missed)}, not even for the {images}"
+                f" {split} images of it{float_too}: its accuracy is of the other classes alone; see"
+                " finetune.class_weights, and evaluate.gates.min_recall, which stops such a model"
+            )
+        return found
+
+    def proposals(self, examples: Examples, finetune: Finetune) -> list[str]:
+        """Weights for classes of very different sizes."""
+        counts = {name: n for name, n in examples.counts.get("train", {}).items() if n}
+        if not counts or finetune.class_weights != "none":
+            return []
+        most, least = (f(counts, key=counts.__getitem__) for f in (max, min))
+        if counts[most] <= IMBALANCE * counts[least]:
+            return []
+        return [
+            f"{counts[most]} training images of {most} and {counts[least]} of {least}: "
+            "finetune.class_weights: balanced lets each class count the same (and the same key of "
+            "prune, cluster and quantize, where they train); more images are better"
+        ]
 
     def answers(self, evaluation: Evaluation) -> list[Part]:
         return report.answers(evaluation)

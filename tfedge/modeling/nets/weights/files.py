@@ -78,6 +78,27 @@ def read(path: Path, asked: Callable[[], Mapping[str, Any]] = dict) -> tuple[Arr
     return reader(data, path), hashlib.sha256(data).hexdigest()
 
 
+def model_config(path: Path) -> Mapping[str, Any] | None:
+    """The config of the model that a file holds, as text says it; None where it has weights alone.
+
+    Of a file that ``read`` has read: what is damaged is ArtifactError.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".keras":
+            with _opened(path.read_bytes(), path) as archive:
+                found = parse_json(archive.read("config.json"))
+        elif suffix in (".h5", ".hdf5"):
+            found = hdf5.model_config(path)
+        else:
+            return None
+        config = found.get("config") if isinstance(found, dict) else None
+        return config if isinstance(config, dict) else None
+    except _DAMAGE as error:
+        what = f"a damaged config of its model ({error})"
+        raise ArtifactError(path, what, "save it again") from error
+
+
 def _opened(data: bytes, path: Path) -> AbstractContextManager[zips.Zip]:
     return zips.opened(data, WEIGHTS.budget(str(path), len(data)))
 

@@ -31,6 +31,7 @@ import h5py
 import numpy as np
 
 from tfedge.errors import ArtifactError
+from tfedge.files.artifact import parse_json
 from tfedge.files.budget import WEIGHTS, Budget
 
 Arrays = dict[str, np.ndarray]
@@ -130,6 +131,13 @@ def try_here() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(*_DAMAGE, ArtifactError), h5py.File(io.BytesIO(data), "r") as file:
         _content(file, Path("stdin"), WEIGHTS.budget("stdin", len(data)))
+
+
+def model_config(path: Path) -> Any:
+    """What a file of a whole model says of its layers; None in one of weights alone."""
+    with h5py.File(path, "r") as file:
+        text = file.attrs.get("model_config")
+    return None if text is None else parse_json(text)
 
 
 def _content(file: h5py.File, path: Path, budget: Budget) -> tuple[Arrays, Attributes]:

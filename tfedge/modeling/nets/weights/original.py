@@ -87,16 +87,20 @@ def norm(name: str, statistics: list[np.ndarray]) -> Norm:
     std = np.sqrt(variance)
     if np.allclose(variance, _DEVIATIONS, rtol=1e-4):
         std = std * np.sqrt(_DEVIATIONS)
-    given = (_rgb(mean * 255), _rgb(std * 255))
-    # float32 in the file: the catalogue's own figures where they are meant
+    return as_known(name, (rgb(mean * 255), rgb(std * 255)))
+
+
+def as_known(name: str, given: Norm) -> Norm:
+    """The catalogue's own figures where they are meant: those of a file are float32."""
+    known = BACKBONES[name].norm
     same = all(
-        math.isclose(a, b, rel_tol=1e-5)
+        math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-5)
         for one, other in zip(given, known, strict=True)
         for a, b in zip(one, other, strict=True)
     )
     return known if same else given
 
 
-def _rgb(values: np.ndarray) -> Triple:
+def rgb(values: np.ndarray) -> Triple:
     red, green, blue = (float(value) for value in values)
     return red, green, blue

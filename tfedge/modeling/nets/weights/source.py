@@ -6,18 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tfedge.catalog.backbones import BACKBONES, Triple, layers
 from tfedge.catalog.weights import WHEELS
-from tfedge.core.outputs import FROM_FILE, Pretrained
-from tfedge.errors import StageError
+from tfedge.core.outputs import FROM_FILE, Pretrained, parse
+from tfedge.errors import ArtifactError, StageError
+from tfedge.files.artifact import read_json
 from tfedge.files.progress import Progress
 from tfedge.modeling.nets import backbone as nets
 from tfedge.modeling.nets.image_base import ImageBase
-from tfedge.modeling.nets.weights import files, imagenet, original, wheel
+from tfedge.modeling.nets.network import MEAN, STD, UNITS, EarlierHead
+from tfedge.modeling.nets.weights import files, imagenet, original, preprocessing, wheel
+from tfedge.pipeline import earlier
 from tfedge.pipeline.schema import Backbone
 
 
@@ -32,11 +35,12 @@ class Loaded:
     weights: nets.Weights
     mean: Triple
     std: Triple
-    source: str  # "wheel" | "imagenet" | "file" | "none"
+    source: str  # "wheel" | "imagenet" | "file" | "run" | "none"
     detail: str
     sha256: str = ""
     licence: str = ""
     bgr: bool = False
+    head: EarlierHead | None = None  # of an earlier run
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ def load(chosen: Backbone, image_size: int, cache: Path, progress: Progress) -> 
         "imagenet": _imagenet,
         "none": _none,
     }
-    loaded = sources.get(chosen.weights, _file)(asked)
+    from_path = _run if earlier.is_run(Path(chosen.weights).expanduser()) else _file
+    loaded = sources.get(chosen.weights, from_path)(asked)
     weights = files.check(loaded.detail, loaded.weights, asked.shapes)
     if loaded.bgr:  # the net gets RGB: turn the first kernel's input over
         first = f"{layers(chosen.name, chosen.alpha)[0].kernels[0].layer}/kernel"
@@ -128,21 +133,93 @@ def _file(asked: _Request) -> Loaded:
     same = (asked.backbone.name, asked.backbone.alpha, asked.image_size)
     config = partial(original.config, *same) if row.rewritten else asked.net.get_config
     found, digest = files.read(path, config)
-    norm = row.norm
+    inside = _carried(found)
     if row.rewritten and not _has_rewritten_names(asked, path, found):
-        weights, ignored, norm = original.convert(*same, str(path), found)
+        weights, ignored, statistics = original.convert(*same, str(path), found)
     else:
-        weights, ignored = files.select(found, asked.shapes)
-    (mean, std), bgr = norm, row.bgr
-    order, less = ("BGR", mean[::-1]) if bgr else ("RGB", mean)
-    says = f"{row.name} does by default" if norm == row.norm else "its Normalization layer says"
+        weights, ignored, statistics = *files.select(found, asked.shapes), row.norm
+    wants = inside or _wanted(asked, path, found, statistics)
+    order, less = ("BGR", wants.mean[::-1]) if wants.bgr else ("RGB", wants.mean)
     asked.say(
-        f"weights: {path}, sha256 {digest[:12]}, taken to want pixels as {says}: "
-        f"{order}, less {less}, over {std}"
+        f"weights: {path}, sha256 {digest[:12]}, taken to want pixels as {wants.says}: "
+        f"{order}, less {_listed(less)}, over {_listed(wants.std)}"
     )
     if ignored:
         asked.say(f"weights: left out, no layers of the backbone: {', '.join(ignored)}")
-    return Loaded(weights, mean, std, FROM_FILE, str(path), digest, bgr=bgr)
+    return Loaded(weights, wants.mean, wants.std, FROM_FILE, str(path), digest, bgr=wants.bgr)
+
+
+class _Wants(NamedTuple):
+    """What weights want of the pixels, and who says so."""
+
+    mean: Triple
+    std: Triple
+    bgr: bool
+    says: str
+
+
+def _carried(found: files.Arrays) -> _Wants | None:
+    """What a file of ours has beside its weights, which is taken out of ``found``."""
+    given = [found.pop(key, None) for key in (MEAN, STD)]
+    found.pop(UNITS, None)
+    mean, std = (None if one is None or one.shape != (3,) else original.rgb(one) for one in given)
+    return None if mean is None or std is None else _Wants(mean, std, False, "it says itself")
+
+
+def _wanted(asked: _Request, path: Path, found: files.Arrays, statistics: original.Norm) -> _Wants:
+    """``backbone.normalization`` says it, else the layers before the file's first weight, else
+    ``statistics``: its Normalization layer's, or what is usual for the net."""
+    row, said = BACKBONES[asked.backbone.name], asked.backbone.normalization
+    if said is not None:
+        mean, std = (original.rgb(np.asarray(one)) for one in (said.mean, said.std))
+        return _Wants(mean, std, said.channels == "bgr", "backbone.normalization says")
+    config = files.model_config(path)
+    try:
+        own = None if config is None else preprocessing.of_model(config, found)
+    except preprocessing.UnknownLayer as layer:
+        raise StageError(
+            f"{path}: what its layer {layer} does to pixels before the backbone is not known",
+            "say what the weights want: backbone.normalization: {mean: [r, g, b], std: [r, g, b]}",
+        ) from None
+    if own is not None:
+        known = original.as_known(row.name, own)
+        return _Wants(*known, False, "its own layers say")
+    usual = statistics == row.norm
+    says = f"{row.name} does by default" if usual else "its Normalization layer says"
+    return _Wants(*statistics, row.bgr, says)
+
+
+def _listed(numbers: Triple) -> str:
+    return f"({', '.join(str(round(number, 4)) for number in numbers)})"
+
+
+def _run(asked: _Request) -> Loaded:
+    """The float model of an earlier run, its head with it."""
+    run, chosen = Path(asked.backbone.weights).expanduser(), asked.backbone
+    base = parse(read_json(run / earlier.BASE), ImageBase, run / earlier.BASE)
+    if (base.name, base.alpha) != (chosen.name, chosen.alpha):
+        raise ArtifactError(
+            run,
+            "an earlier run of another backbone",
+            f"set backbone.name: {base.name}, backbone.alpha: {base.alpha:g}",
+            f"{chosen.name} with alpha {chosen.alpha:g}",
+            f"{base.name} with alpha {base.alpha:g}",
+        )
+    found, _ = files.read(run / earlier.MODEL)
+    head, wants = EarlierHead.of(found), _carried(found)
+    if wants is None:
+        raise ArtifactError(
+            run / earlier.MODEL,
+            "does not say what it wants of pixels: it was made by an earlier version",
+            "run that pipeline again, which takes what is in the cache as far as it can",
+        )
+    digest = earlier.digest(run)
+    asked.say(f"weights: going on from the float model of {run}, sha256 {digest[:12]}")
+    weights, _ = files.select(found, asked.shapes)
+    licence = base.weights.licence or ""
+    return Loaded(
+        weights, wants.mean, wants.std, "run", run.name, digest, licence=licence, head=head
+    )
 
 
 def _has_rewritten_names(asked: _Request, path: Path, found: files.Arrays) -> bool:
