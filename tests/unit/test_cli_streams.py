@@ -18,7 +18,7 @@ SAID = ("Traceback", "internal error", "this is a bug", "Exception ignored")
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     (tmp_path / "p.yaml").write_text("name: p\ndata: {path: nowhere}\n")
-    (tmp_path / "é….yaml").write_text("name: p\ndata: {path: nowhere}\n", encoding="utf-8")
+    (tmp_path / "é….yaml").write_text("name: p\ndata: {path: 'sample:digits'}\n", encoding="utf-8")
     return tmp_path
 
 
@@ -56,7 +56,7 @@ def shell(here: Path, command: str, **variables: str) -> tuple[int, str]:
         ("tfedge run p.yaml 2>&-", 4),
         ("tfedge run p.yaml 2>/dev/full", 4),
         ("tfedge run p.yaml --run-dir r 2>/dev/full; tfedge run p.yaml --run-dir r 2>&-", 4),
-        ("tfedge run p.yaml --dry-run >/dev/full", 7),
+        ("tfedge run é….yaml --dry-run >/dev/full", 7),
     ],
 )
 def test_the_code_stays_what_it_is(here: Path, command: str, code: int) -> None:
@@ -112,7 +112,7 @@ def test_a_terminal_of_another_encoding(here: Path, encoding: str) -> None:
         (f"tfedge check p.yaml --set data.path={LONG}", 2, "data.path: no path can be that long"),
         (f"tfedge run p.yaml --set data.path={LONG[:300]}", 2, "no path can be that long"),
         (f"tfedge check p.yaml --set backbone.weights={LONG}.h5", 2, "no path can be that long"),
-        ("TFEDGE_CACHE='~nobody_here/x' tfedge check p.yaml", 0, "depends on"),
+        ("TFEDGE_CACHE='~nobody_here/x' tfedge check é….yaml", 0, "depends on"),
     ],
 )
 def test_paths_that_are_too_long(here: Path, command: str, code: int, said: str) -> None:
