@@ -84,7 +84,7 @@ def work_for(facts: Mapping[str, Any]) -> Work:
     """What knows the drop's task; drops of older releases do not name theirs, it was always the
     same. DropError for a task that is not known here."""
     name = facts.get("task", DEFAULT)
-    if not isinstance(name, str) or name not in TASKS:
+    if name not in TASKS:
         raise DropError(
             f"{manifest.NAME}: a drop of the task {name!r}, this tfedge knows {', '.join(TASKS)}",
             "use the tfedge that made it",
