@@ -392,7 +392,7 @@ def test_a_manifest_of_brackets(tmp_path: Path) -> None:
 FETCH = """
 from tfedge.files.download import download
 from tfedge.files.budget import Limits
-from tfedge.files.progress import Silent
+from tfedge.files.progress import NoProgress
 """
 
 
@@ -441,7 +441,7 @@ def test_downloads(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with server(length, blocks) as url:
         call = (
-            f"download({url!r}, '0' * 64, path, Silent(), "
+            f"download({url!r}, '0' * 64, path, NoProgress(), "
             "limits=Limits(size=5_000_000, entries=1, seconds=60))"
         )
         monkeypatch.setitem(CALLS, "fetch", (FETCH, call))
@@ -454,7 +454,7 @@ def test_a_slow_download_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with server("", 10_000) as url:
         call = (
-            f"download({url!r}, '0' * 64, path, Silent(), "
+            f"download({url!r}, '0' * 64, path, NoProgress(), "
             "limits=Limits(size=2**40, entries=1, seconds=0.2))"
         )
         monkeypatch.setitem(CALLS, "fetch", (FETCH, call))
