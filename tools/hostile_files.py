@@ -266,7 +266,7 @@ def _inspect(path: Path) -> None:
 def _pipeline(path: Path) -> None:
     from tfedge import api
 
-    api.check(path, cache=path.parent / "cache")
+    api.load(path)
 
 
 def _devices(path: Path) -> None:
