@@ -14,11 +14,11 @@ from PIL import Image
 
 from tfedge.core.gates import check
 from tfedge.core.outputs import Evaluation, dump, read
-from tfedge.core.result import Made
+from tfedge.core.result import StageResults
 from tfedge.data.index import Index, Row
 from tfedge.errors import DataError, GateFailed, InvariantBroken
 from tfedge.inputs.images.corruptions import CORRUPTIONS
-from tfedge.inputs.images.pictures import Pictures
+from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.pipeline.schema import Finetune
 from tfedge.report.markup import render
 from tfedge.report.robustness import robustness
@@ -279,7 +279,7 @@ def test_a_gate_can_stop_a_constant_answer(
     left = read(run.folder / "evaluate" / "metrics.json", Evaluation)
 
     def held() -> None:
-        check(run.pipeline, "evaluate", lambda: Made(metrics=left))
+        check(run.pipeline, "evaluate", lambda: StageResults(metrics=left))
 
     if wanted is None:
         return held()
@@ -291,12 +291,12 @@ def test_a_gate_can_stop_a_constant_answer(
 def test_sizes_of_classes_that_are_far_apart_propose_weights(tmp_path: Path) -> None:
     rows = [Row(f"{i}.png", 0 if i else 1, "train", "00") for i in range(12)]
     index = Index(("fine", "broken"), tuple(rows), "folders")
-    examples = LabelledImages(Pictures(index, tmp_path, tmp_path, 32, "stretch"))
+    examples = LabelledImages(DecodedImages(index, tmp_path, tmp_path, 32, "stretch"))
     work = work_of(task_of("image-classification"))
     (line,) = work.proposals(examples, Finetune())
     assert line.startswith("11 training images of fine and 1 of broken: finetune.class_weights")
     assert work.proposals(examples, Finetune(class_weights="balanced")) == []
     even = Index(("fine", "broken"), (*rows[:2], *rows[2:4]), "folders")
     assert not work.proposals(
-        LabelledImages(Pictures(even, tmp_path, tmp_path, 32, "")), Finetune()
+        LabelledImages(DecodedImages(even, tmp_path, tmp_path, 32, "")), Finetune()
     )
