@@ -110,6 +110,10 @@ class VisionHead:
         """What the units of the head are called; empty where they have no names."""
         return ()
 
+    def keeps_order(self, units: Sequence[str]) -> str:
+        """The end of a sentence: which key gives the head's units this order."""
+        return ""
+
     def headless(self, base: Weights, random: bool) -> Any:
         """The network on a base, its head untrained; see ``transfer.headless``."""
         return transfer.headless(self.samples, self.spec, base, random)

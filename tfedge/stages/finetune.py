@@ -86,10 +86,8 @@ def _go_on(ctx: Context, head: Head, model: Any) -> bool:
     ctx.progress.note(f"head of the earlier run: {told or 'nothing of it fits'}")
     order = [name for name in earlier.units if name in known] + new
     if order != list(head.units):
-        ctx.progress.note(
-            "warning: outputs have other numbers than in the earlier run; "
-            f"data.classes: [{', '.join(order)}] keeps them"
-        )
+        what = "warning: outputs have other numbers than in the earlier run"
+        ctx.progress.note(what + head.keeps_order(order))
     return not new
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from tfedge.modeling.training.classes import Classes
@@ -19,3 +20,6 @@ class ClassifierHead(VisionHead):
     def units(self) -> tuple[str, ...]:
         """The classes."""
         return cast(LabelledImages, self.samples.examples).classes
+
+    def keeps_order(self, units: Sequence[str]) -> str:
+        return f"; data.classes: [{', '.join(units)}] keeps them"
