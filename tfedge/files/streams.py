@@ -18,6 +18,10 @@ from tfedge.errors import ArtifactError
 from tfedge.files.artifact import out_of_space
 
 
+class OutputRefused(ArtifactError):
+    """Standard output can't be written: its disk is full."""
+
+
 class OutputClosed(Exception):
     """Who read standard output has gone, as ``head`` does."""
 
@@ -81,7 +85,7 @@ class _Stream(io.FileIO):
             if isinstance(error, BrokenPipeError):
                 raise OutputClosed from error
             full = "no space left on this disk" if out_of_space(error) else str(error.strerror)
-            raise ArtifactError(self._needed, full, "write it to another place") from error
+            raise OutputRefused(self._needed, full, "write it to another place") from error
 
 
 def _hold() -> None:
