@@ -284,3 +284,21 @@ def test_output_of_children_goes_to_the_log_and_comes_back(
     os.write(1, b"after\n")
     assert (tmp_path / "log.txt").read_text() == "from a child\nfrom C\n"
     assert capfd.readouterr() == ("after\n", "")
+
+
+def test_a_log_on_a_full_disk_is_the_one_that_is_named() -> None:
+    code = """
+from pathlib import Path
+from tfedge.core.process import output_to
+from tfedge.errors import ArtifactError
+from tfedge.files.streams import guarded
+with guarded():
+    try:
+        with output_to(Path("/dev/full")):
+            print("much")
+    except ArtifactError as error:
+        raise SystemExit(error.message)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "/dev/full: no space left on this disk\n"

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 
 from tfedge.errors import TfedgeError
+from tfedge.files.artifact import no_space
+from tfedge.files.streams import OutputRefused
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -19,7 +21,8 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @contextmanager
 def output_to(log: Path) -> Iterator[None]:
     """Send file descriptors 1 and 2 to the end of a file: TensorFlow writes there from C++, past
-    ``sys.stdout``, and so do the processes that a stage starts."""
+    ``sys.stdout``, and so do the processes that a stage starts. ArtifactError when what is printed
+    can't be written there."""
     _flush()
     saved = os.dup(1), os.dup(2)
     try:
@@ -27,9 +30,13 @@ def output_to(log: Path) -> Iterator[None]:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
             try:
-                yield
+                try:
+                    yield
+                finally:
+                    _flush()
+            except OutputRefused as error:  # which does not know where its descriptor leads
+                raise no_space(log) from error
             finally:
-                _flush()
                 os.dup2(saved[0], 1)
                 os.dup2(saved[1], 2)
     finally:

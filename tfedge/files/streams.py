@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import out_of_space
 from tfedge.files.terminal import READABLE, encoding_of
+
+
+class OutputRefused(ArtifactError):
+    """Standard output can't be written: its disk is full."""
 
 
 class OutputClosed(Exception):
@@ -82,16 +84,8 @@ class _Stream(io.FileIO):
                 return size
             if isinstance(error, BrokenPipeError):
                 raise OutputClosed from error
-            where = self._file() or self._needed
             full = "no space left on this disk" if out_of_space(error) else str(error.strerror)
-            raise ArtifactError(where, full, "write it to another place") from error
-
-    def _file(self) -> str:
-        """The file that the stream leads to now, a stage's log while it runs; else empty."""
-        with suppress(OSError):  # no /proc
-            if stat.S_ISREG(os.fstat(self.fileno()).st_mode):
-                return str(Path(f"/proc/self/fd/{self.fileno()}").readlink())
-        return ""
+            raise OutputRefused(self._needed, full, "write it to another place") from error
 
 
 def _hold() -> None:
