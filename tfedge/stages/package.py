@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tfedge.benchmark.measurements import Measurements
 from tfedge.core.context import Context
@@ -27,7 +28,6 @@ from tfedge.drops import golden
 from tfedge.drops.make import make
 from tfedge.drops.targets import targets_of
 from tfedge.pipeline.schema import Distill, Package
-from tfedge.redact import without_secrets
 from tfedge.stages.examples import examples_of, task_work
 from tfedge.tasks.drop import Content
 from tfedge.tasks.table import task_of
@@ -129,7 +129,10 @@ def _source(data: Data) -> str:
     """Where the examples are from, without the folders of this machine, and of an address without
     what may be a password."""
     if data.download is not None:
-        return without_secrets(data.download.url)
+        address = urlsplit(data.download.url)
+        return address._replace(
+            netloc=address.netloc.rpartition("@")[2], query="", fragment=""
+        ).geturl()
     path = data.path or ""
     return path if path.startswith("sample:") else Path(path).name
 
