@@ -29,8 +29,9 @@ import pytest
 
 from tfedge.tflite import metadata
 
-MODEL = (Path(__file__).parent / "data" / "color_int8.tflite").read_bytes()
-ENDLESS = Path(__file__).parent / "data" / "endless.h5"
+DATA = Path(__file__).parents[1] / "unit" / "data"
+MODEL = (DATA / "color_int8.tflite").read_bytes()
+ENDLESS = DATA / "endless.h5"
 GROWTH = 160 * 2**20  # bytes
 SECONDS = 60  # of processor time, on a busy machine
 READ = """
