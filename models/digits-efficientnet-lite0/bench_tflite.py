@@ -824,7 +824,7 @@ def manifest_fit(model: str) -> str | None:
             continue
         try:
             manifest = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{file}: no JSON ({error}): give --fit") from error
         if path.relative_to(folder).as_posix() in models_of(manifest):
             given = manifest.get("input")
