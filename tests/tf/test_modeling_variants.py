@@ -67,8 +67,8 @@ def whole(tmp_path_factory) -> tiny.Run:
 def pixels_of(run: tiny.Run, split: str) -> tuple[np.ndarray, np.ndarray]:
     index = Index.load(run.files["data/index.json"])
     rows = index.rows_of(split)
-    pictures = head_of(run.context("finetune")).samples.source.pictures
-    return pictures.pixels(rows), np.array(index.labels_of(rows))
+    images = head_of(run.context("finetune")).samples.source.images
+    return images.pixels(rows), np.array(index.labels_of(rows))
 
 
 def kernels(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
