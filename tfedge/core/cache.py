@@ -81,9 +81,13 @@ class StageCache:
     @contextmanager
     def alone(self, key: str, what: str, note: Callable[[str], None]) -> Iterator[None]:
         """While this is held no other run makes, uses or removes the entry of this key."""
-        lock = self.locks / f"{key}.lock"
-        with locked(lock, waiting=f"{what}, which another run is at", note=note, remove=True):
+        waiting = f"{what}, which another run is at"
+        with locked(self.lock_file(key), waiting=waiting, note=note, remove=True):
             yield
+
+    def lock_file(self, key: str) -> Path:
+        """What is locked by whoever makes, uses or removes the entry of this key."""
+        return self.locks / f"{key}.lock"
 
     def peek(self, key: str) -> Entry | None:
         """The entry, if it is there with files of the right size (digests are not looked at)."""

@@ -109,7 +109,7 @@ def _remove(cache: Path, item: Item, dry_run: bool) -> bool:
             _take_away(cache, item.paths)
         return True
     (folder,) = item.paths
-    path = cache / "stages" / "locks" / f"{folder.name}.lock"
+    path = StageCache(cache).lock_file(folder.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = try_lock(path)
     if lock is None:

@@ -234,11 +234,10 @@ def _moved(moved: Sequence[Reassignment], first: Mapping[str, str]) -> list[str]
     if not moved:
         return []
     classes = sorted({move.label for move in moved})
-    names = [f"{shown(first[m.unit])}: {m.source} to {m.target}" for m in moved[:NAMED]]
-    more = ", …" * (len(moved) > NAMED)
+    names = [f"{shown(first[m.unit])}: {m.source} to {m.target}" for m in moved]
     return [
         f"too few images for the hash to split evenly: {_counted(classes)} ({few(classes)}); "
-        f"moved to another split: {len(moved)} ({', '.join(names)}{more})"
+        f"moved to another split: {len(moved)} ({few(names)})"
     ]
 
 
@@ -335,7 +334,7 @@ def _warn_of_names(images: Sequence[AuditedImage], findings: Findings) -> None:
     if same := [" = ".join(map(shown, names)) for names in found]:
         findings.warnings.append(
             "files whose names differ in case or Unicode form only, of which Windows and macOS "
-            f"keep one: {len(same)} ({', '.join(same[:NAMED])}{', …' * (len(same) > NAMED)})"
+            f"keep one: {len(same)} ({few(same)})"
         )
 
 
@@ -361,14 +360,11 @@ def _warn_of_near(images: Sequence[AuditedImage], content: Contents, findings: F
         {"pictures": [by_path[one].as_json(), by_path[other].as_json()]}
         for one, other in pairs[:KEPT]
     ]
-    told = [
-        " ≈ ".join(f"{shown(path)} ({by_path[path].split})" for path in pair)
-        for pair in pairs[:NAMED]
-    ]
+    told = [" ≈ ".join(f"{shown(path)} ({by_path[path].split})" for path in pair) for pair in pairs]
     judged = {path for pair in pairs for path in pair if by_path[path].split != "train"}
     findings.warnings.append(
         f"near-identical images in two splits, {len(judged)} of them in val or test: "
-        f"{', '.join(told)}{', …' * (len(pairs) > NAMED)}; the accuracy measured is too high then. "
+        f"{few(told)}; the accuracy measured is too high then. "
         f"{_remedy(numbered(pairs))}"
     )
 

@@ -14,7 +14,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from tfedge import __version__
@@ -23,7 +23,7 @@ from tfedge.core.outputs import Evaluation, dump
 from tfedge.drops import golden
 from tfedge.errors import DropError
 from tfedge.files.artifact import parse_json, sha256_file
-from tfedge.files.files import shown
+from tfedge.files.files import is_inside, shown
 from tfedge.tasks.drop import Content
 
 SCHEMA = "tfedge.drop/1"
@@ -193,11 +193,7 @@ def _later(manifest: Mapping[str, Any]) -> list[Any]:
 
 def _in(name: Any) -> bool:
     """Whether that is a relative path, written in the only way, that stays inside."""
-    if not isinstance(name, str) or not name or "\0" in name or "\\" in name:
-        return False
-    path = PurePosixPath(name)
-    plain = path.as_posix() == name and name != "."
-    return plain and not path.is_absolute() and ".." not in path.parts
+    return isinstance(name, str) and "\\" not in name and is_inside(name)
 
 
 def _shown(name: Any) -> str:

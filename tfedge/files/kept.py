@@ -22,8 +22,11 @@ from tfedge.files.progress import Progress
 
 @dataclass(frozen=True)
 class KeptFolder:
-    """``folder``, filled by ``fill`` (given an empty place to make it at, which it may put there by
-    a rename) when it is not there or not what it was. ``called`` names it in messages."""
+    """A folder of the cache that ``fill`` makes when it is not there, or not what it was.
+
+    ``fill`` is given the path of a folder that does not exist yet, and makes it; ``called`` is what
+    messages call the folder.
+    """
 
     folder: Path
     fill: Callable[[Path], object]
