@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,14 +63,23 @@ class Done:
         return json.loads((self.run_dir / name).read_text(encoding="utf-8"))
 
 
+def register_toy(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(table.TASKS, TOY, "tests.tasks.toy.schema:TASK")
+
+
+@pytest.fixture(autouse=True)
+def _toy_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy is a task while a test of this folder runs: tests of others in the same process
+    never see it."""
+    register_toy(monkeypatch)
+
+
 @pytest.fixture(scope="session", params=NAMES)
-def done(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Done]:
+def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """The whole chain, once for each task."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(table.TASKS, TOY, "tests.tasks.toy.schema:TASK")
+        register_toy(patch)
         run = Done(task_of(request.param), tmp_path_factory.mktemp("task"))
         run.file.write_text(json.dumps(run.content), encoding="utf-8")  # JSON is YAML
         assert run.tfedge("run", run.file, "--run-dir", run.run_dir) == 0
-        yield run
+        return run
