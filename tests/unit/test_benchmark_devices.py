@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from bench_fakes import HOST, Board, Lab
-from color_helpers import Run, make_run
+from color_helpers import INT8, Run, make_run
 
 from tfedge.benchmark.measurements import Measurements
 from tfedge.core import gates, keys
@@ -200,3 +200,69 @@ def test_a_damaged_list_of_measurements_is_named(tmp_path: Path) -> None:
     (run.folder / "benchmark" / "benchmark.json").write_text('[{"device": "pi4"}]')
     with pytest.raises(ArtifactError, match=r"benchmark\.json: no list of measurements"):
         gather(run.folder, {})
+
+
+class Uneven(Board):
+    """A board that takes ``int8_nanoseconds`` for the int8 model, mostly in one kind of op."""
+
+    int8_nanoseconds = 3_000_000
+
+    def said(self, options: dict[str, str]) -> str:
+        is_int8 = self.device.files[options["model"]] == INT8.read_bytes()
+        plain = self.nanoseconds
+        self.nanoseconds = self.int8_nanoseconds if is_int8 else plain
+        told = json.loads(super().said(options))
+        self.nanoseconds = plain
+        if "profile" in options:
+            kinds = [("CONV_2D", 0.2), ("HARD_SWISH", 0.75), ("ADD", 0.03), ("MEAN", 0.02)]
+            types = [
+                {"op": op, "count": 1, "ns": 1e6 * share, "share": share} for op, share in kinds
+            ]
+            told["results"][0]["profile"] = {"method": "m", "error": "e", "types": types, "ops": []}
+        return json.dumps(told)
+
+
+SLOWER = (
+    "int8 is 3.00 times slower than float on local, LiteRT 2.3.0, 1 thread: HARD_SWISH 75%, "
+    "CONV_2D 20%, ADD 3%; ship the float model (no quantize section), or choose another backbone: "
+    "`tfedge bench --profile` shows each op"
+)
+
+
+def test_an_int8_model_that_is_slower_than_float_is_said_with_the_ops_that_cause_it(
+    tmp_path: Path,
+) -> None:
+    board = Uneven("local", 1_000_000)
+    run = measured(tmp_path, Lab(board), ["local"])
+    assert f"warning: {SLOWER}" in run.said.notes
+    profiled = [turn for turn in board.turns if "profile" in turn]
+    assert [(turn["threads"]) for turn in profiled] == ["1", "2"], "the slower one alone, once each"
+    assert SLOWER in warnings(gather(run.folder, run_json(run)))
+    text = markdown.write(run.folder, run_json(run)).read_text("utf-8")
+    assert "int8 is 3.00 times slower than float" in text
+
+
+def test_an_int8_model_that_is_faster_is_not_profiled(tmp_path: Path) -> None:
+    board = Uneven("local", 9_000_000)
+    run = measured(tmp_path, Lab(board), ["local"])
+    assert not [turn for turn in board.turns if "profile" in turn]
+    assert not [note for note in run.said.notes if "slower" in note]
+
+
+@pytest.mark.parametrize(
+    ("limit", "wanted"),
+    [
+        (0.3, None),
+        (1.5, "gate failed: min_speedup: limit 1.5×, got 0.333× on 1 thread (HARD_SWISH 75%, "),
+    ],
+)
+def test_a_gate_of_speed_holds_int8_against_float(
+    tmp_path: Path, limit: float, wanted: str | None
+) -> None:
+    gate = {"gates": {"min_speedup": limit}}
+    run = measured(tmp_path, Lab(Uneven("local", 1_000_000)), ["local"], evaluate=gate)
+    if wanted is None:
+        return gates.check(run.pipeline, "benchmark", lambda: made(run))
+    with pytest.raises(GateFailed) as caught:
+        gates.check(run.pipeline, "benchmark", lambda: made(run))
+    assert caught.value.message.startswith(wanted)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
-from tfedge.benchmark.measurements import Measurements
+from tfedge.benchmark.result import Result
 from tfedge.core.result import StageResults
 from tfedge.errors import GateFailed
 from tfedge.pipeline.schema import Pipeline
@@ -64,23 +64,35 @@ def _accuracy_and_size(pipeline: Pipeline, made: StageResults) -> Iterator[Failu
 
 def _latency(pipeline: Pipeline, made: StageResults) -> Iterator[Failure]:
     assert pipeline.evaluate is not None and pipeline.benchmark is not None
-    limit, threads = pipeline.evaluate.gates.max_latency, pipeline.benchmark.threads[0]
-    if limit is None:
-        return
-    assert made.model is not None
+    gates, threads = pipeline.evaluate.gates, pipeline.benchmark.threads[0]
     device = pipeline.benchmark.measured_on[0].name
-    got = _median_ms(made.benchmark, made.model.sha256, device, threads)
     plural = "s" if threads > 1 else ""
     where = f"on {threads} thread{plural}" + ("" if device == "local" else f" of {device}")
-    if got is None:
+    rows = [r for r in made.benchmark.results if (r.device, r.threads) == (device, threads)]
+    if gates.max_latency is not None:
+        yield from _slow(gates.max_latency, rows, made, where)
+    if gates.min_speedup is not None:
+        yield from _not_faster(gates.min_speedup, rows, where)
+
+
+def _slow(
+    limit: float, rows: Sequence[Result], made: StageResults, where: str
+) -> Iterator[Failure]:
+    """The shipped file is known by its digest, for its name depends on the recipe."""
+    assert made.model is not None
+    shipped = [row for row in rows if row.sha256 == made.model.sha256]
+    if not shipped:
         yield "max_latency", f"{limit:g} ms", f"no measurement {where}"
-    elif got > limit:
+    elif (got := shipped[0].summary.median / 1e6) > limit:
         yield "max_latency", f"{limit:g} ms", f"{got:.4g} ms {where}"
 
 
-def _median_ms(benchmark: Measurements, sha256: str, device: str, threads: int) -> float | None:
-    """The shipped file's: known by its digest, for its name depends on the recipe."""
-    for row in benchmark.results:
-        if (row.device, row.sha256, row.threads) == (device, sha256, threads):
-            return row.summary.median / 1e6
-    return None
+def _not_faster(limit: float, rows: Sequence[Result], where: str) -> Iterator[Failure]:
+    from tfedge.benchmark import speed  # and numpy
+
+    both = next(speed.pairs(rows), None)
+    if both is None:
+        yield "min_speedup", f"{limit:g}×", f"no measurement {where}"
+    elif (got := speed.speedup(*both)) < limit:
+        why = speed.causes(both[1])
+        yield "min_speedup", f"{limit:g}×", f"{got:.3g}× {where}" + (f" ({why})" if why else "")

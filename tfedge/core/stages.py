@@ -109,7 +109,7 @@ STAGES: tuple[Stage, ...] = (
         unkeyed=("finetune.tensorboard",),  # where the run tells how training goes
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=7,
+        version=8,
     ),
     Stage(
         "distill",
@@ -216,7 +216,7 @@ STAGES: tuple[Stage, ...] = (
         without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
         also=_HEADS,
-        version=6,
+        version=7,
         section="quantize",
     ),
     Stage(
@@ -239,7 +239,7 @@ STAGES: tuple[Stage, ...] = (
         config=("seed", "task.inputs"),
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=4,
+        version=5,
     ),
     Stage(
         "evaluate",

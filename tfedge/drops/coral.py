@@ -9,6 +9,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tfedge.pipeline.schema import Coral
 from tfedge.tasks.drop import Content
 from tfedge.tasks.work import work_of
 from tfedge.tflite import reader
+from tfedge.tflite.kernels import with_constant_kernels
 
 CUSTOM_OP = "edgetpu-custom-op"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.tflite")
@@ -30,6 +32,7 @@ _SECONDS = 1800  # the compiler is known to take minutes for large models
 
 def layout(content: Content) -> Layout:
     """The compiled model and the compiler's log, or what compiles it later."""
+    content = replace(content, model=with_constant_kernels(content.model))
     coral = content.package.coral
     model, wanted = f"{content.name}.tflite", f"{content.name}_edgetpu.tflite"
     _all_int8(content)

@@ -35,6 +35,7 @@ from tfedge.pipeline.schema import Backbone, Distill, TeacherNet, Transfer
 from tfedge.pipeline.teacher import size_of
 from tfedge.pipeline.unfreeze import resolve
 from tfedge.tasks.task import Examples, Material
+from tfedge.tflite.compact import compact
 from tfedge.tflite.model import Model
 
 if TYPE_CHECKING:
@@ -168,8 +169,8 @@ class VisionHead:
 
     def float_file(self, model: Any, *, sparse: bool = False) -> bytes:
         """The float .tflite that can ship. ``sparse``: kernels stored sparse."""
-        pixels = self.spec.size
-        return float_pixels(model, pixels, serve=self.objective.serve, sparse=sparse)
+        content = float_pixels(model, self.spec.size, serve=self.objective.serve, sparse=sparse)
+        return compact(content, scope=network.NAME)
 
     def graph(self, model: Any) -> Any:
         """The frozen graph from float32 inputs to what the shipped model gives."""

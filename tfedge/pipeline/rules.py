@@ -224,17 +224,20 @@ def _gates(pipeline: Pipeline) -> Iterator[Problem]:
     if pipeline.evaluate is None:
         return
     gates = pipeline.evaluate.gates
-    if gates.max_latency is not None and pipeline.benchmark is None:
-        what = "nothing measures it: add a benchmark section"
-        yield Problem("evaluate.gates.max_latency", what, ("benchmark",))
     first = pipeline.benchmark.measured_on[:1] if pipeline.benchmark else ()
-    if gates.max_latency is not None and first and first[0].optional:
-        what = f"{first[0].name}: evaluate.gates.max_latency holds on the first device, so it"
-        what += " can't be optional: put another one first"
-        yield Problem("benchmark.devices[0]", what, ("evaluate.gates.max_latency",))
-    if gates.max_accuracy_drop is not None and not is_quantized(pipeline):
-        what = "there is no int8 model to compare with the float one: add a quantize section"
-        yield Problem("evaluate.gates.max_accuracy_drop", what, ("quantize",))
+    for name in ("max_latency", "min_speedup"):
+        gate = f"evaluate.gates.{name}"
+        if getattr(gates, name) is None:
+            continue
+        if pipeline.benchmark is None:
+            yield Problem(gate, "nothing measures it: add a benchmark section", ("benchmark",))
+        if first and first[0].optional:
+            what = f"{first[0].name}: {gate} holds on the first device, so it can't be optional: "
+            yield Problem("benchmark.devices[0]", f"{what}put another one first", (gate,))
+    for name in ("max_accuracy_drop", "min_speedup"):
+        if getattr(gates, name) is not None and not is_quantized(pipeline):
+            what = "there is no int8 model to compare with the float one: add a quantize section"
+            yield Problem(f"evaluate.gates.{name}", what, ("quantize",))
 
 
 def _lists(pipeline: Pipeline) -> Iterator[Problem]:

@@ -321,6 +321,10 @@ class Gates(Section):
         "Highest median latency, in milliseconds, on the first of `benchmark.devices` with the "
         "first of `benchmark.threads`.",
     )
+    min_speedup: Positive | None = key(
+        None,
+        "Least speed of int8 against float, measured there side by side: 1.5 is 1.5 times as fast.",
+    )
 
 
 class Evaluate(Section):

@@ -10,6 +10,7 @@ from typing import Any
 from tfedge.benchmark.compare import compare, differences
 from tfedge.benchmark.measurements import Measurements
 from tfedge.benchmark.result import Result
+from tfedge.benchmark.speed import is_slower, pairs
 from tfedge.catalog.recipes import FLOAT, quantizing
 from tfedge.core.outputs import (
     Base,
@@ -30,6 +31,7 @@ from tfedge.core.outputs import (
 )
 from tfedge.report import sparse
 from tfedge.report.markup import milliseconds, size_text, threads_text
+from tfedge.report.slower import slower_text
 from tfedge.tasks.blocks import percent
 from tfedge.tasks.table import DEFAULT, task_of
 from tfedge.tasks.task import Metric, Task
@@ -142,6 +144,7 @@ def warnings(facts: Facts) -> list[str]:
         what = f"latency of {result.model} on {where}{threads_text(result.threads)} is unstable"
         found += [f"{what}: {reason}" for reason in result.unstable]
     found += [f"{name} was not measured: {why}" for name, why in facts.gaps.items()]
+    found += [slower_text(*both) for both in pairs(facts.benchmark) if is_slower(*both)]
     for dense, shipped in sparse_pairs(facts):
         if not sparse.is_faster(dense, shipped):
             where = f"{shipped.device}, {threads_text(shipped.threads)}"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from tfedge.benchmark.measurements import Measurements
+from tfedge.benchmark.result import Result
+from tfedge.benchmark.speed import INT8, is_slower, pairs
 from tfedge.core.context import Context
 from tfedge.devices.device import Busy
-from tfedge.devices.session import Connect, Gaps, Plan, connect, measure, opened, subjects
+from tfedge.devices.session import Connect, Gaps, Plan, Subject, connect, measure, opened, subjects
 from tfedge.devices.tools import tools
 from tfedge.pipeline.schema import Benchmark
 from tfedge.report.markup import threads_text
+from tfedge.report.slower import slower_text
 from tfedge.report.sparse import DENSE
 from tfedge.tflite.reader import read
 from tfedge.tflite.values import FLOATS
@@ -52,18 +57,34 @@ def run(ctx: Context, connect: Connect = connect) -> None:
     found_tools = tools(config.measured_on, ctx.cache, ctx.progress)
     devices = opened(config.measured_on, gaps, connect, wait=_BUSY, note=ctx.progress.note)
     with devices as found:
-        results = measure(
-            subjects(models, config.measured_on, found, found_tools),
-            plan,
-            gaps=gaps,
-            progress=partial(ctx.progress.update, "benchmark", unit="processes"),
-        )
+        progress = partial(ctx.progress.update, "benchmark", unit="processes")
+        measured = subjects(models, config.measured_on, found, found_tools)
+        results = measure(measured, plan, gaps=gaps, progress=progress)
+        results = _explained(results, measured, plan, gaps)
     for result in results:
         where = f"{result.model}, {result.device}, {threads_text(result.threads)}"
         figures = f"{result.summary.median / 1e6:.3f} ± {result.summary.mad / 1e6:.3f} ms"
         ctx.progress.note(f"{where}: {figures}")
         for reason in result.unstable:
             ctx.progress.note(f"warning: {where}: unstable: {reason}")
+    for both in pairs(results):
+        if is_slower(*both):
+            ctx.progress.note(f"warning: {slower_text(*both)}")
     for name, reason in gaps.items():
         ctx.progress.note(f"warning: {name} was not measured: {reason}")
     Measurements(tuple(results), gaps).write(ctx.out / "benchmark.json")
+
+
+def _explained(
+    results: Sequence[Result], measured: Sequence[Subject], plan: Plan, gaps: Gaps
+) -> list[Result]:
+    """The results, with a profile of each int8 model that is slower than the float one."""
+    found = list(results)
+    for _, int8 in [both for both in pairs(results) if is_slower(*both)]:
+        once = replace(plan, threads=(int8.threads,), processes=1, profile=True)
+        again = [one for one in measured if (one.model, one.device.name) == (INT8, int8.device)]
+        profiled = measure(again, once, gaps=gaps)
+        if profiled:
+            place = next(i for i, one in enumerate(found) if one is int8)
+            found[place] = replace(int8, profile=profiled[0].profile)
+    return found

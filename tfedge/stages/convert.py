@@ -7,7 +7,6 @@ quantize stage), ``float.tflite`` (what it is compared with) and ``model.json``.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import zlib
 from collections.abc import Collection
@@ -31,6 +30,7 @@ from tfedge.pipeline.structure import XNNPACK_LEAST
 from tfedge.stages import upstream
 from tfedge.stages.heads import head_class, head_of
 from tfedge.tflite import xnnpack
+from tfedge.tflite.compact import compact
 from tfedge.tflite.distinct import distinct
 from tfedge.tflite.model import Kernel, Model
 from tfedge.tflite.reader import read
@@ -42,6 +42,8 @@ def run(ctx: Context) -> None:
     fresh(ctx.pipeline.seed)
     with heartbeat(ctx.progress, "converting"):
         content, recipe, kept = _converted(ctx)
+        if quantizing(recipe).ships == "int8":
+            content = compact(content, scope=network.NAME, prefix=PREFIX)
     model = read(content)
     if quantizing(recipe).ships == "int8":
         if not kept:
@@ -120,7 +122,7 @@ def _describe(
     pruned, clustered = upstream.pruned(ctx), upstream.clustered(ctx)
     layers = [
         FileLayer(
-            name=(name := _layer(kernel, [*pruned, *clustered])) or kernel.tensor,
+            name=(name := _layer(kernel)),
             op=kernel.op,
             size=kernel.size,
             zeros=kernel.zeros,
@@ -169,13 +171,12 @@ def _structured(ctx: Context, model: Model, layers: Collection[str]) -> None:
     kernels = {
         name: structure.of_tflite(constants[kernel.tensor].whole())  # zero is 0 in every kernel
         for kernel in model.kernels()
-        if (name := _layer(kernel, layers))
+        if (name := _layer(kernel)) in layers
     }
     zeros = {layer.name: layer.target for layer in found.layers}
     structure.check_zeros("in the .tflite", kernels, settings, zeros)
 
 
-def _layer(kernel: Kernel, names: Collection[str]) -> str | None:
-    """Which of the layers a kernel is of: the converter names it by the ops it was made of."""
-    parts = {part.removeprefix(PREFIX) for part in re.split("[/;]", kernel.tensor)}
-    return next((name for name in names if name in parts), None)
+def _layer(kernel: Kernel) -> str:
+    """The layer that a kernel is of, as ``compact`` writes it."""
+    return kernel.tensor.removesuffix("/kernel")

@@ -95,10 +95,10 @@ def run(ctx: Context) -> None:
 
 
 def _by_calibration(job: _Job) -> None:
-    """``ptq``: ranges of ours, or the converter's own where nothing is corrected."""
+    """``ptq``: ranges of ours, or the converter's own where nothing is corrected and they serve."""
     settings = job.ctx.pipeline.quantize
     assert settings is not None
-    if settings.correct or settings.keep:
+    if settings.correct or settings.keep or quantization.wants_ranges(job.model):
         job.calibrate()
     else:
         job.ranges = "converter"

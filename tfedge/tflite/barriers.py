@@ -14,11 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfedge.tflite.reader import IDENTIFIER
+from tfedge.tflite.pack import pack
 
 OP = "DebugIdentity"  # a TensorFlow op without effect that TFLite does not know
 
@@ -66,9 +65,7 @@ def remove(content: bytes) -> bytes:
             model.operatorCodes[op.opcodeIndex].version = _BIASED[kind]
             _widen_bias(model, graph.tensors[op.inputs[2]] if len(op.inputs) > 2 else None)
     _drop_unused(model, graph)
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
+    return pack(model)
 
 
 def _read_by_someone(ops: Sequence[Any], outputs: Sequence[int]) -> list[Any]:

@@ -22,7 +22,8 @@ WEIGHTED: dict[str, tuple[int, int]] = {
     "CONV_3D": (0, 1),
     "CONV_3D_TRANSPOSE": (2, 1),
 }
-_UNPACKING = frozenset({"DEQUANTIZE", "DENSIFY"})  # stand between a stored kernel and its op
+# What may stand between a stored kernel and its op.
+UNPACKING = frozenset({"DEQUANTIZE", "DENSIFY", "RESHAPE"})
 
 
 @dataclass(frozen=True)
@@ -204,8 +205,8 @@ class Model:
                     (raw if computed else fixed).update(op.outputs)
                 continue
             data, index = (op.inputs[i] if i < len(op.inputs) else -1 for i in WEIGHTED[op.name])
-            for _ in _UNPACKING:  # each at most once
-                if index in makers and makers[index].name in _UNPACKING and makers[index].inputs:
+            for _ in UNPACKING:  # each at most once
+                if index in makers and makers[index].name in UNPACKING and makers[index].inputs:
                     index = makers[index].inputs[0]
             if index < 0 or index in seen or not graph.tensors[index].is_const:
                 continue  # its weights are computed: nothing is stored

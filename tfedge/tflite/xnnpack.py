@@ -17,37 +17,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from tfedge.tflite.model import Graph, Model, Op
 from tfedge.tflite.options import SAME, VALID
-from tfedge.tflite.reader import IDENTIFIER
+from tfedge.tflite.pack import pack
 
-_ALIGNMENT = 16  # of every constant in a .tflite; the runtimes read them in place
 _ELEMENTWISE = frozenset({"ADD", "RELU", "RELU6"})
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _PAD = schema.BuiltinOperator.PAD
-
-
-class _Buffer(schema.BufferT):
-    """A buffer that keeps its alignment, which the schema's own Python code does not write."""
-
-    def __init__(self, given: Any) -> None:
-        super().__init__()
-        self.data = given.data
-
-    def Pack(self, builder: Any) -> int:
-        if self.data is None:
-            return int(super().Pack(builder))
-        size = len(self.data)
-        builder.StartVector(1, size, _ALIGNMENT)
-        builder.head -= size
-        builder.Bytes[builder.head : builder.head + size] = bytes(bytearray(self.data))
-        data = builder.EndVector()
-        schema.BufferStart(builder)
-        schema.BufferAddData(builder, data)
-        return int(schema.BufferEnd(builder))
 
 
 def with_explicit_padding(content: bytes) -> bytes:
@@ -69,10 +47,7 @@ def with_explicit_padding(content: bytes) -> bytes:
                 operators.append(_padded(model, graph, op, sides, pads))
         operators.append(op)
     graph.operators = operators
-    model.buffers = [_Buffer(buffer) for buffer in model.buffers]
-    builder = flatbuffers.Builder(len(content) + 65536)
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
+    return pack(model)
 
 
 def _sides(graph: Any, op: Any) -> list[tuple[int, int]]:

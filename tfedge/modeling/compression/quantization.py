@@ -20,7 +20,7 @@ from tfedge.modeling.compression.quantize_configs import configs_of, neighbours,
 from tfedge.modeling.compression.quantize_layers import OWN, FixedRange, as_depthwise
 from tfedge.modeling.compression.tfmot import quantize_wrapper
 from tfedge.modeling.nets.env import keras, tf
-from tfedge.modeling.nets.layers import Carrier, InverseRoot
+from tfedge.modeling.nets.layers import Carrier, HardSwish, InverseRoot
 from tfedge.modeling.nets.network import inference_norm
 
 PREFIX = "quant_"  # before the names of wrapped layers, as TF-MOT has it
@@ -59,6 +59,12 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
         return quantize_wrapper.QuantizeWrapperV2(layer, configs[layer.name], name_prefix=PREFIX)
 
     return keras.models.clone_model(model, clone_function=wrapped)
+
+
+def wants_ranges(model: Any) -> bool:
+    """Whether the converter, left to find ranges by itself, would make a slower file: it makes
+    HARD_SWISH of a hard swish then (see ``QuantizedHardSwish``)."""
+    return any(isinstance(layer, HardSwish) for layer in model.layers)
 
 
 def _freeze_range(config: Any, layer: Any) -> None:

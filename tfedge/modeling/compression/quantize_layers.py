@@ -7,7 +7,7 @@ from typing import Any
 
 from tfedge.modeling.compression.tfmot import LastValueQuantizer, MovingAverageQuantizer, Quantizer
 from tfedge.modeling.nets.env import tf
-from tfedge.modeling.nets.layers import Carrier, HardSigmoid, InverseRoot
+from tfedge.modeling.nets.layers import Carrier, HardSigmoid, HardSwish, InverseRoot
 from tfedge.modeling.nets.network import PixelOffset
 
 PIXELS = (0.0, 255.0)  # scale 1, zero point 0 as uint8: a stored byte is a pixel
@@ -24,7 +24,7 @@ class QuantizedOffset(PixelOffset):
 
     def call(self, inputs: Any) -> Any:
         fake = tf.quantization.fake_quant_with_min_max_args
-        mean = fake(tf.constant(self.mean, tf.float32), 0.0, max(*self.mean, 1.0))
+        mean = fake(self.row(inputs), 0.0, max(*self.mean, 1.0))
         low, high = PIXELS[0] - max(self.mean), PIXELS[1] - min(self.mean)
         return fake(fake(inputs, *PIXELS) - mean, low, high)
 
@@ -59,12 +59,29 @@ def as_depthwise(norm: Any) -> Callable[..., Any]:
     return call
 
 
+def quantized_hard_sigmoid(inputs: Any) -> Any:
+    """relu6(x + 3) / 6 in 8 bits: both of its ranges are known."""
+    raised = tf.quantization.fake_quant_with_min_max_args(tf.nn.relu6(inputs + 3.0), 0.0, 6.0)
+    return tf.quantization.fake_quant_with_min_max_args(raised * (1.0 / 6.0), 0.0, 1.0)
+
+
 class QuantizedHardSigmoid(HardSigmoid):
-    """``HardSigmoid`` in 8 bits: both of its ranges are known."""
+    """``HardSigmoid`` in 8 bits."""
 
     def call(self, inputs: Any) -> Any:
-        raised = tf.quantization.fake_quant_with_min_max_args(tf.nn.relu6(inputs + 3.0), 0.0, 6.0)
-        return tf.quantization.fake_quant_with_min_max_args(raised * (1.0 / 6.0), 0.0, 1.0)
+        return quantized_hard_sigmoid(inputs)
+
+
+class QuantizedHardSwish(HardSwish):
+    """``HardSwish`` in 8 bits, as ADD, MUL and MUL with a range each.
+
+    The converter would make one HARD_SWISH of it, for which LiteRT has no 8-bit kernel but a slow
+    one outside XNNPACK, and which the Edge TPU does not know. Of these three XNNPACK makes one look
+    at a table.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * quantized_hard_sigmoid(inputs)
 
 
 class QuantizedInverseRoot(InverseRoot):
@@ -95,6 +112,7 @@ OWN: dict[type, Any] = {
     PixelOffset: QuantizedOffset,
     Carrier: QuantizedCarrier,
     HardSigmoid: QuantizedHardSigmoid,
+    HardSwish: QuantizedHardSwish,
     InverseRoot: QuantizedInverseRoot,
 }
 

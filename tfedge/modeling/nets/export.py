@@ -16,6 +16,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from tfedge.errors import StageError
 from tfedge.modeling.nets.env import tf
+from tfedge.tflite.kernels import with_fast_kernels
 
 
 def freeze(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> Any:
@@ -67,13 +68,14 @@ def to_tflite(
     if output_type is not None:
         converter.inference_output_type = output_type
     try:
-        return converter.convert()
+        content: bytes = converter.convert()
     except (ConverterError, tf.errors.OpError, ValueError, RuntimeError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
         raise StageError(
             f"the TFLite converter refuses the model: {reason.strip()}",
             "see the stage's log for the whole message",
         ) from error
+    return with_fast_kernels(content) if int8 else content
 
 
 def float_pixels(

@@ -1,0 +1,118 @@
+"""Ops in the form that LiteRT runs fastest: the same numbers, run by LiteRT itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from tests.unit.tflite_helpers import DATA, one_op
+from tfedge.tflite.kernels import with_constant_kernels, with_fast_kernels
+from tfedge.tflite.reader import read
+from tfedge.tflite.runtime import BuiltinLiteRT, LiteRT
+
+EVERY = np.arange(-128, 128, dtype=np.int8).reshape(1, 4, 8, 8)
+SIDE, CHANNELS = 12, 5
+
+
+def relu(name: str, given: tuple[float, int], made: tuple[float, int]) -> bytes:
+    def quantized(model: Any) -> None:
+        for tensor, (scale, zero) in zip(model.subgraphs[0].tensors, (given, made), strict=True):
+            tensor.quantization.scale, tensor.quantization.zeroPoint = [scale], [zero]
+
+    def change(model: Any) -> None:
+        quantized(model)
+        model.operatorCodes[0].version = 2
+
+    return one_op(name, [(EVERY.shape, "int8", None)], [(EVERY.shape, "int8", None)], None, change)
+
+
+def depthwise(taps: int, dtype: str = "int8") -> bytes:
+    rng = np.random.default_rng(0)
+    kernel = rng.integers(-127, 128, (1, taps, taps, CHANNELS))
+    options = schema.DepthwiseConv2DOptionsT()
+    options.strideH = options.strideW = options.depthMultiplier = 1
+    options.dilationHFactor = options.dilationWFactor = 1
+
+    def change(model: Any) -> None:
+        model.operatorCodes[0].version = 3
+        _, weights, bias, made = model.subgraphs[0].tensors
+        if dtype == "float32":
+            return
+        scales = np.linspace(0.001, 0.004, CHANNELS, dtype=np.float32)
+        for tensor, axis, values in ((weights, 3, scales), (bias, 0, scales * 0.5)):
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale = [float(value) for value in values]
+            tensor.quantization.zeroPoint = [0] * CHANNELS
+            tensor.quantization.quantizedDimension = axis
+        made.quantization.zeroPoint = [3]
+
+    shape = (1, SIDE, SIDE, CHANNELS)
+    parts = [
+        (shape, dtype, None),
+        (kernel.shape, dtype, kernel),
+        (
+            (CHANNELS,),
+            "float32" if dtype == "float32" else "int32",
+            rng.integers(-99, 99, CHANNELS),
+        ),
+    ]
+    return one_op("DEPTHWISE_CONV_2D", parts, [(shape, dtype, None)], options, change)
+
+
+def ops(content: bytes) -> list[str]:
+    return [op.name for op in read(content).ops]
+
+
+@pytest.mark.parametrize("name", ["RELU", "RELU6"])
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ((0.05, 0), (0.05, 0)),
+        ((0.05, 0), (0.025, -128)),
+        ((0.031, 17), (0.023, -128)),
+        ((0.11, -40), (0.047, -128)),
+        ((0.02, 100), (0.003, -128)),
+    ],
+)
+def test_a_relu_becomes_a_product_that_gives_the_same_bytes(
+    name: str, given: tuple[float, int], made: tuple[float, int]
+) -> None:
+    before = relu(name, given, made)
+    after = with_fast_kernels(before)
+    assert (ops(before), ops(after)) == ([name], ["MUL"])
+    (wanted,) = LiteRT(before).invoke(EVERY)
+    assert len(np.unique(wanted)) > 10
+    assert np.array_equal(LiteRT(after).invoke(EVERY)[0], wanted)
+    # LiteRT's own MUL rounds the factor to 31 bits: what lies half way may fall to either side.
+    (got,) = BuiltinLiteRT(after).invoke(EVERY)
+    assert np.abs(got.astype(int) - wanted).max() <= 1
+
+
+def test_a_wide_depthwise_kernel_is_left_to_litert_and_becomes_constant_again() -> None:
+    before = depthwise(7)
+    after = with_fast_kernels(before)
+    assert ops(after) == ["RESHAPE", "DEPTHWISE_CONV_2D"]
+    image = np.random.default_rng(1).integers(-128, 128, (1, SIDE, SIDE, CHANNELS), np.int8)
+    wanted = BuiltinLiteRT(before).invoke(image)[0]
+    assert len(np.unique(wanted)) > 100
+    # XNNPACK rounds otherwise; that its result is the builtin's tells who ran it.
+    assert np.array_equal(LiteRT(after).invoke(image)[0], wanted)
+    assert [(k.op, k.size, k.per_channel) for k in read(after).kernels()] == [
+        ("DEPTHWISE_CONV_2D", 49 * CHANNELS, True)
+    ]
+    back = with_constant_kernels(after)
+    assert ops(back) == ["DEPTHWISE_CONV_2D"]
+    assert np.array_equal(LiteRT(back).invoke(image)[0], LiteRT(before).invoke(image)[0])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [depthwise(5), depthwise(7, "float32"), (DATA / "digits_int8.tflite").read_bytes()],
+    ids=["5x5", "float", "no such op"],
+)
+def test_what_is_fast_already_stays_as_it_is(content: bytes) -> None:
+    assert with_fast_kernels(content) is content
+    assert with_constant_kernels(content) is content
