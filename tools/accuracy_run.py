@@ -81,9 +81,10 @@ def run(content: Mapping[str, Any], work: Path, cache: Path) -> Run:
     return Run(folder)
 
 
-def reshaped(what: str, made: Run, target: Path) -> Path:
+def reshaped(what: str, made: Run, target: Path, *pixels: Path) -> Path:
     """The float model of a run as tools/accuracy_float.py writes it."""
-    called(sys.executable, ROOT / "tools" / "accuracy_float.py", what, made.folder, target)
+    script = ROOT / "tools" / "accuracy_float.py"
+    called(sys.executable, script, what, made.folder, target, *pixels)
     return target
 
 

@@ -18,7 +18,7 @@ from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.export import freeze
 from tfedge.tasks.image_classification.work import Classification
 from tfedge.tflite import barriers
-from tfedge.tflite.model import Model
+from tfedge.tflite.model import WEIGHTED, Model
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 
@@ -56,7 +56,7 @@ def ops(model: Model) -> dict[str, tuple[str, str, str]]:
         scopes = re.findall(r"quant_([^/;]+)", ";".join(t.name for t in (*made, *constants)))
         if op.name not in ("QUANTIZE", "DEQUANTIZE") and scopes:
             layer = re.sub("_(bn|relu)$", "", scopes[0])
-            kernel = "".join(t.dtype for t in constants if len(t.shape) > 1)
+            kernel = "".join(t.dtype for t in constants if op.name in WEIGHTED and len(t.shape) > 1)
             types = {t.dtype for t in read_ if not t.is_const}
             found[layer] = ("/".join(types), kernel, made[0].dtype)
     return found

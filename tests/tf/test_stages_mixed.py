@@ -35,10 +35,8 @@ def types(run: tiny.Run) -> dict[str, set[str]]:
             made = [model.tensors[i] for i in op.outputs]
             read = [model.tensors[i] for i in op.inputs if i >= 0]
             stored = [t for t in read if t.is_const and len(t.shape) > 1]  # no biases
-            for part in "/".join(t.name for t in (*made, *stored)).replace(";", "/").split("/"):
-                if part.startswith("quant_"):
-                    dtypes = {t.dtype for t in (*made, *stored)}
-                    found.setdefault(part.removeprefix("quant_"), set()).update(dtypes)
+            for layer in {t.name.split("/")[0] for t in (*made, *stored)}:
+                found.setdefault(layer, set()).update(t.dtype for t in (*made, *stored))
     return found
 
 

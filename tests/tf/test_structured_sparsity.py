@@ -25,6 +25,7 @@ from tfedge.modeling.nets.network import Spec
 from tfedge.pipeline.schema import Prune
 from tfedge.pipeline.unfreeze import MAX_SHARE, prunable
 from tfedge.stages import convert
+from tfedge.tflite.compact import compact
 from tfedge.tflite.model import Model
 from tfedge.tflite.runtime import predict
 from tfedge.tflite.xnnpack import is_sparse, obstacles
@@ -221,7 +222,7 @@ def pruned_files(run: tiny.Run, folder: Path, arrays: dict[str, np.ndarray]) -> 
     base = outputs.read(run.files["backbone/base.json"], ImageBase)
     spec = Spec.of(base, len(tiny.CLASSES))
     content = float_pixels(network.load(spec, arrays), spec.size, serve=tf.nn.softmax)
-    (folder / "float.tflite").write_bytes(content)
+    (folder / "float.tflite").write_bytes(compact(content, scope=network.NAME))
     return {f"prune/{name}": folder / name for name in ("model.npz", "float.tflite")}
 
 

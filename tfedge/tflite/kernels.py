@@ -10,7 +10,7 @@ with LiteRT 2.3 on x86-64, and is written here in another way:
   one channel a group instead, 20 times slower than LiteRT's own depthwise kernel. XNNPACK takes
   constant kernels only, so one that comes out of a RESHAPE is left to LiteRT.
 
-`tools/kernels_table.py` measures what this brings to each family.
+`tools/int8_table.py` compares what comes out with other converters.
 """
 
 from __future__ import annotations

@@ -1,0 +1,253 @@
+"""int8 files of every family, of one float model each: by tfedge, TensorFlow, ai-edge-quantizer.
+
+    python tools/int8_table.py [--write] [--data DIR] [--cache DIR] [--results FILE]
+        [--aeq-python PYTHON] [--again] [NAME ...]
+
+For the smallest member of each family (or each NAME) ``tfedge run`` makes a float model at its
+native size, random weights with a head on top, and an int8 one of it by ptq. The same float model
+goes through TensorFlow's converter as its guide writes it, and through Google's ai-edge-quantizer,
+with the same calibration images. Then the four files are timed on this machine by ``tfedge bench``,
+in processes that take turns, and asked for the classes of the same test images: up to 200 that no
+weight has seen. DIR has a folder of images for each class; without it scikit-learn's digits serve.
+
+What is told of a file: its latency as a share of the float model's, its bytes as a share, the share
+of images it gives the float model's class, and its top-1. A net is a line of the results file and
+is not measured again unless ``--again`` says so. A latency that tfedge calls unstable is marked;
+``--write`` puts the table into docs/speed.md only when none is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import accuracy_run
+import numpy as np
+from accuracy_pictures import Photos, scores
+from accuracy_run import Run
+from accuracy_scores import divergence, top1
+from page import ROOT, cpu, put_into
+
+from tfedge.catalog.backbones import BACKBONES
+from tfedge.catalog.support import SMALLEST
+from tfedge.data.samples import sample_root
+from tfedge.tasks.image_classification.work import Classification
+
+PAGE = ROOT / "docs" / "speed.md"
+RESULTS = ROOT / "docs" / "int8.jsonl"
+DIGITS = "sample:digits"
+FLOAT = "float"
+MAKERS = {"tfedge": "tfedge", "tflite": "TensorFlow", "aeq": "ai-edge-quantizer"}
+IMAGES = 200  # that a file is asked about, at most
+SEED = 1
+
+
+def pipeline(name: str, data: str) -> dict[str, Any]:
+    """Features of a frozen net with random weights, a head on them, ptq."""
+    return {
+        "name": name,
+        "seed": SEED,
+        "data": {"path": data, "image_size": BACKBONES[name].native_size, "split": {"test": 0.3}},
+        "backbone": {"name": name, "weights": "none"},
+        "quantize": {"recipe": "ptq", "debug": False},
+        "evaluate": {"robustness": 0},
+    }
+
+
+def files(made: Run, photos: Photos, work: Path, aeq: Path) -> dict[str, Path | str]:
+    """The files to compare, by maker; a text where a maker failed: its last words."""
+    pixels = work / "calibration.npy"
+    np.save(pixels, photos.calibration(SEED))
+    found: dict[str, Path | str] = {FLOAT: made.plain, "tfedge": made.shipped}
+    try:
+        found["tflite"] = accuracy_run.reshaped("ptq", made, work / "tflite.tflite", pixels)
+    except accuracy_run.Failed as error:
+        found["tflite"] = str(error)
+    try:
+        plain = accuracy_run.reshaped("scores", made, work / "scores.tflite")
+        accuracy_run.by_aeq(aeq, plain, pixels, work / "aeq.tflite")
+        found["aeq"] = work / "aeq.tflite"
+    except accuracy_run.Failed as error:
+        found["aeq"] = str(error)
+    return found
+
+
+def latencies(named: Mapping[str, Path], work: Path, processes: int) -> dict[str, dict[str, Any]]:
+    """Nanoseconds by ``tfedge bench``, and whether they are steady, by maker."""
+    models = []
+    for maker, file in named.items():  # bench tells models by the names of their files
+        target = work / f"{maker}-timed.tflite"
+        target.write_bytes(file.read_bytes())
+        models.append(target)
+    told = work / "bench.json"
+    accuracy_run.tfedge("bench", *models, "--processes", processes, "--runs", 30, "--json", told)
+    return {
+        row["model"].removesuffix("-timed"): {
+            "median_ns": row["summary"]["median"],
+            "unstable": row["unstable"],
+            "runtime": f"{row['runtime']} {row['runtime_version']}",
+        }
+        for row in json.loads(told.read_text("utf-8"))["results"]
+    }
+
+
+def row_of(name: str, data: str, cache: Path, aeq: Path, processes: int) -> dict[str, Any]:
+    """Everything about one net."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        made = accuracy_run.run(pipeline(name, data), work, cache)
+        root = sample_root(data, cache) if data == DIGITS else Path(data)
+        photos = Photos.of(made.folder, root, cache, BACKBONES[name].native_size)
+        found = files(made, photos, work, aeq)
+        there = {maker: file for maker, file in found.items() if isinstance(file, Path)}
+        times = latencies(there, work, processes)
+        chosen = slice(None, None, -(-len(photos.labels("test")) // IMAGES))
+        pixels, labels = photos.pixels("test")[chosen], photos.labels("test")[chosen]
+        exact = scores(made.plain, pixels)
+        told: dict[str, Any] = {}
+        for maker, file in there.items():
+            said = scores(file, pixels)
+            told[maker] = times[maker] | {
+                "bytes": file.stat().st_size,
+                "top1": top1(said, labels),
+                "agreement": float(Classification().same(exact, said).mean()),
+                "kl": divergence(exact, said),
+            }
+        refused = {maker: words for maker, words in found.items() if isinstance(words, str)}
+        return {
+            "name": name,
+            "size": BACKBONES[name].native_size,
+            "n": len(labels),
+            "data": data if data == DIGITS else Path(data).name,
+            "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            "cpu": cpu(),
+            "commit": accuracy_run.commit(),
+            "processes": processes,
+            "files": told,
+            "refused": refused,
+        }
+
+
+def load(results: Path) -> dict[str, dict[str, Any]]:
+    """Measured nets by name; the last one where a net is there twice."""
+    lines = results.read_text("utf-8").splitlines() if results.exists() else []
+    return {row["name"]: row for row in map(json.loads, lines)}
+
+
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown: three figures a maker, tfedge's first."""
+    figures = {"latency": _latency, "bytes": _bytes, "same answer": _agreement, "top-1": _top1}
+    head = ["backbone", "pixels", "float, ms"]
+    head += [f"{what}, {maker}" for what in figures for maker in MAKERS.values()]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for name in BACKBONES:
+        if name in rows:
+            row = rows[name]
+            plain = row["files"][FLOAT]
+            line = [name, str(row["size"]), f"{plain['median_ns'] / 1e6:.1f}{_mark(plain)}"]
+            for shown in figures.values():
+                line += [_cell(row, maker, shown) for maker in MAKERS]
+            lines.append(line)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(row: Mapping[str, Any], maker: str, shown: Any) -> str:
+    return shown(row["files"][maker], row["files"][FLOAT]) if maker in row["files"] else "refused"
+
+
+def _mark(found: Mapping[str, Any]) -> str:
+    return " (unstable)" * bool(found["unstable"])
+
+
+def _latency(found: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
+    return f"{found['median_ns'] / plain['median_ns']:.2f}{_mark(found)}"
+
+
+def _bytes(found: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
+    return f"{found['bytes'] / plain['bytes']:.3f}"
+
+
+def _agreement(found: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
+    return f"{found['agreement']:.1%}"
+
+
+def _top1(found: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
+    return f"{found['top1']:.1%}"
+
+
+def note(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Where and how: what must stand beside every figure."""
+
+    def every(key: str) -> str:
+        return ", ".join(sorted({str(row[key]) for row in rows.values()}))
+
+    runtimes = {found["runtime"] for row in rows.values() for found in row["files"].values()}
+    return (
+        f"\n({every('cpu')}; {', '.join(sorted(runtimes))}, 1 thread, XNNPACK; "
+        f"{every('processes')} processes of 30 runs a file, in turns; {every('n')} test images of "
+        f"{every('data')}; "
+        f"{every('date')}, commit {every('commit')}. Latency and bytes as a share of the float "
+        "model's. `python tools/int8_table.py --write` makes it of [int8.jsonl](int8.jsonl), which "
+        "it adds to.)\n"
+    )
+
+
+def unstable(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The latencies that are not to be published, each with the reasons."""
+    return [
+        f"{name}, {maker}: {'; '.join(found['unstable'])}"
+        for name, row in rows.items()
+        for maker, found in row["files"].items()
+        if found["unstable"]
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="put the table into docs/speed.md")
+    parser.add_argument("--data", type=Path, help="images in folders; else scikit-learn's digits")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "tfedge")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--aeq-python", type=Path, metavar="PYTHON", help="that has it")
+    parser.add_argument("--processes", type=int, default=5, help="for each file")
+    parser.add_argument("--again", action="store_true", help="measure what is there once more")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(BACKBONES):
+        parser.error(f"no such backbone: {', '.join(sorted(unknown))}")
+    cache, results = given.cache.absolute(), given.results.absolute()
+    data = str(given.data.absolute()) if given.data else DIGITS
+    aeq = given.aeq_python or accuracy_run.aeq_python(cache)
+    failed = []
+    for name in given.names or SMALLEST:
+        if name in load(results) and not given.again:
+            continue
+        try:
+            row = row_of(name, data, cache, aeq, given.processes)
+        except accuracy_run.Failed as error:
+            failed.append(f"{name}: {error}")
+            continue
+        results.parent.mkdir(parents=True, exist_ok=True)
+        with results.open("a", encoding="utf-8") as opened:
+            opened.write(json.dumps(row) + "\n")
+        print(table({name: row}), flush=True)
+    rows = load(results)
+    text = table(rows) + note(rows) if rows else ""
+    print(text)
+    if given.write and (doubtful := unstable(rows)):
+        lines = [*doubtful, f"{PAGE.name} is left as it is: measure again on a quiet machine"]
+        sys.exit("\n".join(lines))
+    if given.write:
+        put_into(PAGE, "int8", "tools/int8_table.py", text)
+    if failed:
+        sys.exit("\n".join(failed))
+
+
+if __name__ == "__main__":
+    main()
