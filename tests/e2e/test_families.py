@@ -41,6 +41,8 @@ def holds(work: Workplace) -> None:
     result = work.result()
     model = read(work.run_dir / result["model"]["path"])
     assert model.float_tensors() == []
+    # XNNPACK has no 8-bit kernel for these.
+    assert not {"HARD_SWISH", "RELU", "RELU6"} & {op.name for op in model.ops}
     assert model.inputs[0].dtype == model.outputs[0].dtype == "uint8"
     named = json.loads((work.run_dir / "prune" / "sparsity.json").read_text(encoding="utf-8"))
     kernels = model.kernels()

@@ -12,6 +12,7 @@ from tfedge.modeling.compression.observation import observe, ranges_of
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import freeze, to_tflite
+from tfedge.modeling.nets.layers import HardSwish
 from tfedge.modeling.nets.network import PixelOffset
 from tfedge.modeling.nets.rewrite import rewritten
 from tfedge.tflite.reader import read
@@ -348,3 +349,40 @@ def test_layer_norm_trains_where_all_channels_are_alike():
     content = to_tflite(concrete, int8=True, input_type=tf.uint8)
     found, said = predict(content, seen.astype(np.uint8)), wrapped(seen, training=False).numpy()
     assert np.abs(found - said).max() < 0.05 * np.abs(said).max(), "some quanta of 256"
+
+
+def swishing(wide: int = 3) -> keras.Model:
+    """A hard swish, and a ReLU that stands alone behind a sum that others read, too."""
+    fresh(1)
+    layers = keras.layers
+    pixels = keras.Input((SIZE, SIZE, 3), name="pixels")
+    x = PixelOffset(MEAN, name="pixel_offset")(pixels)
+    x = layers.Conv2D(8, 3, padding="same", name="first")(x)
+    x = total = HardSwish(name="swish")(x)
+    x = layers.ReLU(name="alone")(x)
+    x = layers.DepthwiseConv2D(wide, padding="same", name="depth")(x)
+    x = layers.Add(name="add")([total, x])
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    model = keras.Model(pixels, layers.Dense(3, name="dense")(x), name=network.NAME)
+    model.get_layer("first").kernel.assign(model.get_layer("first").kernel / 20)
+    return model
+
+
+@pytest.mark.parametrize("wide", [3, 7])
+def test_the_file_has_no_op_that_has_no_fast_8_bit_kernel(wide):
+    model = swishing(wide)
+    wanted = model(images(12), training=False).numpy()
+    assert quantization.wants_ranges(model), "the converter's own would make a HARD_SWISH"
+    wrapped = quantization.ranged(model, [images(12)], preserve_zeros=False)
+    concrete = freeze(lambda x: wrapped(x, training=False), (SIZE, SIZE, 3), tf.float32)
+    content = to_tflite(concrete, int8=True, input_type=tf.uint8)
+    kinds = [op.name for op in read(content).ops]
+    assert not {"HARD_SWISH", "RELU", "RELU6"} & {*kinds}
+    assert kinds.count("MUL") == 3, "two of the hard swish, one of the ReLU"
+    assert kinds.count("RESHAPE") == (wide == 7)
+    found = predict(content, images(12).astype(np.uint8))
+    said = wrapped(images(12), training=False).numpy()
+    assert np.ptp(said, axis=0).min() > 0.5, "or every image has one answer"
+    assert np.abs(found - said).max() < 0.02 * np.ptp(said), "the net that trains is the file's"
+    assert np.abs(found - wanted).max() < 0.1 * np.ptp(wanted), "and near the float one's"
+    assert not quantization.wants_ranges(net())
