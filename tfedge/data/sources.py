@@ -16,7 +16,7 @@ from tfedge.config.spelling import closest
 from tfedge.data.checks import check_classes, check_sound
 from tfedge.data.digests import Digests
 from tfedge.data.groups import grouped, is_expression
-from tfedge.data.labels import ONE_LABEL, plain_name
+from tfedge.data.labels import ONE_LABEL, after, plain_name
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.samples import PREFIX, kept_sample, sample_root
 from tfedge.data.schema import Data, Download
@@ -164,7 +164,16 @@ def _is_csv(path: str) -> bool:
 def _list(data: Data, cache: Path, until: float | None = None) -> Listing:
     listing = _listed(data, data_root(data, cache), cache, until)
     check_sound(listing)
-    return listing
+    return _going_on(listing, data.earlier)
+
+
+def _going_on(listing: Listing, earlier: tuple[str, ...]) -> Listing:
+    """With the classes of an earlier run first, as they stood there."""
+    if not earlier or listing.partial:
+        return listing
+    classes, order, warning = after(earlier, listing.classes)
+    warnings = (*listing.warnings, *([warning] if warning else []))
+    return replace(listing, classes=classes, order=order, warnings=warnings)
 
 
 def _listed(data: Data, root: Path, cache: Path, until: float | None) -> Listing:

@@ -10,7 +10,7 @@ import shutil
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
@@ -19,6 +19,7 @@ from tfedge.errors import ArtifactError
 from tfedge.files.artifact import disk_errors
 
 Note = Callable[[str], None]
+NAMED = 3  # of many, that a line names
 _MOMENT, _PAUSE = 0.5, 0.02  # seconds that a lock is waited for before a word is said
 
 
@@ -192,6 +193,11 @@ def new_folder(target: Path) -> Iterator[Path]:
 def shown(name: str) -> str:
     """A file or class name as it can stand in a message: one line, no control characters."""
     return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of many, as a line names them."""
+    return ", ".join(map(shown, names[:NAMED])) + ", …" * (len(names) > NAMED)
 
 
 def in_short(error: BaseException) -> str:

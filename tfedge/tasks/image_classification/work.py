@@ -60,6 +60,8 @@ class Classification:
         index, findings = audit(found, contents, settings, skip)
         for warning in findings.warnings:
             progress.note(warning)
+        if findings.order:
+            progress.note(findings.order)
         counts = ", ".join(
             f"{sum(count.values())} {split}" for split, count in index.counts.items()
         )
