@@ -18,6 +18,7 @@ from tfedge.tflite.versions import minimum_runtime
 SCRIPT_NAME = "bench_tflite.py"
 _PARTS = (
     "tfedge.portable.golden",
+    "tfedge.portable.levels",
     "tfedge.portable.images",
     "tfedge.benchmark.script.problem",
     "tfedge.benchmark.script.facts",

@@ -347,7 +347,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         without=("quantize.debug", "finetune.tensorboard"),
         libs=("ai-edge-litert", "numpy", "task.libs"),
-        version=5,
+        version=6,
         section="package",
         probe="tfedge.drops.outside:digest",
         needs="tfedge.drops.outside:needs",

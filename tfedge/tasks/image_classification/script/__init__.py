@@ -8,7 +8,7 @@ from tfedge.portable.assemble import assembled, source
 from tfedge.tasks.image_classification.script import classify
 
 NAME = "classify.py"
-_PARTS = ("tfedge.portable.golden", "tfedge.portable.images", "tfedge.portable.levels")
+_PARTS = ("tfedge.portable.golden", "tfedge.portable.levels", "tfedge.portable.images")
 _CPU = 'DELEGATE = ""'
 
 
