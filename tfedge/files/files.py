@@ -190,6 +190,21 @@ def new_folder(target: Path) -> Iterator[Path]:
         folder.replace(target)
 
 
+def path_problem(path: str) -> str | None:
+    """Why nothing can be looked for under a path; None where something is, or might be."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return f"no path can be that long, {len(path):,} characters"
+        return f"{shown(path)}: {error.strerror}"
+    except ValueError as error:  # a NUL in it
+        return f"{shown(path)}: {error}"
+    return None
+
+
 def shown(name: str) -> str:
     """A file or class name as it can stand in a message: one line, no control characters."""
     return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from tfedge.config.validate import checked, parts, related, spot
 from tfedge.config.words import dotted
 from tfedge.devices.schema import BenchDevice, FindDevice
 from tfedge.errors import ArtifactError, ConfigError, DeviceError
+from tfedge.files.files import path_problem
 from tfedge.pipeline import earlier, nets, rules
 from tfedge.pipeline.recipes import implied
 from tfedge.pipeline.schema import (
@@ -202,13 +202,9 @@ def _absolute(pipeline: Pipeline, tree: Tree, folder: Path) -> Pipeline:
 def _impossible(pipeline: Pipeline) -> Iterator[tuple[KeyPath, str]]:
     """Paths that the system can't even look for."""
     for at, given in _paths(pipeline).items():
-        for text in given if isinstance(given, tuple) else (given,):
-            try:
-                Path(text).lstat()
-            except OSError as error:
-                if error.errno == errno.ENAMETOOLONG:
-                    yield at, f"no path can be that long, {len(text):,} characters"
-                    break
+        problems = map(path_problem, given if isinstance(given, tuple) else (given,))
+        if problem := next(filter(None, problems), None):
+            yield at, problem
 
 
 def _paths(pipeline: Pipeline) -> dict[KeyPath, str | tuple[str, ...]]:
