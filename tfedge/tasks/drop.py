@@ -197,7 +197,3 @@ class DropWork(Protocol):
 
         May raise what broken manifests and files lead to: LookupError, TypeError, ValueError,
         AttributeError, OSError, ArtifactError."""
-
-    def texts(self) -> dict[str, bytes]:
-        """Everything that goes into drops as it is, or with marks filled in, by name: a drop with
-        another text is made anew."""

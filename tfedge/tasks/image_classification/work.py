@@ -200,9 +200,6 @@ class Classification:
     def check_drop(self, folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
         return drop.check(folder, manifest)
 
-    def texts(self) -> dict[str, bytes]:
-        return drop.texts()
-
 
 def _classes(examples: Examples) -> tuple[str, ...]:
     return cast(LabelledImages, examples).classes
