@@ -209,6 +209,7 @@ def _computes(pipeline: Pipeline) -> Iterator[str]:
     count = found["cores"]
     said = [
         f"{count} core{'' if count == 1 else 's'}",
+        found["instructions"],
         "oneDNN" if found["onednn"] else "no oneDNN",
     ]
     device = found["device"] if asked == "cpu" else f"{found['device']} (runtime.device: {asked})"

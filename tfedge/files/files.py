@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import disk_errors
+from tfedge.files.artifact import TEMPORARY, disk_errors
 
 Note = Callable[[str], None]
 NAMED = 3  # of many, that a line names
@@ -188,6 +188,20 @@ def new_folder(target: Path) -> Iterator[Path]:
     with scratch_folder(target) as folder:
         yield folder
         folder.replace(target)
+
+
+def set_aside(path: Path, wrong: str, note: Note | None = None) -> Path:
+    """Take something damaged out of its place in the cache, so that it is made again.
+
+    It stays beside that, for whoever wants to look at it, until the cache is cleaned. ``note`` is
+    told what is ``wrong`` with it, and where it is.
+    """
+    away = path.with_name(f".{path.name}.damaged-{time.time_ns()}{TEMPORARY}")
+    with disk_errors(path):
+        path.rename(away)
+    if note is not None:
+        note(f"cache: {path.name} is {wrong}: moved to {away}, and fetched again")
+    return away
 
 
 def path_problem(path: str) -> str | None:
