@@ -347,7 +347,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         without=("quantize.debug", "finetune.tensorboard"),
         libs=("ai-edge-litert", "numpy", "task.libs"),
-        version=6,
+        version=7,
         section="package",
         probe="tfedge.drops.outside:digest",
         needs="tfedge.drops.outside:needs",
