@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # of this checkout, whatever is installed
 
-from tfedge.benchmark.call import SCRIPT_NAME, script_text  # noqa: E402
+from tfedge.benchmark.device_script import SCRIPT_NAME, script_text  # noqa: E402
 
 SCRIPT = ROOT / "tools" / SCRIPT_NAME
 

@@ -67,6 +67,82 @@ def difference(expected: Any, got: Any) -> str:
     return ""
 
 
+# ---- tfedge/portable/levels.py ----
+# PNG images of 16 bits a channel: their levels, and which of them become black and white.
+#
+# The decoder takes the upper 8 bits. A camera of 10, 12 or 14 bits in 16 leaves next to nothing up
+# there, and neither does a thermal one whose image is a few hundred levels in the middle; then
+# ``levels``, (black, white), says what is spread over 0 to 255.
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Pillow's mode of each colour type, and how it reads the lower byte of each of its channels.
+_MODES = {2: ("RGB", "RGB;16L"), 6: ("RGBA", "RGBA;16L")}
+_GREY, _GREY_ALPHA = 0, 4
+
+
+def is_deep(data: bytes) -> bool:
+    """Whether a file is a PNG of 16 bits a channel."""
+    return data.startswith(_SIGNATURE) and len(data) > 33 and data[24] == 16
+
+
+def deep_levels(data: bytes) -> Any:
+    """The levels of such a file: uint16 [height, width, channels], transparency the last of 2 or 4.
+
+    Pillow's errors for damaged files.
+    """
+    kind = data[25]
+    if kind == _GREY:
+        return np.asarray(_opened(data)).astype(np.uint16)[:, :, None]
+    if kind == _GREY_ALPHA:  # its four bytes a pixel are read as four channels of 8 bits
+        bytes_of = np.asarray(_opened(data, "RGBA", "RGBA")).astype(np.uint16)
+        return bytes_of[:, :, ::2] << 8 | bytes_of[:, :, 1::2]
+    mode, lower = _MODES[kind]
+    upper = np.asarray(_opened(data)).astype(np.uint16)
+    return upper << 8 | np.asarray(_opened(data, mode, lower)).astype(np.uint16)
+
+
+def in_eight_bits(data: bytes, levels: Sequence[int] | None) -> bytes:
+    """Such a file as a PNG of 8 bits: black and everything below to 0, white and above to 255.
+
+    None: the upper 8 bits. The EXIF block stays.
+    """
+    from PIL import Image
+
+    deep = deep_levels(data)
+    alpha = deep.shape[2] in (2, 4)
+    spread = spread_levels(deep, levels)
+    if alpha:  # transparency has the whole range
+        spread[:, :, -1] = deep[:, :, -1] >> 8
+    file = BytesIO()
+    image = Image.fromarray(spread[:, :, 0] if spread.shape[2] == 1 else spread)
+    image.save(file, "PNG", compress_level=0, exif=_opened(data).getexif())
+    return file.getvalue()
+
+
+def spread_levels(deep: Any, levels: Sequence[int] | None) -> Any:
+    """uint16 to uint8, as ``in_eight_bits``."""
+    if levels is None:
+        return (deep >> 8).astype(np.uint8)
+    black, white = levels
+    scaled = (deep.astype(np.int64) - black) * 255 + (white - black) // 2
+    return np.clip(scaled // (white - black), 0, 255).astype(np.uint8)
+
+
+def _opened(data: bytes, mode: str = "", raw: str = "") -> Any:
+    """The image; with ``raw`` its bytes are read another way than Pillow would."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    image: Any = PngImageFile(BytesIO(data))
+    if raw:
+        codec, box, offset, _ = image.tile[0]
+        image.tile = [(codec, box, offset, raw)]
+        if hasattr(image, "_mode"):
+            image._mode = mode
+        else:  # before Pillow 10.1
+            image.mode = mode
+    return image
+
+
 # ---- tfedge/portable/images.py ----
 # An image file to square RGB pixels. Everything that trains or runs a model sees these.
 #
@@ -78,7 +154,8 @@ def difference(expected: Any, got: Any) -> str:
 #    2 × ``size``: ``image.draft(None, (2 * size, 2 * size))``, which leaves all others alone;
 # 4. the EXIF orientation is obeyed;
 # 5. grey, palette, CMYK (Adobe's inverted kind, as Pillow reads it) become RGB, 16 bits become
-#    their upper 8, transparency is laid on **white**; ICC profiles are not applied;
+#    their upper 8, or what ``levels`` makes of them; transparency is laid on **white**; ICC
+#    profiles are not applied;
 # 6. ``crop``: the largest centred square, resized; ``stretch``: resized, the aspect lost; ``pad``:
 #    resized to fit, centred on black. Resizing is Pillow's BILINEAR, which averages when it
 #    shrinks.
@@ -118,8 +195,11 @@ class BadImage(ValueError):
         self.reason = reason
 
 
-def decode(source: Path | bytes, size: int, fit: str) -> np.ndarray:
-    """The image as uint8 [size, size, 3] RGB; ``fit``: crop, stretch or pad.
+def decode(
+    source: Path | bytes, size: int, fit: str, levels: Sequence[int] | None = None
+) -> np.ndarray:
+    """The image as uint8 [size, size, 3] RGB; ``fit``: crop, stretch or pad; ``levels``: of 16 bits
+    a channel those that become black and white.
 
     Raises BadImage for whatever is no good image.
     """
@@ -131,6 +211,8 @@ def decode(source: Path | bytes, size: int, fit: str) -> np.ndarray:
         image = _open(data, size)
         big = image.width * image.height > _BIG
         with _one_big if big else nullcontext():
+            if levels and is_deep(data):
+                image = _open(in_eight_bits(data, levels), size)
             return np.array(_square(_rgb(_upright(image)), size, fit))
     except BadImage as error:
         raise BadImage(error.reason, name) from error
@@ -234,82 +316,6 @@ def _square(image: Any, size: int, fit: str) -> Any:
         canvas.paste(image.resize(inner, bilinear), (left, top))
         return canvas
     return image.resize((size, size), bilinear)
-
-
-# ---- tfedge/portable/levels.py ----
-# PNG images of 16 bits a channel: their levels, and which of them become black and white.
-#
-# The decoder takes the upper 8 bits. A camera of 10, 12 or 14 bits in 16 leaves next to nothing up
-# there, and neither does a thermal one whose image is a few hundred levels in the middle; then
-# ``levels``, (black, white), says what is spread over 0 to 255.
-
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Pillow's mode of each colour type, and how it reads the lower byte of each of its channels.
-_MODES = {2: ("RGB", "RGB;16L"), 6: ("RGBA", "RGBA;16L")}
-_GREY, _GREY_ALPHA = 0, 4
-
-
-def is_deep(data: bytes) -> bool:
-    """Whether a file is a PNG of 16 bits a channel."""
-    return data.startswith(_SIGNATURE) and len(data) > 33 and data[24] == 16
-
-
-def deep_levels(data: bytes) -> Any:
-    """The levels of such a file: uint16 [height, width, channels], transparency the last of 2 or 4.
-
-    Pillow's errors for damaged files.
-    """
-    kind = data[25]
-    if kind == _GREY:
-        return np.asarray(_opened(data)).astype(np.uint16)[:, :, None]
-    if kind == _GREY_ALPHA:  # its four bytes a pixel are read as four channels of 8 bits
-        bytes_of = np.asarray(_opened(data, "RGBA", "RGBA")).astype(np.uint16)
-        return bytes_of[:, :, ::2] << 8 | bytes_of[:, :, 1::2]
-    mode, lower = _MODES[kind]
-    upper = np.asarray(_opened(data)).astype(np.uint16)
-    return upper << 8 | np.asarray(_opened(data, mode, lower)).astype(np.uint16)
-
-
-def in_eight_bits(data: bytes, levels: Sequence[int] | None) -> bytes:
-    """Such a file as a PNG of 8 bits: black and everything below to 0, white and above to 255.
-
-    None: the upper 8 bits. The EXIF block stays.
-    """
-    from PIL import Image
-
-    deep = deep_levels(data)
-    alpha = deep.shape[2] in (2, 4)
-    spread = spread_levels(deep, levels)
-    if alpha:  # transparency has the whole range
-        spread[:, :, -1] = deep[:, :, -1] >> 8
-    file = BytesIO()
-    image = Image.fromarray(spread[:, :, 0] if spread.shape[2] == 1 else spread)
-    image.save(file, "PNG", compress_level=0, exif=_opened(data).getexif())
-    return file.getvalue()
-
-
-def spread_levels(deep: Any, levels: Sequence[int] | None) -> Any:
-    """uint16 to uint8, as ``in_eight_bits``."""
-    if levels is None:
-        return (deep >> 8).astype(np.uint8)
-    black, white = levels
-    scaled = (deep.astype(np.int64) - black) * 255 + (white - black) // 2
-    return np.clip(scaled // (white - black), 0, 255).astype(np.uint8)
-
-
-def _opened(data: bytes, mode: str = "", raw: str = "") -> Any:
-    """The image; with ``raw`` its bytes are read another way than Pillow would."""
-    from PIL.PngImagePlugin import PngImageFile
-
-    image: Any = PngImageFile(BytesIO(data))
-    if raw:
-        codec, box, offset, _ = image.tile[0]
-        image.tile = [(codec, box, offset, raw)]
-        if hasattr(image, "_mode"):
-            image._mode = mode
-        else:  # before Pillow 10.1
-            image.mode = mode
-    return image
 
 
 # ---- tfedge/tasks/image_classification/script/classify.py ----
@@ -488,12 +494,7 @@ class Model:
 
 def pixels_of(drop: Drop, path: Path) -> np.ndarray:
     """An image as the model was trained on: uint8 [size, size, 3]. BadImage for what is none."""
-    data = read(path)
-    pixels = decode(data, drop.shape[1], drop.fit)  # or says what is wrong with it
-    if drop.levels and is_deep(data):
-        data = in_eight_bits(data, drop.levels)
-        pixels = decode(data, drop.shape[1], drop.fit)
-    return pixels
+    return decode(read(path), drop.shape[1], drop.fit, drop.levels)
 
 
 def described(shape: Sequence[int], dtype: Any) -> str:

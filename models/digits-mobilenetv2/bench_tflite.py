@@ -77,6 +77,82 @@ def difference(expected: Any, got: Any) -> str:
     return ""
 
 
+# ---- tfedge/portable/levels.py ----
+# PNG images of 16 bits a channel: their levels, and which of them become black and white.
+#
+# The decoder takes the upper 8 bits. A camera of 10, 12 or 14 bits in 16 leaves next to nothing up
+# there, and neither does a thermal one whose image is a few hundred levels in the middle; then
+# ``levels``, (black, white), says what is spread over 0 to 255.
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Pillow's mode of each colour type, and how it reads the lower byte of each of its channels.
+_MODES = {2: ("RGB", "RGB;16L"), 6: ("RGBA", "RGBA;16L")}
+_GREY, _GREY_ALPHA = 0, 4
+
+
+def is_deep(data: bytes) -> bool:
+    """Whether a file is a PNG of 16 bits a channel."""
+    return data.startswith(_SIGNATURE) and len(data) > 33 and data[24] == 16
+
+
+def deep_levels(data: bytes) -> Any:
+    """The levels of such a file: uint16 [height, width, channels], transparency the last of 2 or 4.
+
+    Pillow's errors for damaged files.
+    """
+    kind = data[25]
+    if kind == _GREY:
+        return np.asarray(_opened(data)).astype(np.uint16)[:, :, None]
+    if kind == _GREY_ALPHA:  # its four bytes a pixel are read as four channels of 8 bits
+        bytes_of = np.asarray(_opened(data, "RGBA", "RGBA")).astype(np.uint16)
+        return bytes_of[:, :, ::2] << 8 | bytes_of[:, :, 1::2]
+    mode, lower = _MODES[kind]
+    upper = np.asarray(_opened(data)).astype(np.uint16)
+    return upper << 8 | np.asarray(_opened(data, mode, lower)).astype(np.uint16)
+
+
+def in_eight_bits(data: bytes, levels: Sequence[int] | None) -> bytes:
+    """Such a file as a PNG of 8 bits: black and everything below to 0, white and above to 255.
+
+    None: the upper 8 bits. The EXIF block stays.
+    """
+    from PIL import Image
+
+    deep = deep_levels(data)
+    alpha = deep.shape[2] in (2, 4)
+    spread = spread_levels(deep, levels)
+    if alpha:  # transparency has the whole range
+        spread[:, :, -1] = deep[:, :, -1] >> 8
+    file = BytesIO()
+    image = Image.fromarray(spread[:, :, 0] if spread.shape[2] == 1 else spread)
+    image.save(file, "PNG", compress_level=0, exif=_opened(data).getexif())
+    return file.getvalue()
+
+
+def spread_levels(deep: Any, levels: Sequence[int] | None) -> Any:
+    """uint16 to uint8, as ``in_eight_bits``."""
+    if levels is None:
+        return (deep >> 8).astype(np.uint8)
+    black, white = levels
+    scaled = (deep.astype(np.int64) - black) * 255 + (white - black) // 2
+    return np.clip(scaled // (white - black), 0, 255).astype(np.uint8)
+
+
+def _opened(data: bytes, mode: str = "", raw: str = "") -> Any:
+    """The image; with ``raw`` its bytes are read another way than Pillow would."""
+    from PIL.PngImagePlugin import PngImageFile
+
+    image: Any = PngImageFile(BytesIO(data))
+    if raw:
+        codec, box, offset, _ = image.tile[0]
+        image.tile = [(codec, box, offset, raw)]
+        if hasattr(image, "_mode"):
+            image._mode = mode
+        else:  # before Pillow 10.1
+            image.mode = mode
+    return image
+
+
 # ---- tfedge/portable/images.py ----
 # An image file to square RGB pixels. Everything that trains or runs a model sees these.
 #
@@ -88,7 +164,8 @@ def difference(expected: Any, got: Any) -> str:
 #    2 × ``size``: ``image.draft(None, (2 * size, 2 * size))``, which leaves all others alone;
 # 4. the EXIF orientation is obeyed;
 # 5. grey, palette, CMYK (Adobe's inverted kind, as Pillow reads it) become RGB, 16 bits become
-#    their upper 8, transparency is laid on **white**; ICC profiles are not applied;
+#    their upper 8, or what ``levels`` makes of them; transparency is laid on **white**; ICC
+#    profiles are not applied;
 # 6. ``crop``: the largest centred square, resized; ``stretch``: resized, the aspect lost; ``pad``:
 #    resized to fit, centred on black. Resizing is Pillow's BILINEAR, which averages when it
 #    shrinks.
@@ -128,8 +205,11 @@ class BadImage(ValueError):
         self.reason = reason
 
 
-def decode(source: Path | bytes, size: int, fit: str) -> np.ndarray:
-    """The image as uint8 [size, size, 3] RGB; ``fit``: crop, stretch or pad.
+def decode(
+    source: Path | bytes, size: int, fit: str, levels: Sequence[int] | None = None
+) -> np.ndarray:
+    """The image as uint8 [size, size, 3] RGB; ``fit``: crop, stretch or pad; ``levels``: of 16 bits
+    a channel those that become black and white.
 
     Raises BadImage for whatever is no good image.
     """
@@ -141,6 +221,8 @@ def decode(source: Path | bytes, size: int, fit: str) -> np.ndarray:
         image = _open(data, size)
         big = image.width * image.height > _BIG
         with _one_big if big else nullcontext():
+            if levels and is_deep(data):
+                image = _open(in_eight_bits(data, levels), size)
             return np.array(_square(_rgb(_upright(image)), size, fit))
     except BadImage as error:
         raise BadImage(error.reason, name) from error
@@ -808,6 +890,7 @@ class Model:
 # ---- tfedge/benchmark/script/image_inputs.py ----
 # Images as a model's input.
 
+Levels = Tuple[int, int]  # of 16 bits a channel: what becomes black, what white
 FITS = ("crop", "stretch", "pad")
 MOST_IMAGES = 100  # kept in memory for --pictures
 
@@ -817,6 +900,37 @@ def manifest_fit(model: str) -> str | None:
 
     None without one; ValueError when there is such a file and it doesn't say.
     """
+    for file, given in _manifest_input(model, "--fit"):
+        fit = given.get("fit")
+        if fit not in FITS:
+            raise ValueError(f"{file}: input.fit is {fit!r}, not {', '.join(FITS)}: give --fit")
+        return str(fit)
+    return None
+
+
+def manifest_levels(model: str) -> Levels | None:
+    """Which levels of images of 16 bits become black and white, by the same file.
+
+    None where it says none; ValueError as above.
+    """
+    for file, given in _manifest_input(model, "--levels"):
+        try:
+            return checked_levels(given["levels"]) if "levels" in given else None
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{file}: input.levels: {error}: give --levels") from error
+    return None
+
+
+def checked_levels(given: Any) -> Levels:
+    """Two levels of 16 bits, the darker one first. TypeError or ValueError for anything else."""
+    black, white = (int(level) for level in given)
+    if not 0 <= black < white <= 65535:
+        raise ValueError(f"black below white, 0 to 65535, got {black},{white}")
+    return black, white
+
+
+def _manifest_input(model: str, option: str) -> Iterator[tuple[Path, dict]]:
+    """The nearest MANIFEST.json that names the model, and what it says of the input."""
     path = Path(model).absolute()
     for folder in (path.parent, path.parent.parent):  # the latter: of a drop with assets/
         file = folder / "MANIFEST.json"
@@ -825,14 +939,11 @@ def manifest_fit(model: str) -> str | None:
         try:
             manifest = json.loads(file.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{file}: no JSON ({error}): give --fit") from error
+            raise ValueError(f"{file}: no JSON ({error}): give {option}") from error
         if path.relative_to(folder).as_posix() in models_of(manifest):
             given = manifest.get("input")
-            fit = given.get("fit") if isinstance(given, dict) else None
-            if fit not in FITS:
-                raise ValueError(f"{file}: input.fit is {fit!r}, not {', '.join(FITS)}: give --fit")
-            return str(fit)
-    return None
+            yield file, given if isinstance(given, dict) else {}
+            return
 
 
 def models_of(manifest: Any) -> set:
@@ -844,7 +955,7 @@ def models_of(manifest: Any) -> set:
     return names | {coral.get("file")} if isinstance(coral, dict) else names
 
 
-def image_input(model: Model, path: Path, fit: str) -> Any:
+def image_input(model: Model, path: Path, fit: str, levels: Levels | None = None) -> Any:
     """An image as the model takes it, decoded as in training. ValueError names the file."""
     shape = [int(side) for side in model.inputs[0]["shape"]]
     kind = model.inputs[0]["dtype"]
@@ -854,16 +965,16 @@ def image_input(model: Model, path: Path, fit: str) -> Any:
         )
     if kind not in (np.uint8, np.int8):
         raise ValueError(f"images are 8 bits a value, the model takes {np.dtype(kind).name}")
-    pixels = decode(path, shape[1], fit)[None]
+    pixels = decode(path, shape[1], fit, levels)[None]
     return pixels if kind == np.uint8 else (pixels ^ 128).view(np.int8)  # int8: 128 less
 
 
-def image_inputs(model: Model, folder: str, fit: str) -> list:
+def image_inputs(model: Model, folder: str, fit: str, levels: Levels | None = None) -> list:
     """The first images of a folder, decoded. OSError or ValueError, with the file's name."""
     files = sorted(path for path in Path(folder).iterdir() if path.is_file())
     if not files:
         raise ValueError(f"{folder}: no images")
-    return [image_input(model, path, fit) for path in files[:MOST_IMAGES]]
+    return [image_input(model, path, fit, levels) for path in files[:MOST_IMAGES]]
 
 
 # ---- tfedge/benchmark/script/answers.py ----
@@ -920,7 +1031,9 @@ def softmax(values: Any) -> Any:
         return powers / powers.sum()
 
 
-def accuracy_of(model: Model, folder: str, labels: str, fit: str) -> dict:
+def accuracy_of(
+    model: Model, folder: str, labels: str, fit: str, levels: Levels | None = None
+) -> dict:
     """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic."""
     files = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
     found = {path.parent.name for path in files}
@@ -936,7 +1049,7 @@ def accuracy_of(model: Model, folder: str, labels: str, fit: str) -> dict:
         )
     right = 0
     for path in files:
-        answer = model.answer(image_input(model, path, fit))
+        answer = model.answer(image_input(model, path, fit, levels))
         right += int(answer.argmax() == classes.index(path.parent.name))
     return {"top1": right / len(files), "n": len(files), "classes": len(classes)}
 
@@ -1377,11 +1490,14 @@ def measure(args: argparse.Namespace) -> dict:
         "input": "pictures" if args.pictures else "random",
         **dict.fromkeys(ONCE),
     }
-    fit = ""
+    fit, levels = "", None
     if args.pictures or args.accuracy:
         with ending(6, (OSError, ValueError)):
             fit = args.fit or manifest_fit(path) or "crop"
+            levels = levels_of(args.levels, path)
         entry["fit"] = fit
+        if levels:
+            entry["levels"] = levels
     gc.disable()
     peak_is_known = forget_peak()
     told: dict = {"base_bytes": read_number("proc/self/status", r"^VmRSS:\s*(\d+)", 1024)}
@@ -1395,7 +1511,7 @@ def measure(args: argparse.Namespace) -> dict:
     peak = read_number("proc/self/status", r"^VmHWM:\s*(\d+)", 1024)
     told["peak_bytes"] = peak if peak_is_known else None
     with ending(3, (ImportError,), "", f"{PIP}pillow"), ending(6, (OSError, ValueError)):
-        images = image_inputs(model, args.pictures, fit) if args.pictures else []
+        images = image_inputs(model, args.pictures, fit, levels) if args.pictures else []
         told["before"] = state()
         entry["drift"] = None
         if args.seconds:
@@ -1407,10 +1523,17 @@ def measure(args: argparse.Namespace) -> dict:
         if args.golden:
             entry["golden"] = replay_pairs(model, args.golden)
         if args.accuracy:
-            entry["accuracy"] = accuracy_of(model, args.accuracy, args.labels, fit)
+            entry["accuracy"] = accuracy_of(model, args.accuracy, args.labels, fit, levels)
     if args.profile:
         entry["profile"] = profile(path, module, words, args.runs, str(SCRIPT_FILE), args.shape)
     return joined([{**entry, "processes": [told]}])
+
+
+def levels_of(given: str | None, model: str) -> Levels | None:
+    """Those of --levels, else of the model's drop. OSError or ValueError."""
+    if given is None:
+        return manifest_levels(model)
+    return None if given == "none" else checked_levels(given.split(","))
 
 
 def identity(path: str) -> dict:
@@ -1579,6 +1702,13 @@ def parse_arguments() -> argparse.Namespace:
         help="how an image becomes square; else as the MANIFEST.json beside the model says, or "
         "crop",
     )
+    add(
+        "--levels",
+        type=two_levels,
+        metavar="BLACK,WHITE",
+        help="what of images of 16 bits becomes black and white; none: the upper 8 bits; else as "
+        "that MANIFEST.json says",
+    )
     add("--json", default="", metavar="FILE", help="write everything there; - for stdout")
     add(
         "--timeout",
@@ -1601,6 +1731,14 @@ def thread_counts(text: str) -> list[int]:
     if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
         raise argparse.ArgumentTypeError(f"{text!r}: numbers that start at 1, such as 1,2,4")
     return [int(count) for count in text.split(",")]
+
+
+def two_levels(text: str) -> str:
+    """0,4095 if these can be levels, or none."""
+    try:
+        return text if text == "none" else "{},{}".format(*checked_levels(text.split(",")))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
 
 def positive(text: str) -> int:

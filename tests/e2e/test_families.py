@@ -29,8 +29,6 @@ BRIEF = {
     "quantize.epochs": 1,
     "evaluate.robustness": 0,
     "evaluate.gates.max_accuracy_drop": 1.0,
-    # Of random weights every answer may hang on which kernels compute it: no made image is a pair.
-    "package.golden": "held_out",
     "benchmark.runs": 10,
     "benchmark.processes": 1,
 }

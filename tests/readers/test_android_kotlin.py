@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from android_helpers import android
-from awkward_images import FITS, SIZES, awkward_images
+from awkward_images import FITS, LEVELS, SIZES, awkward_images, sixteen_bits
 from color_helpers import FLOAT, pixels
 from golden_cases import CASES
 from PIL import Image
@@ -146,7 +146,10 @@ def test_pixels_are_those_of_training(squared) -> None:
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_awkward_images_are_those_of_training(app: App, tmp_path: Path, fit: str) -> None:
+@pytest.mark.parametrize("levels", LEVELS)
+def test_awkward_images_are_those_of_training(
+    app: App, tmp_path: Path, fit: str, levels: tuple[int, int] | None
+) -> None:
     """From a file's bytes to the model's pixels, of the set that all our decoders are held to."""
     jobs, expected = [], []
     paths = awkward_images(tmp_path)
@@ -156,13 +159,33 @@ def test_awkward_images_are_those_of_training(app: App, tmp_path: Path, fit: str
             copy.write_bytes(path.read_bytes())
             with Image.open(path) as image:
                 orientation = image.getexif().get(0x0112, 0)
-            jobs.append(("file", copy, orientation, size, fit.upper()))
-            expected.append(decode(path, size, fit))
+            jobs.append(("file", copy, orientation, size, fit.upper(), *(levels or ())))
+            expected.append(decode(path, size, fit, levels))
     assert app.ask(*jobs) == [""] * len(jobs)
     for job, want in zip(jobs, expected, strict=True):
         data = job[1].with_name(f"{job[1].name}.out").read_bytes()
         got = np.frombuffer(data, np.uint8).reshape(want.shape)
         assert same(got, want, fit), job[1].name
+
+
+def test_damaged_images_of_16_bits_are_refused(app: App, tmp_path: Path) -> None:
+    good = sixteen_bits(np.full((9, 9, 3), 300, np.uint16), filters="4")
+    data = good.index(b"IDAT") + 4
+    damaged = {
+        "cut off": good[: data + 5],
+        "no data": good[: data - 8],
+        "junk": good[:data] + b"\1" * 9 + good[data + 9 :],
+        "of no size": good[:16] + bytes(4) + good[20:],
+        "huge": good[:16] + b"\x7f\xff\xff\xff" * 2 + good[24:],
+        "palette": good[:25] + b"\3" + good[26:],
+    }
+    jobs = []
+    for name, content in damaged.items():
+        path = tmp_path / f"{name.replace(' ', '_')}.png"
+        path.write_bytes(content)
+        jobs.append(("file", path, 0, 32, "CROP", 0, 1023))
+    said = {"failed: IllegalArgumentException", "failed: DataFormatException"}
+    assert {": ".join(told.split(": ")[:2]) for told in app.ask(*jobs)} <= said
 
 
 def test_the_golden_rule_is_ours(app: App) -> None:

@@ -238,9 +238,24 @@ def test_the_digest_that_keras_checks_is_checked(load, server, monkeypatch):
         change(monkeypatch, digests=(digest,))
         load()
         change(monkeypatch, digests=("0" * len(digest),))
-        with pytest.raises(ArtifactError, match="not Keras' own weights") as caught:
+        with pytest.raises(ArtifactError, match="not the file that is pinned") as caught:
             load()
-        assert digest in caught.value.message and "delete the file" in caught.value.hint
+        assert digest in caught.value.message
+
+
+def test_damaged_imagenet_is_set_aside_and_fetched_again(load, server, tmp_path, monkeypatch):
+    """That of Keras' own cache stays where it is, and is not used."""
+    good = server.files[server.name]
+    change(monkeypatch, digests=(hashlib.sha256(good).hexdigest(),))
+    path, theirs = (tmp_path / f / server.name for f in ("cache/imagenet", "keras/models"))
+    for file in (path, theirs):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"damaged")
+    assert load().path == path and path.read_bytes() == good
+    (aside,) = path.parent.glob(".*damaged*")
+    assert aside.read_bytes() == theirs.read_bytes() == b"damaged"
+    load()
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("other", ["no HDF5", "another net"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -357,6 +358,36 @@ def test_new_units_of_a_head_stand_beside_the_old_ones_under_their_names():
     np.testing.assert_array_equal(layer.kernel[:, 2], [1, 3])
     np.testing.assert_array_equal(layer.bias, [6, 0, 5])
     assert network.EarlierHead.of(arrays) is None
+
+
+@pytest.mark.parametrize(
+    ("units", "told"),
+    [
+        (("owl", "cat", "dog"), None),
+        (("cat", "owl"), "; keeps: owl cat"),
+        (("cat",), ""),  # it has moved up, and no order of the classes can help that
+        (("dog",), None),
+    ],
+)
+def test_outputs_that_have_other_numbers_than_in_the_earlier_run_are_told(
+    chain, monkeypatch, units, told
+):
+    earlier = network.EarlierHead(np.zeros((2, 2), "f"), np.zeros(2, "f"), ("owl", "cat"))
+    monkeypatch.setattr(network, "earlier_head", lambda path: earlier)
+    layer, notes = keras.layers.Dense(len(units)), tiny.Notes()
+    layer.build((None, 2))
+    head = SimpleNamespace(
+        units=units,
+        samples=SimpleNamespace(views=0),
+        keeps_order=lambda order: f"; keeps: {' '.join(order)}",
+    )
+    pipeline = SimpleNamespace(finetune=chain.pipeline.finetune)
+    inputs = {"backbone/base.npz": chain.files["backbone/base.npz"]}
+    context = SimpleNamespace(inputs=inputs, pipeline=pipeline, progress=notes)
+    finetune._go_on(context, head, SimpleNamespace(get_layer=lambda name: layer))
+    warnings = [line for line in notes.lines if line.startswith("warning")]
+    said = f"warning: outputs have other numbers than in the earlier run{told}"
+    assert warnings == ([] if told is None else [said])
 
 
 def test_how_epochs_went_stands_in_a_text_file(chain):

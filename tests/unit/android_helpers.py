@@ -12,7 +12,13 @@ ANDROID = "package/drops/android"
 ABOUT = {"author": "A. Üthor", "licence": "CC-BY-4.0", "description": "Red, green or blue?"}
 
 
-def packed(tmp: Path, shipped: Path = INT8, fit: str = "crop", **options: object) -> Run:
+def packed(
+    tmp: Path,
+    shipped: Path = INT8,
+    fit: str = "crop",
+    range: tuple[int, int] | None = None,
+    **options: object,
+) -> Run:
     """A run with its drop; ``options`` are those of ``package``."""
     run = make_run(
         tmp,
@@ -20,7 +26,7 @@ def packed(tmp: Path, shipped: Path = INT8, fit: str = "crop", **options: object
         benchmark=None,
         shipped=shipped,
         recipe="float" if shipped == FLOAT else "qat",
-        data={"path": "sample:digits", "image_size": SIZE, "fit": fit},
+        data={"path": "sample:digits", "image_size": SIZE, "fit": fit, "range": range},
         package={"targets": ["android"]} | options,
     )
     package.run(run.context("package"))

@@ -45,3 +45,13 @@ def test_a_result_says_it_only_where_images_are_fed() -> None:
     other = result([[100] * 10], input="pictures", fit="crop")
     assert differences(padded, other) == ["fit"]
     assert merge([result([[100] * 10], fit="pad"), plain]).fit == "pad", "accuracy is found once"
+
+
+def test_a_result_says_which_levels_of_16_bits_were_spread() -> None:
+    plain = result([[100] * 10], input="pictures", fit="pad")
+    spread = result([[100] * 10], input="pictures", fit="pad", levels=(0, 1023))
+    assert "levels" not in plain.to_json()
+    data = json.loads(json.dumps(spread.to_json()))
+    assert (data["levels"], Result.from_json(data).levels) == ([0, 1023], (0, 1023))
+    assert differences(plain, spread) == ["levels"]
+    assert merge([plain, spread]).levels == (0, 1023)

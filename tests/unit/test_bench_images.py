@@ -11,11 +11,12 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from awkward_images import FITS, SIZES, awkward_images
+from awkward_images import FITS, LEVELS, SIZES, awkward_images, sixteen_bit_rgb
 from color_helpers import CLASSES, INT8, pixels
 from PIL import Image
 from script_helpers import SCRIPT, document, fake_runtime, run
 
+from tfedge.inputs.images.pictures import Decoding, Refused
 from tfedge.portable.images import decode
 
 QUICK = ("--runs", "12", "--warmup", "2")
@@ -65,13 +66,24 @@ def taking(shape: list[int], dtype: type = np.uint8) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("levels", LEVELS)
 def test_awkward_images_are_decoded_as_in_training(
-    script: ModuleType, tmp_path: Path, fit: str
+    script: ModuleType, tmp_path: Path, fit: str, levels: tuple[int, int] | None
 ) -> None:
     for path in awkward_images(tmp_path):
         for size in SIZES:
-            got = script.image_input(taking([1, size, size, 3]), path, fit)
-            assert np.array_equal(got[0], decode(path, size, fit)), (path.name, size)
+            got = script.image_input(taking([1, size, size, 3]), path, fit, levels)
+            want = trained(path, size, fit, levels)
+            assert np.array_equal(got[0], want), (path.name, size)
+
+
+def trained(path: Path, size: int, fit: str, levels: tuple[int, int] | None) -> np.ndarray:
+    """The pixels that training sees; where it would refuse so few levels, what it would see."""
+    try:
+        return Decoding(size, fit, levels).pixels(path.read_bytes(), path.name)
+    except Refused:
+        assert levels is not None and levels[1] - levels[0] < 32
+        return decode(path, size, fit, levels)
 
 
 def test_what_reaches_the_model_is_what_training_saw(tmp_path: Path) -> None:
@@ -89,6 +101,45 @@ def test_what_reaches_the_model_is_what_training_saw(tmp_path: Path) -> None:
         got = np.fromfile(fed, dtype).astype(int).reshape(-1, 32, 32, 3)[1:] + zero  # 0: noise
         for path, one in zip(paths, got, strict=True):
             assert np.array_equal(one, decode(path, 32, fit)), (path.name, fit, dtype)
+
+
+def deep_drop(folder: Path, levels: object = (0, 1023)) -> Path:
+    """A drop whose model was trained on a camera of 10 bits, and images of it in 16."""
+    for label, name in enumerate(CLASSES):
+        (folder / "images" / name).mkdir(parents=True)
+        image = pixels(label, label).astype(np.uint16) * 4
+        (folder / "images" / name / "a.png").write_bytes(sixteen_bit_rgb(image))
+    (folder / "labels.txt").write_text("\n".join(CLASSES))
+    given = {"fit": "crop", **({} if levels is None else {"levels": levels})}
+    return drop_with(folder / "drop", {"model": "m.tflite", "input": given})
+
+
+@pytest.mark.parametrize(
+    ("levels", "words", "used"),
+    [
+        ((0, 1023), (), [0, 1023]),
+        (None, ("--levels=0,1023",), [0, 1023]),
+        ((0, 1023), ("--levels=none", "--processes=2"), None),
+        (None, (), None),
+    ],
+)
+def test_levels_of_the_drop_reach_the_model(
+    levels: object, words: tuple[str, ...], used: object, tmp_path: Path
+) -> None:
+    model = deep_drop(tmp_path, levels)
+    asked = (model, *QUICK, "--accuracy", tmp_path / "images", "--labels", tmp_path / "labels.txt")
+    (result,) = document(*asked, *words)["results"]
+    assert result.get("levels") == used
+    assert (result["accuracy"]["top1"] == 1) is (used is not None), "black else"
+
+
+@pytest.mark.parametrize("levels", ["dark", [1], [5, 5], [0, 70000], 7])
+def test_levels_that_are_none_are_refused(levels: object, tmp_path: Path) -> None:
+    model = deep_drop(tmp_path, levels)
+    done = run(model, *QUICK, "--pictures", tmp_path / "images" / CLASSES[0])
+    assert done.returncode == 6 and "input.levels" in done.stderr and "--levels" in done.stderr
+    for word in ("5", "9,4", "a,b"):
+        assert run(model, *QUICK, f"--levels={word}").returncode == 2
 
 
 def test_accuracy_on_a_labelled_folder(tmp_path: Path) -> None:

@@ -218,6 +218,21 @@ def test_how_images_become_square_is_passed_on_for_each_model(
     assert "say how with --fit" in bench.err
 
 
+def test_levels_of_16_bits_are_passed_on_for_each_model(lab: Lab, bench: Shown, here: Path) -> None:
+    for folder in ("drop", "images"):
+        (here / folder).mkdir()
+    (here / "images" / "a.png").write_bytes(b"x")
+    (here / "drop" / "m.tflite").write_bytes(INT8.read_bytes())
+    manifest = {"model": "m.tflite", "input": {"fit": "pad", "levels": [0, 1023]}}
+    (here / "drop" / "MANIFEST.json").write_text(json.dumps(manifest))
+    words = ("drop/m.tflite", FLOAT, "--device=pi", *QUICK)
+    for images, expected in (("--pictures=images",), ["0,1023", None]), ((), [None, None]):
+        assert bench(*words, *images) == 0
+        turns = [turn.get("levels") for turn in lab.boards["pi"].turns]
+        assert turns[:2] == expected
+        lab.boards["pi"].turns.clear()
+
+
 def test_golden_pairs_that_differ_end_with_8_after_the_table(
     lab: Lab, bench: Shown, here: Path
 ) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from tfedge.config.nodes import MAX_BYTES
 from tfedge.config.words import _PATTERNS, expected_at
-from tfedge.errors import ConfigError
+from tfedge.data.schema import Data
+from tfedge.data.sources import source_digest
+from tfedge.errors import ConfigError, DataError
 from tfedge.pipeline.load import load, load_pipeline
 from tfedge.pipeline.schema import Pipeline, schema_of
 
@@ -290,3 +292,16 @@ def test_words_for_every_kind_of_value() -> None:
     assert expected_at(("data", "split"), Pipeline) == "a section (with val, test)"
     limit = expected_at(("evaluate", "gates", "max_size"), Pipeline)
     assert limit == "a whole number of at least 1"
+
+
+def test_paths_that_can_not_be_looked_at_are_named_with_their_place(tmp_path: Path) -> None:
+    """Also where a rule would have asked the system of one before."""
+    (tmp_path / "round").symlink_to("round")
+    path = write(tmp_path, SMALL + "backbone: {weights: round/w.h5}\n")
+    assert (
+        only(path) == "p.yaml:3:21: backbone.weights: round/w.h5: Too many levels of symbolic links"
+    )
+    with pytest.raises(DataError, match=r"data\.path: .*round: Too many levels"):
+        source_digest(Data(path=str(tmp_path / "round")), tmp_path / "cache")
+    with pytest.raises(DataError, match=r"data\.path: no path can be that long, 5,000"):
+        source_digest(Data(path="x" * 5000), tmp_path / "cache")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,35 @@ def test_what_trains_is_known_by_its_device_and_nothing_else_is(machine) -> None
 
 
 MORE_THAN_ONE = pytest.mark.skipif(cores() < 2, reason="this process may use one core only")
+
+
+X86 = "fpu sse sse2 ssse3 sse4_1 sse4_2"
+AVX512 = "avx avx2 fma avx512f avx512dq avx512cd avx512bw avx512vl"
+PROCESSORS = {
+    f"processor\t: 0\nflags\t\t: {X86} {AVX512} avx512_vnni amx_int8\nbugs\t: x\n": "avx512",
+    f"flags : {X86} avx avx2 fma avx512f\nflags : {X86}\n": "avx2",  # Xeon Phi; the first core
+    f"flags : {X86} avx avx2\n": "avx",
+    f"flags : {X86}\n": "sse",
+    "processor\t: 0\nFeatures\t: fp asimd evtstrm crc32 cpuid\n": "neon",
+    "Features\t: fp asimd fphp asimdhp asimddp\n": "fp16",
+    "Features\t: fp asimd asimdhp sve\n": "sve",
+    "isa : rv64imafdc\n": platform.machine(),
+    "": platform.machine(),
+}
+
+
+@pytest.mark.parametrize(("text", "name"), PROCESSORS.items(), ids=PROCESSORS.values())
+def test_what_trains_is_known_by_the_instructions_of_the_processor(
+    text: str, name: str, tmp_path: Path, plain: pytest.MonkeyPatch
+) -> None:
+    """Kernels are chosen by them, and round otherwise."""
+    file = tmp_path / "cpuinfo"
+    plain.setattr(accelerator, "CPUINFO", tmp_path / "none")
+    assert accelerator.instructions() == platform.machine()
+    file.write_text(text)
+    other = {} if name == platform.machine() else TRAINED
+    assert changed_by(lambda: plain.setattr(accelerator, "CPUINFO", file)) == set(other)
+    assert keys.settings(make("cpu"))["device"]["instructions"] == name
 
 
 @pytest.fixture(autouse=True)
@@ -162,13 +192,14 @@ def test_the_plan_says_what_is_computed_on(
 ) -> None:
     machine(True)
     plain.setenv(accelerator.THREADS, "4")
+    plain.setattr(accelerator, "instructions", lambda: "avx2")
     then = "; with others a stage trains anew"
-    assert said(tmp_path, device="cpu") == f"computes on: cpu, 4 cores, oneDNN{then}"
-    gpu = "computes on: gpu (runtime.device: auto), 4 cores, oneDNN"
+    assert said(tmp_path, device="cpu") == f"computes on: cpu, 4 cores, avx2, oneDNN{then}"
+    gpu = "computes on: gpu (runtime.device: auto), 4 cores, avx2, oneDNN"
     assert said(tmp_path, device="auto") == f"{gpu}, perhaps not the same bytes every time{then}"
     plain.setenv(accelerator.THREADS, "1")
     plain.setenv(accelerator.ONEDNN, "0")
-    assert said(tmp_path, device="cpu") == f"computes on: cpu, 1 core, no oneDNN{then}"
+    assert said(tmp_path, device="cpu") == f"computes on: cpu, 1 core, avx2, no oneDNN{then}"
 
 
 def test_tensorflow_is_told_before_it_is_imported(machine, monkeypatch) -> None:

@@ -12,8 +12,10 @@ import pytest
 from core_fakes import ALL, NEVER_CACHED, calls, entries, go, prepare, shell, wait_for
 
 from tfedge import cli
-from tfedge.core.cache import StageCache
+from tfedge.core.cache import StageCache, remove_killed, was_killed
 from tfedge.core.cleaning import LEFTOVER, STAGE, clean, contents
+from tfedge.files.files import try_lock
+from tfedge.files.text import size_text
 
 KEPT = [name for name in ALL if name not in NEVER_CACHED]
 
@@ -135,3 +137,27 @@ def test_a_download_goes_with_its_list(folder: Path) -> None:
 def test_a_wrong_amount(folder: Path, wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["cache", "--cache", str(cache_of(folder)), "clean", *wrong]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_listing_writes_nothing_and_cleaning_takes_the_lock(folder: Path) -> None:
+    """A run's folder has no lock for a moment after it was made: a cleaner that does not lock it
+    would take it from under the run."""
+    go(folder)
+    temporary = StageCache(cache_of(folder)).temporary
+    bare, held = temporary / "1-bare", temporary / "2-held"
+    bare.mkdir()
+    held.mkdir()
+    lock = try_lock(held.with_suffix(".lock"))
+    assert next(item.paths for item in contents(cache_of(folder))) == (bare,)
+    assert not bare.with_suffix(".lock").exists()
+    assert was_killed(bare) and not was_killed(held)
+    assert [item.name for item in clean(cache_of(folder)).gone] == ["a killed run's"]
+    assert sorted(temporary.iterdir()) == [held, held.with_suffix(".lock")]
+    assert not remove_killed(held)
+    assert lock is not None
+    os.close(lock)
+    assert remove_killed(held) and list(temporary.iterdir()) == []
+
+
+def test_sizes_as_people_read_them() -> None:
+    assert [size_text(n) for n in (12, 123_456, 5_000_000_000)] == ["0.0 kB", "0.12 MB", "5.00 GB"]

@@ -167,7 +167,14 @@ def test_a_seed_makes_other_weights_only_where_these_are_random() -> None:
     assert key("finetune", seed=1) != key("finetune", seed=2)
 
 
-DERIVED = ("measured_on", "first_recipe", "device", "changes_examples", "weights_seed")
+DERIVED = (
+    "measured_on",
+    "first_recipe",
+    "device",
+    "changes_examples",
+    "weights_seed",
+    "first_labels",
+)
 
 
 def test_the_table_fits_together() -> None:

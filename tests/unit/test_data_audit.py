@@ -56,6 +56,7 @@ def test_clean_folders(tmp_path: Path) -> None:
         "duplicates": 0,
         "warnings": [],
         "imbalance": 1.0,
+        "order": None,
     }
     assert stage.said.notes == ["30 images of 2 classes: 24 train, 6 val"]
     assert stage.said.updates[-1] == ("decode", 30, 30, "images")

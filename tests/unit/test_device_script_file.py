@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from script_helpers import ROOT, SCRIPT
 
-from tfedge.benchmark.call import SCRIPT_NAME, script_file, script_text
+from tfedge.benchmark.call import script_file
+from tfedge.benchmark.device_script import SCRIPT_NAME, script_text
 from tfedge.tasks.image_classification.script import example
 
 BUILD = ROOT / "tools" / "build_device_script.py"

@@ -24,7 +24,8 @@ from tfedge.tasks.drop import Pair
 from tfedge.tflite import metadata
 from tfedge.tflite.runtime import predict
 
-KOTLIN = {"Classifier", "CompiledEngine", "Engine", "InterpreterEngine", "Model", "Photo", "Pixels"}
+KOTLIN = {"Classifier", "CompiledEngine", "Deep", "Engine", "InterpreterEngine", "Model", "Photo"}
+KOTLIN |= {"Pixels"}
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +217,11 @@ def test_words_that_kotlin_reserves_stand_between_backticks(
     }
     assert manifest.load(drop)["android"]["package"] == package
     assert [problem for check in verify(drop) for problem in check.problems] == []
+
+
+def test_levels_of_a_drop_stand_in_its_kotlin_and_its_papers(tmp_path: Path) -> None:
+    drop = packed(tmp_path, range=(0, 1023)).folder / ANDROID
+    (model,) = drop.rglob("Model.kt")
+    assert "val LEVELS: IntArray? = intArrayOf(0, 1023)" in model.read_text()
+    assert "the levels 0 to 1023 become 0 to 255" in (drop / "README.md").read_text()
+    assert "the levels 0 to 1023 become 0 to 255" in (drop / "CARD.md").read_text()

@@ -147,7 +147,7 @@ def test_what_other_kernels_answer_otherwise_is_no_golden_pair(monkeypatch) -> N
     class Askew(LiteRT):
         def invoke(self, *arrays: np.ndarray) -> list[np.ndarray]:
             (scores,) = super().invoke(*arrays)
-            return [scores if scores.argmax() == 1 else scores[:, ::-1]]
+            return [scores if scores.argmax() == 1 else scores[:, [1, 2, 0]]]
 
     monkeypatch.setattr(golden, "BuiltinLiteRT", Askew)
     found = chosen_of(INT8)
@@ -161,6 +161,34 @@ def test_what_other_kernels_answer_otherwise_is_no_golden_pair(monkeypatch) -> N
     with pytest.raises(DropError, match="no golden pair can be made") as caught:
         chosen_of(INT8)
     assert "held_out" in caught.value.hint
+
+
+def test_where_few_are_steady_more_are_tried_and_the_manifest_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a net of random weights, of whose answers most hang on the kernels: the first that
+    are looked at, which say the most, are none of the steady ones."""
+
+    class Seldom(LiteRT):
+        def invoke(self, *arrays: np.ndarray) -> list[np.ndarray]:
+            (scores,) = super().invoke(*arrays)
+            real = np.sort(scores.astype(float).ravel()) / 256
+            return [scores if real[-1] - real[-2] > 0.93 else 255 - scores]
+
+    monkeypatch.setattr(golden, "BuiltinLiteRT", Seldom)
+    run = packed(tmp_path)
+    facts = manifest.load(linux(run))
+    tried = facts["golden_tried"]
+    assert len(facts["golden"]) == 8 and all(row["margin"] > 0.93 for row in facts["golden"])
+    assert tried["inputs"] > 2 * 8 and 8 <= tried["steady"] < tried["inputs"]
+    left_out = tried["inputs"] - tried["steady"]
+    told = f"; of {tried['inputs']} tried ones {left_out} are left out, since other kernels of the"
+    for name in ("CARD.md", "README.md"):
+        assert told in " ".join((linux(run) / name).read_text("utf-8").split()), name
+
+
+def test_those_that_were_not_chosen_were_not_tried(tmp_path: Path) -> None:
+    assert manifest.load(linux(packed(tmp_path, "held_out")))["golden_tried"] is None
 
 
 def chosen_of(model: Path) -> golden.Chosen:

@@ -11,11 +11,11 @@ import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
-from awkward_images import FITS, SIZES, awkward_images
+from awkward_images import FITS, LEVELS, SIZES, awkward_images
 from color_helpers import DATA, FLOAT, INT8, Run, make_run, pixels
 from PIL import Image
 
@@ -478,12 +478,16 @@ def test_classify_copies_neither_the_decoder_nor_the_rule() -> None:
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_classify_decodes_like_training(tmp_path: Path, fit: str) -> None:
+@pytest.mark.parametrize("levels", LEVELS)
+def test_classify_decodes_like_training(
+    tmp_path: Path, fit: str, levels: tuple[int, int] | None
+) -> None:
     module = load_example(tmp_path)
     for path in awkward_images(tmp_path):
         for size in SIZES:
-            got = module.decode(path, size, fit)
-            assert np.array_equal(got, decode(path, size, fit)), (path.name, size)
+            drop = SimpleNamespace(shape=[1, size, size, 3], fit=fit, levels=levels)
+            got = module.pixels_of(drop, path)
+            assert np.array_equal(got, decode(path, size, fit, levels)), (path.name, size)
 
 
 def test_classify_decodes_real_photos_like_training(tmp_path: Path) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tfedge.core.stages import stage
 from tfedge.drops import outside, templates
+from tfedge.files.imports import imported
 from tfedge.files.template import fill, texts
 from tfedge.pipeline.schema import Package
-from tfedge.tasks.image_classification import drop
+from tfedge.portable.assemble import Source, source
+from tfedge.tasks.image_classification import copied
 from tfedge.tasks.table import names, task_of
-from tfedge.tasks.work import work_of
+
+OF_SCRIPTS = ("benchmark.script.run", "tasks.image_classification.script.classify")
 
 
 def test_another_text_or_another_script_is_another_digest(
@@ -21,7 +25,7 @@ def test_another_text_or_another_script_is_another_digest(
 ) -> None:
     assert stage("package").probe == f"{outside.__name__}:{outside.digest.__name__}"
     digests = [outside.digest(Package(), tmp_path)]
-    for module, folder in (templates, "FOLDER"), (drop, "TEMPLATES"):
+    for module, folder in (templates, "FOLDER"), (copied, "TEMPLATES"):
         copy = tmp_path / module.__name__
         shutil.copytree(getattr(module, folder), copy)
         monkeypatch.setattr(module, folder, copy)
@@ -30,18 +34,27 @@ def test_another_text_or_another_script_is_another_digest(
             with (copy / file).open("a", encoding="utf-8") as text:
                 text.write("more")
             digests.append(outside.digest(Package(), tmp_path))
-    monkeypatch.setattr(templates, "script_text", lambda: "another device script")
-    digests.append(outside.digest(Package(), tmp_path))
-    monkeypatch.setattr(drop, "example", lambda: b"another classify.py")
-    digests.append(outside.digest(Package(), tmp_path))
+    for part in (*OF_SCRIPTS, "portable.images", "portable.assemble"):
+        monkeypatch.setattr("tfedge.portable.assemble.source", changed(f"tfedge.{part}"))
+        digests.append(outside.digest(Package(), tmp_path))
     assert len(set(digests)) == len(digests) > 10
+
+
+def changed(name: str) -> Callable[[str], Source]:
+    """What reads a module's text, to which something was added."""
+
+    def read(other: str) -> Source:
+        found = source(other)
+        return Source(other, found.text + "more") if other == name else found
+
+    return read
 
 
 @pytest.mark.parametrize("name", names())
 def test_every_text_of_a_task_is_in_the_digest(name: str) -> None:
     folder = Path(templates.__file__).parents[2] / "tasks" / name.replace("-", "_")
-    copied = work_of(task_of(name)).texts()
-    assert {path.read_bytes() for path in folder.rglob("*.txt")} <= set(copied.values())
+    found = imported(task_of(name).texts)()
+    assert {path.read_bytes() for path in folder.rglob("*.txt")} <= set(found.values())
 
 
 def test_a_mark_without_a_value_is_no_text(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.benchmark.call import SCRIPT_NAME, script_text
+from tfedge.benchmark.device_script import SCRIPT_NAME, script_text
 from tfedge.drops.verify import verify
 from tfedge.files.artifact import sha256_file
 from tfedge.pipeline.load import load

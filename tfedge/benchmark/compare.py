@@ -50,6 +50,7 @@ def differences(before: Result, after: Result) -> list[str]:
         "input": (before.input, after.input),
         "shape": (before.shapes, after.shapes),
         "fit": (_fit(before), _fit(after)),
+        "levels": (before.levels, after.levels) if before.input == "pictures" else (None, None),
         "cpu": (before.host.cpu, after.host.cpu),
         "machine": (before.host.machine, after.host.machine),
         "cores": (before.host.cores, after.host.cores),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tfedge.benchmark.script.image_inputs import FITS, manifest_fit, models_of
+from tfedge.benchmark.script.image_inputs import FITS, checked_levels, manifest_fit, models_of
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import parse_json
 
@@ -45,10 +45,10 @@ def levels_of(model: Path) -> tuple[int, int] | None:
     its run's pipeline; None: the upper 8 bits. ArtifactError as above."""
     for file, told in _beside(model, RESOLVED, ""):
         try:
-            found = told["input"].get("levels") if file.name == _MANIFEST else told["data"]
-            found = found.get("range") if isinstance(found, dict) else found
-            return None if found is None else (int(found[0]), int(found[1]))
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            section, key = ("input", "levels") if file.name == _MANIFEST else ("data", "range")
+            found = told[section].get(key)
+            return None if found is None else checked_levels(found)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtifactError(file, f"tells no levels: {error}") from error
     return None
 

@@ -73,6 +73,8 @@ class Result:
     delegated: str | None = field(default=None, compare=False)
     # How images became square: crop, stretch, pad; None: none were fed.
     fit: str | None = field(default=None, compare=False)
+    # Which of 16 bits became black and white; None: the upper 8 bits, or no images.
+    levels: tuple[int, int] | None = field(default=None, compare=False)
     drift: dict[str, Any] | None = field(default=None, compare=False)
     profile: dict[str, Any] | None = field(default=None, compare=False)
     accuracy: dict[str, Any] | None = field(default=None, compare=False)
@@ -117,8 +119,9 @@ class Result:
             "peak_bytes": self.peak_bytes,
         }
         given = asdict(self) | derived
-        if self.fit is None:
-            del given["fit"]
+        for key in ("fit", "levels"):
+            if given[key] is None:
+                del given[key]
         return given
 
     @classmethod
@@ -130,6 +133,7 @@ class Result:
             shapes=tuple(tuple(shape) for shape in data.get("shapes", ())),
             **{key: data[key] for key in needed},
             **{key: data[key] for key in optional if key in data},
+            levels=tuple(data["levels"]) if "levels" in data else None,
             host=Host.from_json(data["host"]),
             processes=tuple(Process.from_json(process) for process in data["processes"]),
         )
@@ -159,4 +163,5 @@ def merge(results: Sequence[Result]) -> Result:
         accuracy=found["accuracy"],
         golden=found["golden"],
         fit=next((result.fit for result in results if result.fit), None),
+        levels=next((result.levels for result in results if result.levels), None),
     )

@@ -51,12 +51,13 @@ def command(ctx: click.Context, cache: Path | None, debug: bool) -> None:
     features, downloads, weights. What goes is made again when it is needed."""
     from tfedge.core.cleaning import contents
     from tfedge.files.cache import cache_folder
+    from tfedge.files.text import size_text
 
     ctx.obj = cache_folder(cache)
     if ctx.invoked_subcommand is not None:
         return
     items = contents(ctx.obj)
-    click.echo(f"{ctx.obj}: {_size(sum(item.size for item in items))}")
+    click.echo(f"{ctx.obj}: {size_text(sum(item.size for item in items))}")
     click.echo("\n".join(_table(items)), nl=bool(items))
 
 
@@ -77,6 +78,7 @@ def clean(
     with the runs. Without options only leftovers go: what killed runs and damage have left.
     """
     from tfedge.core.cleaning import clean as take_out
+    from tfedge.files.text import size_text
 
     done = take_out(
         cache,
@@ -87,15 +89,15 @@ def clean(
     for line in _table(done.gone):
         click.echo(line)
     shared = sum(item.size for item in done.gone) - done.freed
-    more = f"; run directories keep {_size(shared)} more of it" if shared else ""
-    click.echo(f"{'would free' if dry_run else 'freed'} {_size(done.freed)}{more}")
+    more = f"; run directories keep {size_text(shared)} more of it" if shared else ""
+    click.echo(f"{'would free' if dry_run else 'freed'} {size_text(done.freed)}{more}")
     if done.held:
         click.echo(f"{len(done.held)} things stay: a running process holds them", err=True)
 
 
 def _table(items: Sequence[Item]) -> list[str]:
     """A line a kind, and a stage: how many, how large, how long since they were used."""
-    from tfedge.files.text import columns
+    from tfedge.files.text import columns, size_text
 
     groups: dict[str, list[Item]] = {}
     for item in items:
@@ -105,16 +107,12 @@ def _table(items: Sequence[Item]) -> list[str]:
         (
             name,
             str(len(group)),
-            _size(sum(item.size for item in group)),
+            size_text(sum(item.size for item in group)),
             f"last used {_age(max(item.used for item in group))}",
         )
         for name, group in sorted(groups.items())
     ]
     return [f"  {line}" for line in columns(rows, left=(0, 3), gap=2)] if rows else []
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _age(used: float) -> str:

@@ -1,12 +1,14 @@
 """What TensorFlow computes on: decided before it is imported, and part of a stage's key.
 
 The last bits of a sum depend on how it is split: on the number of cores, on whether oneDNN's
-kernels do it, on the device, and on what the environment tells these libraries.
+kernels do it, on the vectors of the processor, on the device, and on what the environment tells
+these libraries.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import sys
 from collections.abc import Iterable
@@ -22,6 +24,17 @@ VARIABLE = "TFEDGE_DEVICE"  # how modeling/nets/env.py is told, before it import
 SETTING = "device"  # the key of a row whose results depend on it
 DOOR = "tfedge.modeling.nets.env"  # which imports TensorFlow, set up for us
 NVIDIA = Path("/dev/nvidiactl")  # there when NVIDIA's driver has found a GPU
+CPUINFO = Path("/proc/cpuinfo")
+# What kernels are chosen by, the widest first: oneDNN's, XNNPACK's, and those of numpy's BLAS.
+_SETS = (
+    ("avx512", ("avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl")),
+    ("avx2", ("avx2", "fma")),
+    ("avx", ("avx",)),
+    ("sse", ("sse2",)),
+    ("sve", ("sve",)),
+    ("fp16", ("asimd", "asimdhp")),
+    ("neon", ("asimd",)),
+)
 ONEDNN, THREADS = "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"
 
 
@@ -39,6 +52,18 @@ def onednn() -> bool:
     return os.environ.get(ONEDNN, "1").strip().lower() not in ("0", "false")
 
 
+def instructions() -> str:
+    """The widest set of vector instructions that the processor has, by a short name; that of the
+    architecture where it does not say."""
+    try:
+        text = CPUINFO.read_text("utf-8", "replace")
+    except OSError:
+        text = ""
+    said = re.search(r"^(?:flags|Features)\s*:(.*)", text, re.MULTILINE)
+    has = set(said[1].split()) if said else set()
+    return next((name for name, needed in _SETS if has.issuperset(needed)), platform.machine())
+
+
 def training_threads() -> int:
     """Cores that one operation is split over: those of this process, or what the environment says
     (``TF_NUM_INTRAOP_THREADS``)."""
@@ -52,6 +77,7 @@ def computes_on(pipeline: Pipeline) -> dict[str, Any]:
         "device": device_of(pipeline),
         "cores": training_threads(),
         "onednn": onednn(),
+        "instructions": instructions(),
     }
 
 

@@ -166,7 +166,8 @@ class Workspace:
 
     def __init__(self, cache: StageCache) -> None:
         cache.temporary.mkdir(parents=True, exist_ok=True)
-        _clean(cache.temporary)
+        for folder in run_folders(cache.temporary):
+            remove_killed(folder)
         _unlock(cache.locks)
         _forget(cache.damaged)
         while True:
@@ -231,15 +232,32 @@ def _is_output(name: str, facts: Any) -> bool:
     )
 
 
-def _clean(temporary: Path) -> None:
-    """Remove the folders of runs that were killed."""
-    for folder in {path.with_suffix("") for path in temporary.iterdir()}:
-        lock = try_lock(folder.with_suffix(".lock"))
-        if lock is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # another user's
-                folder.with_suffix(".lock").unlink()
-            os.close(lock)
+def run_folders(temporary: Path) -> list[Path]:
+    """The folders of runs below ``cache/stages/tmp/``, of those that live and of those killed."""
+    found = temporary.iterdir() if temporary.is_dir() else ()
+    return sorted({path.with_suffix("") for path in found})
+
+
+def was_killed(folder: Path) -> bool:
+    """Whether the run of such a folder is dead. Nothing is written."""
+    if not folder.with_suffix(".lock").exists():
+        return True
+    lock = try_lock(folder.with_suffix(".lock"))
+    if lock is not None:
+        os.close(lock)
+    return lock is not None
+
+
+def remove_killed(folder: Path) -> bool:
+    """Remove the folder of a run that was killed; False where the run lives."""
+    lock = try_lock(folder.with_suffix(".lock"))
+    if lock is None:
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # another user's
+        folder.with_suffix(".lock").unlink()
+    os.close(lock)
+    return True
 
 
 def _unlock(locks: Path) -> None:

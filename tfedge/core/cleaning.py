@@ -16,12 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfedge.core.cache import RECORD, StageCache
+from tfedge.core.cache import RECORD, StageCache, remove_killed, run_folders, was_killed
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import TEMPORARY, disk_errors, read_json
 from tfedge.files.files import fresh_folder, try_lock
 
 STAGE, LEFTOVER = "stage", "leftover"
+KILLED = "a killed run's"
 # What else the rooms of tfedge put into the cache; anything else there is not ours to remove.
 _ROOMS = ("downloads", "imagenet", "samples", "stat", "store", "tools", "wheels")
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -102,6 +103,8 @@ def clean(
 
 def _remove(cache: Path, item: Item, dry_run: bool) -> bool:
     """False when it is in use."""
+    if item.name == KILLED and item.kind == LEFTOVER:
+        return dry_run or remove_killed(item.paths[0].with_suffix(""))
     if item.kind != STAGE:
         if item.kind != LEFTOVER and _a_run_is_alive(cache):
             return False
@@ -133,20 +136,7 @@ def _take_away(cache: Path, paths: Sequence[Path]) -> None:
 
 
 def _a_run_is_alive(cache: Path) -> bool:
-    return any(not dead for _, dead in _workspaces(cache))
-
-
-def _workspaces(cache: Path) -> Iterator[tuple[Path, bool]]:
-    """The folders of runs, and whether their run is dead."""
-    temporary = StageCache(cache).temporary
-    for folder in sorted({path.with_suffix("") for path in _inside(temporary)}):
-        if not folder.with_suffix(".lock").exists():
-            yield folder, True
-            continue
-        lock = try_lock(folder.with_suffix(".lock"))
-        if lock is not None:
-            os.close(lock)
-        yield folder, lock is not None
+    return not all(map(was_killed, run_folders(StageCache(cache).temporary)))
 
 
 def _stages(cache: Path) -> Iterator[Item]:
@@ -156,10 +146,9 @@ def _stages(cache: Path) -> Iterator[Item]:
             yield _item(STAGE, _stage_name(folder), [folder], folder.lstat().st_mtime)
     for folder in _inside(store.damaged):
         yield _item(LEFTOVER, f"damaged {folder.name[:12]}", [folder])
-    for folder, dead in _workspaces(cache):
-        if dead:
-            paths = [folder, folder.with_suffix(".lock")]
-            yield _item(LEFTOVER, "a killed run's", [path for path in paths if path.exists()])
+    for folder in filter(was_killed, run_folders(store.temporary)):
+        paths = [folder, folder.with_suffix(".lock")]
+        yield _item(LEFTOVER, KILLED, [path for path in paths if path.exists()])
 
 
 def _stage_name(folder: Path) -> str:

@@ -31,7 +31,8 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
     which a drop tells, without their addresses and interpreters, which it does not; under
     ``device`` what training computes on here, with its cores and kernels; under ``weights_seed``
     the seed of a backbone that starts from random numbers; under ``changes_examples`` whether what
-    is learnt from is changed at random.
+    is learnt from is changed at random; under ``first_labels`` those of the run that this one goes
+    on from, which come first.
     """
     lowest = lowest_trained(pipeline)
     names = [block.name for block in blocks_of(pipeline)]
@@ -50,6 +51,7 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
         "first_recipe": quantized_by(pipeline).name,
         "measured_on": devices,
         "changes_examples": pipeline.data.changes_examples,
+        "first_labels": list(pipeline.data.earlier),
         "device": computes_on(pipeline),
         "weights_seed": pipeline.seed if pipeline.backbone.weights == "none" else None,
     }

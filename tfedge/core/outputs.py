@@ -62,6 +62,7 @@ class Audit(TaskOutput):
     """data/audit.json, as far as it is the same for all tasks."""
 
     warnings: list[str]  # for people to read, also when the cache has the audit
+    order: str | None = None  # where the model's outputs stand in that of an earlier run
 
 
 class Pretrained(Output):

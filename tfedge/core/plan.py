@@ -17,6 +17,7 @@ from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
 from tfedge.errors import ConfigError, DataError, MissingDependency
 from tfedge.files.text import columns
 from tfedge.pipeline.load import Loaded
+from tfedge.pipeline.nets import class_order
 from tfedge.pipeline.recipes import head_kind, quantized_by
 from tfedge.pipeline.schema import Pipeline, TeacherNet
 from tfedge.pipeline.structure import is_structured, structure_name
@@ -151,7 +152,7 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
         )
     rows = [f"  {line}" for line in columns(table, left=(0, 1, 2), gap=2)]
     sections: list[Callable[[Pipeline], Iterator[str]]] = [
-        *(_computes, _trains, _sparsity, _clusters, _gates, _devices)
+        *(class_order, _computes, _trains, _sparsity, _clusters, _gates, _devices)
     ]
     said = [line for section in sections for line in section(pipeline)]
     said += _teacher(pipeline, cache)
@@ -208,6 +209,7 @@ def _computes(pipeline: Pipeline) -> Iterator[str]:
     count = found["cores"]
     said = [
         f"{count} core{'' if count == 1 else 's'}",
+        found["instructions"],
         "oneDNN" if found["onednn"] else "no oneDNN",
     ]
     device = found["device"] if asked == "cpu" else f"{found['device']} (runtime.device: {asked})"

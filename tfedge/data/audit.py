@@ -22,10 +22,9 @@ from tfedge.data.sources import Scan
 from tfedge.data.split import Reassignment, assign, group_unit
 from tfedge.errors import ArtifactError, DataError
 from tfedge.files.artifact import read_json, write_json
-from tfedge.files.files import shown
+from tfedge.files.files import NAMED, few, shown
 
 SHOWN = 20  # files named for one kind of problem
-NAMED = 3  # files or classes named for one kind of warning
 KEPT = 200  # pairs of near images that audit.json names
 TINY = 10  # training images; classes with fewer get a warning
 IMBALANCE = 10.0  # largest to smallest class; above it there is a warning
@@ -84,6 +83,7 @@ class Findings:
     duplicates: int = 0  # further copies within one class and split
     warnings: list[str] = field(default_factory=list)
     imbalance: float = 1.0  # of the training split: largest class to smallest
+    order: str | None = None  # of the classes, where it is that of an earlier run
 
     def save(self, path: Path) -> None:
         write_json(path, vars(self))
@@ -117,7 +117,8 @@ def audit(
     ``skip_bad``, ``data.on_conflict`` and ``data.on_leak`` say what is an error. Raises DataError
     with every problem that was found, each file by its name.
     """
-    findings, problems = Findings(warnings=list(scan.listing.warnings)), _Problems()
+    listing, problems = scan.listing, _Problems()
+    findings = Findings(warnings=list(listing.warnings), order=listing.order)
     images = _readable(scan, content, skip_bad, findings, problems)
     images = _without_conflicts(images, data, findings, problems)
     images = _split(images, scan.listing, findings, problems)
@@ -134,11 +135,6 @@ def audit(
     number = {label: place for place, label in enumerate(classes)}
     rows = (Row(p.path, number[p.label], p.split, p.sha256) for p in images)
     return Index(classes, tuple(sorted(rows)), scan.listing.split_from), findings
-
-
-def few(names: Sequence[str]) -> str:
-    """The first of many, as a warning names them."""
-    return ", ".join(map(shown, names[:NAMED])) + ", …" * (len(names) > NAMED)
 
 
 def _readable(

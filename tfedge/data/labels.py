@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tfedge.config.spelling import closest
 from tfedge.errors import DataError
-from tfedge.files.files import shown
+from tfedge.files.files import few, shown
 
 ONE_LABEL = "this task takes one label an example"
 _LIST = re.compile(r"\[.*,.*\]|\{.*,.*\}|\(.*,.*\)")  # as programs write one
@@ -57,6 +57,21 @@ def pinned(found: Iterable[str], wanted: Sequence[str], where: str) -> tuple[str
         listed = ", ".join(map(shown, there[:20])) + ", …" * (len(there) > 20)
         raise DataError(problems, f"list each class once; there are: {listed or 'none'}")
     return tuple(wanted)
+
+
+def after(earlier: Sequence[str], found: Iterable[str]) -> tuple[tuple[str, ...], str, str]:
+    """The classes for a run that goes on from one with ``earlier`` classes: these as they stood,
+    new ones after them; that in words; and a warning, if some of the earlier ones are no more."""
+    there = in_order(found)
+    kept = [label for label in earlier if label in there]
+    new = [label for label in there if label not in earlier]
+    gone = [label for label in earlier if label not in there]
+    parts = [f"{len(kept)} as in the earlier run" if kept else "none of the earlier run"]
+    parts += [f"{len(new)} new after them ({few(new)})"] if new else []
+    warning = f"classes of the earlier run without images: {few(gone)}" if gone else ""
+    if kept != list(earlier[: len(kept)]):
+        warning += "; those behind them move up, and have other numbers than there"
+    return (*kept, *new), f"classes: {', '.join(parts)}", warning
 
 
 def check_labels(labels: Iterable[str], where: str) -> list[str]:

@@ -60,7 +60,8 @@ class Entry(NamedTuple):
 class Listing:
     """All files, sorted by path. ``classes`` has those without an image, too.
 
-    ``partial``: time ran out before all files were looked at.
+    ``partial``: time ran out before all files were looked at. ``order`` tells where the order of
+    the classes is from when that is an earlier run.
     """
 
     root: Path
@@ -70,6 +71,7 @@ class Listing:
     shares: Split | None  # for the entries whose split is None
     warnings: tuple[str, ...] = ()
     partial: bool = False
+    order: str | None = None
 
 
 def stamp_of(info: os.stat_result) -> Stamp:

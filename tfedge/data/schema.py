@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictInt, StrictStr
+from pydantic import Field, PrivateAttr, StrictInt, StrictStr
 
 from tfedge.config.section import Fraction, Section, Sha256, Url, about, key
 
@@ -51,8 +51,8 @@ class Data(Section):
     csv: CsvColumns | None = key(None, "Columns of a CSV that have other names.")
     classes: Annotated[tuple[StrictStr | StrictInt, ...], Field(min_length=2)] | None = key(
         None,
-        "The classes in the order of the model's outputs, as a shipped app has them; null: sorted "
-        "by name, numbers by value.",
+        "The classes in the order of the model's outputs, as a shipped app has them; null: those "
+        "of a run that `backbone.weights` names first, others by name, numbers by value.",
     )
     group: StrictStr | None = key(
         None,
@@ -74,6 +74,19 @@ class Data(Section):
     on_conflict: Literal["error", "drop"] = key(
         "error", "What to do with the same content under two labels; `drop` leaves out all copies."
     )
+
+    _earlier: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """The classes of the run that this one goes on from, which come first; empty: of none."""
+        return self._earlier
+
+    def going_on(self, classes: tuple[str, ...]) -> Data:
+        """The same for a run that goes on from one with these classes."""
+        data = self.model_copy()
+        data._earlier = classes
+        return data
 
     @property
     def changes_examples(self) -> bool:

@@ -16,13 +16,13 @@ from tfedge.config.spelling import closest
 from tfedge.data.checks import check_classes, check_sound
 from tfedge.data.digests import Digests
 from tfedge.data.groups import grouped, is_expression
-from tfedge.data.labels import ONE_LABEL, plain_name
+from tfedge.data.labels import ONE_LABEL, after, plain_name
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.samples import PREFIX, kept_sample, sample_root
 from tfedge.data.schema import Data, Download
 from tfedge.data.table import SUFFIXES, list_csv
 from tfedge.errors import DataError
-from tfedge.files.files import shown
+from tfedge.files.files import path_problem, shown
 from tfedge.files.kept import KeptFolder
 from tfedge.files.progress import NoProgress, Progress
 from tfedge.redact import without_secrets
@@ -37,7 +37,6 @@ _FILES = {
     ".json": f"{ONE_LABEL}, in a folder for each class or a CSV of path and label; COCO's boxes "
     "are for object detection",
 }
-_LONG = 120  # letters of a path that are shown when it can't be one
 _LOOK_SECONDS = 0.2  # what a check has for the names of all files
 
 
@@ -146,14 +145,8 @@ def _kept(data: Data, cache: Path, progress: Progress) -> KeptFolder | None:
 def _path(data: Data) -> str:
     if data.path is None:
         raise DataError(["data: neither path nor download is given"], "set data.path")
-    try:
-        Path(data.path).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass  # whoever needs it says so
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        name = data.path if len(data.path) <= _LONG else f"{data.path[:_LONG]}…"
-        raise DataError([f"data.path: {shown(name)}: {why}"], "set data.path") from error
+    if problem := path_problem(data.path):
+        raise DataError([f"data.path: {problem}"], "set data.path")
     return data.path
 
 
@@ -164,7 +157,16 @@ def _is_csv(path: str) -> bool:
 def _list(data: Data, cache: Path, until: float | None = None) -> Listing:
     listing = _listed(data, data_root(data, cache), cache, until)
     check_sound(listing)
-    return listing
+    return _going_on(listing, data.earlier)
+
+
+def _going_on(listing: Listing, earlier: tuple[str, ...]) -> Listing:
+    """With the classes of an earlier run first, as they stood there."""
+    if not earlier or listing.partial:
+        return listing
+    classes, order, warning = after(earlier, listing.classes)
+    warnings = (*listing.warnings, *([warning] if warning else []))
+    return replace(listing, classes=classes, order=order, warnings=warnings)
 
 
 def _listed(data: Data, root: Path, cache: Path, until: float | None) -> Listing:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tfedge.benchmark.fit import classes_of, fit_of
+from tfedge.benchmark.fit import classes_of, fit_of, levels_of
 from tfedge.benchmark.result import Result
 from tfedge.benchmark.script.image_inputs import FITS
 from tfedge.benchmark.script.runtime import RUNTIMES
@@ -158,6 +158,9 @@ def measure_all(matrix: Matrix, cache: Path, progress: Progress) -> dict[Combina
         title: (matrix.fit or fit_of(path)) if matrix.shows_images else None
         for title, path in models.items()
     }
+    levels = {
+        title: levels_of(path) if matrix.shows_images else None for title, path in models.items()
+    }
     by_name = {device.name: device for device in matrix.devices}
     programs = tools(matrix.devices, cache, progress)
     combinations = matrix.combinations()
@@ -172,6 +175,7 @@ def measure_all(matrix: Matrix, cache: Path, progress: Progress) -> dict[Combina
                 timeout=by_name[one.device].timeout,
                 tool=programs.get(one.device),
                 fit=fits[one.model],
+                levels=levels[one.model],
                 shape=matrix.shape,
             )
             for one in combinations

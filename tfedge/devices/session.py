@@ -41,6 +41,7 @@ class Subject:
     timeout: float = 1800.0  # seconds for one process
     optional: bool = False  # when its device is lost, the others go on
     fit: str | None = None  # how its images become square; None: as the script says
+    levels: tuple[int, int] | None = None  # of its images of 16 bits; None: as the script says
     shape: str = ""  # of inputs that the model leaves open; see the script's --shape
     tool: Path | None = None  # benchmark_model, for an Android device without Python
 
@@ -198,6 +199,8 @@ class _Bench:
 
     def script(self, subject: Subject, threads: int, first: bool) -> Done:
         plan, limit = self.plan, subject.timeout + (self.plan.seconds or 0.0)
+        images = bool(plan.images or (plan.accuracy and first))
+        levels = subject.levels and "{},{}".format(*subject.levels)
         words = call.command(
             subject.device.python,
             self.push(subject, call.script_file()),
@@ -213,7 +216,8 @@ class _Bench:
             accuracy=plan.accuracy and first and self.push(subject, plan.accuracy),
             labels=plan.labels and first and self.push(subject, plan.labels),
             shape=subject.shape or None,
-            fit=subject.fit if plan.images or (plan.accuracy and first) else None,
+            fit=subject.fit if images else None,
+            levels=levels if images else None,
             profile=plan.profile and first,
             timeout=limit,
         )

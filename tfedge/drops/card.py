@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tfedge.core.outputs import Base, Distillation
-from tfedge.report.markup import cell, machine_text, milliseconds, render, size_text, table
+from tfedge.files.text import size_text
+from tfedge.report.markup import cell, machine_text, milliseconds, render, table
 from tfedge.report.robustness import robustness
 from tfedge.tasks.blocks import percent
 from tfedge.tasks.drop import Card, Content

@@ -50,9 +50,10 @@ def chosen(
     else:
         found = work.public(public_files(Path(source)), examples, given, asked, COUNT)
     if not found.facts:
+        tried = f"each of {found.tried.inputs} answers" if found.tried else "every answer"
         raise DropError(
-            "no golden pair can be made: with other kernels of the runtime, every answer differs "
-            "by more than machines may",
+            f"no golden pair can be made: with other kernels of the runtime, {tried} differs by "
+            "more than machines may",
             "package.golden: held_out, or a folder of images that anybody may have",
         )
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfedge.benchmark.call import SCRIPT_NAME, script_text
+from tfedge.benchmark.device_script import SCRIPT_NAME, script_text
 from tfedge.drops.make import Layout, Target, replay
 from tfedge.tasks.drop import Content, Parts
 from tfedge.tasks.work import work_of

@@ -62,6 +62,7 @@ def build(
         "output": dict(content.taken),
         "golden": [golden.entry(i, pair) for i, pair in enumerate(content.golden)],
         "golden_from": content.golden_from,
+        "golden_tried": content.golden_tried and content.golden_tried._asdict(),
         "run_key": content.run_key,
         "versions": library_versions(content.task.libs),
         "data": dict(content.data),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tfedge.drops import coral_compiler
 from tfedge.drops.public import is_folder, public_digest, public_files
+from tfedge.drops.templates import copied_digest
 from tfedge.files.progress import Progress
 from tfedge.pipeline.schema import Package
 
@@ -23,8 +24,6 @@ def digest(
 ) -> str | None:
     """Of texts, scripts and the files of ``package.golden``. None: some of these are new, and with
     ``hash_new`` False they are not read."""
-    from tfedge.drops.templates import copied_digest  # with numpy, for which a check has no time
-
     if not is_folder(package.golden):
         return copied_digest()
     public = public_digest(Path(package.golden), cache, hash_new, progress)

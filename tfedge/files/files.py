@@ -10,15 +10,16 @@ import shutil
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import disk_errors
+from tfedge.files.artifact import TEMPORARY, disk_errors
 
 Note = Callable[[str], None]
+NAMED = 3  # of many, that a line names
 _MOMENT, _PAUSE = 0.5, 0.02  # seconds that a lock is waited for before a word is said
 
 
@@ -189,9 +190,43 @@ def new_folder(target: Path) -> Iterator[Path]:
         folder.replace(target)
 
 
+def set_aside(path: Path, wrong: str, note: Note | None = None) -> Path:
+    """Take something damaged out of its place in the cache, so that it is made again.
+
+    It stays beside that, for whoever wants to look at it, until the cache is cleaned. ``note`` is
+    told what is ``wrong`` with it, and where it is.
+    """
+    away = path.with_name(f".{path.name}.damaged-{time.time_ns()}{TEMPORARY}")
+    with disk_errors(path):
+        path.rename(away)
+    if note is not None:
+        note(f"cache: {path.name} is {wrong}: moved to {away}, and fetched again")
+    return away
+
+
+def path_problem(path: str) -> str | None:
+    """Why nothing can be looked for under a path; None where something is, or might be."""
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return f"no path can be that long, {len(path):,} characters"
+        return f"{shown(path)}: {error.strerror}"
+    except ValueError as error:  # a NUL in it
+        return f"{shown(path)}: {error}"
+    return None
+
+
 def shown(name: str) -> str:
     """A file or class name as it can stand in a message: one line, no control characters."""
     return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of many, as a line names them."""
+    return ", ".join(map(shown, names[:NAMED])) + ", …" * (len(names) > NAMED)
 
 
 def in_short(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Text for a terminal."""
+"""Text as a person reads it."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ def columns(
         .rstrip()
         for row in rows
     ]
+
+
+def size_text(size: int) -> str:
+    """Bytes."""
+    if size >= 1_000_000_000:
+        return f"{size / 1e9:.2f} GB"
+    return f"{size / 1e6:.2f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"

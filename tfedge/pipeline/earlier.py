@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfedge.files.artifact import sha256_file, sha256_json
+from tfedge.errors import ArtifactError
+from tfedge.files.artifact import read_json, sha256_file, sha256_json
 
+INDEX = "data/index.json"
 MODEL, BASE = "finetune/model.npz", "backbone/base.json"  # its float model, and which net that is
 
 
@@ -22,3 +24,18 @@ def missing(run: Path) -> list[str]:
 def digest(run: Path) -> str:
     """SHA-256 over what is read of a run. OSError."""
     return sha256_json({name: sha256_file(run / name) for name in (MODEL, BASE)})
+
+
+def classes(run: Path) -> tuple[str, ...]:
+    """The classes of a run in their order; none where its folder does not hold the index.
+
+    ArtifactError when that is damaged.
+    """
+    index = run / INDEX
+    if not index.is_file():
+        return ()
+    found = read_json(index)
+    names = found.get("classes") if isinstance(found, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ArtifactError(index, "no index of examples", "run that pipeline again")
+    return tuple(names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from tfedge.config.renamed import current, rename, spread
 from tfedge.config.validate import checked, parts, related, spot
 from tfedge.config.words import dotted
 from tfedge.devices.schema import BenchDevice, FindDevice
-from tfedge.errors import ConfigError, DeviceError
-from tfedge.pipeline import nets, rules
+from tfedge.errors import ArtifactError, ConfigError, DeviceError
+from tfedge.files.files import path_problem
+from tfedge.pipeline import earlier, nets, rules
 from tfedge.pipeline.recipes import implied
 from tfedge.pipeline.schema import (
     HELD_OUT,
@@ -121,6 +121,9 @@ def load(
         if find_device is not None:
             pipeline, unknown, elsewhere = _with_devices(pipeline, tree, path.parent, find_device)
             found += unknown
+        if ("backbone", "weights") not in bad and not found:
+            pipeline, damaged = _going_on(pipeline)
+            found += [(spot(tree, ("backbone", "weights")), text) for text in damaged]
     if found or elsewhere or pipeline is None:
         found.sort(key=lambda item: item[0])
         raise ConfigError([*(f"{spot.text}: {text}" for spot, text in found), *elsewhere])
@@ -199,13 +202,9 @@ def _absolute(pipeline: Pipeline, tree: Tree, folder: Path) -> Pipeline:
 def _impossible(pipeline: Pipeline) -> Iterator[tuple[KeyPath, str]]:
     """Paths that the system can't even look for."""
     for at, given in _paths(pipeline).items():
-        for text in given if isinstance(given, tuple) else (given,):
-            try:
-                Path(text).lstat()
-            except OSError as error:
-                if error.errno == errno.ENAMETOOLONG:
-                    yield at, f"no path can be that long, {len(text):,} characters"
-                    break
+        problems = map(path_problem, given if isinstance(given, tuple) else (given,))
+        if problem := next(filter(None, problems), None):
+            yield at, problem
 
 
 def _paths(pipeline: Pipeline) -> dict[KeyPath, str | tuple[str, ...]]:
@@ -223,6 +222,19 @@ def _paths(pipeline: Pipeline) -> dict[KeyPath, str | tuple[str, ...]]:
     if package is not None and package.coral.together:
         given["package", "coral", "together"] = package.coral.together
     return given
+
+
+def _going_on(pipeline: Pipeline) -> tuple[Pipeline, list[str]]:
+    """The pipeline, which knows the classes of the run that it goes on from unless it says its own;
+    and why they can't be known."""
+    run = nets.run_of(pipeline.backbone.weights)
+    if run is None or pipeline.data.classes is not None:
+        return pipeline, []
+    try:
+        data = pipeline.data.going_on(earlier.classes(run))
+    except ArtifactError as error:
+        return pipeline, [f"backbone.weights: {error.message}"]
+    return pipeline.model_copy(update={"data": data}), []
 
 
 def _with(section: M, at: KeyPath, value: object) -> M:

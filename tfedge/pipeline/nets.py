@@ -9,9 +9,10 @@ from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.backbones import Backbone as Row
 from tfedge.catalog.weights import WHEELS
 from tfedge.config.spelling import did_you_mean
+from tfedge.files.files import few
 from tfedge.pipeline import earlier
 from tfedge.pipeline.problem import Problem
-from tfedge.pipeline.schema import Backbone
+from tfedge.pipeline.schema import Backbone, Pipeline
 
 WEIGHT_NAMES = ("imagenet", "wheel", "none")
 WEIGHT_FILES = (".h5", ".keras", ".npz")
@@ -59,6 +60,29 @@ def in_catalog(given: Backbone) -> bool:
     """Whether the catalogue has that net at that alpha."""
     row = BACKBONES.get(given.name)
     return row is not None and given.alpha in row.alphas
+
+
+def run_of(weights: str) -> Path | None:
+    """The folder of the run that ``backbone.weights`` names; None where it names no run."""
+    path = Path(weights)
+    return path if weights not in WEIGHT_NAMES and earlier.is_run(path) else None
+
+
+def class_order(pipeline: Pipeline) -> Iterator[str]:
+    """In which order the classes stand of a run that goes on from another, for people."""
+    run, data = run_of(pipeline.backbone.weights), pipeline.data
+    if run is None or data.classes is not None:
+        return
+    if data.earlier:
+        yield (
+            f"classes: those of {run} first, in their order there ({few(data.earlier)}; "
+            f"{len(data.earlier)} in all), new ones after; data.classes gives another order"
+        )
+    else:
+        yield (
+            f"note: {run} has no {earlier.INDEX}, which would tell the order of its classes: they "
+            "are sorted by name, unless data.classes gives their order"
+        )
 
 
 def numbers(found: tuple[float, ...]) -> str:

@@ -72,6 +72,12 @@ def source(name: str) -> Source:
     return Source(name, Path(found.origin).read_text(encoding="utf-8"))
 
 
+def ingredients(main: str, parts: Sequence[str]) -> str:
+    """All that a script of these modules is made of, and how: it is the same as long as this is,
+    and this is quickly read."""
+    return "\0".join(source(name).text for name in (__name__, main, *parts))
+
+
 def assembled(main: Source, parts: Sequence[Source], optional: Collection[str] = ()) -> str:
     """``parts`` and then ``main`` as one script, with the shebang and the docstring of ``main``.
 

@@ -8,7 +8,8 @@ What happens, in this order:
    2 × ``size``: ``image.draft(None, (2 * size, 2 * size))``, which leaves all others alone;
 4. the EXIF orientation is obeyed;
 5. grey, palette, CMYK (Adobe's inverted kind, as Pillow reads it) become RGB, 16 bits become
-   their upper 8, transparency is laid on **white**; ICC profiles are not applied;
+   their upper 8, or what ``levels`` makes of them; transparency is laid on **white**; ICC
+   profiles are not applied;
 6. ``crop``: the largest centred square, resized; ``stretch``: resized, the aspect lost; ``pad``:
    resized to fit, centred on black. Resizing is Pillow's BILINEAR, which averages when it
    shrinks.
@@ -25,9 +26,11 @@ import warnings
 from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
+
+from tfedge.portable.levels import in_eight_bits, is_deep
 
 VERSION = 1  # rises when an image would give other pixels: stored pixels go by it
 
@@ -61,8 +64,11 @@ class BadImage(ValueError):
         self.reason = reason
 
 
-def decode(source: Path | bytes, size: int, fit: str) -> np.ndarray:
-    """The image as uint8 [size, size, 3] RGB; ``fit``: crop, stretch or pad.
+def decode(
+    source: Path | bytes, size: int, fit: str, levels: Sequence[int] | None = None
+) -> np.ndarray:
+    """The image as uint8 [size, size, 3] RGB; ``fit``: crop, stretch or pad; ``levels``: of 16 bits
+    a channel those that become black and white.
 
     Raises BadImage for whatever is no good image.
     """
@@ -74,6 +80,8 @@ def decode(source: Path | bytes, size: int, fit: str) -> np.ndarray:
         image = _open(data, size)
         big = image.width * image.height > _BIG
         with _one_big if big else nullcontext():
+            if levels and is_deep(data):
+                image = _open(in_eight_bits(data, levels), size)
             return np.array(_square(_rgb(_upright(image)), size, fit))
     except BadImage as error:
         raise BadImage(error.reason, name) from error

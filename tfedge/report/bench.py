@@ -9,8 +9,8 @@ from typing import Any
 from tfedge.benchmark.result import Host, Result
 from tfedge.benchmark.script.answers import told_accuracy, told_pairs
 from tfedge.benchmark.script.run import SCHEMA
-from tfedge.files.text import WIDTH, columns
-from tfedge.report.markup import host_text, milliseconds, size_text, threads_text
+from tfedge.files.text import WIDTH, columns, size_text
+from tfedge.report.markup import host_text, milliseconds, threads_text
 from tfedge.report.versus import SpeedComparison, runtime_text
 
 _IN_JSON = ("p99 ms", "load ms", "first ms", "p90 ms")  # left out, in this order, for want of room

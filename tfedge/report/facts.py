@@ -29,8 +29,9 @@ from tfedge.core.outputs import (
     Trial,
     read,
 )
+from tfedge.files.text import size_text
 from tfedge.report import sparse
-from tfedge.report.markup import milliseconds, size_text, threads_text
+from tfedge.report.markup import milliseconds, threads_text
 from tfedge.report.slower import slower_text
 from tfedge.tasks.blocks import percent
 from tfedge.tasks.table import DEFAULT, task_of

@@ -9,8 +9,7 @@ from typing import Any
 
 from tfedge.edgetpu.edgetpu import LEFT, REFUSED
 from tfedge.edgetpu.edgetpu_rules import SUBGRAPH
-from tfedge.files.text import WIDTH, columns
-from tfedge.report.markup import size_text
+from tfedge.files.text import WIDTH, columns, size_text
 from tfedge.tasks.blocks import percent
 from tfedge.tflite.model import WEIGHTED
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tfedge.core.outputs import Base
 from tfedge.files.artifact import read_json, write_text
+from tfedge.files.text import size_text
 from tfedge.report import phases
 from tfedge.report.calibration import calibration as calibrated
 from tfedge.report.calibration import has_calibration
@@ -23,7 +24,6 @@ from tfedge.report.markup import (
     host_text,
     milliseconds,
     render,
-    size_text,
     table,
     threads_text,
 )

@@ -35,10 +35,6 @@ def _rendered(block: Block) -> list[str]:
             return table(block.head, block.rows)
 
 
-def size_text(size: int) -> str:
-    return f"{size / 1e6:.2f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
-
-
 def milliseconds(result: Result) -> str:
     """Median ± MAD."""
     digits = 2 if result.summary.median >= 1e6 else 3

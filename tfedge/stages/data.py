@@ -20,4 +20,5 @@ def run(ctx: Context) -> None:
 
 def warnings(folder: Path) -> list[str]:
     """What is still to be known of the examples when their audit comes from the cache."""
-    return read(folder / "audit.json", Audit).warnings
+    found = read(folder / "audit.json", Audit)
+    return [*found.warnings, *([found.order] if found.order else [])]

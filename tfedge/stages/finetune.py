@@ -84,10 +84,10 @@ def _go_on(ctx: Context, head: Head, model: Any) -> bool:
     if head_kind(ctx.pipeline.finetune, head.samples.views > 0) == "logistic":
         told = f"{told}; it is fitted anew on these examples"
     ctx.progress.note(f"head of the earlier run: {told or 'nothing of it fits'}")
-    order = [name for name in earlier.units if name in known] + new
-    if order != list(head.units):
-        what = "warning: outputs have other numbers than in the earlier run"
-        ctx.progress.note(what + head.keeps_order(order))
+    if any(earlier.units.index(name) != head.units.index(name) for name in known):
+        order = [name for name in earlier.units if name in known] + new
+        way = "" if order == list(head.units) else head.keeps_order(order)
+        ctx.progress.note(f"warning: outputs have other numbers than in the earlier run{way}")
     return not new
 
 

@@ -87,6 +87,7 @@ def _content(ctx: Context) -> Content:
         golden=golden.make(model, shown.inputs, shown.facts),
         golden_from=golden.origin(config.golden),
         golden_told=shown.told,
+        golden_tried=shown.tried,
         data={
             "source": _source(pipeline.data),
             "digest": examples.digest,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tfedge.tasks.blocks import Block
 
@@ -36,14 +36,24 @@ class Pair:
     facts: Mapping[str, Any]
 
 
+class Tried(NamedTuple):
+    """How many inputs were asked of other kernels too, and how many of them have the same answer
+    there by the golden rule."""
+
+    inputs: int
+    steady: int
+
+
 @dataclass(frozen=True)
 class Chosen:
     """Golden inputs that a task has chosen: [n, …] as the model takes them, what the manifest says
-    of each, and in a sentence what they are."""
+    of each, in a sentence what they are, and out of how many they were chosen (None: they were
+    taken as they are)."""
 
     inputs: np.ndarray
     facts: Sequence[Mapping[str, Any]]
     told: str
+    tried: Tried | None = None
 
 
 class Asked(Protocol):
@@ -74,6 +84,7 @@ class Content:
     golden: tuple[Pair, ...]
     golden_from: str  # "synthetic", "public" or "held_out"
     golden_told: str  # the same in a sentence, without its full stop
+    golden_tried: Tried | None  # out of how many they were chosen; None: taken as they are
     data: Mapping[str, Any]  # source, digest, counts
     backbone: Base
     # The prune and quantize sections, None where left out; "distill" and "cluster" where they ran.
@@ -197,7 +208,3 @@ class DropWork(Protocol):
 
         May raise what broken manifests and files lead to: LookupError, TypeError, ValueError,
         AttributeError, OSError, ArtifactError."""
-
-    def texts(self) -> dict[str, bytes]:
-        """Everything that goes into drops as it is, or with marks filled in, by name: a drop with
-        another text is made anew."""

@@ -88,7 +88,9 @@ class Task:
     ``harder`` says where its corruptions are from. ``sample`` is a ``data.path`` that needs no
     download. ``drops`` are the targets that it has drops for.
 
-    ``work`` is ``"module:Class"`` of a ``Work`` (numpy) and ``head`` of a ``Head`` (TensorFlow).
+    ``work`` is ``"module:Class"`` of a ``Work`` (numpy) and ``head`` of a ``Head`` (TensorFlow);
+    ``texts`` is ``"module:function"``, without either, of everything that drops are made of as it
+    is or with marks filled in, by name: a drop with another text is made anew.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Task:
     primary: Metric
     work: str
     head: str
+    texts: str
     rules: Callable[[Pipeline], Iterable[Problem]] = lambda pipeline: ()
     notes: Callable[[Pipeline], Iterable[str]] = lambda pipeline: ()
     inputs: tuple[str, ...] = ()

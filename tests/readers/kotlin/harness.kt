@@ -80,10 +80,11 @@ private fun job(words: List<String>, app: Context): String = when (words[0]) {
         test.invoke(GoldenTest())
         "passed"
     }
-    // file FILE ORIENTATION SIZE FIT: the model's pixels of an image file into FILE.out
+    // file FILE ORIENTATION SIZE FIT [BLACK WHITE]: the model's pixels of an image into FILE.out
     "file" -> {
         ExifInterface.next = words[2].toInt()
-        val image = Photo.read(File(words[1]).readBytes(), words[3].toInt())
+        val levels = words.drop(5).map { it.toInt() }.toIntArray().takeIf { it.isNotEmpty() }
+        val image = Photo.read(File(words[1]).readBytes(), words[3].toInt(), levels)
         val pixels = Pixels.square(image, words[3].toInt(), Fit.valueOf(words[4]))
         File(words[1] + ".out").writeBytes(pixels)
         ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.tasks.toy.texts import README
 from tfedge.core.outputs import ModelMetrics, narrow
 from tfedge.inputs.images.synthetic import drawn
 from tfedge.portable.images import decode
@@ -16,7 +17,6 @@ from tfedge.tasks.contract import ports, stored
 from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts
 from tfedge.tasks.task import Examples
 
-README = b"Shows a number.\n"
 TOLERANCE = 0.5
 
 
@@ -87,6 +87,3 @@ class NumberDrop:
 
     def check_drop(self, folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
         return [Check("unit", manifest["unit"])]
-
-    def texts(self) -> dict[str, bytes]:
-        return {"README.md": README}

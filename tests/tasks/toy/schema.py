@@ -17,6 +17,7 @@ TASK = Task(
     primary=Metric("mae", "mean absolute error", higher=False, share=False),
     work="tests.tasks.toy.work:Regression",
     head="tests.tasks.toy.head:NumberHead",
+    texts="tests.tasks.toy.texts:texts",
     inputs=("data.image_size", "data.fit"),
     shape=("data.image_size",),
     views=("data.augment",),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.benchmark.script.image_inputs import image_input
+from tfedge.benchmark.script.image_inputs import Levels, image_input
 from tfedge.benchmark.script.runtime import Model
 from tfedge.portable.golden import difference
 
@@ -62,7 +62,9 @@ def softmax(values: Any) -> Any:
         return powers / powers.sum()
 
 
-def accuracy_of(model: Model, folder: str, labels: str, fit: str) -> dict:
+def accuracy_of(
+    model: Model, folder: str, labels: str, fit: str, levels: Levels | None = None
+) -> dict:
     """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic."""
     files = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
     found = {path.parent.name for path in files}
@@ -78,7 +80,7 @@ def accuracy_of(model: Model, folder: str, labels: str, fit: str) -> dict:
         )
     right = 0
     for path in files:
-        answer = model.answer(image_input(model, path, fit))
+        answer = model.answer(image_input(model, path, fit, levels))
         right += int(answer.argmax() == classes.index(path.parent.name))
     return {"top1": right / len(files), "n": len(files), "classes": len(classes)}
 

@@ -35,7 +35,14 @@ from typing import Any, Sequence
 
 from tfedge.benchmark.script.answers import accuracy_of, replay_pairs
 from tfedge.benchmark.script.facts import ROOT, device, read_number, state
-from tfedge.benchmark.script.image_inputs import FITS, image_inputs, manifest_fit
+from tfedge.benchmark.script.image_inputs import (
+    FITS,
+    Levels,
+    checked_levels,
+    image_inputs,
+    manifest_fit,
+    manifest_levels,
+)
 from tfedge.benchmark.script.litert_profiler import print_profile
 from tfedge.benchmark.script.problem import Problem, ending, printable
 from tfedge.benchmark.script.profile import profile
@@ -67,11 +74,14 @@ def measure(args: argparse.Namespace) -> dict:
         "input": "pictures" if args.pictures else "random",
         **dict.fromkeys(ONCE),
     }
-    fit = ""
+    fit, levels = "", None
     if args.pictures or args.accuracy:
         with ending(6, (OSError, ValueError)):
             fit = args.fit or manifest_fit(path) or "crop"
+            levels = levels_of(args.levels, path)
         entry["fit"] = fit
+        if levels:
+            entry["levels"] = levels
     gc.disable()
     peak_is_known = forget_peak()
     told: dict = {"base_bytes": read_number("proc/self/status", r"^VmRSS:\s*(\d+)", 1024)}
@@ -85,7 +95,7 @@ def measure(args: argparse.Namespace) -> dict:
     peak = read_number("proc/self/status", r"^VmHWM:\s*(\d+)", 1024)
     told["peak_bytes"] = peak if peak_is_known else None
     with ending(3, (ImportError,), "", f"{PIP}pillow"), ending(6, (OSError, ValueError)):
-        images = image_inputs(model, args.pictures, fit) if args.pictures else []
+        images = image_inputs(model, args.pictures, fit, levels) if args.pictures else []
         told["before"] = state()
         entry["drift"] = None
         if args.seconds:
@@ -97,10 +107,17 @@ def measure(args: argparse.Namespace) -> dict:
         if args.golden:
             entry["golden"] = replay_pairs(model, args.golden)
         if args.accuracy:
-            entry["accuracy"] = accuracy_of(model, args.accuracy, args.labels, fit)
+            entry["accuracy"] = accuracy_of(model, args.accuracy, args.labels, fit, levels)
     if args.profile:
         entry["profile"] = profile(path, module, words, args.runs, str(SCRIPT_FILE), args.shape)
     return joined([{**entry, "processes": [told]}])
+
+
+def levels_of(given: str | None, model: str) -> Levels | None:
+    """Those of --levels, else of the model's drop. OSError or ValueError."""
+    if given is None:
+        return manifest_levels(model)
+    return None if given == "none" else checked_levels(given.split(","))
 
 
 def identity(path: str) -> dict:
@@ -269,6 +286,13 @@ def parse_arguments() -> argparse.Namespace:
         help="how an image becomes square; else as the MANIFEST.json beside the model says, or "
         "crop",
     )
+    add(
+        "--levels",
+        type=two_levels,
+        metavar="BLACK,WHITE",
+        help="what of images of 16 bits becomes black and white; none: the upper 8 bits; else as "
+        "that MANIFEST.json says",
+    )
     add("--json", default="", metavar="FILE", help="write everything there; - for stdout")
     add(
         "--timeout",
@@ -291,6 +315,14 @@ def thread_counts(text: str) -> list[int]:
     if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
         raise argparse.ArgumentTypeError(f"{text!r}: numbers that start at 1, such as 1,2,4")
     return [int(count) for count in text.split(",")]
+
+
+def two_levels(text: str) -> str:
+    """0,4095 if these can be levels, or none."""
+    try:
+        return text if text == "none" else "{},{}".format(*checked_levels(text.split(",")))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 
 
 def positive(text: str) -> int:

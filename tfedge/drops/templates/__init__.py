@@ -5,10 +5,10 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
-from tfedge.benchmark.call import SCRIPT_NAME, script_text
+from tfedge.benchmark.device_script import SCRIPT_NAME, script_ingredients
+from tfedge.files.imports import imported
 from tfedge.files.template import fill, texts
 from tfedge.tasks.table import names, task_of
-from tfedge.tasks.work import work_of
 
 FOLDER = Path(__file__).parent
 
@@ -27,9 +27,9 @@ def copied_digest() -> str:
 
     A probe is not told the task, so that the texts of all tasks are in it.
     """
-    found = {**texts(FOLDER), SCRIPT_NAME: script_text().encode("utf-8")}
+    found = {**texts(FOLDER), SCRIPT_NAME: script_ingredients().encode("utf-8")}
     for name in names():
-        copied = work_of(task_of(name)).texts()
+        copied = imported(task_of(name).texts)()
         found |= {f"{name}/{file}": data for file, data in copied.items()}
     digests = [f"{file} {sha256(data).hexdigest()}" for file, data in sorted(found.items())]
     return sha256("\n".join(digests).encode()).hexdigest()

@@ -21,7 +21,7 @@ from tfedge.inputs.images.formats import HEAD, foreign
 from tfedge.inputs.images.looks import Look, look
 from tfedge.portable import images
 from tfedge.portable.images import BadImage
-from tfedge.portable.levels import deep_levels, in_eight_bits, is_deep, spread_levels
+from tfedge.portable.levels import deep_levels, is_deep, spread_levels
 
 _CHECKED = 2  # rises when an image that was kept would be refused
 _LEVELS = 32  # of an image of 16 bits: fewer are refused, where it has many more
@@ -55,8 +55,7 @@ class Decoding:
         try:
             if is_deep(data):
                 self._check_levels(data)
-                data = data if self.levels is None else in_eight_bits(data, self.levels)
-            return images.decode(data, self.size, self.fit)
+            return images.decode(data, self.size, self.fit, self.levels)
         except BadImage as error:
             raise Refused(Bad(error.reason)) from error
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from tfedge.core.accelerator import instructions
 from tfedge.files.progress import Progress
 from tfedge.files.store import MissingRecords, RecordStore
 from tfedge.inputs.images.pictures import DecodedImages
@@ -87,8 +88,10 @@ class Source:
 
 
 def digest(model: Any, *more: str) -> str:
-    """SHA-256 of a flat model: its layers, its weights, and the runtime that will run it."""
-    sha = hashlib.sha256("|".join((version("ai-edge-litert"), *more)).encode())
+    """SHA-256 of a flat model: its layers, its weights, and what will run it: the runtime, and the
+    instructions that its kernels are chosen by."""
+    runtime = (version("ai-edge-litert"), instructions())
+    sha = hashlib.sha256("|".join((*runtime, *more)).encode())
     for layer in model.layers:
         config = layer.get_config()
         config.pop("trainable", None)  # says how it learns, not what it computes

@@ -13,13 +13,22 @@ from tfedge.files.template import fill
 from tfedge.pipeline.packages import in_kotlin
 from tfedge.portable.golden import TOLERANCE
 from tfedge.tasks.drop import Check, Content, Metadata, Parts
-from tfedge.tasks.image_classification.files import LABELS, TEMPLATES, labels
+from tfedge.tasks.image_classification.copied import TEMPLATES
+from tfedge.tasks.image_classification.files import LABELS, labels
 from tfedge.tflite import metadata
 from tfedge.tflite.metadata_schema import RGB, TENSOR_AXIS_LABELS
 
 SCORES = ("uint8", "int8", "float32")  # dtypes that the Kotlin can read
 
-_KOTLIN = "Classifier", "CompiledEngine", "Engine", "InterpreterEngine", "Model", "Photo", "Pixels"
+_KOTLIN = (
+    *("Classifier", "CompiledEngine", "Deep", "Engine", "InterpreterEngine", "Model", "Photo"),
+    "Pixels",
+)
+# Of the README, where levels were set in training.
+_DEEP = """Of PNG files of 16 bits the levels {} to {} become 0 to 255, as in training (`Deep`).
+That takes the file's bytes, `classify(photo)`: a bitmap of such a file has the upper 8 bits alone.
+
+"""
 
 
 def parts(content: Content, told: Mapping[str, str]) -> Parts:
@@ -29,13 +38,14 @@ def parts(content: Content, told: Mapping[str, str]) -> Parts:
     if taken["dtype"] not in SCORES:
         known = ", ".join(SCORES)
         raise DropError(f"the model gives {taken['dtype']} scores, an app reads {known}")
-    package = content.package.android.package
+    package, levels = content.package.android.package, given.get("levels")
     values = {
         **told,
         "package": in_kotlin(package),
         "name": content.name,
         "size": str(given["shape"][1]),
         "fit": given["fit"].upper(),
+        "levels": "intArrayOf({}, {})".format(*levels) if levels else "null",
         "classes": str(len(classes)),
         "scores": taken["dtype"].upper(),
         # float32 as Kotlin has it; as many digits as it takes to read the same number back
@@ -46,6 +56,7 @@ def parts(content: Content, told: Mapping[str, str]) -> Parts:
     }
     readme = values | {
         "fit": given["fit"],
+        "deep": _DEEP.format(*levels) if levels else "",
         "first": classes[0],
         "shown": content.golden_told,
         "input": f"{given['dtype']} 0–255, {given['shape']}",

@@ -37,8 +37,8 @@ def levels_text(given: Mapping[str, Any]) -> str:
     if levels is None:
         return ""
     return (
-        f" Of images of 16 bits the levels {levels[0]} to {levels[1]} become 0 to 255 first, which "
-        "`classify.py` does and an app has to."
+        f" Of images of 16 bits the levels {levels[0]} to {levels[1]} become 0 to 255 first, as "
+        "`classify.py` and the Kotlin do with a file's bytes; other decoders have to."
     )
 
 

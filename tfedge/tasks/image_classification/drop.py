@@ -8,12 +8,12 @@ from typing import Any
 
 from tfedge.errors import DropError
 from tfedge.files.template import fill
-from tfedge.files.template import texts as templates
 from tfedge.tasks.contract import ports, stored
 from tfedge.tasks.drop import Check, Content, Parts
 from tfedge.tasks.image_classification import android
+from tfedge.tasks.image_classification.copied import TEMPLATES
 from tfedge.tasks.image_classification.examples import LabelledImages
-from tfedge.tasks.image_classification.files import LABELS, TEMPLATES, labels
+from tfedge.tasks.image_classification.files import LABELS, labels
 from tfedge.tasks.image_classification.script import NAME, example
 
 CORAL_SCRIPT = "classify_coral.py"
@@ -126,8 +126,3 @@ def _labels(folder: Path, manifest: Mapping[str, Any]) -> Check:
     if [1, len(lines)] != manifest["output"]["shape"]:
         problems.append(f"{len(lines)} labels for scores of shape {manifest['output']['shape']}")
     return Check("labels", f"{len(lines)} classes", tuple(problems))
-
-
-def texts() -> dict[str, bytes]:
-    """The templates, and the script that is one file in a drop."""
-    return {**templates(TEMPLATES), NAME: example()}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tfedge.tasks.drop import Content
 
-TEMPLATES = Path(__file__).parent / "templates"
 LABELS = "labels.txt"
 
 

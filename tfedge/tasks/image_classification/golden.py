@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tfedge.errors import DataError
 from tfedge.inputs.images.synthetic import Sketch, Sketches, mixed
 from tfedge.portable.golden import TOLERANCE
 from tfedge.portable.images import BadImage, decode
-from tfedge.tasks.drop import Asked, Chosen
+from tfedge.tasks.drop import Asked, Chosen, Tried
 from tfedge.tasks.image_classification.examples import LabelledImages
 
 _SURE = 2 * TOLERANCE  # each of two scores may move by the tolerance: then they keep their order
@@ -22,7 +22,7 @@ _SKETCHES = 192  # that every model is asked about
 _ROUNDS = 12  # of looking for classes that none of them is taken for
 _SOUGHT, _EACH = 8, 4  # classes in a round, and attempts at each
 _ENDS, _BISECTIONS = 5, 8  # images between which boundaries are looked for; halvings of a way
-_TRIES = 2  # images of a class, in case one is not steady
+_TRIES = 2  # images asked of other kernels at once, for each one that is wanted
 _PUBLIC = 256  # files of a folder that are looked at
 
 
@@ -50,13 +50,18 @@ def synthetic(size: int, classes: Sequence[str], asked: Asked, count: int) -> Ch
     """Images that nobody took: of ``tfedge.inputs.images.synthetic`` those that the model takes for
     different classes, and mixes of them that lie where two classes meet."""
     sketches, scores = _sketched(size, asked, min(len(classes), count))
-    order = _by_class(scores)
-    lead = margins(scores)
-    order = [*(one for one in order if lead[one] > _SURE), *order]
-    images = {one: sketches[one].image(size) for one in dict.fromkeys(order[: 2 * count])}
-    ends = [images[one] for one in _firsts(list(images), scores)[:_ENDS]]
-    found = np.stack([*images.values(), *_between(ends, asked)])
-    return _chosen(found, classes, asked, count, "synthetic images, made for this model")
+    steady = _Steady(asked, lambda one: sketches[one].image(size))
+    order, lead = _by_class(scores), margins(scores)
+    sure = [one for one in order if lead[one] > _SURE]
+    found = steady.first(sure or order, count)
+    ends = [sketches[one].image(size) for one in _firsts(found, scores)[:_ENDS]]
+    if mixes := _between(ends, asked):
+        scores = np.concatenate([scores, asked.outputs(np.stack(mixes))])
+    steady.image = lambda one: (
+        sketches[one].image(size) if one < len(sketches) else mixes[one - len(sketches)]
+    )
+    between = range(len(sketches), len(scores))
+    return _chosen(steady, scores, classes, count, "synthetic images, made for this model", between)
 
 
 def public(
@@ -76,7 +81,9 @@ def public(
             bad.append(str(error))
     if bad:
         raise DataError(bad, "repair the files, or take them away")
-    return _chosen(np.stack(images), classes, asked, count, "images that the owner calls public")
+    scores = asked.outputs(np.stack(images))
+    steady = _Steady(asked, images.__getitem__)
+    return _chosen(steady, scores, classes, count, "images that the owner calls public")
 
 
 def margins(scores: np.ndarray) -> np.ndarray:
@@ -159,31 +166,72 @@ def _mixes(pairs: Sequence[tuple[np.ndarray, np.ndarray]], shares: np.ndarray) -
     return np.stack([mixed(*pair, int(share)) for pair, share in zip(pairs, shares, strict=True)])
 
 
+class _Steady:
+    """Which of many images have an answer that does not hang on the kernels that compute it. Each
+    is asked once, and no more of them than it takes. ``image`` gives the one at a position."""
+
+    def __init__(self, asked: Asked, image: Callable[[int], np.ndarray]) -> None:
+        self.image = image
+        self._asked = asked
+        self._known: dict[int, bool] = {}
+
+    def first(self, order: Sequence[int], count: int) -> list[int]:
+        """The first ``count`` of an order that are steady, or all there are."""
+        found: list[int] = []
+        step = max(1, _TRIES * count)
+        for begin in range(0, len(order), step):
+            some = order[begin : begin + step]
+            new = [one for one in some if one not in self._known]
+            if new:
+                fine = self._asked.steady(np.stack([self.image(one) for one in new]))
+                self._known |= dict(zip(new, map(bool, fine), strict=True))
+            found += [one for one in some if self._known[one]]
+            if len(found) >= count:
+                break
+        return found[:count]
+
+    @property
+    def tried(self) -> Tried:
+        """How many were asked, and how many are steady."""
+        return Tried(len(self._known), sum(self._known.values()))
+
+
 def _chosen(
-    images: np.ndarray, classes: Sequence[str], asked: Asked, count: int, what: str
+    steady: _Steady,
+    scores: np.ndarray,
+    classes: Sequence[str],
+    count: int,
+    what: str,
+    between: Collection[int] = (),
 ) -> Chosen:
-    """Half of them where two classes meet, as far as there are such; of both kinds, one of each
-    class first. Those whose answer hangs on the kernels that compute it are left out."""
-    scores = asked.outputs(images)
+    """Half of them where two classes meet, as far as there are such, those first that were made to
+    lie ``between`` two; of both kinds, one of each class first. Those whose answer hangs on the
+    kernels that compute it are left out."""
     lead, answers = margins(scores), scores.argmax(axis=1)
     order = _by_class(scores)
+    sure = steady.first([one for one in order if lead[one] > _SURE], count)
     near = [one for one in order if lead[one] <= TOLERANCE]
-    sure = [one for one in order if lead[one] > _SURE]
-    doubtful = [one for one in order if TOLERANCE < lead[one] <= _SURE]
-    tried = [*sure[: _TRIES * count], *near[: _TRIES * count], *doubtful[:count]]
-    steady = {one for one, fine in zip(tried, asked.steady(images[tried]), strict=True) if fine}
-    sure, near = ([one for one in some if one in steady] for some in (sure, near))
+    near = steady.first(sorted(near, key=lambda one: one not in between), _TRIES * count)
     half = min(len(near), max(count // 2, count - len(sure)))
     kept = sure[: count - half]
     kept += _spread(near, scores, answers[kept].tolist(), half)
-    kept += [one for one in doubtful if one in steady][: count - len(kept)]
+    doubtful = [one for one in order if TOLERANCE < lead[one] <= _SURE]
+    if len(kept) < count:
+        kept += steady.first(doubtful, count - len(kept))
     facts = [_fact(scores[one], classes) for one in kept]
     meet = int((lead[kept] <= TOLERANCE).sum()) if kept else 0
     covered = len({fact["answer"] for fact in facts})
     told = f"{len(kept)} {what}; it answers them with {covered} of its {len(classes)} classes"
     if meet:
         told += f", and {meet} lie where two classes meet"
-    return Chosen(images[kept], facts, told)
+    tried = steady.tried
+    if left_out := tried.inputs - tried.steady:
+        told += (
+            f"; of {tried.inputs} tried ones {left_out} {'is' if left_out == 1 else 'are'} left "
+        )
+        told += "out, since other kernels of the runtime answer otherwise"
+    images = [steady.image(one) for one in kept]
+    return Chosen(np.stack(images) if images else np.empty(0), facts, told, tried)
 
 
 def _spread(

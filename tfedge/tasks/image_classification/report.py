@@ -94,6 +94,7 @@ def data(index: Index, audit: Findings | None) -> list[Block]:
     """The section on the images: how many, of what, and what the audit found."""
     return [
         Text(f"Splits from {index.split_from}. Digest `{index.digest}`."),
+        *([Text(f"{audit.order[:1].upper()}{audit.order[1:]}.")] if audit and audit.order else []),
         count_table(index.classes, index.counts),
         *(_audit(audit) if audit else [Text("No audit.")]),
     ]

@@ -63,6 +63,7 @@ TASK = Task(
     beside=(_MACRO_RECALL,),
     least={"min_recall": Metric("recall_min", "lowest recall"), "min_macro_recall": _MACRO_RECALL},
     work="tfedge.tasks.image_classification.work:Classification",
+    texts="tfedge.tasks.image_classification.copied:texts",
     head="tfedge.tasks.image_classification.head:ClassifierHead",
     rules=_rules,
     notes=_notes,

@@ -60,6 +60,8 @@ class Classification:
         index, findings = audit(found, contents, settings, skip)
         for warning in findings.warnings:
             progress.note(warning)
+        if findings.order:
+            progress.note(findings.order)
         counts = ", ".join(
             f"{sum(count.values())} {split}" for split, count in index.counts.items()
         )
@@ -197,9 +199,6 @@ class Classification:
 
     def check_drop(self, folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
         return drop.check(folder, manifest)
-
-    def texts(self) -> dict[str, bytes]:
-        return drop.texts()
 
 
 def _classes(examples: Examples) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.keras_files import KERAS_FILES, KerasFile
 from tfedge.errors import ArtifactError, MissingDependency, StageError
 from tfedge.files.budget import WEIGHTS_FILE
-from tfedge.files.download import NotFetched, digest_of, download, kind_of
+from tfedge.files.download import NotFetched, digest_of, download, is_right, kind_of
+from tfedge.files.files import set_aside
 from tfedge.files.progress import Progress
 from tfedge.modeling.nets import backbone as nets
 from tfedge.modeling.nets.rewrite import rewritten_weights
@@ -43,21 +44,19 @@ def _file(
     """Where the file lies, fetched if need be, and its SHA-256; Keras' ``digest`` is checked."""
     name = row.cached_as or url.rsplit("/", 1)[-1]
     own = cache / "imagenet" / name
-    path = next((p for p in (_keras_cache() / name, own) if p.is_file()), own)
-    if not path.is_file():
-        progress.note(f"weights: fetching {url}")
-        _fetch(url, digest, path, progress)
-    kind = kind_of(digest)
-    got = digest_of(path, kind)
-    if digest and got != digest:
-        raise ArtifactError(
-            path,
-            "not Keras' own weights",
-            "delete the file; the next run fetches it again",
-            f"{kind} {digest}",
-            f"{kind} {got}",
-        )
-    return path, got if kind == "sha256" else digest_of(path, "sha256")
+    for path in (_keras_cache() / name, own):
+        if not path.is_file():
+            continue
+        if is_right(path, digest):
+            return path, digest_of(path, "sha256")
+        wrong = f"not Keras' own weights, {kind_of(digest)} {digest_of(path, kind_of(digest))}"
+        if path == own:
+            set_aside(path, wrong, progress.note)
+        else:
+            progress.note(f"weights: {path} is {wrong}: not used")
+    progress.note(f"weights: fetching {url}")
+    _fetch(url, digest, own, progress)
+    return own, digest_of(own, "sha256")
 
 
 def _fetch(url: str, digest: str, path: Path, progress: Progress) -> None:

