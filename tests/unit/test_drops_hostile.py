@@ -224,7 +224,7 @@ def digits(drop: Path) -> None:
         (pipe, "is a pipe, not a file: refused"),
         (huge, "bytes, more than"),
         (huge_file, "no drop is so large"),
-        (digits, "no JSON"),
+        (digits, "no JSON: holds a number of too many digits"),
         (many_pairs, "golden pairs"),
         (golden("input", "/dev/zero"), "is not among files"),
         (model_is(os.mkfifo), "is a pipe"),

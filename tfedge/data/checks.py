@@ -20,7 +20,7 @@ def check_sound(listing: Listing) -> None:
             "one folder a class, or path,label lines in a CSV" + _one_level_down(listing),
         )
     if listing.entries and all(entry.stamp is None for entry in listing.entries):
-        first = listing.entries[0].path
+        first = shown(listing.entries[0].path)
         raise DataError(
             [f"{listing.root}: none of {len(listing.entries)} files is there, such as {first}"],
             f"paths are relative to {listing.root}",

@@ -19,6 +19,7 @@ from tfedge.errors import ArtifactError
 from tfedge.files.artifact import disk_errors
 
 Note = Callable[[str], None]
+_LONG = 400  # characters; longer than the names of files and classes are
 _MOMENT, _PAUSE = 0.5, 0.02  # seconds that a lock is waited for before a word is said
 
 
@@ -190,7 +191,10 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def shown(name: str) -> str:
-    """A file or class name as it can stand in a message: one line, no control characters."""
+    """A file or class name as it can stand in a message: one line that can be read, without control
+    characters, and of what is too long for a name the beginning and the end."""
+    if len(name) > _LONG:
+        name = f"{name[: _LONG // 2]}…{name[-_LONG // 2 :]}"
     return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
 
 

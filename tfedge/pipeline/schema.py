@@ -280,7 +280,7 @@ class Cluster(Retrain):
 
 
 _SCALES = (
-    "kernels have a scale for each channel, activations one for each tensor; files for accelerators "
+    "kernels have a scale for each channel, activations one for each tensor; files for chips "
     "that want one scale a kernel are not made"
 )
 _BYTES = "an int8 model takes raw uint8 and gives uint8"
@@ -436,7 +436,7 @@ class Android(Section):
 
 
 _MICRO = (
-    "there is no drop for microcontrollers; TensorFlow Lite Micro runs the .tflite of a linux drop: "
+    "no drop is made for microcontrollers; TensorFlow Lite Micro runs the .tflite of a linux drop: "
     "`xxd -i` makes a C array of it"
 )
 
