@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from tfedge.data.encoding import check_listed
 from tfedge.data.junk import is_junk
 from tfedge.data.labels import check_labels, in_order, label_problem, pinned
 from tfedge.data.layouts import check_layout
@@ -188,6 +189,7 @@ class _Walk:
                 found = sorted(items, key=lambda item: item.name)
         except OSError as error:
             raise DataError([f"{folder}: can't be listed: {error.strerror}"]) from error
+        check_listed(folder, [item.name for item in found])
         for item in found:
             if is_junk(item.name):
                 self.junk |= _images_in_junk(item, f"{path}/{item.name}" if path else item.name)
