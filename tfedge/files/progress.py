@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 
@@ -39,8 +39,9 @@ def heartbeat(progress: Progress, what: str, every: float = 1.0) -> Iterator[Non
     began, over = time.monotonic(), threading.Event()
 
     def beat() -> None:
-        while not over.wait(every):
-            progress.update(what, round(time.monotonic() - began), 0, SECONDS)
+        with suppress(Exception):  # it is raised again where the work itself says something
+            while not over.wait(every):
+                progress.update(what, round(time.monotonic() - began), 0, SECONDS)
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()
