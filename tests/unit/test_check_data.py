@@ -224,7 +224,7 @@ def test_templates_are_the_pipelines(capsys: pytest.CaptureFixture[str], tmp_pat
         ("quantize.recipe=fp16", "none ships float32"),
         ("quantize.recipe=dynamic", "ptq calibrates ranges"),
         ("quantize.recipe=int8", "ptq calibrates ranges"),
-        ("finetune.head=sigmoid", "a softmax score for each class, of two classes too"),
+        ("finetune.head=sigmoid", "a score for each class, of two classes too"),
         ("data.classes=[a, b, a]", "data.classes: names a class twice"),
         ("data.group=(a)(b)", "must have one group in parentheses"),
         ("data.range=[9, 3]", "data.range: black must be below white"),

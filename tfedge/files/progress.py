@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from tfedge.errors import TfedgeError
+from tfedge.files.streams import OutputClosed
+
 
 class Progress(Protocol):
     """Where long work says how far it is. Drawn by ``core/progress.py``; silent in unit tests."""
@@ -39,7 +42,8 @@ def heartbeat(progress: Progress, what: str, every: float = 1.0) -> Iterator[Non
     began, over = time.monotonic(), threading.Event()
 
     def beat() -> None:
-        with suppress(Exception):  # it is raised again where the work itself says something
+        # They come again where the work itself says something, and end it there.
+        with suppress(OSError, OutputClosed, TfedgeError):
             while not over.wait(every):
                 progress.update(what, round(time.monotonic() - began), 0, SECONDS)
 

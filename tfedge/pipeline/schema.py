@@ -128,8 +128,8 @@ class Training(Section):
 
 
 _SCORES = (
-    "a model gives a softmax score for each class, of two classes too; a threshold on the score of "
-    "one of them does what a single sigmoid output is for"
+    "a model gives a score for each class, of two classes too; a threshold on the score of one of "
+    "them does what a single sigmoid output is for"
 )
 
 
@@ -138,7 +138,7 @@ class Transfer(Training):
 
     first: ClassVar[tuple[str, ...]] = ("head",)
     refused: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "head": dict.fromkeys(("sigmoid", "binary", "softmax"), _SCORES)
+        "head": dict.fromkeys(("sigmoid", "binary"), _SCORES)
     }
 
     head: Literal["auto", "logistic", "sgd"] = key(
