@@ -19,8 +19,8 @@ from tfedge.errors import ArtifactError
 from tfedge.files.artifact import disk_errors
 
 Note = Callable[[str], None]
-_LONG = 400  # characters; longer than the names of files and classes are
 _MOMENT, _PAUSE = 0.5, 0.02  # seconds that a lock is waited for before a word is said
+_LONG = 400  # characters; longer than the names of files and classes are
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from tfedge.catalog.backbones import Backbone as Row
 from tfedge.catalog.weights import WHEELS
 from tfedge.config.spelling import did_you_mean
 from tfedge.pipeline import earlier
+from tfedge.pipeline.foreign import unread
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.schema import Backbone
-from tfedge.pipeline.unread import unread
 
 WEIGHT_NAMES = ("imagenet", "wheel", "none")
 WEIGHT_FILES = (".h5", ".keras", ".npz")
