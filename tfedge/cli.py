@@ -46,10 +46,27 @@ class LazyGroup(click.Group):
         found: click.Command = import_module(f"tfedge.commands.{cmd_name}").command
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"No such command {args[0]!r}{_instead(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         here = {name: command.get_short_help_str() for name, command in self.commands.items()}
         with formatter.section("Commands"):
             formatter.write_dl([(name, (here | LAZY)[name]) for name in self.list_commands(ctx)])
+
+
+def _instead(name: str, commands: list[str]) -> str:
+    """What may have been meant by a command that there is not."""
+    from tfedge.config.spelling import did_you_mean
+    from tfedge.core.stages import STAGES
+
+    if name in {stage.name for stage in STAGES}:
+        return f": it is a stage of a pipeline: tfedge run FILE --to {name}"
+    return did_you_mean(name, commands)
 
 
 @click.group(

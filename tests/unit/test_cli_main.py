@@ -68,7 +68,8 @@ def test_problems_go_to_stderr_line_by_line(good: str, capsys: pytest.CaptureFix
     [
         (["--version"], 0, __version__),
         ([], 2, "Commands:"),
-        (["rnu", "good.yaml"], 2, "No such command 'rnu'"),
+        (["rnu", "good.yaml"], 2, "No such command 'rnu', did you mean run?"),
+        (["convert", "my.keras"], 2, "a stage of a pipeline: tfedge run FILE --to convert"),
         (["run"], 2, "Missing argument 'FILE'"),
         (["run", "good.yaml", "--frm", "x"], 2, "No such option"),
         (["check", "gold.yaml"], 2, "hint: did you mean good.yaml?"),

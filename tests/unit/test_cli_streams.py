@@ -118,3 +118,20 @@ def test_a_terminal_of_another_encoding(here: Path, encoding: str) -> None:
 def test_paths_that_are_too_long(here: Path, command: str, code: int, said: str) -> None:
     found, text = shell(here, command)
     assert found == code and said in text
+
+
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}  # as a locale of Latin-1
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_file_names_that_the_locale_misreads_are_told(here: Path, listed: bool) -> None:
+    for name in ("a", "é"):
+        (here / "images" / name).mkdir(parents=True)
+        (here / "images" / name / "1.png").touch()
+    lines = ["path,label", "images/a/1.png,a", "images/é/1.png,é"]
+    (here / "images.csv").write_text("\n".join(lines), encoding="utf-8")
+    data = "images.csv" if listed else "images"
+    command = f"tfedge check p.yaml --set data.path={data}"
+    code, said = shell(here, command, **ASCII)
+    assert code == 4 and "is UTF-8, and file names are read as" in said and "PYTHONUTF8=1" in said
+    assert shell(here, command)[0] == 0

@@ -101,6 +101,33 @@ def test_weights_files_that_are_there(tmp_path: Path) -> None:
         assert said(backbone={"weights": str(tmp_path / f"w{suffix}"), "alpha": 0.5}) == []
 
 
+@pytest.mark.parametrize(
+    ("files", "weights", "says"),
+    [
+        (["m/saved_model.pb", "m/variables/v"], "m", "a SavedModel"),
+        (["m/saved_model.pb"], "m/saved_model.pb", "a SavedModel"),
+        (["m/keras_metadata.pb"], "m", "a SavedModel"),
+        (["m/ckpt.index", "m/ckpt.data-00000-of-00001"], "m", "a TensorFlow checkpoint"),
+        (["m/ckpt.index"], "m/ckpt", "a TensorFlow checkpoint"),
+        (["m/ckpt.index"], "m/ckpt.index", "a TensorFlow checkpoint"),
+        (["m/ckpt.data-00000-of-00001"], "m/ckpt.data-00000-of-00001", "a TensorFlow checkpoint"),
+        (["m.pth"], "m.pth", "a PyTorch file"),
+        (["m.safetensors"], "m.safetensors", "a safetensors file"),
+        (["m.onnx"], "m.onnx", "an ONNX model"),
+        (["m.tflite"], "m.tflite", "a .tflite"),
+    ],
+)
+def test_weights_in_a_format_that_is_not_read_are_named(
+    tmp_path: Path, files: list[str], weights: str, says: str
+) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (problem,) = said(backbone={"weights": str(tmp_path / weights), "alpha": 0.5})
+    assert f"{weights}: {says}" in problem and "which is not read" in problem
+    assert ".keras" in problem
+
+
 def test_the_wheel_at_a_size_that_torch_and_keras_pad_differently_is_a_note() -> None:
     assert notes(make(data={"path": "sample:digits", "image_size": 97})) == []
     (note,) = notes(make(data={"path": "sample:digits", "image_size": 224}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tfedge.core import keys
+from tfedge.core import keys, progress
 from tfedge.core.cache import StageCache, Workspace
 from tfedge.core.plan import inputs_of, lines, plan, select
 from tfedge.core.process import output_to
@@ -267,6 +268,27 @@ def test_plain_progress_is_a_few_lines(monkeypatch: pytest.MonkeyPatch, tmp_path
     ]
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert sum(event["event"] == "progress" for event in events) == 21  # one a second
+
+
+def test_a_stage_that_is_silent_for_long_is_said_to_be_at_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(progress, "_SILENT_SECONDS", 0.3)
+    monkeypatch.setattr(progress, "_PLAIN_SECONDS", 0.1)
+    stream = io.StringIO()
+    reporter = Recorder(tmp_path / "events.jsonl", Reporter(stream))
+    reporter.start("quantize", 4, 9)
+    with reporter.at_work(every=0.1):
+        for done in range(8):  # says how far it is all the time
+            reporter.update("correcting", done, 8)
+            time.sleep(0.1)
+        assert "at work" not in stream.getvalue()
+        time.sleep(1)
+    told = stream.getvalue()
+    assert re.search(r"^\[4/9\] quantize   at work [12] s$", told, re.MULTILINE)
+    assert '"what": "at work"' in (tmp_path / "events.jsonl").read_text()
+    time.sleep(0.5)
+    assert stream.getvalue() == told
 
 
 def test_the_live_line_draws_over_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,3 +176,27 @@ def test_files_that_are_not_there(folder: Path) -> None:
     (folder / "list.csv").write_text(text("path,label", "gone/{path},{label}"))
     with pytest.raises(DataError, match=r"none of 6 files is there, such as gone/photos/0\.png"):
         Stage(folder, path=str(folder / "list.csv"))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("photos/{number},{label}", "photos/0.png is there: names need their suffix"),
+        ("{number}.png,{label}", "photos/0.png is there: paths need their folder"),
+        ("{number},{label}", "photos/0.png is there: paths need their folder and suffix"),
+        ("x{number}.png,{label}", "paths are relative to"),
+    ],
+)
+def test_files_that_are_there_under_a_longer_name(folder: Path, line: str, says: str) -> None:
+    (folder / "list.csv").write_text(text("path,label", line))
+    with pytest.raises(DataError) as caught:
+        Stage(folder, path=str(folder / "list.csv"))
+    assert says in caught.value.hint
+
+
+@pytest.mark.parametrize("line", ["{path}," + "y" * 5_000, "x" * 5_000 + "/{path},{label}"])
+def test_what_is_too_long_for_a_name_is_told_in_short(folder: Path, line: str) -> None:
+    (folder / "list.csv").write_text(text("path,label", line))
+    with pytest.raises(DataError) as caught:
+        Stage(folder, path=str(folder / "list.csv"))
+    assert all(len(one) < 700 for one in "\n".join(caught.value.lines()).splitlines())

@@ -193,6 +193,20 @@ LAYOUTS = {
         "segmentation dataset",
     ),
     "masks, words": (numbered("train_images/{}.jpg", "train_masks/{}.png"), "segmentation"),
+    "masks, CamVid": (numbered("train/{}.png", "trainannot/{}.png", "val/{}.png"), "segmentation"),
+    "masks, polyps": (numbered("Original/{}.tif", "Ground Truth/{}.tif"), "segmentation"),
+    "masks, KITTI": (numbered("image_2/{}.png", "semantic/{}.png"), "segmentation"),
+    "masks, Cityscapes": (
+        numbered("leftImg8bit/train/x/{}_leftImg8bit.png", "gtFine/train/x/{}_gtFine_labelIds.png"),
+        "segmentation",
+    ),
+    "masks, ISIC": (
+        numbered("ISIC_Training_Input/{}.jpg", "ISIC_Training_GroundTruth/{}_segmentation.png"),
+        "segmentation",
+    ),
+    "boxes, DOTA": (numbered("images/{}.png", "labelTxt/{}.txt"), "object detection"),
+    "boxes, KITTI": (numbered("training/image_2/{}.png", "training/label_2/{}.txt"), "detection"),
+    "Supervisely": (numbered("ds/img/{}.jpg", "ds/ann/{}.jpg.json"), "object detection"),
     "masks beside": (
         numbered("benign/b ({}).png", "benign/b ({})_mask.png", "other/o{}.png"),
         "masks lie beside their images, such as benign/b (1)_mask.png beside benign/b (1).png",
@@ -215,6 +229,12 @@ PLAIN = {
     "with and without": numbered("with_mask/{}.jpg", "without_mask/{}.jpg"),
     "texts": ["classes.txt", *numbered("cat/{}.jpg", "dog/{}.jpg", "cat/{}.txt")],
     "print and photo": numbered("photo/{}.jpg", "print/{}.jpg"),
+    "with and without, numbered alike": numbered("Mask/{}.jpg", "NoMask/{}.jpg"),
+    "with and without, of two sources": numbered("Mask/{}.png", "unmasked/{}.jpg"),
+    "numbers": ["labels.json", *numbered("1/{}.jpg", "2/{}.jpg")],
+    "numbers behind a word": ["labels.json", *numbered("class_1/{}.jpg", "class_2/{}.jpg")],
+    "cars": numbered("gt/{}.jpg", "bmw/{}.jpg"),
+    "one word of several": numbered("ground/{}.jpg", "sky/{}.png"),
     "masked": numbered("cat/gt{}.jpg", "dog/seg{}.jpg"),
 }
 

@@ -224,7 +224,7 @@ def digits(drop: Path) -> None:
         (pipe, "is a pipe, not a file: refused"),
         (huge, "bytes, more than"),
         (huge_file, "no drop is so large"),
-        (digits, "no JSON"),
+        (digits, "no JSON: holds a number of too many digits"),
         (many_pairs, "golden pairs"),
         (golden("input", "/dev/zero"), "is not among files"),
         (model_is(os.mkfifo), "is a pipe"),
@@ -365,3 +365,42 @@ def test_what_is_no_drop_says_where_one_is(
     assert f"hint: its drop: tfedge verify {file.parent}" in capsys.readouterr().err
     assert main(["verify", str(DATA / "color_int8.tflite")]) == 9
     assert "a model, not a drop" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "place", ["drops", "convert", "convert/model.tflite", "drops/linux/golden"]
+)
+def test_a_place_within_a_run_says_where_its_drop_is(
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+) -> None:
+    shutil.copytree(made, tmp_path / "run" / "drops" / "linux")
+    (tmp_path / "run" / "run.json").write_text("{}")
+    (tmp_path / "run" / "convert").mkdir()
+    shutil.copy(made / MODEL, tmp_path / "run" / "convert" / "model.tflite")
+    monkeypatch.chdir(tmp_path)
+    assert main(["verify", f"run/{place}"]) == 9
+    assert "hint: its drop: tfedge verify run/drops/linux\n" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path / "run" / "convert")
+    assert main(["verify", "model.tflite"]) == 9
+    assert "hint: its drop: tfedge verify ../drops/linux\n" in capsys.readouterr().err
+
+
+def test_a_run_that_made_no_drop_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "drops").symlink_to("package/drops")  # as a run leaves it
+    assert main(["verify", str(tmp_path)]) == 9
+    assert "hint: a run that made no drop" in capsys.readouterr().err
+
+
+def test_an_archive_of_nothing_is_told_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "zeros.tar").write_bytes(bytes(20_480))
+    assert main(["verify", str(tmp_path / "zeros.tar")]) == 9
+    assert "nothing in it" in capsys.readouterr().err

@@ -34,6 +34,14 @@ class Section(BaseModel):
     instead: ClassVar[Mapping[str, str]] = {}
     # Keys of one plain value: what to say to who gives a list, a section or 96x160.
     single: ClassVar[Mapping[str, str]] = {}
+    # Values that people look for and that are none, by their key: what there is instead.
+    refused: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+
+    @classmethod
+    def refusal(cls, key: str, value: object) -> str:
+        """What to say after the refusal of a value, with a colon before it; else empty."""
+        why = cls.refused.get(key, {}).get(value) if isinstance(value, str) else None
+        return f": {why}" if why else ""
 
 
 def key(default: T, description: str) -> T:

@@ -112,6 +112,8 @@ def _described_error(at: KeyPath, kind: str, value: Any, root: type[Section]) ->
         quote = f" (for text, quote it: '{words.got(value)}')"
     if section and str(at[-1]) in section.single and isinstance(value, (tuple, dict, str)):
         quote = f": {section.single[str(at[-1])]}"
+    if section:
+        quote = section.refusal(str(at[-1]), value) or quote
     return Wrong(at, f"{name}: must be {expected}, got {words.got(value)}{quote}")
 
 

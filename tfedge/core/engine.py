@@ -167,7 +167,8 @@ class _Run:
         log = self.run_dir.stage(stage.name) / LOG
         with output_to(log) if self.capture_output else nullcontext():
             try:
-                function_of(stage.function)(context)
+                with self.progress.at_work():
+                    function_of(stage.function)(context)
             except BaseException as error:
                 if isinstance(error, (TfedgeError, KeyboardInterrupt)) or _is_full(error):
                     raise

@@ -10,16 +10,19 @@ import json
 import shutil
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from tfedge.files.artifact import disk_errors
-from tfedge.files.progress import SECONDS
+from tfedge.files.progress import SECONDS, NoProgress, heartbeat
 from tfedge.redact import without_secrets
 
 _LIVE_SECONDS = 0.1  # between two drawings of the live line
 _PLAIN_SECONDS = 5.0  # between two plain lines
 _EVENT_SECONDS = 1.0  # between two progress events
+_SILENT_SECONDS = 5.0  # after which a stage that says nothing is said to be at work
 _NAME = 10  # columns of a stage's name
 
 
@@ -72,6 +75,24 @@ class Recorder(RunProgress):
         self._lock = threading.RLock()
         self._stage = ""
         self._updated = 0.0  # when a progress event was last written
+        self._heard = 0.0  # when the stage last said something
+
+    @contextmanager
+    def at_work(self, every: float = _EVENT_SECONDS) -> Iterator[None]:
+        """Inside, a stage that says nothing for some seconds is said to be at work, and for how
+        long."""
+        with self._lock:
+            self._heard = time.monotonic()
+        with heartbeat(_WhenSilent(self), "at work", every):
+            yield
+
+    def beat(self, what: str, seconds: int) -> None:
+        """How long the stage has been at it, unless it has just said something itself."""
+        with self._lock:
+            heard = self._heard
+            if time.monotonic() - heard >= _SILENT_SECONDS:
+                self.update(what, seconds, 0, SECONDS)
+                self._heard = heard
 
     def start(self, stage: str, number: int, total: int) -> None:
         with self._lock:
@@ -87,7 +108,7 @@ class Recorder(RunProgress):
 
     def update(self, what: str, done: int, total: int, unit: str = "") -> None:
         with self._lock:
-            now = time.monotonic()
+            self._heard = now = time.monotonic()
             if now - self._updated >= _EVENT_SECONDS:
                 self._updated = now
                 facts = {"what": what, "done": done, "total": total, "unit": unit}
@@ -97,6 +118,7 @@ class Recorder(RunProgress):
     def note(self, text: str) -> None:
         text = without_secrets(text)
         with self._lock:
+            self._heard = time.monotonic()
             self._write("note", stage=self._stage, text=text)
             self._shown.note(text)
 
@@ -118,6 +140,16 @@ class Recorder(RunProgress):
         record = {"time": round(time.time(), 3), "event": event, **facts}
         with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+class _WhenSilent(NoProgress):
+    """What a recorder hears of a heartbeat."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def update(self, what: str, done: int, total: int, unit: str = "") -> None:
+        self._recorder.beat(what, done)
 
 
 class Reporter(RunProgress):

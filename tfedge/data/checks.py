@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 from collections import Counter
+from pathlib import Path, PurePath
 
 from tfedge.data.labels import same_name
-from tfedge.data.listing import Listing
+from tfedge.data.listing import IMAGE_SUFFIXES, Listing
 from tfedge.errors import DataError
 from tfedge.files.files import shown
 
@@ -20,16 +22,37 @@ def check_sound(listing: Listing) -> None:
             "one folder a class, or path,label lines in a CSV" + _one_level_down(listing),
         )
     if listing.entries and all(entry.stamp is None for entry in listing.entries):
-        first = listing.entries[0].path
+        first = shown(listing.entries[0].path)
         raise DataError(
             [f"{listing.root}: none of {len(listing.entries)} files is there, such as {first}"],
-            f"paths are relative to {listing.root}",
+            _found(listing) or f"paths are relative to {listing.root}",
         )
     if not listing.entries and not listing.partial:
         raise DataError(
             [f"{listing.root}: no images in {', '.join(map(shown, classes[:5]))}"],
             "one folder a class, with images in it",
         )
+
+
+def _found(listing: Listing) -> str:
+    """A hint where the first file is there with what its path lacks: its suffix, its folder."""
+    first = listing.entries[0].path
+    named = _is_image(first)
+    pattern = glob.escape(first) + ".*" * (not named)
+    for below, lacks, of in (("", [], "names"), ("*/", ["folder"], "paths")):
+        try:
+            found = next(filter(_is_image, map(str, listing.root.glob(below + pattern))), None)
+        except OSError:  # a name that no file can have
+            return ""
+        if found is not None:
+            what = " and ".join(lacks if named else [*lacks, "suffix"])
+            name = Path(found).relative_to(listing.root).as_posix()
+            return f"{shown(name)} is there: {of} need their {what}"
+    return ""
+
+
+def _is_image(path: str) -> bool:
+    return PurePath(path).suffix[1:].lower() in IMAGE_SUFFIXES
 
 
 def check_classes(listing: Listing) -> None:

@@ -14,18 +14,31 @@ from pathlib import PurePosixPath
 from tfedge.data.labels import ONE_LABEL
 from tfedge.errors import DataError
 
-_IMAGES = "images? imgs? jpegimages pngimages photos? pictures? pics? inputs? rgb frames? obj data"
+_IMAGES = """
+    images? imgs? jpegimages pngimages photos? pictures? pics? inputs? originals? ground rgb frames?
+    obj data
+"""
 _MARKS = """
     masks? labels? annotations? annots? anns? annotation seg segs segmentations? segmentationclass
-    segmentationobject gt gtfine groundtruths? targets? imagesets? boxes bboxes? xmls? jsons? txts?
-    matte alpha
+    segmentationobject semantics? gt gtfine truths? targets? imagesets? boxes bboxes? xmls? jsons?
+    txts? matte alpha
 """
-_SPLITS = "train trainval val valid validation test dev"
-_STRUCTURE = re.compile(
-    rf"({'|'.join(f'{_IMAGES} {_MARKS} {_SPLITS}'.split())})(\d{{0,4}})", re.IGNORECASE
+_SPLITS = "train training trainval val valid validation test testing dev"
+
+
+def _one_of(words: str) -> str:
+    return rf"(?:{'|'.join(words.split())})\d{{0,4}}"
+
+
+_WORD = _one_of(f"{_IMAGES} {_MARKS} {_SPLITS}")  # such as labelTxt and trainannot, together
+_STRUCTURE = re.compile(rf"(?:{_WORD}){{1,3}}", re.IGNORECASE)
+_MARK = re.compile(rf"(?:{_WORD}){{0,2}}{_one_of(_MARKS)}(?:{_WORD}){{0,2}}", re.IGNORECASE)
+# What is added to the name of an image, and to that of its mask.
+_MASKED = re.compile(
+    r"(.+?)[-_. ]?(masks?|seg|segmentation|gt|gtfine_\w+|groundtruth|labels?|matte)(_?\d+)?", re.I
 )
-_MASKED = re.compile(r"(.+?)[-_. ]?(masks?|seg|segmentation|gt|groundtruth|matte)(_?\d+)?", re.I)
-_MARK = re.compile(rf"({'|'.join(_MARKS.split())})(\d{{0,4}})", re.IGNORECASE)
+_IMAGED = re.compile(r"(.+?)[-_. ](images?|imgs?|rgb|input|original|leftimg8bit)", re.I)
+_IMAGE = re.compile(r"\.(jpe?g|png|bmp|webp|tiff?)$", re.IGNORECASE)
 _MANY = 0.5  # share of the images that must have an annotation of their name
 
 HINT = (
@@ -51,21 +64,39 @@ def check_layout(
             ],
             f"{ONE_LABEL}: take the masks out of the class folders",
         )
-    if len([name for name in classes if not _is_structure(name)]) >= 2:
+    others_than_structure = _not_structure(classes)
+    if len(others_than_structure) >= 2:
         return
-    kind = _boxes(images, others) or _masks(images)
+    kind = _boxes(images, others) or _masks(images, others_than_structure)
     if kind:
         raise DataError([f"{root}: {kind}, not a folder for each class"], HINT)
 
 
-def _is_structure(name: str) -> bool:
-    """Whether a folder's name says what kind of file is in it, not what is seen on them."""
-    words = [word for word in re.split(r"[^A-Za-z0-9]+", name) if word]
-    return bool(words) and all(_STRUCTURE.fullmatch(word) for word in words)
+def _not_structure(names: Collection[str]) -> list[str]:
+    """The folders whose names say what is seen on their images, not what kind of file is in them.
+    Words that all have, such as the name of a dataset, say nothing."""
+    words = {name: _split(name) for name in names}
+    shared = set.intersection(*map(set, words.values())) if len(words) > 1 else set()
+    return [
+        name
+        for name, parts in words.items()
+        if not any(_STRUCTURE.fullmatch(word) for word in parts)
+        or not all(word in shared or word.isdigit() or _STRUCTURE.fullmatch(word) for word in parts)
+    ]
+
+
+def _split(name: str) -> list[str]:
+    return [word for word in re.split(r"[^A-Za-z0-9]+", name) if word]
 
 
 def _stems(paths: Iterable[str]) -> Counter[str]:
-    return Counter(PurePosixPath(path).stem for path in paths)
+    """Names without their suffix, of which annotations may have two: ``1.jpg.json``."""
+    return Counter(_stem(path) for path in paths)
+
+
+def _stem(path: str) -> str:
+    stem = PurePosixPath(path).stem
+    return PurePosixPath(stem).stem if _IMAGE.search(stem) else stem
 
 
 def _boxes(images: Sequence[str], others: Sequence[str]) -> str:
@@ -75,7 +106,7 @@ def _boxes(images: Sequence[str], others: Sequence[str]) -> str:
     for path in others:
         by_suffix.get(PurePosixPath(path).suffix.lower(), []).append(path)
     paired = {
-        suffix: [path for path in paths if PurePosixPath(path).stem in stems]
+        suffix: [path for path in paths if _stem(path) in stems]
         for suffix, paths in by_suffix.items()
     }
     names = [path.lower().rpartition("/")[2] for path in others]
@@ -105,28 +136,39 @@ def _enough(found: Sequence[str], stems: Collection[str]) -> bool:
     return bool(found) and len(found) >= _MANY * len(stems)
 
 
-def _masks(images: Sequence[str]) -> str:
-    """What a segmentation dataset is called; empty for others."""
-    marks = [path for path in images if any(_MARK.fullmatch(p) for p in _words(path))]
-    stems = {_plain(path) for path in marks}
-    rest = [path for path in images if path not in set(marks)]
-    paired = [path for path in rest if _plain(path) in stems]
-    if marks and paired and len(paired) >= _MANY * len(rest):
-        mark = next(path for path in marks if _plain(path) == _plain(paired[0]))
-        return f"a segmentation dataset ({mark} is the mask of {paired[0]})"
-    return ""
+def _masks(images: Sequence[str], classes: Sequence[str]) -> str:
+    """What a segmentation dataset is called; empty for others. ``classes`` are the folders whose
+    names may be those of classes: numbers that agree are not enough then."""
+    marks = {path for path in images if any(_MARK.fullmatch(word) for word in _words(path))}
+    by_name = {_plain(path): path for path in sorted(marks, reverse=True)}
+    rest = [path for path in images if path not in marks]
+    paired = [path for path in rest if _plain(path) in by_name]
+    if not paired or len(paired) < _MANY * len(rest):
+        return ""
+    image, mark = paired[0], by_name[_plain(paired[0])]
+    if classes and not _is_told(mark, image, classes):
+        return ""
+    return f"a segmentation dataset ({mark} is the mask of {image})"
+
+
+def _is_told(mark: str, image: str, classes: Iterable[str]) -> bool:
+    """Whether the name of a mask says more than that of its image, which a class has that is not
+    called its contrary (``mask`` and ``unmasked``)."""
+    words = [word.lower() for word in _words(mark) if _MARK.fullmatch(word)]
+    if any(word in name.lower() for word in words for name in classes):
+        return False
+    return PurePosixPath(mark).name != PurePosixPath(image).name
 
 
 def _words(path: str) -> list[str]:
     """The words of a path's folders."""
-    folders = PurePosixPath(path).parent.parts
-    return [word for folder in folders for word in re.split(r"[^A-Za-z0-9]+", folder) if word]
+    return [word for folder in PurePosixPath(path).parent.parts for word in _split(folder)]
 
 
 def _plain(path: str) -> str:
-    """The name without its suffix, and without what says that it is a mask."""
+    """The name without its suffix, and without what says that it is a mask or its image."""
     stem = PurePosixPath(path).stem
-    found = _MASKED.fullmatch(stem)
+    found = _MASKED.fullmatch(stem) or _IMAGED.fullmatch(stem)
     return found[1] if found else stem
 
 

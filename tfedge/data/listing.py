@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from tfedge.data.encoding import check_listed
 from tfedge.data.junk import is_junk
 from tfedge.data.labels import check_labels, in_order, label_problem, pinned
 from tfedge.data.layouts import check_layout
@@ -113,14 +114,13 @@ def list_folder(
     for layouts that can be read in two ways, and for data of other tasks.
     """
     walk = _Walk(root, until)
-    splits = _split_folders(root, [item.name for item in walk.scan(root) if _is_folder(item)])
+    splits = _splits(walk)
     decided, shares = open_shares({SPLIT_NAMES[name] for name in splits}, explicit, str(root))
     for name in splits or [""]:
         split = SPLIT_NAMES.get(name)
         hashed = decided == "hash" or (split == "train" and shares is not None)
         walk.classes_in(name, None if hashed else split)
-    images = [*(entry.path for entry in walk.entries), *walk.loose]
-    check_layout(str(root), walk.classes, images, walk.ignored)
+    walk.check_layout()
     if walk.problems:
         raise DataError(walk.problems, "rename them")
     warnings = [*check_labels(walk.classes, str(root)), *walk.warnings()]
@@ -135,6 +135,18 @@ def list_folder(
         tuple(warnings),
         walk.partial,
     )
+
+
+def _splits(walk: _Walk) -> list[str]:
+    """The folders that name splits. DataError where that is not clear, unless the data are those of
+    another task, and that is why."""
+    try:
+        names = [item.name for item in walk.scan(walk.root) if _is_folder(item)]
+        return _split_folders(walk.root, names)
+    except DataError:
+        walk.classes_in("", None)
+        walk.check_layout()
+        raise
 
 
 def _split_folders(root: Path, names: list[str]) -> list[str]:
@@ -183,6 +195,11 @@ class _Walk:
                 for file, name in self._files(where / item.name, path, ()):
                     self._take(file, name, item.name, split)
 
+    def check_layout(self) -> None:
+        """DataError for data of another task."""
+        images = [*(entry.path for entry in self.entries), *self.loose]
+        check_layout(str(self.root), self.classes, images, self.ignored)
+
     def scan(self, folder: Path, path: str = "") -> list[os.DirEntry[str]]:
         """What is in a folder, by name; junk is only counted."""
         try:
@@ -190,6 +207,7 @@ class _Walk:
                 found = sorted(items, key=lambda item: item.name)
         except OSError as error:
             raise DataError([f"{folder}: can't be listed: {error.strerror}"]) from error
+        check_listed(folder, [item.name for item in found])
         for item in found:
             if is_junk(item.name):
                 self.junk |= _images_in_junk(item, f"{path}/{item.name}" if path else item.name)

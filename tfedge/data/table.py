@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tfedge.data.columns import Columns, columns_of
 from tfedge.data.dialect import Row, rows_of
+from tfedge.data.encoding import check_missing
 from tfedge.data.labels import ONE_LABEL, check_labels, in_order, label_problem, pinned
 from tfedge.data.listing import SPLIT_NAMES, Entry, Listing, Stamp, open_shares, stamp_of
 from tfedge.data.schema import CsvColumns, Split
@@ -160,7 +161,10 @@ def _entry(folder: Path, cells: list[str], columns: Columns) -> Entry | _Wrong:
         return name
     group = cells[columns.group] if columns.group is not None else None
     named = SPLIT_NAMES[split.casefold()] if split is not None else None
-    return Entry(name, label, named, _stamp(folder / name), group or None)
+    stamp = _stamp(folder / name)
+    if stamp is None:
+        check_missing(folder, name)
+    return Entry(name, label, named, stamp, group or None)
 
 
 def _name(folder: Path, given: str) -> str | _Wrong:

@@ -50,6 +50,8 @@ def unpack(archive: Path, folder: Path) -> Path:
     except ArtifactError as error:
         raise DropError(error.message, error.hint) from error
     top = list(whole.iterdir())
+    if not top:
+        raise DropError(f"{archive}: there is nothing in it, a drop is one folder")
     if len(top) != 1 or not top[0].is_dir():
         raise DropError(f"{archive}: at its top there is more than one folder, a drop is one")
     return top[0]

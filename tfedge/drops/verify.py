@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfedge.core.process import stoppable
+from tfedge.core.rundir import DROPS, RESULT
 from tfedge.drops import archive, manifest
 from tfedge.drops.coral import check_compiled
 from tfedge.errors import ArtifactError, DropError
@@ -30,6 +31,7 @@ Replay = Callable[[Path, Mapping[str, Any]], Check]
 Run = Callable[[Path, Sequence[Path]], Answers]
 
 _TOLD = 20  # problems of one check
+_TOLD_DROPS = 4  # of a folder that holds some
 _OF_ANOTHER_KIND = (
     *(KeyError, TypeError, AttributeError, IndexError),
     *(ArithmeticError, RuntimeError),
@@ -115,11 +117,21 @@ def _is_model(path: Path) -> bool:
 
 def _way_out(folder: Path) -> str:
     """Where there is a drop, of a folder that somebody may have taken for one."""
-    places = [folder, *sorted((folder / "drops").glob("*"))]
-    drops = [place for place in places if (place / manifest.NAME).is_file()]
-    if not drops:
-        return "give a drop's folder or its .zip; tfedge inspect reads a model"
-    return f"its drop: tfedge verify {' or '.join(map(str, drops))}"
+    runs = [above for above in _upwards(folder) if (above / RESULT).is_file()]
+    places = [*_upwards(folder)]
+    for near in (folder, *runs):
+        places += [*sorted(near.glob("*")), *sorted((near / DROPS).glob("*"))]
+    drops = dict.fromkeys(str(place) for place in places if (place / manifest.NAME).is_file())
+    if drops:
+        return f"its drop: tfedge verify {' or '.join([*drops][:_TOLD_DROPS])}"
+    if runs:
+        return "a run that made no drop; with a package section, and gates that it passes, it does"
+    return "give a drop's folder or its .zip; tfedge inspect reads a model"
+
+
+def _upwards(folder: Path) -> list[Path]:
+    """The folder and the two above it, which may be a run with its stages and drops."""
+    return [Path(os.path.normpath(folder.joinpath(*[".."] * levels))) for levels in range(3)]
 
 
 def _check(what: str, found: str, problems: Sequence[str]) -> Check:

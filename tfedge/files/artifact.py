@@ -93,6 +93,10 @@ def parse_json(text: str | bytes) -> Any:
         value = json.loads(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except ValueError as error:
+        if isinstance(error, (json.JSONDecodeError, UnicodeError)):
+            raise
+        raise ValueError("holds a number of too many digits") from None  # Python's limit
     level = [value]
     for _ in range(_DEEPEST):
         level = [inner for outer in level for inner in _within(outer)]

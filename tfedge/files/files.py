@@ -21,6 +21,7 @@ from tfedge.files.artifact import TEMPORARY, disk_errors
 Note = Callable[[str], None]
 NAMED = 3  # of many, that a line names
 _MOMENT, _PAUSE = 0.5, 0.02  # seconds that a lock is waited for before a word is said
+_LONG = 400  # characters; longer than the names of files and classes are
 
 
 @contextmanager
@@ -220,7 +221,10 @@ def path_problem(path: str) -> str | None:
 
 
 def shown(name: str) -> str:
-    """A file or class name as it can stand in a message: one line, no control characters."""
+    """A file or class name as it can stand in a message: one line that can be read, without control
+    characters, and of what is too long for a name the beginning and the end."""
+    if len(name) > _LONG:
+        name = f"{name[: _LONG // 2]}…{name[-_LONG // 2 :]}"
     return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
 
 

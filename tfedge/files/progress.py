@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
+
+from tfedge.errors import TfedgeError
+from tfedge.files.streams import OutputClosed
 
 
 class Progress(Protocol):
@@ -39,8 +42,10 @@ def heartbeat(progress: Progress, what: str, every: float = 1.0) -> Iterator[Non
     began, over = time.monotonic(), threading.Event()
 
     def beat() -> None:
-        while not over.wait(every):
-            progress.update(what, round(time.monotonic() - began), 0, SECONDS)
+        # They come again where the work itself says something, and end it there.
+        with suppress(OSError, OutputClosed, TfedgeError):
+            while not over.wait(every):
+                progress.update(what, round(time.monotonic() - began), 0, SECONDS)
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()

@@ -11,6 +11,7 @@ from tfedge.catalog.weights import WHEELS
 from tfedge.config.spelling import did_you_mean
 from tfedge.files.files import few
 from tfedge.pipeline import earlier
+from tfedge.pipeline.foreign import unread
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.schema import Backbone, Pipeline
 
@@ -102,6 +103,9 @@ def _weights(weights: str, alpha: float, row: Row) -> Iterator[str]:
             yield f"the wheel has {row.name} at alpha {have} only, got {alpha:g}: {instead}"
         return
     path = Path(weights)
+    if foreign := unread(path):
+        yield foreign
+        return
     if earlier.is_run(path):
         if lacking := earlier.missing(path):
             yield f"{path}: no directory of a run that came to finetune: no {', '.join(lacking)}"

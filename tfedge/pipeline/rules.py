@@ -120,7 +120,8 @@ def _recipes(pipeline: Pipeline) -> Iterator[Problem]:
     chosen += [("quantize", quantize.recipe, QUANTIZE_RECIPES)] if quantize else []
     for section, recipe, known in chosen:
         if recipe not in known:
-            what = f"no recipe {recipe!r}{did_you_mean(recipe, known)}"
+            why = type(getattr(pipeline, section)).refusal("recipe", recipe)
+            what = f"no recipe {recipe!r}{did_you_mean(recipe, known)}{why}"
             yield Problem(f"{section}.recipe", what)
     for section in ("finetune", "distill", "prune", "cluster", "quantize"):
         training = getattr(pipeline, section)
@@ -254,7 +255,8 @@ def _lists(pipeline: Pipeline) -> Iterator[Problem]:
     for index, target in enumerate(pipeline.package.targets):
         key = f"package.targets[{index}]"
         if target not in TARGETS:
-            yield Problem(key, f"no target {target!r}{did_you_mean(target, TARGETS)}")
+            why = pipeline.package.refusal("targets", target)
+            yield Problem(key, f"no target {target!r}{did_you_mean(target, TARGETS)}{why}")
         elif pipeline.task in TASKS and target not in task_of(pipeline.task).drops:
             yield Problem(key, f"the task {pipeline.task} has no drop for {target}", ("task",))
         elif target == "coral" and not is_quantized(pipeline):

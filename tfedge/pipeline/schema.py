@@ -127,10 +127,19 @@ class Training(Section):
     )
 
 
+_SCORES = (
+    "a model gives a score for each class, of two classes too; a threshold on the score of one of "
+    "them does what a single sigmoid output is for"
+)
+
+
 class Transfer(Training):
     """Transfer learning: a new head on a pretrained base; then, if asked, its top blocks."""
 
     first: ClassVar[tuple[str, ...]] = ("head",)
+    refused: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "head": dict.fromkeys(("sigmoid", "binary"), _SCORES)
+    }
 
     head: Literal["auto", "logistic", "sgd"] = key(
         "auto",
@@ -270,8 +279,40 @@ class Cluster(Retrain):
     learning_rate: LearningRate = 2e-4
 
 
+_SCALES = (
+    "kernels have a scale for each channel, activations one for each tensor; files for chips "
+    "that want one scale a kernel are not made"
+)
+_BYTES = "an int8 model takes raw uint8 and gives uint8"
+_FLOATS = (
+    "files of float16 weights are not made; none ships float32, which a GPU delegate computes in "
+    "float16 where it may"
+)
+_WIDE = "quantize.keep gives single layers 16-bit activations"
+_RANGES = "ptq calibrates ranges and ships int8 weights and activations; none ships float32"
+
+
 class Quantize(Retrain):
     first = ("recipe", "prefer")
+    instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("granularity", "per_channel", "per_tensor"), _SCALES),
+        **dict.fromkeys(
+            (
+                *("input_type", "output_type", "inference_input_type", "inference_output_type"),
+                *("input_dtype", "output_dtype"),
+            ),
+            _BYTES,
+        ),
+    }
+    refused: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "recipe": {
+            **dict.fromkeys(("float16", "fp16", "f16", "half"), _FLOATS),
+            **dict.fromkeys(
+                ("dynamic", "dynamic_range", "weight_only", "int8", "full_integer"), _RANGES
+            ),
+            **dict.fromkeys(("int16", "16x8"), _WIDE),
+        }
+    }
 
     recipe: StrictStr = key(
         "auto",
@@ -398,7 +439,19 @@ class Android(Section):
     package: PackageName = key("org.example.classifier", "Package of the Kotlin in the drop.")
 
 
+_MICRO = (
+    "no drop is made for microcontrollers; TensorFlow Lite Micro runs the .tflite of a linux drop: "
+    "`xxd -i` makes a C array of it"
+)
+
+
 class Package(Section):
+    refused: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "targets": dict.fromkeys(
+            ("micro", "tflm", "tflite-micro", "microcontroller", "mcu", "arduino", "esp32"), _MICRO
+        )
+    }
+
     targets: tuple[StrictStr, ...] = key(
         ("linux",), "What a drop is made for: `linux`, `android`, `coral`."
     )
