@@ -290,7 +290,7 @@ def test_a_task_reads_its_own_type_of_metrics(tmp_path: Path) -> None:
         "per_class": [
             {"class": "a", "precision": None, "recall": 0.5, "f1": None, "support": 2},
         ],
-        "confusion": [[1, 1], [0, 0]],
+        "confusion": {"0": {"0": 1, "1": 1}},
     }
     written = evaluation(TOP1, VALUES, int8=ClassifierMetrics(**own), float=ModelMetrics(**own))
     write(tmp_path / "metrics.json", written)
