@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from tfedge.files.progress import Progress
-from tfedge.files.store import MissingRecords, RecordStore
+from tfedge.files.store import MissingRecords, RecordStore, shared
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.backbone import weights_of
@@ -135,7 +135,7 @@ def compute(
         inputs: what the part takes, at positions of ``items``; None: the images themselves.
     """
     folder: Path = source.cache / "store" / f"features-{name[:32]}"
-    store = RecordStore(folder, np.float32, tuple(shape))
+    store = shared(folder, np.float32, tuple(shape))
     keys = [source.key(item) for item in items]
     with suppress(MissingRecords):
         return Activations(store, keys)
