@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -113,6 +114,14 @@ class Activations:
 
     def __call__(self, items: np.ndarray) -> np.ndarray:
         return np.asarray(self._records[self._rows[items]])
+
+    __getitem__ = __call__
+
+    def first(self, count: int) -> Activations:
+        """The first ``count`` alone."""
+        found = copy(self)
+        found._rows = self._rows[:count]
+        return found
 
 
 def compute(
