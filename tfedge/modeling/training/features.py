@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from tfedge.errors import ArtifactError
+from tfedge.files.artifact import read_json, sha256_json, write_json
 from tfedge.files.progress import Progress
 from tfedge.files.store import MissingRecords, RecordStore, shared
 from tfedge.inputs.images.pictures import DecodedImages
@@ -30,7 +32,8 @@ from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.training import augment, loop
 from tfedge.modeling.training.stream import Item, Stream, Views
-from tfedge.tflite.runtime import Pool
+from tfedge.tflite.reader import read
+from tfedge.tflite.runtime import Pool, Port
 
 _CHUNK = 256  # examples computed before they are written
 
@@ -103,17 +106,21 @@ def digest(model: Any, *more: str) -> str:
 
 
 class Activations:
-    """The outputs of a frozen part for items, float32 [n, *shape], gathered from a memory map."""
+    """The outputs of a frozen part for items, float32 [n, *shape], gathered from a memory map.
 
-    def __init__(self, store: RecordStore, keys: Sequence[str]) -> None:
+    ``port`` says what stored int8 numbers mean; None: they are stored as they are.
+    """
+
+    def __init__(self, store: RecordStore, keys: Sequence[str], port: Port | None = None) -> None:
         self._rows = store.rows(keys)
-        self._records = store.memmap
+        self._records, self._port = store.memmap, port
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __call__(self, items: np.ndarray) -> np.ndarray:
-        return np.asarray(self._records[self._rows[items]])
+        found = np.asarray(self._records[self._rows[items]])
+        return found if self._port is None else self._port.real(found)
 
     __getitem__ = __call__
 
@@ -133,30 +140,55 @@ def compute(
     convert: Callable[[], bytes],
     what: str,
     inputs: Callable[[Sequence[int]], Any] | None = None,
+    int8: bool = False,
 ) -> Activations:
     """Activations of all items; only those that the store lacks are computed.
 
     Args:
         name: digest of the part that computes them.
         shape: of one output, without the batch.
-        convert: makes the .tflite, called only when something is missing.
+        convert: makes the .tflite, called only when something is missing, and then perhaps twice.
         what: for the progress line.
         inputs: what the part takes, at positions of ``items``; None: the images themselves.
+        int8: the .tflite gives int8, which is stored as it is; else it gives float32.
     """
-    folder: Path = source.cache / "store" / f"features-{name[:32]}"
-    store = shared(folder, np.float32, tuple(shape))
+    folder: Path = source.cache / "store" / f"features-{name[:32]}{'-int8' if int8 else ''}"
+    store = shared(folder, np.int8 if int8 else np.float32, tuple(shape))
     keys = [source.key(item) for item in items]
+    port = _port(folder, convert) if int8 else None
     with suppress(MissingRecords):
-        return Activations(store, keys)
+        return Activations(store, keys, port)
     given = inputs or (lambda chunk: source.pixels([items[position] for position in chunk]))
     with store.alone(what, source.progress.note):
         try:
-            return Activations(store, keys)  # another run has just computed them
+            return Activations(store, keys, port)  # another run has just computed them
         except MissingRecords as missing:
             absent = set(missing.keys)
         todo = [position for position, key in enumerate(keys) if key in absent]
         _fill(store, keys, todo, convert, given, partial(source.progress.update, what))
-    return Activations(store, keys)
+    return Activations(store, keys, port)
+
+
+def _port(folder: Path, convert: Callable[[], bytes]) -> Port:
+    """What the int8 numbers in a store mean, as the .tflite says or has said that gives them.
+
+    It stands in ``steps.json``, which carries its own digest: a damaged one is made again.
+    """
+    path = folder / "steps.json"
+    try:
+        found = read_json(path)
+        digest = found.pop("sha256")
+        if digest == sha256_json(found):
+            return Port("", np.dtype(np.int8), (), found["scale"], found["zero_point"])
+    except (ArtifactError, AttributeError, KeyError, TypeError, ValueError):
+        pass
+    (output,) = read(convert()).outputs
+    if output.dtype != "int8" or output.quantization is None:
+        raise ValueError(f"the frozen part gives {output.dtype}, not int8")
+    (scale,), (zero_point,) = output.quantization.scales, output.quantization.zero_points
+    steps = {"scale": scale, "zero_point": zero_point}
+    write_json(path, {**steps, "sha256": sha256_json(steps)})
+    return Port("", np.dtype(np.int8), (), scale, zero_point)
 
 
 def _fill(
@@ -175,5 +207,5 @@ def _fill(
         def report(done: int, _: int, first: int = first) -> None:
             progress(first + done, len(todo), "examples")
 
-        (outputs,) = pool.run(inputs(chunk), progress=report)
+        (outputs,) = pool.run(inputs(chunk), raw=True, progress=report)
         store.put([keys[position] for position in chunk], outputs)
