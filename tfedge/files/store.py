@@ -22,7 +22,7 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import disk_errors, read_json, sha256_json, write_json
-from tfedge.files.files import locked
+from tfedge.files.files import locked, try_lock
 
 _ENTRY = struct.Struct("<32sI")
 _KEPT_OPEN = 8  # stores that a process keeps open, those it used last
@@ -100,6 +100,28 @@ class RecordStore:
         waiting = f"{what}, which another run is at"
         with locked(self.folder / "computing.lock", waiting=waiting, note=note):
             yield
+
+    @contextmanager
+    def part(
+        self, name: str, what: str, note: Callable[[str], None] | None = None
+    ) -> Iterator[bool]:
+        """A part of what is missing, which one process or thread at a time computes. With ``note``
+        it is waited for, as in ``alone``; without, False says that another is at it."""
+        path = self.folder / f"part-{name}.lock"
+        if note is not None:
+            with locked(path, waiting=f"{what}, which another run is at", note=note, remove=True):
+                yield True
+            return
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = try_lock(path)
+        try:
+            yield handle is not None
+        finally:
+            if handle is not None:
+                with suppress(OSError):
+                    path.unlink()
+                os.close(handle)
 
     def _refresh(self) -> None:
         """Takes in what any process has appended since, and that records were written over."""

@@ -156,16 +156,11 @@ def compute(
     store = shared(folder, np.int8 if int8 else np.float32, tuple(shape))
     keys = [source.key(item) for item in items]
     port = _port(folder, convert) if int8 else None
-    with suppress(MissingRecords):
-        return Activations(store, keys, port)
     given = inputs or (lambda chunk: source.pixels([items[position] for position in chunk]))
-    with store.alone(what, source.progress.note):
-        try:
-            return Activations(store, keys, port)  # another run has just computed them
-        except MissingRecords as missing:
-            absent = set(missing.keys)
-        todo = [position for position, key in enumerate(keys) if key in absent]
-        _fill(store, keys, todo, convert, given, partial(source.progress.update, what))
+    for _ in range(2):  # damaged records show once all are there
+        with suppress(MissingRecords):
+            return Activations(store, keys, port)
+        _fill(store, keys, convert, given, what, source.progress)
     return Activations(store, keys, port)
 
 
@@ -194,18 +189,44 @@ def _port(folder: Path, convert: Callable[[], bytes]) -> Port:
 def _fill(
     store: RecordStore,
     keys: Sequence[str],
-    todo: Sequence[int],
     convert: Callable[[], bytes],
     inputs: Callable[[Sequence[int]], Any],
-    progress: Callable[[int, int, str], None],
+    what: str,
+    progress: Progress,
 ) -> None:
-    """Compute the records of ``keys`` at the positions ``todo``, and put them into the store."""
-    pool = Pool(convert())
-    for first in range(0, len(todo), _CHUNK):
-        chunk = todo[first : first + _CHUNK]
+    """Compute the records of ``keys`` that the store lacks, and put them into it.
 
-        def report(done: int, _: int, first: int = first) -> None:
-            progress(first + done, len(todo), "examples")
+    Several processes share the work: each takes a chunk that nobody is at, looks what is still
+    missing of it, and waits at the end only for what others are at. Processes with the same
+    examples compute nothing twice.
+    """
+    absent, total, done = set(store.missing(keys)), 0, 0
+    chunks = []
+    for first in range(0, len(keys), _CHUNK):
+        chunk = range(first, min(first + _CHUNK, len(keys)))
+        count = sum(keys[position] in absent for position in chunk)
+        if count:
+            chunks.append((chunk, count))
+            total += count
+    pool: Pool | None = None
+    for note in (None, progress.note):
+        left = []
+        for chunk, count in chunks:
+            with store.part(keys[chunk[0]][:16], what, note) as mine:
+                if not mine:
+                    left.append((chunk, count))
+                    continue
+                lacking = set(store.missing(keys[chunk.start : chunk.stop]))
+                todo = [position for position in chunk if keys[position] in lacking]
+                if todo:
+                    pool = pool or Pool(convert())
+                    report = partial(_report, progress, what, done, total)
+                    (outputs,) = pool.run(inputs(todo), raw=True, progress=report)
+                    store.put([keys[position] for position in todo], outputs)
+            done += count
+            progress.update(what, done, total, "examples")
+        chunks = left
 
-        (outputs,) = pool.run(inputs(chunk), raw=True, progress=report)
-        store.put([keys[position] for position in chunk], outputs)
+
+def _report(progress: Progress, what: str, before: int, total: int, done: int, _: int) -> None:
+    progress.update(what, before + done, total, "examples")
