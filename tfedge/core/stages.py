@@ -216,7 +216,7 @@ STAGES: tuple[Stage, ...] = (
         without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
         also=_HEADS,
-        version=6,
+        version=7,
         section="quantize",
     ),
     Stage(

@@ -144,7 +144,7 @@ def with_ranges(
     clustered = _open(upstream.clustered(ctx))
     ctx.progress.update("observing ranges", 0, len(rows), "examples")
     if not settings.correct:
-        seen = calibration.batches(head.samples.examples.inputs(rows))
+        seen = calibration.Batches(head.samples.examples.inputs(rows))
         return quantization.ranged(model, seen, preserve_zeros=preserve, clustered=clustered), None
     done = head.calibrated(
         model,
