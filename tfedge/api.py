@@ -316,8 +316,8 @@ def evaluate(
 
     Returns:
         ``n``, ``top1`` with ``top1_ci95``, ``top_k``, ``precision_macro``, ``recall_macro``,
-        ``f1_macro``, ``ece`` as shares of 1, ``per_class``, ``confusion`` [true][predicted],
-        ``reliability``: as ``Run.metrics`` has it for each model.
+        ``f1_macro``, ``ece`` as shares of 1, ``per_class``, ``reliability``, and ``confusion``,
+        images by true and answered class: as ``Run.metrics`` has it for each model.
 
     Raises:
         ConfigError: an argument makes no sense.

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from small_nets import BODIES, SIZE, built, images
 
-from tfedge.modeling.compression import calibration, correction, quantization
-from tfedge.modeling.compression.calibration import batches, calibrate, with_noise
+from tfedge.modeling.compression import calibration, correction, observation, quantization
+from tfedge.modeling.compression.calibration import Batches, calibrate, with_noise
 from tfedge.modeling.compression.observation import observe, ranges_of
 from tfedge.modeling.compression.quantization import PREFIX
 from tfedge.modeling.nets import network
@@ -69,8 +69,8 @@ def kl(wanted: np.ndarray, got: np.ndarray) -> float:
 
 def plainly() -> Any:
     """8 bits with ranges alone, as without corrections."""
-    model, noisy = net(), batches(with_noise(IMAGES))
-    ranges = ranges_of(model, observe(model, [*batches(IMAGES), *noisy]), len(noisy))
+    model, noisy = net(), Batches(with_noise(IMAGES))
+    ranges = ranges_of(model, observe(model, [*Batches(IMAGES), *noisy]), len(noisy))
     wrapped = quantization.wrap(model, preserve_zeros=False)
     quantization.set_ranges(wrapped, ranges)
     network.inference_norm(wrapped)
@@ -119,7 +119,7 @@ def test_noise_is_within_the_ranges_too():
     """What a camera adds to a calm scene must not be cut off: half of the range it would be."""
     calm = np.stack([np.full((SIZE, SIZE, 3), 40 + 5 * n, np.uint8) for n in range(32)])
     wrapped = calibrate(None, net(), calm, calm[:8], **JUDGED).wrapped  # type: ignore[arg-type]
-    alone = quantization.ranged(net(), batches(calm), preserve_zeros=False)
+    alone = quantization.ranged(net(), Batches(calm), preserve_zeros=False)
     float_net, noisy = net(), with_noise(calm)
     wanted = scores(float_net, noisy)
     assert kl(wanted, scores(wrapped, noisy)) < 0.5 * kl(wanted, scores(alone, noisy))
@@ -228,8 +228,34 @@ def test_the_offset_of_the_pixels_is_the_given_nets():
     assert kl(wanted, got) < 0.5 * kl(wanted, scores(net(), CHECKED))
 
 
+@pytest.mark.parametrize(("size", "together"), [(224, 8), (449, 5), (1024, 1), (2048, 1)])
+def test_fewer_images_are_observed_together_where_they_are_large(size, together):
+    """Memory follows the pixels of one image, not of a batch."""
+    inputs = keras.Input((size, size, 3))
+    model = keras.Model(inputs, L.Conv2D(96, 3, 2, "same", use_bias=False)(inputs))
+    assert observation.largest_result(model) == 4 * 96 * (-(-size // 2)) ** 2
+    assert observation.at_once(model, 8, 5) == together
+
+
+def test_what_is_observed_does_not_depend_on_how_many_are_together(monkeypatch):
+    whole = observe(net(), Batches(IMAGES))
+    monkeypatch.setattr(observation, "at_once", lambda *_: 5)
+    parts = observe(net(), Batches(IMAGES))
+    assert whole.keys() == parts.keys() and whole
+    for name, found in whole.items():
+        np.testing.assert_allclose(parts[name].low, found.low, atol=1e-5)
+        np.testing.assert_allclose(parts[name].high, found.high, atol=1e-5)
+        np.testing.assert_allclose(parts[name].mean, found.mean, atol=1e-5)
+
+
+def test_batches_are_no_copies():
+    pixels = images(70)
+    made = Batches(pixels)
+    assert len(made) == 2 and all(np.shares_memory(one, pixels) for one in made)
+
+
 def test_batches_are_whole():
-    assert [b.shape for b in batches(images(70))] == [(32, SIZE, SIZE, 3)] * 2
-    (one,) = batches(IMAGES)
-    assert one.dtype == np.float32
+    assert [b.shape for b in Batches(images(70))] == [(32, SIZE, SIZE, 3)] * 2
+    (one,) = Batches(IMAGES)
+    assert one.dtype == np.uint8
     np.testing.assert_array_equal(one, IMAGES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import HEAD, Spec
 from tfedge.modeling.training.augment import augment
 from tfedge.pipeline.unfreeze import first_trained, prunable
+from tfedge.stages import quantize
 from tfedge.stages.heads import head_of
 from tfedge.tflite.compact import compact
 from tfedge.tflite.model import Kernel
@@ -140,6 +142,29 @@ def test_each_part_was_computed_once_for_each_image(chain):
     validation images, which judge training, in each."""
     with_val = 2 * sum(tiny.TRAIN) + 3 * tiny.VAL
     assert chain.computed == [with_val] * 3
+
+
+def test_int8_activations_are_stored_as_such_and_train_to_the_same_bytes(
+    chain, tmp_path, monkeypatch
+):
+    (folder,) = (chain.cache / "store").glob("features-*-int8")
+    meta, records = json.loads((folder / "meta.json").read_text()), folder / "data.bin"
+    assert meta["dtype"] == "|i1"
+    assert records.stat().st_size == chain.computed[0] * np.prod(meta["shape"])
+    (folder / "steps.json").write_text("{}")  # damaged: made again, and nothing else is
+    before = records.stat()
+    run = chain.again(tmp_path / "damaged", but=("quantize",))("quantize")
+    assert run.read("quantize/graph.pb") == chain.read("quantize/graph.pb")
+    assert json.loads((folder / "steps.json").read_text())["scale"] > 0
+    assert records.stat() == before
+
+    convert, compute = quantize.mixed.convert, quantize.compute
+    monkeypatch.setattr(
+        quantize.mixed, "convert", lambda *given, output_type, **more: convert(*given, **more)
+    )
+    monkeypatch.setattr(quantize, "compute", lambda *given, int8, **more: compute(*given, **more))
+    run = chain.again(tmp_path / "floats", but=("quantize",))("quantize")
+    assert run.read("quantize/graph.pb") == chain.read("quantize/graph.pb")
 
 
 # ------------------------------------------------------------------ prune

@@ -9,7 +9,7 @@ import pytest
 from small_nets import BODIES, built, conv, depthwise, images, normed, said
 
 from tfedge.modeling.compression import correction, quantization
-from tfedge.modeling.compression.calibration import batches
+from tfedge.modeling.compression.calibration import Batches
 from tfedge.modeling.compression.correction import correct, images_for, ops
 from tfedge.modeling.compression.observation import observe, ranges_of
 from tfedge.modeling.compression.quantization import PREFIX
@@ -56,7 +56,7 @@ def clustered(kernel: np.ndarray) -> np.ndarray:
 
 
 def in_8_bits(model: Any, twin: Any, **more: Any) -> Any:
-    ranges = ranges_of(model, observe(model, batches(IMAGES)))
+    ranges = ranges_of(model, observe(model, Batches(IMAGES)))
     wrapped = quantization.wrap(twin, **{"preserve_zeros": False, **more})
     quantization.set_ranges(wrapped, ranges)
     quantization.inference_norm(wrapped)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_nets import BODIES, built, conv, depthwise, images, normed, said
 
-from tfedge.modeling.compression.calibration import batches
+from tfedge.modeling.compression.calibration import Batches
 from tfedge.modeling.compression.equalization import MARGIN, centre, equalise
 from tfedge.modeling.compression.observation import Channels, observe
 from tfedge.modeling.nets.backbone import weights_of
@@ -21,7 +21,7 @@ SEEN = images(24)
 
 
 def observed(model: Any) -> dict[str, Channels]:
-    return observe(model, batches(SEEN))
+    return observe(model, Batches(SEEN))
 
 
 def reach(found: Channels) -> np.ndarray:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,6 +150,44 @@ def test_nothing_is_computed_twice(samples, monkeypatch):
     assert calls == ["convert"] and counted.items == []
     compute(samples, items, calls, name="b" * 64)  # another part
     assert calls == ["convert"] * 2 and counted.items == items
+
+
+def test_runs_on_one_set_share_the_work(samples, monkeypatch):
+    """Each with a store of its own, as another process has it."""
+    monkeypatch.setattr(features, "_CHUNK", 4)
+    monkeypatch.setattr(features, "shared", features.RecordStore)
+    pixels, computed, begun = features.Source.pixels, Counter(), threading.Barrier(2)
+
+    def slowly(source, items):
+        if not computed[threading.get_ident()]:
+            begun.wait(60)  # each is at a chunk of its own
+        computed[threading.get_ident()] += len(items)
+        time.sleep(0.02)
+        return pixels(source, items)
+
+    monkeypatch.setattr(features.Source, "pixels", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(compute, samples, samples.items, [], "e" * 64) for _ in range(2)]
+        one, other = (job.result(120) for job in jobs)
+    np.testing.assert_array_equal(one, other)
+    assert sum(computed.values()) == len(samples.items), "nothing twice"
+    assert min(computed.values()) >= 4 and len(computed) == 2, "nobody waits for all of it"
+    folder = samples.source.cache / "store" / f"features-{'e' * 32}"
+    assert not [*folder.glob("part-*")]
+
+
+def test_damaged_records_are_computed_again_beside_new_ones(samples, monkeypatch):
+    compute(samples, samples.items[:6], [], name="f" * 64)
+    data = samples.source.cache / "store" / f"features-{'f' * 32}" / "data.bin"
+    content = bytearray(data.read_bytes())
+    content[3] ^= 1
+    data.write_bytes(content)
+    monkeypatch.setattr(features, "shared", features.RecordStore)
+    counted = Counted(monkeypatch, samples)
+    found = compute(samples, samples.items[:8], [], name="f" * 64)
+    assert counted.items == [*samples.items[6:8], samples.items[0]]
+    wanted = [image.mean((0, 1)) for image in samples.source.pixels(samples.items[:8])]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
 def test_a_new_image_is_the_only_one_computed(tmp_path, monkeypatch):

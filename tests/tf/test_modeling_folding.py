@@ -92,7 +92,7 @@ def test_the_same_under_tf_mots_wrappers_for_zeros():
 
 def test_the_same_in_8_bits():
     model = small_nets.built(body, uneven=2)
-    seen = calibration.batches(images(24))
+    seen = calibration.Batches(images(24))
     wrapped = quantization.ranged(model, seen, preserve_zeros=False)
     kernels = [weight for la in wrapped.layers for weight, *_ in getattr(la, "_weight_vars", ())]
     plain, folded, count = both(wrapped, kernels)

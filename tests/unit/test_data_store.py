@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from tfedge.errors import ArtifactError
 from tfedge.files import store as module
-from tfedge.files.store import MissingRecords, RecordStore
+from tfedge.files.store import MissingRecords, RecordStore, shared
 
 SHAPE = (3, 5)
 
@@ -206,6 +207,81 @@ def test_records_of_another_kind_are_refused(tmp_path: Path) -> None:
         RecordStore(tmp_path, np.uint8, SHAPE)
     with pytest.raises(ValueError, match="expected float32"):
         opened(tmp_path).put([key(5)], record(5)[None].astype(np.float64))
+
+
+class Checks:
+    """Counts the records whose bytes are checked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        real = zlib.crc32
+
+        def crc32(data: memoryview) -> int:
+            self.count += 1
+            return real(data)
+
+        monkeypatch.setattr(module.zlib, "crc32", crc32)
+
+
+def test_a_process_checks_a_record_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path, range(4))
+    checks = Checks(monkeypatch)
+    keys = [key(n) for n in range(4)]
+    for _ in range(3):  # as each stage opens it
+        store = shared(tmp_path, np.float32, SHAPE)
+        store.get(keys[:1])
+        assert checks.count in (1, 4), "only what is read is checked"
+        store.rows(keys)
+        store.get(keys[::-1])
+    assert checks.count == 4
+    opened(tmp_path).get(keys)
+    assert checks.count == 8, "another process checks for itself"
+
+
+def test_what_a_process_has_written_itself_is_not_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = Checks(monkeypatch)
+    store = shared(tmp_path, np.float32, SHAPE)
+    store.put([key(0), key(1)], np.stack([record(0), record(1)]))
+    written = checks.count
+    other = opened(tmp_path)
+    other.put([key(2)], record(2)[None])
+    check(shared(tmp_path, np.float32, SHAPE), range(3))
+    assert checks.count == written + 2, "the other's record: written, and checked here"
+
+
+def test_a_shared_store_sees_records_that_were_written_over(tmp_path: Path) -> None:
+    filled(tmp_path, range(3))
+    check(shared(tmp_path, np.float32, SHAPE), range(3))
+    flip(tmp_path / "data.bin", 8 * 60 + 3)
+    os.utime(tmp_path / "data.bin", ns=(0, 12345))  # a clock may be too coarse to tell
+    store = shared(tmp_path, np.float32, SHAPE)
+    with pytest.raises(MissingRecords) as caught:
+        store.get([key(0), key(1)])
+    assert caught.value.keys == [key(1)]
+
+
+def test_a_shared_store_sees_another_folder_in_its_place(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    filled(folder, range(3))
+    before = shared(folder, np.float32, SHAPE)
+    check(before, range(3))
+    shutil.rmtree(folder)
+    filled(folder, range(5, 9))
+    after = shared(folder, np.float32, SHAPE)
+    check(after, range(5, 9))
+    assert after.missing([key(0), key(5)]) == [key(0)]
+    with pytest.raises(ArtifactError, match="holds other records"):
+        shared(folder, np.uint8, SHAPE)
+
+
+def test_a_process_keeps_few_stores_open(tmp_path: Path) -> None:
+    first = shared(tmp_path / "0", np.float32, SHAPE)
+    assert shared(tmp_path / "0", np.float32, SHAPE) is first
+    for number in range(1, 10):
+        shared(tmp_path / str(number), np.float32, SHAPE)
+    assert shared(tmp_path / "0", np.float32, SHAPE) is not first
 
 
 def test_an_emptied_folder_is_filled_again(tmp_path: Path) -> None:

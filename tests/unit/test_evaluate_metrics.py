@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from color_helpers import FLOAT, Run, make_run, pixels
 from PIL import Image
+from pydantic import ValidationError
 
 from tfedge.core.gates import check
 from tfedge.core.outputs import Evaluation, dump, read
@@ -41,6 +42,7 @@ SCORES = np.array(
     ]
 )
 CLASSES = ("cat", "dog", "owl")
+CONFUSION = {"0": {"0": 2, "1": 2}, "1": {"1": 4}, "2": {"2": 4}}  # two images are mislabelled
 
 
 def test_counts_by_hand() -> None:
@@ -48,7 +50,7 @@ def test_counts_by_hand() -> None:
     assert found.n == 6
     assert found.top1 == pytest.approx(4 / 6)
     assert found.top_k == 1.0
-    assert found.confusion == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert dump(found.confusion) == {"0": {"0": 2, "1": 1}, "1": {"0": 1, "1": 1}, "2": {"2": 1}}
     cat, dog, owl = found.per_class
     assert (cat.precision, cat.recall, cat.support) == pytest.approx((2 / 3, 2 / 3, 3))
     assert (dog.precision, dog.recall, dog.f1) == pytest.approx((0.5, 0.5, 0.5))
@@ -73,6 +75,41 @@ def test_ties_go_to_the_first_class() -> None:
     found = metrics.measure(scores, np.array([1, 2]), CLASSES, top_k=2)
     assert found.top1 == 0.0
     assert found.top_k == 0.5
+
+
+def test_the_confusion_of_many_classes_grows_with_the_images() -> None:
+    count = 2000
+    labels = np.repeat(np.arange(count), 2)[:50]
+    scores = np.eye(count, dtype=np.float32)[(labels + np.arange(50) % 2) % count]
+    found = metrics.measure(scores, labels, [f"c{i}" for i in range(count)], top_k=1)
+    written = json.dumps(dump(found.confusion), indent=2)
+    assert len(written) < 50 * 60, "a cell without images takes no space"
+    assert found.confusion.images(3, 4) == found.confusion.images(3, 3) == 1
+    assert found.confusion.images(3, 5) == found.confusion.images(1999, 0) == 0
+    assert sorted(found.confusion.mistakes())[0] == (0, 1, 1)
+
+
+def test_a_confusion_of_earlier_files_is_read() -> None:
+    """They hold a row of all classes for each class."""
+    now = metrics.measure(SCORES, LABELS, CLASSES, top_k=2)
+    then = dump(now) | {"confusion": [[2, 1, 0], [1, 1, 0], [0, 0, 1]]}
+    assert metrics.ClassifierMetrics.model_validate(then) == now
+    without = dump(now) | {"confusion": [[0, 0], [0, 3]]}
+    assert dump(metrics.ClassifierMetrics.model_validate(without).confusion) == {"1": {"1": 3}}
+    for wrong in ("many", [[1, "x"]], [1, 2], {"a": {"b": 1}}):
+        with pytest.raises(ValidationError):
+            metrics.ClassifierMetrics.model_validate(then | {"confusion": wrong})
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 3, 7])
+def test_top_k_is_what_a_stable_sort_says(top_k: int) -> None:
+    rng = np.random.default_rng(top_k)
+    scores = rng.integers(0, 4, (200, 7)).astype(np.float32) / 4  # many ties
+    labels = rng.integers(0, 7, 200)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    found = metrics.measure(scores, labels, "abcdefg", top_k)
+    assert found.top_k == (order[:, :top_k] == labels[:, None]).any(axis=1).mean()
+    assert found.top1 == (order[:, 0] == labels).mean()
 
 
 def test_calibration_error_by_hand() -> None:
@@ -117,7 +154,7 @@ def test_stage_on_val_says_that_it_chose_the_weights(tmp_path: Path) -> None:
     assert (found["shipped"], found["top_k"], found["agreement"]) == ("int8", 3, 1.0)
     for model in ("float", "int8"):
         assert found[model]["top1"] == pytest.approx(10 / 12)
-        assert found[model]["confusion"] == [[2, 2, 0], [0, 4, 0], [0, 0, 4]]
+        assert found[model]["confusion"] == CONFUSION
         assert found[model]["top_k"] == 1.0
     assert [row["path"] for row in found["worst"]] == ["val/red/00.png", "val/red/01.png"]
     assert {row["predicted"] for row in found["worst"]} == {"green"}
@@ -217,11 +254,7 @@ def test_images_come_in_chunks(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("tfedge.tasks.streams._CHUNK", 5)
     run = make_run(tmp_path, mislabelled=2)
     evaluate.run(run.context("evaluate"))
-    assert run.json("evaluate/metrics.json")["int8"]["confusion"] == [
-        [2, 2, 0],
-        [0, 4, 0],
-        [0, 0, 4],
-    ]
+    assert run.json("evaluate/metrics.json")["int8"]["confusion"] == CONFUSION
 
 
 # ------------------------------------------------------------------ classes that are never answered

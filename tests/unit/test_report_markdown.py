@@ -10,7 +10,7 @@ import pytest
 
 from tfedge.report.markup import table
 from tfedge.tasks.blocks import Bullets, Table, bold, cell, code
-from tfedge.tasks.image_classification.metrics import ClassifierMetrics, ClassMetrics
+from tfedge.tasks.image_classification.metrics import ClassifierMetrics, ClassMetrics, Confusion
 from tfedge.tasks.image_classification.report import _confusion
 
 MarkdownIt = pytest.importorskip("markdown_it").MarkdownIt
@@ -73,9 +73,9 @@ def test_the_heading_of_a_confusion_table_has_as_many_columns_as_its_rows() -> N
     labels = ["a|b", "<b>x", "C++"]
     found = ClassifierMetrics.model_construct(
         per_class=[ClassMetrics.model_construct(name=name) for name in labels],
-        confusion=[[1, 2, 3], [4, 5, 6], [7, 8, 9]],
+        confusion=Confusion({0: {0: 1, 1: 2, 2: 3}, 1: {0: 4, 1: 5}, 2: {0: 7, 1: 8, 2: 9}}),
     )
     (block,) = (block for block in _confusion("int8", found) if isinstance(block, Table))
     shown = cells(table(block.head, block.rows))
-    assert shown == [["", *labels], ["a|b", *"123"], ["<b>x", *"456"], ["C++", *"789"]]
+    assert shown == [["", *labels], ["a|b", *"123"], ["<b>x", *"450"], ["C++", *"789"]]
     assert not isinstance(block, Bullets)

@@ -48,8 +48,11 @@ class Figure(TaskOutput):
         return None if found is None else (found[0], found[1])
 
 
-class ExampleIndex(TaskOutput):
-    """data/index.json, as far as it is the same for all tasks."""
+class ExampleIndex(Output):
+    """data/index.json, as far as it is the same for all tasks; the rows, which may be many, are not
+    kept."""
+
+    model_config = ConfigDict(extra="ignore")
 
     digest: str  # SHA-256 over all examples and what is known of them
     counts: dict[str, dict[str, int]]  # by split and kind

@@ -26,6 +26,7 @@ from tfedge.core.outputs import (
     read,
 )
 from tfedge.errors import INTERRUPTED, TfedgeError
+from tfedge.files.once import Once
 from tfedge.redact import without_secrets
 from tfedge.tasks.task import Task
 
@@ -54,13 +55,16 @@ def gather(run_dir: Path, stages: Collection[str]) -> StageResults:
     file = run_dir / "benchmark" / "benchmark.json"
     drops = made("package/drops.json", DropsMade)
     return StageResults(
-        index=made("data/index.json", ExampleIndex),
+        index=_index(run_dir / "data" / "index.json") if "data" in stages else None,
         distillation=made("distill/distill.json", Distillation),
         model=made("convert/model.json", ModelFile),
         metrics=made("evaluate/metrics.json", Evaluation),
         benchmark=Measurements.read(file) if "benchmark" in stages else Measurements(),
         drops=drops.root if drops else (),
     )
+
+
+_index = Once(lambda path: read(path, ExampleIndex))
 
 
 def assemble(

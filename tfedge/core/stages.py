@@ -266,7 +266,7 @@ STAGES: tuple[Stage, ...] = (
             "evaluate.robustness",
         ),
         libs=("ai-edge-litert", "numpy", "task.libs"),
-        version=4,
+        version=5,
         section="evaluate",
     ),
     Stage(

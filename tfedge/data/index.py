@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import parse_json, write_text
+from tfedge.files.once import Once
 
 SPLITS = ("train", "val", "test")
 
@@ -81,15 +82,22 @@ class Index:
 
     @classmethod
     def load(cls, path: Path) -> Index:
-        """Reads index.json. Raises ArtifactError if it is damaged."""
-        try:
-            raw = parse_json(path.read_text(encoding="utf-8"))
-            index = cls(
-                tuple(raw["classes"]), tuple(Row(*row) for row in raw["rows"]), raw["split_from"]
-            )
-            expected, got = raw["digest"], index.digest
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(path, f"no index of images: {error}", "run with --force") from error
-        if expected != got:
-            raise ArtifactError(path, "was changed", "run with --force", expected, got)
-        return index
+        """Reads index.json, once a process. Raises ArtifactError if it is damaged."""
+        return _load(path)
+
+
+def _read(path: Path) -> Index:
+    try:
+        raw = parse_json(path.read_text(encoding="utf-8"))
+        index = Index(
+            tuple(raw["classes"]), tuple(Row(*row) for row in raw["rows"]), raw["split_from"]
+        )
+        expected, got = raw["digest"], index.digest
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(path, f"no index of images: {error}", "run with --force") from error
+    if expected != got:
+        raise ArtifactError(path, "was changed", "run with --force", expected, got)
+    return index
+
+
+_load = Once(_read)

@@ -10,7 +10,8 @@ Two files that only grow, and a lock file for whoever appends::
 A record counts once its key stands behind it, and keys are written after their records. So what a
 killed writer leaves is a torn tail, which readers don't see and the next writer cuts off.
 There is no fsync: a kill loses nothing that was written, and after a power cut the CRC finds the
-records that never reached the disk.
+records that never reached the disk. A process checks a record once, when it first reads it, and
+those that it has written itself not at all.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import os
 import struct
 import threading
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,10 @@ import numpy.typing as npt
 
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import disk_errors, read_json, sha256_json, write_json
-from tfedge.files.files import locked
+from tfedge.files.files import locked, try_lock
 
 _ENTRY = struct.Struct("<32sI")
+_KEPT_OPEN = 8  # stores that a process keeps open, those it used last
 
 
 class MissingRecords(KeyError):
@@ -58,11 +61,23 @@ class RecordStore:
             raise ValueError(f"records of no bytes: {self.dtype} {self.shape}")
         self._data, self._keys = folder / "data.bin", folder / "keys.bin"
         self._lock = threading.RLock()
-        self._rows: dict[bytes, int] = {}
-        self._crcs: list[int] = []
-        self._map: np.ndarray | None = None
+        self._file: tuple[int, int] | None = None  # device and inode of data.bin
+        self._seen = (0, 0)  # its size and time of change
+        self._forget()
         self._check_kind()
         self._refresh()
+
+    def _forget(self) -> None:
+        self._rows: dict[bytes, int] = {}
+        self._crcs: list[int] = []
+        self._checked = bytearray()  # a 1 for each record that is known to be good
+        self._map: np.ndarray | None = None
+
+    def look_again(self) -> None:
+        """Takes in what has happened to the folder, as opening it anew would."""
+        with self._lock:
+            self._check_kind()
+            self._refresh()
 
     def _check_kind(self) -> None:
         meta, kind = self.folder / "meta.json", {"dtype": self.dtype.str, "shape": [*self.shape]}
@@ -86,11 +101,39 @@ class RecordStore:
         with locked(self.folder / "computing.lock", waiting=waiting, note=note):
             yield
 
+    @contextmanager
+    def part(
+        self, name: str, what: str, note: Callable[[str], None] | None = None
+    ) -> Iterator[bool]:
+        """A part of what is missing, which one process or thread at a time computes. With ``note``
+        it is waited for, as in ``alone``; without, False says that another is at it."""
+        path = self.folder / f"part-{name}.lock"
+        if note is not None:
+            with locked(path, waiting=f"{what}, which another run is at", note=note, remove=True):
+                yield True
+            return
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = try_lock(path)
+        try:
+            yield handle is not None
+        finally:
+            if handle is not None:
+                with suppress(OSError):
+                    path.unlink()
+                os.close(handle)
+
     def _refresh(self) -> None:
-        """Takes in what any process has appended since."""
+        """Takes in what any process has appended since, and that records were written over."""
+        data = _stat(self._data)
+        found = data and (data.st_dev, data.st_ino)
         complete = self._complete()
-        if complete < len(self._crcs):  # the folder was emptied under us
-            self._rows, self._crcs, self._map = {}, [], None
+        if complete < len(self._crcs) or (self._crcs and found != self._file):
+            self._forget()  # the folder was emptied under us
+        seen = (data.st_size, data.st_mtime_ns) if data else (0, 0)
+        if seen[0] == self._seen[0] and seen != self._seen:
+            self._checked = bytearray(len(self._crcs))
+        self._file, self._seen = found, seen
         if complete == len(self._crcs):
             return
         with disk_errors(self._keys), self._keys.open("rb") as file:
@@ -99,13 +142,13 @@ class RecordStore:
         for key, crc in _ENTRY.iter_unpack(added):
             self._rows[key] = len(self._crcs)  # of two records of one key, the later one counts
             self._crcs.append(crc)
+        self._checked.extend(bytes(len(self._crcs) - len(self._checked)))
 
     def _complete(self) -> int:
-        try:
-            keys, data = self._keys.stat().st_size, self._data.stat().st_size
-        except FileNotFoundError:
+        keys, data = _stat(self._keys), _stat(self._data)
+        if keys is None or data is None:
             return 0
-        return min(keys // _ENTRY.size, data // self.record_bytes)
+        return min(keys.st_size // _ENTRY.size, data.st_size // self.record_bytes)
 
     def __len__(self) -> int:
         with self._lock:
@@ -140,6 +183,8 @@ class RecordStore:
                         self._append(list(new), array[list(new.values())])
                 finally:
                     self._refresh()
+                for raw in new.keys() & self._rows.keys():
+                    self._checked[self._rows[raw]] = 1
 
     def _append(self, keys: list[bytes], records: np.ndarray) -> None:
         records = np.ascontiguousarray(records)
@@ -175,7 +220,8 @@ class RecordStore:
             return self._map
 
     def rows(self, keys: Sequence[str]) -> np.ndarray:
-        """Row numbers into ``memmap``, int64 [len(keys)], each record checked against its CRC.
+        """Row numbers into ``memmap``, int64 [len(keys)]. Each record is checked against its CRC,
+        unless this store has done so before.
 
         Raises MissingRecords for keys that are absent or whose record is bad. Bad ones are
         forgotten: from then on they count as missing, and can be put again.
@@ -186,23 +232,53 @@ class RecordStore:
         with self._lock:
             raws = [bytes.fromhex(key) for key in keys]
             rows = np.array([self._rows[raw] for raw in raws], dtype=np.int64)
-            records = self.memmap
-        bad = {
-            raw
-            for raw, row in zip(raws, rows, strict=True)
-            if zlib.crc32(np.ascontiguousarray(records[row]).data) != self._crcs[row]
-        }
+            records, crcs, checked = self.memmap, self._crcs, self._checked
+        bad = []
+        for raw, row in zip(raws, rows, strict=True):
+            if checked[row]:
+                continue
+            if zlib.crc32(np.ascontiguousarray(records[row]).data) == crcs[row]:
+                checked[row] = 1
+            else:
+                bad.append(raw)
         if bad:
             with self._lock:
                 for raw in bad:
                     self._rows.pop(raw, None)
-            raise MissingRecords([raw.hex() for raw in bad])
+            raise MissingRecords([raw.hex() for raw in dict.fromkeys(bad)])
         return rows
 
     def get(self, keys: Sequence[str]) -> np.ndarray:
         """The records as [len(keys), *shape], in RAM, checked. Raises what ``rows`` raises."""
         rows = self.rows(keys)
         return np.asarray(self.memmap[rows])
+
+
+_open: OrderedDict[Path, RecordStore] = OrderedDict()
+_opening = threading.Lock()
+
+
+def shared(folder: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> RecordStore:
+    """The process' own store of a folder: who opens it again has its keys, and what is known to be
+    good. Raises what ``RecordStore`` raises."""
+    path = folder.absolute()
+    with _opening:
+        store = _open.pop(path, None)
+        if store is not None and (store.dtype, store.shape) == (np.dtype(dtype), tuple(shape)):
+            store.look_again()
+        else:
+            store = RecordStore(folder, dtype, shape)
+        _open[path] = store
+        while len(_open) > _KEPT_OPEN:
+            _open.popitem(last=False)
+        return store
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
 
 
 def _read_kind(meta: Path) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.network import HEAD
 from tfedge.modeling.training import transfer
 from tfedge.modeling.training.loop import Record
+from tfedge.modeling.training.rows import mean_square, portions
 from tfedge.pipeline.recipes import head_kind
 from tfedge.stages import training_log
 from tfedge.stages.examples import primary_of
@@ -105,11 +106,12 @@ def _failed(history: History) -> bool:
 
 def _teacher(learned: transfer.Learned, model: Any, count: int) -> dict[str, np.ndarray]:
     """What the float model says of each item: logits, features at a mean square of 1, their own."""
-    features = learned.features(np.arange(count))
-    power = float(np.mean(np.square(features), dtype=np.float64)) or 1.0  # of a dead net: any
+    features = learned.features.first(count)
+    power = mean_square(features) or 1.0  # of a dead net: any
+    scaled = [(features[at] / np.sqrt(power)).astype(np.float16) for at in portions(count)]
     return {
         "logits": learned.logits(model, count),
-        "features": (features / np.sqrt(power)).astype(np.float16),
+        "features": np.concatenate(scaled),
         "power": np.float64(power),
     }
 

@@ -144,7 +144,7 @@ def with_ranges(
     clustered = _open(upstream.clustered(ctx))
     ctx.progress.update("observing ranges", 0, len(rows), "examples")
     if not settings.correct:
-        seen = calibration.batches(head.samples.examples.inputs(rows))
+        seen = calibration.Batches(head.samples.examples.inputs(rows))
         return quantization.ranged(model, seen, preserve_zeros=preserve, clustered=clustered), None
     done = head.calibrated(
         model,
@@ -279,15 +279,15 @@ def _int8_activations(
 ) -> Callable[[Sequence[Item]], Activations]:
     """What the frozen part, as .tflite in LiteRT, gives for items: the very numbers of the device.
 
-    ``between`` is the precision in which its result is read.
+    ``between`` is the precision in which its result is read; 8 bits are stored as such.
     """
+    int8 = between == "int8"
 
     @cache
     def convert() -> bytes:
         quantization.unmask(lower)  # it does not train
         concrete = head.part_graph(lower)
-        # Asked for float, the converter would leave the last rounding of a kept layer out.
-        rounded = tf.int8 if kept and between == "int8" else None
+        rounded = tf.int8 if int8 else None
         return mixed.convert(concrete, kept, output_type=rounded, output=between, signature=False)
 
     more = f" {json.dumps([kept, between], sort_keys=True)}" if kept else ""
@@ -301,6 +301,7 @@ def _int8_activations(
             shape=lower.output_shape[1:],
             convert=convert,
             what="int8 activations",
+            int8=int8,
         )
 
     return of

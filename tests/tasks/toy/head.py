@@ -10,6 +10,7 @@ import numpy as np
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training.loop import Loss
 from tfedge.modeling.training.objective import Dense, Score
+from tfedge.modeling.training.rows import Rows
 from tfedge.modeling.vision import ImageExamples, VisionHead
 from tfedge.pipeline.schema import Training, Transfer
 from tfedge.tasks.task import Examples
@@ -64,7 +65,7 @@ class Number:
 
     def fit(
         self,
-        features: np.ndarray,
+        features: Rows,
         rows: Sequence[int],
         groups: np.ndarray,
         settings: Transfer,
@@ -73,8 +74,9 @@ class Number:
     ) -> Dense:
         """Ridge regression."""
         wanted = self._examples.targets(rows)
-        mean, middle = features.mean(0, dtype=np.float64), float(wanted.mean())
-        centred = features - mean
+        values = features[np.arange(len(features))]
+        mean, middle = values.mean(0, dtype=np.float64), float(wanted.mean())
+        centred = values - mean
         ridge = _RIDGE * float(np.square(centred).sum(1).mean())
         square = centred.T @ centred + ridge * np.eye(centred.shape[1])
         kernel = np.linalg.solve(square, centred.T @ (wanted - middle))

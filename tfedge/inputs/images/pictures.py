@@ -16,7 +16,7 @@ from tfedge.data.index import Index
 from tfedge.errors import ArtifactError
 from tfedge.files.parallel import cores, in_order
 from tfedge.files.progress import NoProgress, Progress
-from tfedge.files.store import MissingRecords, RecordStore
+from tfedge.files.store import MissingRecords, RecordStore, shared
 from tfedge.inputs.images.formats import HEAD, foreign
 from tfedge.inputs.images.looks import Look, look
 from tfedge.portable import images
@@ -46,7 +46,7 @@ class Decoding:
         levels = "" if self.levels is None else "-{}-{}".format(*self.levels)
         version = f"v{images.VERSION}.{_CHECKED}"
         name = f"pixels-{self.size}-{self.fit}{levels}-{version}-pillow{PIL.__version__}"
-        return RecordStore(cache / "store" / name, np.uint8, (self.size, self.size, 3))
+        return shared(cache / "store" / name, np.uint8, (self.size, self.size, 3))
 
     def pixels(self, data: bytes, name: str) -> np.ndarray:
         """uint8 [size, size, 3] of a file's bytes. ``Refused`` for what is no good image."""
@@ -135,16 +135,24 @@ def looks_of(
 ) -> tuple[dict[str, Look], dict[str, Bad]]:
     """Decodes what is new. By file digest: what the audit compares, or why there is nothing."""
     bad = decode_into(store, files, decoding, progress)
-    good = [digest for digest in files if digest not in bad]
-    try:
-        rows = store.rows(good)
-    except MissingRecords:  # damaged on disk
-        bad |= decode_into(store, files, decoding, progress)
-        good = [digest for digest in files if digest not in bad]
-        rows = store.rows(good)
-    records = store.memmap
-    looked = in_order(lambda row: look(records[row]), rows, 256)
-    return dict(zip(good, (found for _, found in looked), strict=True)), bad
+    looks = _looks(store, [digest for digest in files if digest not in bad])
+    damaged = [digest for digest, found in looks.items() if found is None]
+    if damaged:
+        bad |= decode_into(store, {digest: files[digest] for digest in damaged}, decoding, progress)
+        looks |= _looks(store, [digest for digest in damaged if digest not in bad])
+    return {digest: found for digest, found in looks.items() if found is not None}, bad
+
+
+def _looks(store: RecordStore, digests: Sequence[str]) -> dict[str, Look | None]:
+    """What the audit compares, by file digest in this order; None where the record is damaged."""
+
+    def of(digest: str) -> Look | None:
+        try:
+            return look(store.get([digest])[0])
+        except MissingRecords:
+            return None
+
+    return dict(in_order(of, digests, 256))
 
 
 def _verified(path: Path, digest: str) -> bytes:

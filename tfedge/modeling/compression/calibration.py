@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from tfedge.core.outputs import Correction, Distance
 from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.modeling.compression import correction, equalization, quantization
-from tfedge.modeling.compression.observation import observe, ranges_of
+from tfedge.modeling.compression.observation import at_once, observe, ranges_of
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import keras
@@ -22,6 +23,7 @@ from tfedge.tasks.task import Work
 NOISY = 64  # of the images, once more with noise: what a camera in the field gives has some
 CHECKED = 32  # training images that say which state is nearer to float
 _BATCH = 32  # images whose extremes are taken together
+_AT_ONCE, _COPIES = 16, 2  # images that answer together, if their results fit into memory
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ def calibrate(
         return Distance(kl=work.divergence(wanted, found), agreement=alike)
 
     wanted = outputs(model)
-    noisy = batches(with_noise(images[:NOISY]))
-    seen = observe(model, [*batches(images), *noisy])
+    noisy = Batches(with_noise(images[:NOISY]))
+    seen = observe(model, chain(Batches(images), noisy))
     plain = ranges_of(model, seen, len(noisy))
     equalization.equalise(model, seen, clustered)
     equalization.centre(model, seen)
@@ -101,11 +103,19 @@ def calibrate(
     return Calibrated(wrapped, brought)
 
 
-def batches(images: np.ndarray) -> list[np.ndarray]:
-    """Float32 pixels [B, S, S, 3] of images, in whole batches."""
-    size = min(_BATCH, len(images))
-    starts = range(0, len(images) - size + 1, size)
-    return [images[at : at + size].astype(np.float32) for at in starts]
+class Batches:
+    """Images in whole batches of 32, of all of them where they are fewer, as they are stored."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        size = min(_BATCH, len(images))
+        self._images, self._size = images, size
+        self._starts = range(0, len(images) - size + 1, size)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self._images[at : at + self._size] for at in self._starts)
 
 
 def with_noise(images: np.ndarray) -> np.ndarray:
@@ -122,6 +132,8 @@ def _float_copy(spec: Spec, model: Any) -> Any:
 
 def _outputs(model: Any, images: np.ndarray) -> np.ndarray:
     """[N, …], computed layer by layer: building a function takes longer."""
-    portions = (images[at : at + 16].astype(np.float32) for at in range(0, len(images), 16))
+    count = at_once(model, _AT_ONCE, _COPIES)
+    starts = range(0, len(images), count)
+    portions = (images[at : at + count].astype(np.float32) for at in starts)
     with folded_norms(model, training=False):
         return np.concatenate([model(portion, training=False).numpy() for portion in portions])

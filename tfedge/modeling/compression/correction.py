@@ -18,6 +18,7 @@ import numpy as np
 
 from tfedge.modeling.compression import rounding
 from tfedge.modeling.compression.equalization import is_convolution
+from tfedge.modeling.compression.observation import largest_result
 from tfedge.modeling.compression.quantization import PREFIX
 from tfedge.modeling.compression.quantize_configs import neighbours
 from tfedge.modeling.compression.quantize_layers import LEVELS
@@ -75,12 +76,7 @@ def ops(model: Any) -> Iterator[Op]:
 
 def images_for(model: Any) -> int:
     """How many images the walk over a network has room for, ``IMAGES`` at most."""
-    largest = max(
-        4 * int(np.prod(tensor.shape[1:]))
-        for layer in model.layers
-        for tensor in tf.nest.flatten(layer.get_output_at(0))
-    )
-    return int(np.clip(_BYTES // (_COPIES * largest), 2, IMAGES))
+    return int(np.clip(_BYTES // (_COPIES * largest_result(model)), 2, IMAGES))
 
 
 def correct(

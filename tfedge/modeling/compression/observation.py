@@ -15,7 +15,9 @@ from tfedge.modeling.training.folding import folded_norms
 
 Ranges = dict[str, tuple[float, float]]  # layer → smallest and largest value it gives
 
-_AT_ONCE = 8  # images whose activations are in memory together
+_AT_ONCE = 8  # images whose activations are in memory together, at most …
+_BYTES = 2**29  # … fewer if _COPIES of the largest result would not fit
+_COPIES = 5  # measured: what lives beside it, and what convolutions need meanwhile
 
 
 @dataclass
@@ -41,8 +43,8 @@ Observation = dict[str, Channels]
 
 
 def observe(model: Any, batches: Iterable[np.ndarray]) -> Observation:
-    """Each quantized result of a flat network, by layer, over batches of float32 pixels
-    [B, S, S, 3]."""
+    """Each quantized result of a flat network, by layer, over batches of pixels [B, S, S, 3], uint8
+    or float32."""
     configs = configs_of(model, preserve_zeros=False)
     named = [
         layer
@@ -59,8 +61,9 @@ def observe(model: Any, batches: Iterable[np.ndarray]) -> Observation:
     def look(pixels: Any) -> Any:
         return [_of_channels(values) for values in tf.nest.flatten(outputs(pixels, training=False))]
 
+    count = at_once(model, _AT_ONCE, _COPIES)
     with folded_norms(model, training=False):
-        found = [_batch(look, batch) for batch in batches]
+        found = [_batch(look, batch, count) for batch in batches]
     return {
         layer.name: Channels(
             np.stack([batch[index][0] for batch in found]),
@@ -80,13 +83,28 @@ def _of_channels(values: Any) -> tuple[Any, Any, Any]:
     )
 
 
-def _batch(look: Any, batch: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Extremes and means of a batch, of which a few images are computed at a time."""
-    parts = [look(batch[first : first + _AT_ONCE]) for first in range(0, len(batch), _AT_ONCE)]
-    shares = [
-        len(batch[first : first + _AT_ONCE]) / len(batch)
-        for first in range(0, len(batch), _AT_ONCE)
-    ]
+def at_once(model: Any, most: int, copies: int) -> int:
+    """How many images a network computes together, ``most`` at most: fewer where so many copies of
+    their largest result would take more than half a gigabyte."""
+    return int(np.clip(_BYTES // (copies * largest_result(model)), 1, most))
+
+
+def largest_result(model: Any) -> int:
+    """Bytes of the largest float32 result of one image in a flat network."""
+    return max(
+        4 * int(np.prod(tensor.shape[1:]))
+        for layer in model.layers
+        for tensor in tf.nest.flatten(layer.get_output_at(0))
+    )
+
+
+def _batch(
+    look: Any, batch: np.ndarray, count: int
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Extremes and means of a batch, of which ``count`` images are computed at a time."""
+    portions = [batch[first : first + count] for first in range(0, len(batch), count)]
+    parts = [look(portion.astype(np.float32)) for portion in portions]
+    shares = [len(portion) / len(batch) for portion in portions]
     return [
         (
             np.min([part[index][0] for part in parts], axis=0),

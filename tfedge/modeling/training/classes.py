@@ -11,6 +11,7 @@ from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training import logistic
 from tfedge.modeling.training.loop import Loss
 from tfedge.modeling.training.objective import Dense, Score
+from tfedge.modeling.training.rows import Rows
 from tfedge.pipeline.schema import Training, Transfer
 from tfedge.tasks.task import Examples
 
@@ -54,7 +55,7 @@ class Classes:
 
     def fit(
         self,
-        features: np.ndarray,
+        features: Rows,
         rows: Sequence[int],
         groups: np.ndarray,
         settings: Transfer,

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -21,8 +22,10 @@ from typing import Any
 import numpy as np
 
 from tfedge.core.accelerator import instructions
+from tfedge.errors import ArtifactError
+from tfedge.files.artifact import read_json, sha256_json, write_json
 from tfedge.files.progress import Progress
-from tfedge.files.store import MissingRecords, RecordStore
+from tfedge.files.store import MissingRecords, RecordStore, shared
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.backbone import weights_of
@@ -30,7 +33,8 @@ from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.training import augment, loop
 from tfedge.modeling.training.stream import Item, Stream, Views
-from tfedge.tflite.runtime import Pool
+from tfedge.tflite.reader import read
+from tfedge.tflite.runtime import Pool, Port
 
 _CHUNK = 256  # examples computed before they are written
 
@@ -105,17 +109,29 @@ def digest(model: Any, *more: str) -> str:
 
 
 class Activations:
-    """The outputs of a frozen part for items, float32 [n, *shape], gathered from a memory map."""
+    """The outputs of a frozen part for items, float32 [n, *shape], gathered from a memory map.
 
-    def __init__(self, store: RecordStore, keys: Sequence[str]) -> None:
+    ``port`` says what stored int8 numbers mean; None: they are stored as they are.
+    """
+
+    def __init__(self, store: RecordStore, keys: Sequence[str], port: Port | None = None) -> None:
         self._rows = store.rows(keys)
-        self._records = store.memmap
+        self._records, self._port = store.memmap, port
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __call__(self, items: np.ndarray) -> np.ndarray:
-        return np.asarray(self._records[self._rows[items]])
+        found = np.asarray(self._records[self._rows[items]])
+        return found if self._port is None else self._port.real(found)
+
+    __getitem__ = __call__
+
+    def first(self, count: int) -> Activations:
+        """The first ``count`` alone."""
+        found = copy(self)
+        found._rows = self._rows[:count]
+        return found
 
 
 def compute(
@@ -127,47 +143,93 @@ def compute(
     convert: Callable[[], bytes],
     what: str,
     inputs: Callable[[Sequence[int]], Any] | None = None,
+    int8: bool = False,
 ) -> Activations:
     """Activations of all items; only those that the store lacks are computed.
 
     Args:
         name: digest of the part that computes them.
         shape: of one output, without the batch.
-        convert: makes the .tflite, called only when something is missing.
+        convert: makes the .tflite, called only when something is missing, and then perhaps twice.
         what: for the progress line.
         inputs: what the part takes, at positions of ``items``; None: the images themselves.
+        int8: the .tflite gives int8, which is stored as it is; else it gives float32.
     """
-    folder: Path = source.cache / "store" / f"features-{name[:32]}"
-    store = RecordStore(folder, np.float32, tuple(shape))
+    folder: Path = source.cache / "store" / f"features-{name[:32]}{'-int8' if int8 else ''}"
+    store = shared(folder, np.int8 if int8 else np.float32, tuple(shape))
     keys = [source.key(item) for item in items]
-    with suppress(MissingRecords):
-        return Activations(store, keys)
+    port = _port(folder, convert) if int8 else None
     given = inputs or (lambda chunk: source.pixels([items[position] for position in chunk]))
-    with store.alone(what, source.progress.note):
-        try:
-            return Activations(store, keys)  # another run has just computed them
-        except MissingRecords as missing:
-            absent = set(missing.keys)
-        todo = [position for position, key in enumerate(keys) if key in absent]
-        _fill(store, keys, todo, convert, given, partial(source.progress.update, what))
-    return Activations(store, keys)
+    for _ in range(2):  # damaged records show once all are there
+        with suppress(MissingRecords):
+            return Activations(store, keys, port)
+        _fill(store, keys, convert, given, what, source.progress)
+    return Activations(store, keys, port)
+
+
+def _port(folder: Path, convert: Callable[[], bytes]) -> Port:
+    """What the int8 numbers in a store mean, as the .tflite says or has said that gives them.
+
+    It stands in ``steps.json``, which carries its own digest: a damaged one is made again.
+    """
+    path = folder / "steps.json"
+    try:
+        found = read_json(path)
+        digest = found.pop("sha256")
+        if digest == sha256_json(found):
+            return Port("", np.dtype(np.int8), (), found["scale"], found["zero_point"])
+    except (ArtifactError, AttributeError, KeyError, TypeError, ValueError):
+        pass
+    (output,) = read(convert()).outputs
+    if output.dtype != "int8" or output.quantization is None:
+        raise ValueError(f"the frozen part gives {output.dtype}, not int8")
+    (scale,), (zero_point,) = output.quantization.scales, output.quantization.zero_points
+    steps = {"scale": scale, "zero_point": zero_point}
+    write_json(path, {**steps, "sha256": sha256_json(steps)})
+    return Port("", np.dtype(np.int8), (), scale, zero_point)
 
 
 def _fill(
     store: RecordStore,
     keys: Sequence[str],
-    todo: Sequence[int],
     convert: Callable[[], bytes],
     inputs: Callable[[Sequence[int]], Any],
-    progress: Callable[[int, int, str], None],
+    what: str,
+    progress: Progress,
 ) -> None:
-    """Compute the records of ``keys`` at the positions ``todo``, and put them into the store."""
-    pool = Pool(convert())
-    for first in range(0, len(todo), _CHUNK):
-        chunk = todo[first : first + _CHUNK]
+    """Compute the records of ``keys`` that the store lacks, and put them into it.
 
-        def report(done: int, _: int, first: int = first) -> None:
-            progress(first + done, len(todo), "examples")
+    Several processes share the work: each takes a chunk that nobody is at, looks what is still
+    missing of it, and waits at the end only for what others are at. Processes with the same
+    examples compute nothing twice.
+    """
+    absent, total, done = set(store.missing(keys)), 0, 0
+    chunks = []
+    for first in range(0, len(keys), _CHUNK):
+        chunk = range(first, min(first + _CHUNK, len(keys)))
+        count = sum(keys[position] in absent for position in chunk)
+        if count:
+            chunks.append((chunk, count))
+            total += count
+    pool: Pool | None = None
+    for note in (None, progress.note):
+        left = []
+        for chunk, count in chunks:
+            with store.part(keys[chunk[0]][:16], what, note) as mine:
+                if not mine:
+                    left.append((chunk, count))
+                    continue
+                lacking = set(store.missing(keys[chunk.start : chunk.stop]))
+                todo = [position for position in chunk if keys[position] in lacking]
+                if todo:
+                    pool = pool or Pool(convert())
+                    report = partial(_report, progress, what, done, total)
+                    (outputs,) = pool.run(inputs(todo), raw=True, progress=report)
+                    store.put([keys[position] for position in todo], outputs)
+            done += count
+            progress.update(what, done, total, "examples")
+        chunks = left
 
-        (outputs,) = pool.run(inputs(chunk), progress=report)
-        store.put([keys[position] for position in chunk], outputs)
+
+def _report(progress: Progress, what: str, before: int, total: int, done: int, _: int) -> None:
+    progress.update(what, before + done, total, "examples")

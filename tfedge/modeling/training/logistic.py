@@ -19,6 +19,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from tfedge.modeling.training.rows import Rows, moments, portions
+
 GRID = 10.0 ** np.arange(-4, 1.01, 0.5)  # inverse strengths of the penalty that are tried
 FOLDS = 5
 _LOOK = 4000  # images that choose the penalty, at most: its strength is per image
@@ -42,7 +44,7 @@ class Fitted:
 
 @threadpool_limits.wrap(limits=1)  # small products: waiting for other threads costs more, and
 def fit(  # the sums come out the same on any number of cores
-    features: np.ndarray,
+    features: Rows,
     labels: np.ndarray,
     classes: int,
     *,
@@ -54,7 +56,8 @@ def fit(  # the sums come out the same on any number of cores
     """Fit the head.
 
     Args:
-        features: [n, F] float32, raw. Every class has at least one row.
+        features: [n, F] float32, raw, gathered a portion at a time. Every class has at least one
+            row.
         labels: [n] int.
         weights: [n], of each row in the loss; None: all count the same.
         groups: [n] int, rows of one image (its views), which are never on both sides of a fold; an
@@ -69,7 +72,7 @@ def fit(  # the sums come out the same on any number of cores
     chosen = min(trials, key=lambda row: row["log_loss"])["C"] if trials else _UNTRIED
     mean, spread = _moments(features)
     model = _regression(chosen, 1000, tolerance=1e-6)
-    model.fit((features - mean) / spread, labels, each)
+    model.fit(_standardised(features, mean, spread), labels, each)
     coefficients, bias = _dense(model, classes)
     kernel = coefficients / spread[:, None]
     return Fitted(
@@ -77,8 +80,16 @@ def fit(  # the sums come out the same on any number of cores
     )
 
 
+def _standardised(features: Rows, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """float64 [n, F], the one copy of all features that there is."""
+    found = np.empty((len(features), len(mean)))
+    for at in portions(len(features)):
+        np.divide(features[at] - mean, spread, out=found[at[0] : at[-1] + 1])
+    return found
+
+
 def _trials(
-    features: np.ndarray,
+    features: Rows,
     labels: np.ndarray,
     classes: int,
     weights: np.ndarray,
@@ -136,10 +147,9 @@ def folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     return fold[inverse.ravel()]
 
 
-def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _moments(features: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Mean and spread of each feature, float64 [F]."""
-    mean = features.mean(0, dtype=np.float64)
-    spread = features.std(0, dtype=np.float64)
+    mean, spread = moments(features)
     return mean, np.maximum(spread, max(_FLOOR * float(spread.mean()), _TINY))
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from tfedge.modeling.training.loop import Loss
+from tfedge.modeling.training.rows import Rows
 from tfedge.pipeline.schema import Training, Transfer
 
 
@@ -65,7 +66,7 @@ class Objective(Protocol):
 
     def fit(
         self,
-        features: np.ndarray,
+        features: Rows,
         rows: Sequence[int],
         groups: np.ndarray,
         settings: Transfer,

@@ -18,6 +18,7 @@ from tfedge.modeling.training.features import Activations
 from tfedge.modeling.training.folding import folded_norms
 from tfedge.modeling.training.objective import Dense
 from tfedge.modeling.training.part import Gather, Samples, TopPart, predictor
+from tfedge.modeling.training.rows import portions
 from tfedge.pipeline.recipes import head_kind
 from tfedge.pipeline.schema import Transfer
 from tfedge.tasks.task import Metric
@@ -39,8 +40,8 @@ class Learned:
 
 def _logits(model: Any, features: Activations, count: int) -> np.ndarray:
     head = model.get_layer(HEAD)
-    said: np.ndarray = features(np.arange(count)) @ head.kernel.numpy() + head.bias.numpy()
-    return said
+    kernel, bias = head.kernel.numpy(), head.bias.numpy()
+    return np.concatenate([features(at) @ kernel + bias for at in portions(count)])
 
 
 def headless(samples: Samples, spec: Spec, base: Weights, random: bool) -> Any:
@@ -137,7 +138,7 @@ def _fit_head(
     """The converged head, in the model's last layer, too."""
     count, progress = len(samples.items), samples.progress
     fitted = samples.objective.fit(
-        features(np.arange(count)),
+        features.first(count),
         samples.item_rows,
         np.tile(np.arange(len(samples.train_rows)), samples.views + 1),
         settings,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, RootModel, field_validator
 
 from tfedge.core.outputs import Evaluation, ModelMetrics, Output, narrow
 from tfedge.tasks.paired import wilson
@@ -34,6 +34,38 @@ class ClassMetrics(Output):
     support: int  # images
 
 
+class Confusion(RootModel[dict[int, dict[int, int]]]):
+    """Images by their true class and by the class that was answered, numbers of both. Pairs that no
+    image has are left out, so that it grows with the images and not with the classes squared."""
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _sparse(cls, found: Any) -> Any:
+        """Files of earlier versions hold all pairs, as lists."""
+        if not isinstance(found, list) or not all(isinstance(row, list) for row in found):
+            return found
+        rows = ({j: n for j, n in enumerate(row) if n != 0} for row in found)
+        return {i: row for i, row in enumerate(rows) if row}
+
+    @classmethod
+    def of(cls, labels: np.ndarray, predicted: np.ndarray) -> Confusion:
+        """Of the true and the answered classes, both int [N]."""
+        pairs, counts = np.unique(np.stack([labels, predicted]), axis=1, return_counts=True)
+        rows: dict[int, dict[int, int]] = {}
+        for truth, answer, n in zip(*pairs.tolist(), counts.tolist(), strict=True):
+            rows.setdefault(truth, {})[answer] = n
+        return cls(rows)
+
+    def images(self, truth: int, answer: int) -> int:
+        """How many images of one class were taken for another, or for what they are."""
+        return self.root.get(truth, {}).get(answer, 0)
+
+    def mistakes(self) -> Iterator[tuple[int, int, int]]:
+        """The pairs (true class, answer, images) whose classes differ."""
+        for truth, row in self.root.items():
+            yield from ((truth, answer, n) for answer, n in row.items() if answer != truth)
+
+
 class ClassifierMetrics(ModelMetrics):
     """What a classifier is worth, as shares of 1."""
 
@@ -49,7 +81,7 @@ class ClassifierMetrics(ModelMetrics):
     ece: float  # expected calibration error
     reliability: list[Bin]  # those that are filled
     per_class: list[ClassMetrics]
-    confusion: list[list[int]]  # [true][predicted], images
+    confusion: Confusion
 
 
 def models_of(evaluation: Evaluation) -> Mapping[str, ClassifierMetrics]:
@@ -75,11 +107,11 @@ def measure(
     precision counts as 0. Ties in the scores (there are some among 256 levels) go to the class
     that comes first.
     """
-    order = np.argsort(-scores, axis=1, kind="stable")
-    predicted = order[:, 0]
-    confusion = np.zeros((len(classes), len(classes)), int)  # [true][predicted]
-    np.add.at(confusion, (labels, predicted), 1)
-    right, support, made = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    predicted = scores.argmax(axis=1)
+    right, support, made = (
+        np.bincount(numbers, minlength=len(classes))
+        for numbers in (labels[predicted == labels], labels, predicted)
+    )
     precision, recall = _shares(right, made), _shares(right, support)
     f1 = _shares(2 * right, support + made)
     hits = int(right.sum())
@@ -90,7 +122,7 @@ def measure(
         n=len(labels),
         top1=hits / len(labels),
         top1_ci95=wilson(hits, len(labels)),
-        top_k=float((order[:, :top_k] == labels[:, None]).any(axis=1).mean()),
+        top_k=float((_ranks(scores, labels) < top_k).mean()),
         precision_macro=float(precision[present].mean()),
         recall_macro=float(recall[present].mean()),
         recall_min=float(recall[lowest]),
@@ -108,8 +140,16 @@ def measure(
             )
             for i, name in enumerate(classes)
         ],
-        confusion=confusion.tolist(),
+        confusion=Confusion.of(labels, predicted),
     )
+
+
+def _ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many classes come before the true one, int [N]. Of equal scores the first comes first."""
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    before = np.arange(scores.shape[1]) < labels[:, None]
+    ranks: np.ndarray = ((scores > own) | ((scores == own) & before)).sum(axis=1)
+    return ranks
 
 
 def _shares(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -41,14 +41,10 @@ def _confusion(shipped: str, metrics: ClassifierMetrics) -> list[Block]:
     names, counts = [row.name for row in metrics.per_class], metrics.confusion
     said = Text(f"{shipped}; a row is the truth, a column the answer.")
     if len(names) <= _WIDE:
-        rows = [[name, *row] for name, row in zip(names, counts, strict=True)]
-        return [said, Table(["", *names], rows)]
-    mistakes = sorted(
-        (-n, names[i], names[j])
-        for i, row in enumerate(counts)
-        for j, n in enumerate(row)
-        if i != j and n
-    )
+        numbers = range(len(names))
+        table = [[name, *(counts.images(i, j) for j in numbers)] for i, name in enumerate(names)]
+        return [said, Table(["", *names], table)]
+    mistakes = sorted((-n, names[i], names[j]) for i, j, n in counts.mistakes())
     rows = [[truth, answer, -n] for n, truth, answer in mistakes[:_MANY]]
     return [said, Table(["truth", "answer", "images"], rows)]
 
