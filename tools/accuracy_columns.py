@@ -23,7 +23,8 @@ _PLAIN = {"quantize": {"recipe": "ptq", "correct": False}}  # the converter's ow
 _QAT = {"quantize": {"recipe": "qat"}}
 _PRUNE = {"sparsity": 0.5}
 _PRUNE_QAT = {"prune": _PRUNE, **_QAT}
-# prune_qat but for one option, to be held against the default.
+# prune_qat but for one option, held against the default. tfedge knows no `norms` any more: what
+# was measured before stays in the table.
 _REESTIMATE = {"prune": _PRUNE | {"norms": "reestimate"}, **_QAT}
 _SENSITIVITY = {"prune": _PRUNE | {"allocation": "sensitivity"}, **_QAT}
 

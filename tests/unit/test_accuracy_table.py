@@ -160,25 +160,26 @@ def test_a_column_is_a_pipeline(column: str, tmp_path: Path) -> None:
     assert (found.finetune.unfreeze == 0.25) == ("unfrozen" in column)
 
 
-@pytest.mark.parametrize(
-    ("column", "key", "value"),
-    [
-        ("prune_qat_reestimate", "norms", "reestimate"),
-        ("prune_qat_sensitivity", "allocation", "sensitivity"),
-    ],
-)
-def test_an_option_is_held_against_its_default_with_all_else_the_same(
-    column: str, key: str, value: str, tmp_path: Path
-) -> None:
+def test_an_option_is_held_against_its_default_with_all_else_the_same(tmp_path: Path) -> None:
     found = {}
-    for name in ("prune_qat", column):
+    for name in ("prune_qat", "prune_qat_sensitivity"):
         file = tmp_path / "pipeline.yaml"
         content = pipeline(name, tmp_path, "MobileNetV2", 225, 3)
         file.write_text(json.dumps(content), encoding="utf-8")
         found[name] = load_pipeline(file).model_dump()
-    assert found["prune_qat"]["prune"][key] != value
-    found["prune_qat"]["prune"][key] = value
-    assert found["prune_qat"] == found[column]
+    assert found["prune_qat"]["prune"]["allocation"] != "sensitivity"
+    found["prune_qat"]["prune"]["allocation"] = "sensitivity"
+    assert found["prune_qat"] == found["prune_qat_sensitivity"]
+
+
+def test_an_option_that_lost_is_refused(tmp_path: Path) -> None:
+    content = pipeline("prune_qat_reestimate", tmp_path, "MobileNetV2", 225, 3)
+    why = accuracy_run.refused(content, tmp_path)
+    assert "prune.norms: " in why and "reestimate" in why and "was removed on " in why
+
+
+@pytest.mark.parametrize("column", ["prune_qat_reestimate", "prune_qat_sensitivity"])
+def test_what_was_measured_of_an_option_stays_in_the_table(column: str) -> None:
     rows = [cell("prune_qat", n, top1=0.9) for n in (1, 2)]
     rows += [cell(column, n, top1=0.89 + n / 1000) for n in (1, 2)]
     (line,) = [text for text in report(rows).splitlines() if text.startswith(f"| {column} − ")]

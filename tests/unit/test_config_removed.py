@@ -184,6 +184,24 @@ def test_tfedge_schema_says_that_a_key_is_gone(
     assert cli.main(["schema", "prune.allocation"]) == 0
 
 
+def test_an_option_of_prune_that_lost(tmp_path: Path) -> None:
+    """A resolved pipeline of then says the key with what is fixed now, too."""
+    resolved = given(tmp_path, "prune:\nquantize:\n").resolved()
+    file = tmp_path / "resolved.json"
+    for norms in ("hold", "reestimate"):
+        prune = resolved["prune"] | {"norms": norms}
+        file.write_text(json.dumps(resolved | {"prune": prune}, indent=1))
+        if norms == "hold":
+            found = load(file)
+            assert found.resolved() == resolved
+            assert [note.split(": ")[1] for note in found.notes] == ["prune.norms"]
+            continue
+        with pytest.raises(ConfigError) as caught:
+            load(file)
+        (problem,) = caught.value.problems
+        assert "prune.norms: " in problem and "was removed on 20" in problem
+
+
 def test_no_key_is_there_and_removed() -> None:
     schema = schema_of("image-classification")
     for key, row in REMOVED.items():

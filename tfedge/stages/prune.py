@@ -56,8 +56,6 @@ def run(ctx: Context) -> None:
     )
     trained = part.train(pruner.model, pruner.before_step, pruner.reached_at)
     pruner.finish()
-    if settings.norms == "reestimate":
-        part.reestimate_norms()
 
     after = part.finish()
     pruned = {name: after[name] for name in part.chosen}

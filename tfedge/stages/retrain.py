@@ -25,8 +25,6 @@ from tfedge.stages.heads import head_of, teacher_of
 from tfedge.stages.judge import Judge, Recovery
 from tfedge.stages.training_log import recorder
 
-_ESTIMATE, _BATCH = 256, 32  # examples that batch norms are told of again, and of each batch
-
 
 class Retraining:
     """A network, loaded, and the part of it that trains.
@@ -68,11 +66,6 @@ class Retraining:
         rows = self._samples.representative(count, self._ctx.pipeline.seed)
         gather = self._top.inputs([(row, 0) for row in rows], "activations")
         return gather(np.arange(len(rows)))
-
-    def reestimate_norms(self) -> None:
-        """Give the part's batch norms the statistics of what reaches them now."""
-        inputs = self.examples(_ESTIMATE)
-        network.estimate_norms(self._top.model, np.array_split(inputs, len(inputs) // _BATCH or 1))
 
     @property
     def steps(self) -> int:

@@ -188,8 +188,7 @@ def estimate_norms(model: Any, batches: Iterable[np.ndarray]) -> None:
     """Give every batch norm the mean statistics of its inputs over batches of ``model``'s inputs.
 
     For a net that starts from random numbers: with Keras' mean 0 and variance 1, which nothing
-    here trains (see ``inference_norm``), what a deep net says fades out on the way. And for one
-    whose kernels have changed.
+    here trains (see ``inference_norm``), what a deep net says fades out on the way.
     """
     norms = [la for la in model.layers if isinstance(la, keras.layers.BatchNormalization)]
     before = [(layer.momentum, layer.trainable) for layer in norms]
