@@ -107,7 +107,8 @@ def _opened(path: Path) -> Iterator[Path]:
         with stoppable(), tempfile.TemporaryDirectory(prefix="tfedge-drop-") as folder:
             yield archive.unpack(path, Path(folder))
     else:
-        raise DropError(f"{path}: no such drop", "give its folder or its .zip")
+        hint = _way_out(path.parent) if _runs(path.parent) else "give its folder or its .zip"
+        raise DropError(f"{path}: no such drop", hint)
 
 
 def _is_model(path: Path) -> bool:
@@ -117,7 +118,7 @@ def _is_model(path: Path) -> bool:
 
 def _way_out(folder: Path) -> str:
     """Where there is a drop, of a folder that somebody may have taken for one."""
-    runs = [above for above in _upwards(folder) if (above / RESULT).is_file()]
+    runs = _runs(folder)
     places = [*_upwards(folder)]
     for near in (folder, *runs):
         places += [*sorted(near.glob("*")), *sorted((near / DROPS).glob("*"))]
@@ -127,6 +128,11 @@ def _way_out(folder: Path) -> str:
     if runs:
         return "a run that made no drop; with a package section, and gates that it passes, it does"
     return "give a drop's folder or its .zip; tfedge inspect reads a model"
+
+
+def _runs(folder: Path) -> list[Path]:
+    """The run that a folder is in."""
+    return [above for above in _upwards(folder) if (above / RESULT).is_file()]
 
 
 def _upwards(folder: Path) -> list[Path]:
