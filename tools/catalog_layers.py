@@ -3,8 +3,9 @@
     python tools/catalog_layers.py [--check] [NAME ...]
 
 For every backbone and alpha of the catalogue: parameters, MACs, and its blocks, each with the layer
-it ends with and its kernels. A block ends where the net can be cut, that is, where exactly one
-tensor passes from the layers up to there to those that follow.
+it ends with, its kernels, the shape of what it gives and its MACs (both at the native size). A
+block ends where the net can be cut, that is, where exactly one tensor passes from the layers up to
+there to those that follow.
 """
 
 from __future__ import annotations
@@ -58,10 +59,10 @@ def segments(model) -> list[tuple[str, list]]:
     return found
 
 
-def macs(model) -> int:
-    """Multiply-accumulates of the convolutions for one image."""
+def macs(layers) -> int:
+    """Multiply-accumulates of the convolutions among these layers for one image."""
     total = 0
-    for layer in model.layers:
+    for layer in layers:
         if found := kernel(layer, False):
             _, height, width, _ = layer.output_shape
             total += math.prod(found[1]) * height * width
@@ -72,20 +73,22 @@ def describe(row: Backbone, alpha: float) -> dict:
     """A net's line in its file."""
     keras.backend.clear_session()
     model = bare(row.name, alpha, row.native_size)
-    blocks: list[list] = []  # [block, output, [[layer, shape, kind] …]]
+    blocks: list[list] = []  # [block, output, [[layer, shape, kind] …], [H, W, C], MACs]
     first = True
     for output, members in segments(model):
         name = block_of(row, members) or (blocks[-1][0] if blocks else "stem")
         if not blocks or blocks[-1][0] != name:
-            if name in [block for block, _, _ in blocks]:
+            if name in [block[0] for block in blocks]:
                 sys.exit(f"{row.name}: {name} comes back at {output}: its pattern is too wide")
-            blocks.append([name, output, []])
+            blocks.append([name, output, [], [], 0])
         blocks[-1][1] = output
+        blocks[-1][3] = list(model.get_layer(output).output_shape[1:])
+        blocks[-1][4] += macs(members)
         for layer in members:
             if found := kernel(layer, first):
                 blocks[-1][2].append(found)
                 first = False
-    return {"parameters": model.count_params(), "macs": macs(model), "blocks": blocks}
+    return {"parameters": model.count_params(), "macs": macs(model.layers), "blocks": blocks}
 
 
 def text(row: Backbone) -> str:

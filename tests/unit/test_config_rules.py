@@ -21,7 +21,7 @@ from tfedge.pipeline.unfreeze import (
 )
 
 NET = tuple(
-    Block(name, f"{name}_out", (Kernel(f"{name}_conv", (1, 1, size, 1), "conv"),))
+    Block(name, f"{name}_out", (Kernel(f"{name}_conv", (1, 1, size, 1), "conv"),), (1, 1, 1), 0)
     for name, size in (("stem", 100), ("a", 200), ("b", 300), ("c", 400))
 )
 
@@ -161,7 +161,9 @@ def test_an_unknown_block_lists_those_there_are() -> None:
 
 
 def test_a_fraction_of_many_blocks_is_not_spoiled_by_rounding() -> None:
-    many = tuple(Block(str(i), "", ()) for i in range(100))  # 0.07 * 100 is a little above 7
+    many = tuple(
+        Block(str(i), "", (), (1, 1, 1), 0) for i in range(100)
+    )  # 0.07 * 100 is a little above 7
     assert [resolve(share / 100, many) for share in range(1, 101)] == list(range(99, -1, -1))
 
 

@@ -254,12 +254,15 @@ class Block:
     """Neighbouring layers that freeze and train together.
 
     ``output`` is the layer whose result is the only tensor that passes from this block, and all
-    below it, to what follows: the net can be cut there.
+    below it, to what follows: the net can be cut there. ``shape`` [H, W, C] is that result's at the
+    native size, ``macs`` are the block's multiply-accumulates there.
     """
 
     name: str
     output: str
     kernels: tuple[Kernel, ...]
+    shape: tuple[int, int, int]
+    macs: int
 
 
 @dataclass(frozen=True)
@@ -277,8 +280,14 @@ def net(name: str, alpha: float = 1.0) -> Net:
     """A net's line. KeyError for an alpha, FileNotFoundError for a name without one."""
     raw = json.loads((NETS / f"{name}.json").read_text(encoding="utf-8"))[str(float(alpha))]
     blocks = (
-        Block(block, output, tuple(Kernel(n, tuple(shape), kind) for n, shape, kind in kernels))
-        for block, output, kernels in raw["blocks"]
+        Block(
+            block,
+            output,
+            tuple(Kernel(layer, tuple(sides), kind) for layer, sides, kind in kernels),
+            (shape[0], shape[1], shape[2]),
+            macs,
+        )
+        for block, output, kernels, shape, macs in raw["blocks"]
     )
     return Net(raw["parameters"], raw["macs"], tuple(blocks))
 

@@ -17,6 +17,7 @@ from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
 from tfedge.errors import ConfigError, DataError, MissingDependency
 from tfedge.files.text import columns
 from tfedge.pipeline.load import Loaded
+from tfedge.pipeline.needs import told
 from tfedge.pipeline.nets import class_order
 from tfedge.pipeline.recipes import head_kind, quantized_by
 from tfedge.pipeline.schema import Pipeline, TeacherNet
@@ -156,6 +157,8 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
     ]
     said = [line for section in sections for line in section(pipeline)]
     said += _teacher(pipeline, cache)
+    if any(step.state != "hit" for step in steps if step.stage.cacheable):
+        said += told(pipeline, cache)
     notes = [f"note: {note}" for note in loaded.notes]
     missing = lacking(libraries(step.stage for step in steps))
     if missing is not None:

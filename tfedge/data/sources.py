@@ -84,7 +84,9 @@ def source_digest(
         return scan(data, cache, progress or NoProgress()).digest
     if not data_root(data, cache).is_dir() and (data.download or _path(data).startswith(PREFIX)):
         return None
+    global _last
     listing = _list(data, cache, until=time.monotonic() + _LOOK_SECONDS)
+    _last = data, cache, _counts(listing, data)
     check_classes(listing)
     if listing.partial:
         return None
@@ -97,6 +99,30 @@ def source_digest(
             return None
         known[entry.path] = digest
     return Scan(listing, known, {}).digest
+
+
+def counted(data: Data, cache: Path) -> tuple[int, int] | None:
+    """About how many images train and how many are for validation or test, by the names of files
+    alone; None where these are not there yet, are wrong, or too many for a short look."""
+    if _last is not None and _last[:2] == (data, cache):  # whoever plans a run has just looked
+        return _last[2]
+    try:
+        listing = _list(data, cache, until=time.monotonic() + _LOOK_SECONDS)
+    except (DataError, OSError):
+        return None
+    return _counts(listing, data)
+
+
+_last: tuple[Data, Path, tuple[int, int] | None] | None = None  # what was counted last
+
+
+def _counts(listing: Listing, data: Data) -> tuple[int, int] | None:
+    if listing.partial:
+        return None
+    given = [entry.split for entry in listing.entries]
+    kept_back = data.split.val + data.split.test if data.split else 0.0
+    train = given.count("train") + round(given.count(None) * (1 - kept_back))
+    return train, len(given) - train
 
 
 def scan(data: Data, cache: Path, progress: Progress) -> Scan:
