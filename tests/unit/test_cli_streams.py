@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,11 @@ def shell(here: Path, command: str, **variables: str) -> tuple[int, str]:
     return done.returncode, said
 
 
+def trains(command: str, code: int) -> Any:
+    """A command that a light installation refuses for want of TensorFlow."""
+    return pytest.param(command, code, marks=pytest.mark.train)
+
+
 @pytest.mark.parametrize(
     ("command", "code"),
     [
@@ -53,9 +59,9 @@ def shell(here: Path, command: str, **variables: str) -> tuple[int, str]:
         ("tfedge check nothing.yaml <&- >&- 2>&-", 2),
         ("tfedge nothing 2>/dev/full", 2),
         ("tfedge check p.yaml --debug --set seed=x 2>/dev/full", 2),
-        ("tfedge run p.yaml 2>&-", 4),
-        ("tfedge run p.yaml 2>/dev/full", 4),
-        ("tfedge run p.yaml --run-dir r 2>/dev/full; tfedge run p.yaml --run-dir r 2>&-", 4),
+        trains("tfedge run p.yaml 2>&-", 4),
+        trains("tfedge run p.yaml 2>/dev/full", 4),
+        trains("tfedge run p.yaml --run-dir r 2>/dev/full; tfedge run p.yaml --run-dir r 2>&-", 4),
         ("tfedge run é….yaml --dry-run >/dev/full", 7),
     ],
 )

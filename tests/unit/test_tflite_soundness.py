@@ -76,7 +76,7 @@ def first(name: str) -> Callable[[Any], Any]:
     code = getattr(schema.BuiltinOperator, name)
 
     def find(model: Any) -> Any:
-        codes = [code.builtinCode for code in model.operatorCodes]
+        codes = [row.builtinCode for row in model.operatorCodes]
         return next(op for op in model.subgraphs[0].operators if codes[op.opcodeIndex] == code)
 
     return find

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tfedge.drops import archive, manifest
@@ -24,7 +25,10 @@ def export(
     Yields where it lies and its bytes. DropError when there is none, one does not hold, or a
     folder of that name is there and is no drop.
     """
-    found = {path.name: path for path in sorted((run_dir / _DROPS).glob("*")) if path.is_dir()}
+    drops = run_dir / _DROPS
+    with suppress(FileNotFoundError, NotADirectoryError):
+        drops.stat()  # from Python 3.13 on glob finds nothing where nothing can be looked for
+    found = {path.name: path for path in sorted(drops.glob("*")) if path.is_dir()}
     if not found:
         raise DropError(f"{run_dir}: no drops in it", "the pipeline needs a package section")
     unknown = [target for target in targets if target not in found]
