@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfedge.tflite.pack import pack
+from tfedge.tflite.editing import Editor
 
 OP = "DebugIdentity"  # a TensorFlow op without effect that TFLite does not know
 
@@ -32,9 +32,8 @@ _BIASED: Mapping[int, int] = {
 
 def remove(content: bytes) -> bytes:
     """The file without barriers, its 16-bit ops with 64-bit biases; one subgraph."""
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    graph = model.subgraphs[0]
-    kinds = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    editor = Editor(content)
+    model, graph = editor.model, editor.graph
     barriers = {
         index for index, code in enumerate(model.operatorCodes) if code.customCode == OP.encode()
     }
@@ -47,9 +46,9 @@ def remove(content: bytes) -> bytes:
     makers = {int(tensor): op for op in ops for tensor in op.outputs}
     for op in ops:
         inputs = [behind.get(int(tensor), int(tensor)) for tensor in op.inputs]
-        if kinds[op.opcodeIndex] == _Builtin.QUANTIZE and int(op.inputs[0]) in behind:
+        if editor.kind(op) == _Builtin.QUANTIZE and int(op.inputs[0]) in behind:
             maker = makers.get(inputs[0])
-            if maker is not None and kinds[maker.opcodeIndex] == _Builtin.DEQUANTIZE:
+            if maker is not None and editor.kind(maker) == _Builtin.DEQUANTIZE:
                 stored = int(maker.inputs[0])
                 if graph.tensors[stored].type == schema.TensorType.INT16:
                     inputs = [stored]
@@ -60,12 +59,12 @@ def remove(content: bytes) -> bytes:
             entry.tensorIndex = behind.get(entry.tensorIndex, entry.tensorIndex)
     graph.operators = _read_by_someone(ops, graph.outputs)
     for op in graph.operators:
-        kind = kinds[op.opcodeIndex]
+        kind = editor.kind(op)
         if kind in _BIASED and graph.tensors[op.inputs[0]].type == schema.TensorType.INT16:
             model.operatorCodes[op.opcodeIndex].version = _BIASED[kind]
             _widen_bias(model, graph.tensors[op.inputs[2]] if len(op.inputs) > 2 else None)
-    _drop_unused(model, graph)
-    return pack(model)
+    _drop_unused(editor)
+    return editor.content()
 
 
 def _read_by_someone(ops: Sequence[Any], outputs: Sequence[int]) -> list[Any]:
@@ -90,8 +89,9 @@ def _widen_bias(model: Any, bias: Any) -> None:
     bias.type, bias.buffer = schema.TensorType.INT64, len(model.buffers) - 1
 
 
-def _drop_unused(model: Any, graph: Any) -> None:
+def _drop_unused(editor: Editor) -> None:
     """Without the tensors, buffers and op codes that nothing names any more."""
+    model, graph = editor.model, editor.graph
     used = {int(t) for op in graph.operators for t in (*op.inputs, *op.outputs) if t >= 0}
     used |= {int(t) for t in (*graph.inputs, *graph.outputs)}
     place = {old: new for new, old in enumerate(sorted(used))} | {-1: -1}
@@ -104,13 +104,7 @@ def _drop_unused(model: Any, graph: Any) -> None:
     for signature in model.signatureDefs or []:
         for entry in (*signature.inputs, *signature.outputs):
             entry.tensorIndex = place[entry.tensorIndex]
-    buffers = sorted(
-        {0} | {t.buffer for t in graph.tensors} | {m.buffer for m in model.metadata or []}
-    )
-    moved = {old: new for new, old in enumerate(buffers)}
-    model.buffers = [model.buffers[old] for old in buffers]
-    for named in (*graph.tensors, *(model.metadata or [])):
-        named.buffer = moved[named.buffer]
+    editor.drop_unused_buffers()
     codes = sorted({op.opcodeIndex for op in graph.operators})
     model.operatorCodes = [model.operatorCodes[old] for old in codes]
     for op in graph.operators:

@@ -13,10 +13,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ai_edge_litert import schema_py_generated as schema
-
+from tfedge.tflite.editing import Editor
 from tfedge.tflite.model import UNPACKING
-from tfedge.tflite.pack import pack
+from tfedge.tflite.reader import OP_NAMES
 
 _OWNS_KERNEL = re.compile("(?:[^/]*/)*(?:Conv2D|depthwise|MatMul)")
 _KERNEL_AND_BIAS = {1: "kernel", 2: "bias"}
@@ -29,7 +28,6 @@ _ROLES: Mapping[str, Mapping[int, str]] = {
     "PAD": {1: "paddings"},
     "RESHAPE": {1: "shape"},
 }
-_OPS = {code: name for name, code in vars(schema.BuiltinOperator).items() if name.isupper()}
 
 
 def compact(content: bytes, *, scope: str, prefix: str = "") -> bytes:
@@ -38,20 +36,20 @@ def compact(content: bytes, *, scope: str, prefix: str = "") -> bytes:
     ``scope``: what the names of all layers' operations begin with, as Keras has it from the
     model's name. ``prefix``: what stands before the names of layers, and is left out.
     """
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    (graph,) = model.subgraphs
-    _Names(model, graph, scope, prefix).give()
-    _share_empty(model, graph)
-    return pack(model)
+    editor = Editor(content)
+    _Names(editor, scope, prefix).give()
+    _share_empty(editor)
+    return editor.content()
 
 
 class _Names:
     """Gives the tensors of a graph their names, each of them once."""
 
-    def __init__(self, model: Any, graph: Any, scope: str, prefix: str) -> None:
-        self._graph, self._scope, self._prefix = graph, scope, prefix
-        codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in model.operatorCodes]
-        self._ops = [(op, _OPS[codes[op.opcodeIndex]]) for op in graph.operators]
+    def __init__(self, editor: Editor, scope: str, prefix: str) -> None:
+        graph = editor.graph
+        self._old, self._tensors = editor.name, graph.tensors
+        self._scope, self._prefix = scope, prefix
+        self._ops = [(op, OP_NAMES[editor.kind(op)]) for op in graph.operators]
         self._makers = {int(index): op for op, _ in self._ops for index in op.outputs}
         self._unpacked = {
             int(op.outputs[0])
@@ -75,7 +73,7 @@ class _Names:
                 of = self._layers(self._old(index))[0]
                 inside = f"{of}/{kind.lower()}" if of else kind.lower()
                 self._name(index, of if of and last[of] is op else inside)
-        for index, tensor in enumerate(self._graph.tensors):
+        for index, tensor in enumerate(self._tensors):
             tensor.name = self._given.get(index, tensor.name)
 
     def _constant(self, index: int, name: str) -> None:
@@ -85,10 +83,6 @@ class _Names:
         elif index in self._unpacked:
             self._name(index, f"{name}/unpacked")
             self._constant(int(self._makers[index].inputs[0]), name)
-
-    def _old(self, index: int) -> str:
-        name = self._graph.tensors[index].name
-        return str(name.decode() if isinstance(name, bytes) else name)
 
     def _last_ops(self) -> dict[str, Any]:
         """The op that gives a layer's result, by layer: its last."""
@@ -133,15 +127,9 @@ def _numbered(name: str) -> Iterator[str]:
         number += 1
 
 
-def _share_empty(model: Any, graph: Any) -> None:
+def _share_empty(editor: Editor) -> None:
     """What is computed needs no buffer of its own: the first one is empty by the schema's rule."""
-    named = {entry.buffer for entry in model.metadata or []}
-    for tensor in graph.tensors:
-        data = model.buffers[tensor.buffer].data
-        if data is None and not tensor.isVariable:
+    for index, tensor in enumerate(editor.graph.tensors):
+        if not tensor.isVariable and not editor.is_constant(index):
             tensor.buffer = 0
-    used = sorted({0} | named | {tensor.buffer for tensor in graph.tensors})
-    place = {old: new for new, old in enumerate(used)}
-    model.buffers = [model.buffers[old] for old in used]
-    for one in (*graph.tensors, *(model.metadata or [])):
-        one.buffer = place[one.buffer]
+    editor.drop_unused_buffers()

@@ -16,13 +16,12 @@ with LiteRT 2.3 on x86-64, and is written here in another way:
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfedge.tflite.pack import pack
+from tfedge.tflite.editing import Editor
 
 _Builtin, _Type = schema.BuiltinOperator, schema.TensorType
 _FUSED = {
@@ -35,13 +34,13 @@ _ONE = 127  # with the scale 1/127
 
 def with_fast_kernels(content: bytes) -> bytes:
     """An 8-bit .tflite of one subgraph, its ops in the form that LiteRT runs fastest."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    writer = _Writer(model)
-    ops = [made for op in writer.graph.operators for made in writer.forms(op)]
-    if not writer.changed:
+    forms = _Forms(Editor(content))
+    graph = forms.editor.graph
+    ops = [made for op in graph.operators for made in forms.of(op)]
+    if not forms.changed:
         return content
-    writer.graph.operators = ops
-    return pack(model)
+    graph.operators = ops
+    return forms.editor.content()
 
 
 def with_constant_kernels(content: bytes) -> bytes:
@@ -49,130 +48,74 @@ def with_constant_kernels(content: bytes) -> bytes:
 
     For the Edge TPU, which takes constant kernels only. Other files stay as they are.
     """
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    writer = _Writer(model)
-    graph = writer.graph
-    reshaped = {int(op.outputs[0]): op for op in graph.operators if writer.is_reshaped_kernel(op)}
-    if not reshaped:
+    editor = Editor(content)
+    graph = editor.graph
+    reshapes = [op for op in graph.operators if _is_reshaped_kernel(editor, op)]
+    if not reshapes:
         return content
+    stored = {int(op.outputs[0]): int(op.inputs[0]) for op in reshapes}
+    graph.operators = [op for op in graph.operators if op not in reshapes]
     for op in graph.operators:
-        op.inputs = [
-            int(reshaped[index].inputs[0]) if index in reshaped else index
-            for index in map(int, op.inputs)
-        ]
-    dropped = {id(op) for op in reshaped.values()}
-    graph.operators = [op for op in graph.operators if id(op) not in dropped]
-    return pack(model)
+        op.inputs = [stored.get(index, index) for index in map(int, op.inputs)]
+    return editor.content()
 
 
-class _Writer:
-    """Adds tensors, constants and op codes to a model."""
+def _is_reshaped_kernel(editor: Editor, op: Any) -> bool:
+    """Whether an op is a RESHAPE of a constant of 8 bits and four dimensions."""
+    if editor.kind(op) != _Builtin.RESHAPE or not editor.is_constant(op.inputs[0]):
+        return False
+    given = editor.graph.tensors[op.inputs[0]]
+    return given.type == _Type.INT8 and len(given.shape) == 4
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        (self.graph,) = model.subgraphs
-        self.changed = False
+
+class _Forms:
+    """The forms of a file's ops. ``changed``: whether any is another than before."""
+
+    def __init__(self, editor: Editor) -> None:
+        self.editor, self.changed = editor, False
         self._one: int | None = None
-        self._kinds = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in model.operatorCodes]
 
-    def forms(self, op: Any) -> list[Any]:
+    def of(self, op: Any) -> list[Any]:
         """The ops to put in the place of one."""
-        kind = self._kinds[op.opcodeIndex]
-        if kind in _FUSED and self._is_int8(op.inputs[0]):
+        kind = self.editor.kind(op)
+        if kind not in (*_FUSED, _Builtin.DEPTHWISE_CONV_2D):
+            return [op]
+        if self._tensor(op, 0).type != _Type.INT8:
+            return [op]
+        if kind in _FUSED:
+            self.changed = True
             return [self._as_product(op, kind)]
-        if kind == _Builtin.DEPTHWISE_CONV_2D and self._is_int8(op.inputs[0]):
-            _, rows, columns, _ = self.graph.tensors[op.inputs[1]].shape
-            if rows * columns > _MOST_TAPS:
-                return [self._reshape(op), op]
-        return [op]
+        _, rows, columns, _ = self._tensor(op, 1).shape
+        if rows * columns <= _MOST_TAPS:
+            return [op]
+        self.changed = True
+        return [self._reshape(op), op]
 
-    def is_reshaped_kernel(self, op: Any) -> bool:
-        """Whether an op is a RESHAPE of a constant with a scale for each channel."""
-        if self._kinds[op.opcodeIndex] != _Builtin.RESHAPE:
-            return False
-        given = self.graph.tensors[op.inputs[0]]
-        constant = self._model.buffers[given.buffer].data is not None
-        return constant and given.type == _Type.INT8 and len(given.shape) == 4
-
-    def _is_int8(self, index: int) -> bool:
-        return bool(self.graph.tensors[index].type == _Type.INT8)
+    def _tensor(self, op: Any, place: int) -> Any:
+        return self.editor.graph.tensors[op.inputs[place]]
 
     def _as_product(self, op: Any, kind: int) -> Any:
         options = schema.MulOptionsT()
         options.fusedActivationFunction = _FUSED[kind]
         inputs = [int(op.inputs[0]), self._constant_one()]
-        return self._op(
-            (_Builtin.MUL, 2), inputs, op.outputs, schema.BuiltinOptions.MulOptions, options
-        )
+        return self.editor.op(_Builtin.MUL, 2, inputs, op.outputs, options)
 
     def _constant_one(self) -> int:
         if self._one is None:
             quantization = schema.QuantizationParametersT()
             quantization.scale = np.array([1 / _ONE], np.float32)
             quantization.zeroPoint = np.array([0], np.int64)
-            self._one = self._constant("one", np.array(_ONE, np.int8), _Type.INT8, quantization)
+            self._one = self.editor.constant("one", np.array(_ONE, np.int8), quantization)
         return self._one
 
     def _reshape(self, op: Any) -> Any:
         """What gives a depthwise op its kernel in the shape that it has already."""
-        kernel = self.graph.tensors[op.inputs[1]]
-        made = copy.copy(kernel)
-        made.name, made.buffer = f"{_text(kernel.name)}/reshaped", 0
-        shape = np.asarray(kernel.shape, np.int32)
+        stored, name = int(op.inputs[1]), self.editor.name(op.inputs[1])
+        made = copy.copy(self._tensor(op, 1))
+        made.name, made.buffer = f"{name}/reshaped", 0
         options = schema.ReshapeOptionsT()
-        options.newShape = shape
-        wanted = self._constant(f"{_text(kernel.name)}/shape", shape, _Type.INT32)
-        added = self._tensor(made)
-        reshape = self._op(
-            (_Builtin.RESHAPE, 1),
-            [int(op.inputs[1]), wanted],
-            [added],
-            schema.BuiltinOptions.ReshapeOptions,
-            options,
-        )
+        options.newShape = np.asarray(made.shape, np.int32)
+        shape = self.editor.constant(f"{name}/shape", options.newShape)
+        added = self.editor.add(made)
         op.inputs = [int(op.inputs[0]), added, *map(int, op.inputs[2:])]
-        return reshape
-
-    def _op(
-        self,
-        code: tuple[int, int],
-        inputs: Sequence[int],
-        outputs: Sequence[int],
-        kind: int,
-        options: Any,
-    ) -> Any:
-        self.changed = True
-        op = schema.OperatorT()
-        op.opcodeIndex = self._code(*code)
-        op.inputs, op.outputs = list(inputs), list(outputs)
-        op.builtinOptionsType, op.builtinOptions = kind, options
-        return op
-
-    def _code(self, kind: int, version: int) -> int:
-        """The index of an op code; one of a later version does as well."""
-        for index, code in enumerate(self._model.operatorCodes):
-            if self._kinds[index] == kind and code.version >= version:
-                return index
-        code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = kind
-        code.version = version
-        self._model.operatorCodes.append(code)
-        self._kinds.append(kind)
-        return len(self._kinds) - 1
-
-    def _constant(self, name: str, values: np.ndarray, kind: int, quantization: Any = None) -> int:
-        tensor, buffer = schema.TensorT(), schema.BufferT()
-        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-        self._model.buffers.append(buffer)
-        tensor.name, tensor.type, tensor.buffer = name, kind, len(self._model.buffers) - 1
-        tensor.shape, tensor.hasRank = np.asarray(values.shape, np.int32), True
-        tensor.quantization = quantization
-        return self._tensor(tensor)
-
-    def _tensor(self, tensor: Any) -> int:
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1
-
-
-def _text(name: str | bytes) -> str:
-    return name.decode() if isinstance(name, bytes) else name
+        return self.editor.op(_Builtin.RESHAPE, 1, [stored, shape], [added], options)

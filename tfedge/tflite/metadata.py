@@ -27,10 +27,10 @@ from tfedge.files.budget import METADATA, MODEL
 from tfedge.files.files import shown
 from tfedge.tflite import reader
 from tfedge.tflite.metadata_schema import ROOT, TABLES, Field
+from tfedge.tflite.pack import ALIGNMENT, constant
 
 ENTRY = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
-_ALIGNMENT = 16  # of every constant in a .tflite; the runtimes read them in place
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # a zip can't say "no date"
 _SCALARS = {
     "byte": number_types.Int8Flags,
@@ -221,10 +221,10 @@ def _with_entry(model: bytes, content: bytes) -> bytes:
     A flatbuffer is built from its end, with offsets that point forward and are relative: the old
     file is taken as what was built so far, and all offsets inside it hold.
     """
-    model += bytes(-len(model) % _ALIGNMENT)
+    model += bytes(-len(model) % ALIGNMENT)
     root = Table(model, struct.unpack_from("<I", model)[0])
     builder = flatbuffers.Builder(len(model) + len(content) + 4096)
-    builder.Prep(_ALIGNMENT, 0)
+    builder.Prep(ALIGNMENT, 0)
     builder.head -= len(model)
     builder.Bytes[builder.head : builder.head + len(model)] = model
 
@@ -241,10 +241,7 @@ def _with_entry(model: bytes, content: bytes) -> bytes:
         for target in _targets(root, _METADATA)
         if _entry_name(model, target) != ENTRY.encode()
     ]
-    builder.StartVector(1, len(content), _ALIGNMENT)
-    builder.head -= len(content)
-    builder.Bytes[builder.head : builder.head + len(content)] = content
-    data = builder.EndVector()
+    data = constant(builder, content)
     builder.StartObject(1)
     builder.PrependUOffsetTRelativeSlot(0, data, 0)
     buffers.append(builder.EndObject())

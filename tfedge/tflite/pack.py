@@ -16,7 +16,15 @@ import numpy as np
 
 from tfedge.tflite.reader import IDENTIFIER
 
-_ALIGNMENT = 16  # of every constant; the runtimes read them in place
+ALIGNMENT = 16  # of every constant; the runtimes read them in place
+
+
+def constant(builder: flatbuffers.Builder, content: bytes) -> int:
+    """The offset of bytes that are put where a constant may lie."""
+    builder.StartVector(1, len(content), ALIGNMENT)
+    builder.head -= len(content)
+    builder.Bytes[builder.head : builder.head + len(content)] = content
+    return int(builder.EndVector())
 
 
 class _Builder(flatbuffers.Builder):
@@ -31,15 +39,11 @@ class _Builder(flatbuffers.Builder):
         content = x.tobytes()
         key = x.dtype.str, content
         if key not in self._vectors:
-            offset = self._constant(content) if x.itemsize == 1 else super().CreateNumpyVector(x)
-            self._vectors[key] = offset
+            is_bytes = x.itemsize == 1
+            self._vectors[key] = (
+                constant(self, content) if is_bytes else super().CreateNumpyVector(x)
+            )
         return self._vectors[key]
-
-    def _constant(self, content: bytes) -> int:
-        self.StartVector(1, len(content), _ALIGNMENT)
-        self.head -= len(content)
-        self.Bytes[self.head : self.head + len(content)] = content
-        return int(self.EndVector())
 
     def CreateString(self, s: Any, encoding: str = "utf-8", errors: str = "strict") -> int:
         if s not in self._strings:

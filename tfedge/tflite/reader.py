@@ -33,7 +33,7 @@ _SCALED = frozenset({"int4", "int8", "uint8", "int16"})
 _SCALES = (1e-30, 1e12)  # beyond these interpreters end up with 0 or infinity
 _HINT = "convert the model again, or fetch the file again; it may be cut short or no .tflite at all"
 
-_OP_NAMES: dict[int, str] = {
+OP_NAMES: dict[int, str] = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if name.isupper()
 }
 _NOTHING = np.frombuffer(b"", np.uint8)
@@ -148,9 +148,9 @@ class _File:
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         if number == schema.BuiltinOperator.CUSTOM:
             return self._text(code.CustomCode()) or "CUSTOM", code.Version(), True
-        if number not in _OP_NAMES:
+        if number not in OP_NAMES:
             raise _Broken(f"unknown operator code {number}")
-        return _OP_NAMES[number], code.Version(), False
+        return OP_NAMES[number], code.Version(), False
 
     def _buffer(self, buffer: Any) -> np.ndarray:
         """A view of the buffer's bytes, uint8."""

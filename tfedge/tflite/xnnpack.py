@@ -17,11 +17,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tfedge.tflite.editing import Editor
 from tfedge.tflite.model import Graph, Model, Op
 from tfedge.tflite.options import SAME, VALID
-from tfedge.tflite.pack import pack
 
 _ELEMENTWISE = frozenset({"ADD", "RELU", "RELU6"})
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -34,20 +35,18 @@ def with_explicit_padding(content: bytes) -> bytes:
     The converter writes such padding as SAME, whatever the graph says, and XNNPACK's sparse kernels
     take none that depends on the size. The outputs are the same.
     """
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    graph = model.subgraphs[0]
-    codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in model.operatorCodes]
-    named = {vars(schema.BuiltinOperator)[name]: name for name in _CONVOLUTIONS}
+    editor = Editor(content)
+    named = {vars(schema.BuiltinOperator)[name] for name in _CONVOLUTIONS}
     pads: dict[tuple[int, int], int] = {}
     operators = []
-    for op in graph.operators:
-        if codes[op.opcodeIndex] in named and op.builtinOptions.padding == SAME:
-            sides = _sides(graph, op)
+    for op in editor.graph.operators:
+        if editor.kind(op) in named and op.builtinOptions.padding == SAME:
+            sides = _sides(editor.graph, op)
             if sides and all(before == after for before, after in sides):
-                operators.append(_padded(model, graph, op, sides, pads))
+                operators.append(_padded(editor, op, sides, pads))
         operators.append(op)
-    graph.operators = operators
-    return pack(model)
+    editor.graph.operators = operators
+    return editor.content()
 
 
 def _sides(graph: Any, op: Any) -> list[tuple[int, int]]:
@@ -64,54 +63,21 @@ def _sides(graph: Any, op: Any) -> list[tuple[int, int]]:
 
 
 def _padded(
-    model: Any, graph: Any, op: Any, sides: list[tuple[int, int]], pads: dict[tuple[int, int], int]
+    editor: Editor, op: Any, sides: list[tuple[int, int]], pads: dict[tuple[int, int], int]
 ) -> Any:
     """A PAD op for what ``op`` reads; ``op`` then reads that, with VALID."""
-    given = graph.tensors[op.inputs[0]]
+    source = int(op.inputs[0])
+    given = editor.graph.tensors[source]
     (rows, _), (columns, _) = sides
     if (rows, columns) not in pads:
-        wanted = [0, 0, rows, rows, columns, columns, 0, 0]
-        constant = _tensor(f"paddings_{rows}_{columns}", [4, 2], schema.TensorType.INT32)
-        constant.buffer = len(model.buffers)
-        buffer = schema.BufferT()
-        buffer.data = b"".join(side.to_bytes(4, "little") for side in wanted)
-        model.buffers.append(buffer)
-        pads[rows, columns] = _added(graph, constant)
+        wanted = np.array([[0, 0], [rows, rows], [columns, columns], [0, 0]], np.int32)
+        pads[rows, columns] = editor.constant(f"paddings_{rows}_{columns}", wanted)
     _, height, width, channels = (int(side) for side in given.shape)
     shape = [1, height + 2 * rows, width + 2 * columns, channels]
-    name = given.name.decode() if isinstance(given.name, bytes) else given.name
-    made = _added(graph, _tensor(f"{name}_padded", shape, given.type))
-    pad = schema.OperatorT()
-    pad.opcodeIndex = _code(model)
-    pad.inputs, pad.outputs = [int(op.inputs[0]), pads[rows, columns]], [made]
-    pad.builtinOptionsType = schema.BuiltinOptions.PadOptions
-    pad.builtinOptions = schema.PadOptionsT()
+    made = editor.computed(f"{editor.name(source)}_padded", shape, given.type)
     op.inputs = [made, *(int(index) for index in op.inputs[1:])]
     op.builtinOptions.padding = VALID
-    return pad
-
-
-def _tensor(name: str, shape: list[int], kind: int) -> Any:
-    tensor = schema.TensorT()
-    tensor.name, tensor.shape, tensor.type, tensor.hasRank = name, shape, kind, True
-    return tensor
-
-
-def _added(graph: Any, tensor: Any) -> int:
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
-
-
-def _code(model: Any) -> int:
-    """The index of PAD among the operator codes."""
-    for index, code in enumerate(model.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == _PAD:
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = _PAD
-    code.version = 1
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
+    return editor.op(_PAD, 1, [source, pads[rows, columns]], [made], schema.PadOptionsT())
 
 
 def is_sparse(model: Model) -> bool:
