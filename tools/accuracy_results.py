@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,22 +18,23 @@ class Key(NamedTuple):
 
 
 def load(file: Path) -> list[dict[str, Any]]:
-    """The cells of this epoch; the last one where a cell is there twice.
+    """The cells of this epoch; the last one where a cell is there twice."""
+    found = {key_of(row): row for row in rows(file) if row["epoch"] == EPOCH}
+    return [*found.values()]
 
-    A line that a killed process left unfinished, which only the last can be, is no cell.
+
+def rows(file: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a file of measurements, JSON each; none where it is not there.
+
+    A line that a killed process left unfinished, which only the last can be, is no row.
     """
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    found: dict[Key, dict[str, Any]] = {}
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
+            yield json.loads(line)
         except ValueError:
-            if number == len(lines):
-                continue
-            raise SystemExit(f"{file}: line {number} is not JSON") from None
-        if row["epoch"] == EPOCH:
-            found[key_of(row)] = row
-    return [*found.values()]
+            if number < len(lines):
+                raise SystemExit(f"{file}: line {number} is not JSON") from None
 
 
 def key_of(row: Mapping[str, Any]) -> Key:
@@ -47,11 +48,15 @@ def missing(keys: Iterable[Key], rows: Iterable[Mapping[str, Any]]) -> list[Key]
 
 
 def append(file: Path, key: Key, found: Mapping[str, Any]) -> None:
-    """Add a cell. An unfinished last line is cut off first."""
+    """Add a cell."""
+    append_row(file, {"epoch": EPOCH, **key._asdict(), **found})
+
+
+def append_row(file: Path, row: Mapping[str, Any]) -> None:
+    """Add a line. An unfinished last one is cut off first."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("ab+") as opened:
         opened.seek(0)
         content = opened.read()
         opened.truncate(content.rfind(b"\n") + 1)
-        row = {"epoch": EPOCH, **key._asdict(), **found}
         opened.write(json.dumps(row).encode() + b"\n")

@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import accuracy_results
 import accuracy_run
 import numpy as np
 from accuracy_pictures import Photos, scores
@@ -136,8 +137,7 @@ def row_of(name: str, data: str, cache: Path, aeq: Path, processes: int) -> dict
 
 def load(results: Path) -> dict[str, dict[str, Any]]:
     """Measured nets by name; the last one where a net is there twice."""
-    lines = results.read_text("utf-8").splitlines() if results.exists() else []
-    return {row["name"]: row for row in map(json.loads, lines)}
+    return {row["name"]: row for row in accuracy_results.rows(results)}
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
@@ -233,9 +233,7 @@ def main() -> None:
         except accuracy_run.Failed as error:
             failed.append(f"{name}: {error}")
             continue
-        results.parent.mkdir(parents=True, exist_ok=True)
-        with results.open("a", encoding="utf-8") as opened:
-            opened.write(json.dumps(row) + "\n")
+        accuracy_results.append_row(results, row)
         print(table({name: row}), flush=True)
     rows = load(results)
     text = table(rows) + note(rows) if rows else ""

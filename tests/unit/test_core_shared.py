@@ -566,7 +566,7 @@ def test_where_nothing_is_named_the_disks_are_tried(
     assert full_disk(full(), places).path == places[1]
     monkeypatch.undo()
     left = dict(zip(places, (1 << 20, 1 << 16), strict=True))
-    monkeypatch.setattr("tfedge.files.space._left", left.__getitem__)
+    monkeypatch.setattr("tfedge.files.space.free", left.__getitem__)
     assert full_disk(full(), places).path == places[1]
     left[places[0]] = left[places[1]] = 1 << 40  # a disk that none of these is on
     assert full_disk(full(), places).message.startswith(f"one of {places[0]}, {places[1]}: no spa")

@@ -100,7 +100,7 @@ def test_check_says_it_until_the_cache_has_it(
     assert " of disk in the cache, " in line and " of memory, " in line
 
     full = os.statvfs(tmp_path)
-    monkeypatch.setattr(module.os, "statvfs", lambda place: Full(full))
+    monkeypatch.setattr(os, "statvfs", lambda place: Full(full))
     said = [*told(load(tmp_path / "p.yaml").pipeline, tmp_path / "cache")]
     assert said[1] == "note: that disk has 1 MB left; --cache (TFEDGE_CACHE) names another"
     assert not [*told(load(tmp_path / "p.yaml", ["data.path=none"]).pipeline, tmp_path)]

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tfedge.errors import ArtifactError
@@ -51,13 +52,19 @@ def _fullest(places: Sequence[Path]) -> Path | None:
     for place in there:
         if _refuses(place):
             return place
-    scarce = [(left, place) for place in there if (left := _left(place)) < _SCARCE]
+    found = [(free(place), place) for place in there]
+    scarce = [(left, place) for left, place in found if left is not None and left < _SCARCE]
     return min(scarce, key=lambda pair: pair[0])[1] if scarce else None
 
 
-def _left(place: Path) -> int:
-    disk = os.statvfs(place)
-    return disk.f_bavail * disk.f_frsize
+def free(folder: Path) -> int | None:
+    """Free bytes of the disk that a folder, which need not be there yet, is on; None where the
+    system does not say."""
+    for place in (folder, *folder.parents):
+        with suppress(OSError):
+            disk = os.statvfs(place)
+            return disk.f_bavail * disk.f_frsize
+    return None
 
 
 def _refuses(place: Path) -> bool:

@@ -9,7 +9,6 @@ and another net as teacher, are not counted.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,6 +18,7 @@ from pathlib import Path
 from tfedge.catalog.backbones import BACKBONES, Block, net
 from tfedge.data.sources import counted
 from tfedge.files.parallel import cores as cores_here
+from tfedge.files.space import free
 from tfedge.pipeline.recipes import head_kind, least_steps, quantized_by
 from tfedge.pipeline.schema import Pipeline
 from tfedge.pipeline.unfreeze import TrainingStage, first_trained, lowest_trained
@@ -54,11 +54,8 @@ def needs(pipeline: Pipeline, size: int, train: int, others: int, cores: int) ->
     job = _Job(pipeline, raw.blocks, scale, train, train * views + others)
     whole = job.macs(0)
     wide = raw.blocks[-1].shape[2]
-    held = (
-        job.items
-        * wide
-        * (8 if head_kind(pipeline.finetune, pipeline.data.changes_examples) == "logistic" else 0)
-    )
+    fitted = head_kind(pipeline.finetune, pipeline.data.changes_examples) == "logistic"
+    held = 8 * job.items * wide if fitted else 0
     memory = _PROCESS + _WEIGHT * raw.parameters + train * views * wide * 2
     corrected = min(_IN_8_BITS, _RESULTS * 4 * job.largest())
     memory += max(held, corrected if pipeline.quantize else 0)
@@ -156,20 +153,9 @@ def told(pipeline: Pipeline, cache: Path) -> Iterator[str]:
         f"{_bytes(wanted.memory)} of memory, {_time(wanted.seconds)} on {count} "
         f"core{'' if count == 1 else 's'} for {sum(found):,} images (perhaps half or twice that)"
     )
-    left = _left(cache)
+    left = free(cache)
     if left is not None and left < wanted.cache:
         yield f"note: that disk has {_bytes(left)} left; --cache (TFEDGE_CACHE) names another"
-
-
-def _left(folder: Path) -> int | None:
-    """Free bytes of the disk that a folder, which need not be there yet, is on."""
-    for place in (folder, *folder.parents):
-        try:
-            disk = os.statvfs(place)
-        except OSError:
-            continue
-        return disk.f_bavail * disk.f_frsize
-    return None
 
 
 def _bytes(count: float) -> str:

@@ -60,31 +60,29 @@ def run(ctx: Context, connect: Connect = connect) -> None:
         progress = partial(ctx.progress.update, "benchmark", unit="processes")
         measured = subjects(models, config.measured_on, found, found_tools)
         results = measure(measured, plan, gaps=gaps, progress=progress)
-        results = _explained(results, measured, plan, gaps)
+        slower = [
+            (plain, _profiled(int8, measured, plan, gaps))
+            for plain, int8 in pairs(results)
+            if is_slower(plain, int8)
+        ]
     for result in results:
         where = f"{result.model}, {result.device}, {threads_text(result.threads)}"
         figures = f"{result.summary.median / 1e6:.3f} ± {result.summary.mad / 1e6:.3f} ms"
         ctx.progress.note(f"{where}: {figures}")
         for reason in result.unstable:
             ctx.progress.note(f"warning: {where}: unstable: {reason}")
-    for both in pairs(results):
-        if is_slower(*both):
-            ctx.progress.note(f"warning: {slower_text(*both)}")
+    for both in slower:
+        ctx.progress.note(f"warning: {slower_text(*both)}")
     for name, reason in gaps.items():
         ctx.progress.note(f"warning: {name} was not measured: {reason}")
-    Measurements(tuple(results), gaps).write(ctx.out / "benchmark.json")
+    profiled = [int8 for _, int8 in slower]  # equal to what was measured but for the profile
+    told = [next((int8 for int8 in profiled if int8 == one), one) for one in results]
+    Measurements(tuple(told), gaps).write(ctx.out / "benchmark.json")
 
 
-def _explained(
-    results: Sequence[Result], measured: Sequence[Subject], plan: Plan, gaps: Gaps
-) -> list[Result]:
-    """The results, with a profile of each int8 model that is slower than the float one."""
-    found = list(results)
-    for _, int8 in [both for both in pairs(results) if is_slower(*both)]:
-        once = replace(plan, threads=(int8.threads,), processes=1, profile=True)
-        again = [one for one in measured if (one.model, one.device.name) == (INT8, int8.device)]
-        profiled = measure(again, once, gaps=gaps)
-        if profiled:
-            place = next(i for i, one in enumerate(found) if one is int8)
-            found[place] = replace(int8, profile=profiled[0].profile)
-    return found
+def _profiled(int8: Result, measured: Sequence[Subject], plan: Plan, gaps: Gaps) -> Result:
+    """The result with a profile of its model; as it is where the device is lost meanwhile."""
+    once = replace(plan, threads=(int8.threads,), processes=1, profile=True)
+    again = [one for one in measured if (one.model, one.device.name) == (INT8, int8.device)]
+    found = measure(again, once, gaps=gaps)
+    return replace(int8, profile=found[0].profile) if found else int8

@@ -7,7 +7,7 @@ with LiteRT 2.3 on x86-64, and is written here in another way:
   the scalar one of LiteRT itself takes over, and cuts the graph. A MUL by one that has the ReLU
   fused gives the same bytes, and XNNPACK looks them up in a table.
 - A depthwise kernel of more than 25 taps (7×7) has none either, and XNNPACK runs a convolution of
-  one channel a group instead, 20 times slower than LiteRT's own depthwise kernel. XNNPACK takes
+  one channel a group instead, far slower than LiteRT's own depthwise kernel. XNNPACK takes
   constant kernels only, so one that comes out of a RESHAPE is left to LiteRT.
 
 `tools/int8_table.py` compares what comes out with other converters.
