@@ -19,6 +19,7 @@ from tfedge.drops.verify import verify
 from tfedge.errors import DropError, MissingDependency
 from tfedge.pipeline.schema import Package
 from tfedge.stages import package
+from tfedge.tflite import kernels, reader
 
 CORAL = "package/drops/coral"
 
@@ -51,6 +52,18 @@ def test_compiled_with_its_log(tmp_path: Path) -> None:
     facts = json.loads((drop / "MANIFEST.json").read_text())["coral"]
     assert (facts["compiled"], facts["min_runtime"], facts["left_on_cpu"]) == (True, 13, 0)
     assert "all of it runs on the Edge TPU" in (drop / "README.md").read_text()
+    assert problems(drop) == []
+
+
+def test_kernels_that_are_reshaped_for_the_cpu_are_constants_for_the_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "_MOST_TAPS", 4)  # the model has a depthwise kernel of nine
+    wide = tmp_path / "wide.tflite"
+    wide.write_bytes(kernels.with_fast_kernels(INT8.read_bytes()))
+    drop = packed(tmp_path, compile="defer", shipped=wide).folder / CORAL
+    assert [op.name for op in reader.read(wide).ops].count("RESHAPE") == 1
+    assert "RESHAPE" not in [op.name for op in reader.read(drop / "color.tflite").ops]
     assert problems(drop) == []
 
 

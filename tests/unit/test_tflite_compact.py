@@ -84,6 +84,13 @@ def test_a_prefix_is_left_out() -> None:
     assert {"int/kernel", "int/bias"} <= names
 
 
+def test_only_constants_and_metadata_have_a_buffer() -> None:
+    content = compact(file_of("digits_int8"), scope="model_2")
+    model, found = schema.Model.GetRootAs(content, 0), read(content)
+    stored = [tensor for tensor in found.tensors if tensor.is_const]
+    assert model.BuffersLength() == 1 + len(stored) + model.MetadataLength()
+
+
 def test_equal_vectors_lie_in_one_place_and_constants_at_multiples_of_16() -> None:
     content = compact(file_of("digits_int8"), scope="model_2")
     model = schema.Model.GetRootAs(content, 0)

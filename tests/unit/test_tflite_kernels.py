@@ -91,6 +91,18 @@ def test_a_relu_becomes_a_product_that_gives_the_same_bytes(
     assert np.abs(got.astype(int) - wanted).max() <= 1
 
 
+def test_an_op_code_of_an_earlier_version_is_not_taken() -> None:
+    def older(model: Any) -> None:
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.MUL
+        code.version = 1  # has no 8 bits
+        model.operatorCodes.append(code)
+
+    part = [(EVERY.shape, "int8", None)]
+    (op,) = read(with_fast_kernels(one_op("RELU", part, part, None, older))).ops
+    assert (op.name, op.version) == ("MUL", 2)
+
+
 def test_a_wide_depthwise_kernel_is_left_to_litert_and_becomes_constant_again() -> None:
     before = depthwise(7)
     after = with_fast_kernels(before)
