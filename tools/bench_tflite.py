@@ -535,7 +535,7 @@ def _size(port: Port, sides: list[int]) -> list[int]:
     if not sides:
         if -1 not in port.shape:
             return port.shape
-        proposal = "x".join("1" if side < 0 else str(side) for side in port.shape)
+        proposal = written(_proposal(port.shape))
         raise Problem(
             2,
             f"the input {port.name} is open: {written(port.shape)}; it is timed in one shape only",
@@ -547,6 +547,13 @@ def _size(port: Port, sides: list[int]) -> list[int]:
             2, f"--shape {written(sides)}: the input {port.name} is {written(port.shape)}"
         )
     return sides
+
+
+def _proposal(shape: Sequence[int]) -> list[int]:
+    """A usual one: images of 224 pixels, one at a time."""
+    image = len(shape) == 4 and shape[3] in (1, 3, 4)
+    usual = [1, 224, 224, 3] if image else [1] * len(shape)
+    return [given if side < 0 else side for side, given in zip(shape, usual)]
 
 
 def written(shape: Sequence[int]) -> str:
@@ -783,6 +790,21 @@ def interpreter_arguments(module: Any, threads: int, delegate: str) -> dict:
             path = EDGETPU_LIBRARY.get(platform.system(), "libedgetpu.so.1")
         given = dict(option.partition("=")[::2] for option in options)
         return {**words, "experimental_delegates": [module.load_delegate(path, given)]}
+
+
+def settle(longest: float = 1.0, look: float = 0.01) -> bool:
+    """Wait until no thread of this process computes, at most so many seconds; whether none does.
+
+    numpy's OpenBLAS starts a thread a core when it is imported, and they spin for about 0.1 s
+    before they sleep: long enough to take a core from the inferences of a small model.
+    """
+    end = time.monotonic() + longest
+    while time.monotonic() < end:
+        computed = time.process_time()
+        time.sleep(look)
+        if time.process_time() - computed < look / 4:  # the kernel may count in ticks of 4 ms
+            return True
+    return False
 
 
 class Times(NamedTuple):
@@ -1499,6 +1521,7 @@ def measure(args: argparse.Namespace) -> dict:
         if levels:
             entry["levels"] = levels
     gc.disable()
+    settle()
     peak_is_known = forget_peak()
     told: dict = {"base_bytes": read_number("proc/self/status", r"^VmRSS:\s*(\d+)", 1024)}
     with ending(4, (ValueError, RuntimeError), f"{path}: {name} {version}: "):

@@ -1,10 +1,13 @@
 """int8 files of every family, of one float model each: by tfedge, TensorFlow, ai-edge-quantizer.
 
     python tools/int8_table.py [--write] [--data DIR] [--cache DIR] [--results FILE]
-        [--aeq-python PYTHON] [--again] [NAME ...]
+        [--aeq-python PYTHON] [--again] [--trained DIR] [NAME ...]
 
 For the smallest member of each family (or each NAME) ``tfedge run`` makes a float model at its
-native size, random weights with a head on top, and an int8 one of it by ptq. The same float model
+native size, a frozen net with a head on top, and an int8 one of it by ptq. Its weights are random,
+or with ``--trained`` those of ``DIR/NAME-qat``, a run that ``tools/support_table.py --work DIR``
+has left: activations of an untrained net fade from layer to layer, and agreement there says little.
+The same float model
 goes through TensorFlow's converter as its guide writes it, and through Google's ai-edge-quantizer,
 with the same calibration images. Then the four files are timed on this machine by ``tfedge bench``,
 in processes that take turns, and asked for the classes of the same test images: up to 200 that no
@@ -49,13 +52,14 @@ IMAGES = 200  # that a file is asked about, at most
 SEED = 1
 
 
-def pipeline(name: str, data: str) -> dict[str, Any]:
-    """Features of a frozen net with random weights, a head on them, ptq."""
+def pipeline(name: str, data: str, trained: Path | None) -> dict[str, Any]:
+    """Features of a frozen net, a head on them, ptq."""
+    weights = str(trained / f"{name}-qat") if trained else "none"
     return {
         "name": name,
         "seed": SEED,
         "data": {"path": data, "image_size": BACKBONES[name].native_size, "split": {"test": 0.3}},
-        "backbone": {"name": name, "weights": "none"},
+        "backbone": {"name": name, "weights": weights},
         "quantize": {"recipe": "ptq", "debug": False},
         "evaluate": {"robustness": 0},
     }
@@ -98,11 +102,13 @@ def latencies(named: Mapping[str, Path], work: Path, processes: int) -> dict[str
     }
 
 
-def row_of(name: str, data: str, cache: Path, aeq: Path, processes: int) -> dict[str, Any]:
+def row_of(
+    name: str, data: str, trained: Path | None, cache: Path, aeq: Path, processes: int
+) -> dict[str, Any]:
     """Everything about one net."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        made = accuracy_run.run(pipeline(name, data), work, cache)
+        made = accuracy_run.run(pipeline(name, data, trained), work, cache)
         root = sample_root(data, cache) if data == DIGITS else Path(data)
         photos = Photos.of(made.folder, root, cache, BACKBONES[name].native_size)
         found = files(made, photos, work, aeq)
@@ -125,6 +131,7 @@ def row_of(name: str, data: str, cache: Path, aeq: Path, processes: int) -> dict
             "name": name,
             "size": BACKBONES[name].native_size,
             "n": len(labels),
+            "weights": "trained" if trained else "random",
             "data": data if data == DIGITS else Path(data).name,
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
             "cpu": cpu(),
@@ -138,6 +145,11 @@ def row_of(name: str, data: str, cache: Path, aeq: Path, processes: int) -> dict
 def load(results: Path) -> dict[str, dict[str, Any]]:
     """Measured nets by name; the last one where a net is there twice."""
     return {row["name"]: row for row in accuracy_results.rows(results)}
+
+
+def share(row: Mapping[str, Any]) -> str:
+    """The latency of tfedge's int8 file as a share of its float model's."""
+    return _latency(row["files"]["tfedge"], row["files"][FLOAT])
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
@@ -191,7 +203,7 @@ def note(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return (
         f"\n({every('cpu')}; {', '.join(sorted(runtimes))}, 1 thread, XNNPACK; "
         f"{every('processes')} processes of 30 runs a file, in turns; {every('n')} test images of "
-        f"{every('data')}; "
+        f"{every('data')}, {every('weights')} weights; "
         f"{every('date')}, commit {every('commit')}. Latency and bytes as a share of the float "
         "model's. `python tools/int8_table.py --write` makes it of [int8.jsonl](int8.jsonl), which "
         "it adds to.)\n"
@@ -212,6 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="put the table into docs/speed.md")
     parser.add_argument("--data", type=Path, help="images in folders; else scikit-learn's digits")
+    parser.add_argument("--trained", type=Path, metavar="DIR", help="with a run for each net")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "tfedge")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--aeq-python", type=Path, metavar="PYTHON", help="that has it")
@@ -223,13 +236,14 @@ def main() -> None:
         parser.error(f"no such backbone: {', '.join(sorted(unknown))}")
     cache, results = given.cache.absolute(), given.results.absolute()
     data = str(given.data.absolute()) if given.data else DIGITS
+    trained = given.trained.absolute() if given.trained else None
     aeq = given.aeq_python or accuracy_run.aeq_python(cache)
     failed = []
     for name in given.names or SMALLEST:
         if name in load(results) and not given.again:
             continue
         try:
-            row = row_of(name, data, cache, aeq, given.processes)
+            row = row_of(name, data, trained, cache, aeq, given.processes)
         except accuracy_run.Failed as error:
             failed.append(f"{name}: {error}")
             continue

@@ -1,6 +1,7 @@
 """What every family of backbones does in prune, QAT and int8: run it, and write the table.
 
-    python tools/support_table.py [--all] [--write] [--tflite-runtime PYTHON] [NAME ...]
+    python tools/support_table.py [--all] [--write] [--work DIR] [--tflite-runtime PYTHON]
+        [NAME ...]
 
 For the smallest member of each family (``--all``: for every net of the catalogue; NAME: for these)
 two pipelines run through ``tfedge run``: random weights, scikit-learn's handwritten digits, all of
@@ -9,7 +10,8 @@ from the same pruned net, post-training quantization (PTQ), the float net as tea
 Both files are evaluated on the test digits, held against their Keras graph there, and run on
 tflite-runtime 2.14, for which an environment is made unless ``--tflite-runtime`` names a Python
 that has it. With ``--all`` members that are not the smallest train briefly: whether they convert is
-what they are asked.
+what they are asked. ``--work`` keeps the runs, as ``DIR/NAME-qat`` and ``DIR/NAME-ptq``: trained
+nets for ``tools/int8_table.py``.
 
 Every row goes into ``tfedge/catalog/support.json`` as soon as it is known, with its date and the
 versions, for ``tfedge backbones``; ``--write`` puts the families' table into README.md.
@@ -28,6 +30,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import int8_table
 import numpy as np
 from latency_table import with_tflite_runtime
 from page import ROOT, cpu, put_into_readme
@@ -150,11 +153,6 @@ def like_litert(
         return float((np.load(given).argmax(1) == answers.argmax(1)).mean()), ""
 
 
-def seconds(stage: Path) -> float:
-    """How long a stage took when it last ran."""
-    return float(json.loads((stage / "stage.json").read_text(encoding="utf-8"))["seconds"])
-
-
 def column(found: dict[str, Any], cache: Path, size: int, python: Path) -> dict[str, Any]:
     """What is told of one recipe."""
     if "error" in found:
@@ -172,7 +170,6 @@ def column(found: dict[str, Any], cache: Path, size: int, python: Path) -> dict[
         "float_tensors": model["float_tensors"],
         "sparsity": model["sparsity"],
         "bytes": model["bytes"],
-        "seconds": {name: seconds(folder / name) for name in ("quantize", "convert")},
         "tflite_runtime": elsewhere,
         "tflite_runtime_said": why,
     }
@@ -196,9 +193,13 @@ def row_of(name: str, work: Path, cache: Path, python: Path) -> dict[str, Any]:
 
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown."""
-    lines = [[*HEAD], ["---", *["---:"] * (len(HEAD) - 1)]]
-    lines += [cells_of(name, row) for name, row in rows.items()]
+    """Markdown: what ``tfedge backbones`` shows, and the latency of tools/int8_table.py."""
+    head = [*HEAD, "int8 : float latency"]
+    timed = int8_table.load(int8_table.RESULTS)
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for name, row in rows.items():
+        share = int8_table.share(timed[name]) if name in timed else "–"
+        lines.append([*cells_of(name, row), share])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -208,13 +209,15 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     parser.add_argument("--tflite-runtime", type=Path, metavar="PYTHON", help="that has it")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="for runs; else thrown away")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep the runs there")
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
     names = arguments.names or [*(BACKBONES if arguments.all else SMALLEST)]
     if unknown := set(names) - set(BACKBONES):
         parser.error(f"no such backbone: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+        work = (arguments.work or Path(folder)).absolute()
+        work.mkdir(parents=True, exist_ok=True)
         python = (arguments.tflite_runtime or with_tflite_runtime(work)).absolute()
         cache = (arguments.cache or work / "cache").absolute()
         for name in names:

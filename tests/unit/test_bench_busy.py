@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from test_bench_results import result
 
 from tfedge.benchmark.compare import compare
 from tfedge.benchmark.result import Process, Result
+from tfedge.benchmark.script.runtime import settle
 from tfedge.benchmark.script.statistics import busy, joined, summarise, unstable
 from tfedge.devices.session import Plan, measure, opened, subjects
 
@@ -50,6 +54,20 @@ def process(wall: np.ndarray, cpu: np.ndarray) -> dict[str, list[int]]:
 def test_cpu_time_and_time_on_the_clock(share: float, threads: int, said: str) -> None:
     found = busy([process(WALL, share * WALL)], threads, "xnnpack")
     assert (said in found[0]) if said else found == []
+
+
+def test_a_process_settles_once_its_other_threads_have_stopped_computing() -> None:
+    """OpenBLAS's spin after numpy was imported: the CPU time of 1.7 threads was the sign."""
+
+    def compute() -> None:
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
+            zlib.crc32(bytes(1 << 20))  # not holding the interpreter's lock
+
+    other = threading.Thread(target=compute)
+    other.start()
+    assert not settle(longest=0.1)
+    assert settle(longest=60) and not other.is_alive()
 
 
 def test_two_threads_that_were_disturbed_for_a_while() -> None:

@@ -57,7 +57,7 @@ def test_an_open_input_is_not_timed_at_one_pixel(
     said = capsys.readouterr().err
     assert (code, found) == (2, None)
     assert f"the input {NAME} is open: 1x?x?x3" in said
-    assert "hint: say which with --shape, such as --shape 1x1x1x3" in said
+    assert "hint: say which with --shape, such as --shape 1x224x224x3" in said
     done = run(model, "--runs=10")
     assert done.returncode == 2
     assert f"error: the input {NAME} is open: 1x?x?x3" in done.stderr

@@ -34,6 +34,7 @@ def row(name: str = "MobileNet", **more: Any) -> dict:
         "size": 224,
         "n": 200,
         "data": "sample:digits",
+        "weights": "random",
         "date": "2026-11-27",
         "cpu": "a cpu",
     }

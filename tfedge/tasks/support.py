@@ -12,11 +12,11 @@ from tfedge.tasks.table import DEFAULT, task_of
 METRIC = task_of(DEFAULT).primary  # every net was tried on that task
 HEAD = (
     *("backbone", "pixels", "zeros", "float", "QAT", "PTQ", "float tensors"),
-    *("as Keras", "tflite-runtime", "int8 MB", "convert, s"),
+    *("as Keras", "tflite-runtime", "int8 MB"),
 )
 SHORT = (
     *("backbone", "pixels", "zeros", "float", "QAT", "PTQ", "floats"),
-    *("as Keras", "tflite-rt", "MB", "s"),
+    *("as Keras", "tflite-rt", "MB"),
 )
 
 VERSIONS = {
@@ -43,7 +43,6 @@ def cells_of(name: str, row: Mapping[str, Any]) -> list[str]:
         f"{shown['like_keras']:.1%}",
         "no" if (same := shown["tflite_runtime"]) is None else f"{same:.1%}",
         f"{shown['bytes'] / 1e6:.2f}",
-        f"{shown['seconds']['convert']:.0f}",
     ]
 
 
@@ -65,8 +64,7 @@ def listing(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     told = (
         "Tried with random weights on handwritten digits, half of the prunable weights zero in the "
         f".tflite. float, QAT, PTQ: {METRIC.label}. Then, of the QAT file: float tensors left, "
-        "same answers as its Keras graph's, the same on tflite-runtime as on LiteRT, megabytes, "
-        "seconds of conversion."
+        "same answers as its Keras graph's, the same on tflite-runtime as on LiteRT, megabytes."
     )
     cells = [cells_of(name, row) for name, row in rows.items()]
     return [

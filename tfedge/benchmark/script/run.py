@@ -52,6 +52,7 @@ from tfedge.benchmark.script.runtime import (
     Model,
     interpreter_arguments,
     open_runtime,
+    settle,
 )
 from tfedge.benchmark.script.shapes import HOW, delegated, written
 from tfedge.benchmark.script.statistics import ONCE, joined
@@ -83,6 +84,7 @@ def measure(args: argparse.Namespace) -> dict:
         if levels:
             entry["levels"] = levels
     gc.disable()
+    settle()
     peak_is_known = forget_peak()
     told: dict = {"base_bytes": read_number("proc/self/status", r"^VmRSS:\s*(\d+)", 1024)}
     with ending(4, (ValueError, RuntimeError), f"{path}: {name} {version}: "):

@@ -86,6 +86,21 @@ def interpreter_arguments(module: Any, threads: int, delegate: str) -> dict:
         return {**words, "experimental_delegates": [module.load_delegate(path, given)]}
 
 
+def settle(longest: float = 1.0, look: float = 0.01) -> bool:
+    """Wait until no thread of this process computes, at most so many seconds; whether none does.
+
+    numpy's OpenBLAS starts a thread a core when it is imported, and they spin for about 0.1 s
+    before they sleep: long enough to take a core from the inferences of a small model.
+    """
+    end = time.monotonic() + longest
+    while time.monotonic() < end:
+        computed = time.process_time()
+        time.sleep(look)
+        if time.process_time() - computed < look / 4:  # the kernel may count in ticks of 4 ms
+            return True
+    return False
+
+
 class Times(NamedTuple):
     """Nanoseconds of inferences: on the clock, and of the CPU, over all threads of the process."""
 

@@ -70,7 +70,7 @@ def _size(port: Port, sides: list[int]) -> list[int]:
     if not sides:
         if -1 not in port.shape:
             return port.shape
-        proposal = "x".join("1" if side < 0 else str(side) for side in port.shape)
+        proposal = written(_proposal(port.shape))
         raise Problem(
             2,
             f"the input {port.name} is open: {written(port.shape)}; it is timed in one shape only",
@@ -82,6 +82,13 @@ def _size(port: Port, sides: list[int]) -> list[int]:
             2, f"--shape {written(sides)}: the input {port.name} is {written(port.shape)}"
         )
     return sides
+
+
+def _proposal(shape: Sequence[int]) -> list[int]:
+    """A usual one: images of 224 pixels, one at a time."""
+    image = len(shape) == 4 and shape[3] in (1, 3, 4)
+    usual = [1, 224, 224, 3] if image else [1] * len(shape)
+    return [given if side < 0 else side for side, given in zip(shape, usual)]
 
 
 def written(shape: Sequence[int]) -> str:
