@@ -674,8 +674,10 @@ def busy(processes: Sequence[dict], threads: int, delegate: str) -> list[str]:
     """What the CPU time of the samples says beside their time on the clock.
 
     One thread that is not kept waiting computes all the time. Several compute at most so many times
-    as long, and how much less depends on the model: there the samples are held against the best
-    quarter of them. With a delegate that is no CPU the CPU waits, and nothing can be said.
+    as long, and how much less depends on the model; and what the others did last, a kernel that
+    counts in ticks may add later. There a sample counts as kept waiting if it was slow and its
+    threads computed less at once than in the best quarter. With a delegate that is no CPU the CPU
+    waits, and nothing can be said.
     """
     known = [one for one in processes if one.get("cpu_ns")]
     if not known or delegate not in ("xnnpack", "none"):
@@ -687,11 +689,19 @@ def busy(processes: Sequence[dict], threads: int, delegate: str) -> list[str]:
         if cpu.sum() > (1 + BUSY) * threads * wall.sum() + CLOCKS * len(wall):
             more = cpu.sum() / wall.sum()
             return [f"it took the CPU time of {more:.1f} threads, and was given {threads}"]
-        at_once = 1.0 if threads == 1 else float(np.percentile(cpu / np.maximum(wall, 1), 75))
-        lost.append(1 - cpu.sum() / (min(max(at_once, 1.0), threads) * wall.sum()))
+        waited = 1 - cpu.sum() / wall.sum()
+        lost.append(waited if threads == 1 else max(waited, _kept_waiting(wall, cpu)))
     if max(lost) > BUSY:
         return [f"the machine was busy: for {max(lost):.0%} of the time it did not compute this"]
     return []
+
+
+def _kept_waiting(wall: np.ndarray, cpu: np.ndarray) -> float:
+    """The share of the time that samples of several threads took longer for not computing."""
+    at_once = cpu / np.maximum(wall, 1)
+    usual = np.percentile(wall, 25)
+    slow = (wall > (1 + UNSTABLE) * usual) & (at_once < (1 - BUSY) * np.percentile(at_once, 75))
+    return float((wall - usual)[slow].sum() / wall.sum())
 
 
 def joined(results: Sequence[dict]) -> dict:

@@ -70,6 +70,15 @@ def test_a_process_settles_once_its_other_threads_have_stopped_computing() -> No
     assert settle(longest=60) and not other.is_alive()
 
 
+def test_two_threads_of_which_the_kernel_counts_one_late() -> None:
+    """In ticks of 4 ms: every sixth sample as if one thread had computed, as fast as the others."""
+    late = np.where(np.arange(60) % 6 == 0, 1.0, 1.94)
+    assert busy([process(WALL, late * WALL)], 2, "xnnpack") == []
+    slow = np.where(np.arange(60) % 6 == 0, 1.8, 1.0)  # these did wait
+    (said,) = busy([process(slow * WALL, late * slow * WALL)], 2, "xnnpack")
+    assert "busy: for 12%" in said
+
+
 def test_two_threads_that_were_disturbed_for_a_while() -> None:
     """Half of the samples took twice as long on the clock, and the same CPU time."""
     wall = WALL * np.where(np.arange(60) < 30, 2, 1)
