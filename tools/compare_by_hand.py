@@ -58,6 +58,7 @@ import numpy as np
 import yaml
 from compare_process import Facts, machine, measured, versions
 from compare_table import BY_HAND, TFEDGE, summary, table
+from page import put_into_readme
 
 from tfedge.catalog.weights import WHEELS
 from tfedge.errors import TfedgeError
@@ -214,6 +215,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--only", choices=["by-hand", "tfedge"], help="one chain alone")
     parser.add_argument("--out", type=Path, help="write everything as JSON")
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
     parser.add_argument("--work", type=Path, help="keep models and logs in this new folder")
     parser.add_argument("--cache", type=Path, default=Path(home), help="where the wheel lies")
     parser.add_argument("--limit", type=int, help="images of each class in each split")
@@ -267,6 +269,27 @@ def compare(args: argparse.Namespace, work: Path) -> None:
     print(f"\n{table(result['parts'])}")
     for name, ratio in result["summary"].get("ratio", {}).items():
         print(f"{name.replace('_', ' ')}: tfedge is {ratio:.2f} times as fast")
+    if args.write:
+        publish(result)
+
+
+def publish(result: Facts) -> None:
+    """Put the table into README.md. Exits when a chain is missing, or others took too much."""
+    shares = [part["others_cpu_share"] for part in result["parts"]]
+    if "ratio" not in result["summary"] or max(shares) > BUSY:
+        sys.exit("README.md is left as it is: it takes both chains, on a machine that is idle")
+    machine, versions, epochs = (result[k] for k in ("machine", "versions", "settings"))
+    epochs, images = epochs["epochs"], result["pictures"]
+    seeds = len({part["seed"] for part in result["parts"]})
+    text = (
+        f"{table(result['parts'])}\n\n({machine['cpu']}, {machine['cores']} cores and threads; "
+        f"TensorFlow {versions['tensorflow']}, LiteRT {versions['ai-edge-litert']}, tfedge "
+        f"{versions['tfedge']}, {result['utc'][:10]}; {images['train']} + {images['val']} images, "
+        f"by hand {epochs['head']} head, {epochs['prune']} prune and {epochs['qat']} QAT epochs; "
+        f"{seeds} seed{'s' * (seeds > 1)}, nothing else running. "
+        "`python tools/compare_by_hand.py PHOTOS --write` makes it.)\n"
+    )
+    put_into_readme("by hand", "tools/compare_by_hand.py", text)
 
 
 def main() -> int:
