@@ -295,7 +295,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TFMOT,
         also=_HEADS,
-        version=2,
+        version=3,
         section="quantize.debug",
         auto="evaluate",
     ),

@@ -24,7 +24,6 @@ _TRIED = (
     ("same answer as its Keras graph", "like_keras", "{:.1%}"),
     ("same answer on tflite-runtime", "tflite_runtime", "{:.1%}"),
     ("bytes", "bytes", "{:,}"),
-    ("conversion, s", "seconds", "{:.0f}"),
 )
 
 _HEAD = ("backbone", "family", "pixels", "params", "MACs", "alpha", "weights", "int8")
@@ -145,7 +144,7 @@ def support(row: Backbone) -> list[str]:
 def _cell(result: dict[str, Any], key: str, form: str) -> str:
     """A cell: what did not come about, or does not load, is "no"."""
     value = result[key] if result["ok"] else None
-    return "no" if value is None else form.format(value["convert"] if key == "seconds" else value)
+    return "no" if value is None else form.format(value)
 
 
 def one(row: Backbone) -> str:

@@ -62,7 +62,7 @@ class Mixtures:
         kernels = [fake for unit in graph.units.values() for fake in unit.weights]
         self._switches = [*graph.fakes, *kernels]
         self._off = np.zeros(len(self._switches), bool)
-        self._every, self._one = self._functions()
+        self._every = self._function()
         self._batch = 1
         results = self._every(self._images[:1].astype(np.float32), self._off)[1:]
         room = max(1, _BYTES // sum(4 * int(tf.size(result)) for result in results))
@@ -70,9 +70,8 @@ class Mixtures:
             self._batch = min(_BATCH, room)
         self.reference = self.scores(self._off)
 
-    def _functions(self) -> tuple[Any, Any]:
-        """(pixels [B, S, S, 3], switches) → scores and all results; and, with the number of a unit,
-        → scores and that unit's result, flat."""
+    def _function(self) -> Any:
+        """(pixels [B, S, S, 3], switches) → scores and the result of each unit."""
         definition = switched(self.graph, self._switches)
         wanted = ["Identity:0", *(f"{fake}:0" for fake in self._results.values())]
 
@@ -80,24 +79,16 @@ class Mixtures:
             given = {"input:0": pixels, "switches:0": switches}
             return tf.graph_util.import_graph_def(definition, given, wanted, name="")
 
-        def one(pixels: Any, switches: Any, which: Any) -> Any:
-            scores, *results = every(pixels, switches)
-            flat = [lambda result=result: tf.reshape(result, [-1]) for result in results]
-            return scores, tf.switch_case(which, flat)
-
         pixels = tf.TensorSpec((None, *self._images.shape[1:]), tf.float32)
         switches = tf.TensorSpec(self._off.shape, tf.bool)
-        return (
-            tf.function(every, (pixels, switches), autograph=False),
-            tf.function(one, (pixels, switches, tf.TensorSpec((), tf.int32)), autograph=False),
-        )
+        return tf.function(every, (pixels, switches), autograph=False)
 
     def _takes_batches(self) -> bool:
-        """Whether the graph, frozen for one image, gives the same for several at a time."""
+        """Whether the graph, made for one image, gives the same for several at a time."""
         pixels = self._images[:2].astype(np.float32)
         try:
             together = self._every(pixels, self._off)[0].numpy()
-        except tf.errors.InvalidArgumentError:  # a reshape to one image
+        except tf.errors.InvalidArgumentError:  # a shape of one image
             return False
         return bool(np.allclose(together, self.scores(self._off, pixels), atol=1e-4))
 
@@ -135,8 +126,8 @@ class Mixtures:
             _, *wanted = self._every(chunk, self._off)
             for which, (name, tally) in enumerate(tallies.items()):
                 unit = self.graph.units[name]
-                scores, got = self._one(chunk, self._on({*unit.weights, *unit.results}), which)
-                tally.add(scores.numpy(), got.numpy(), wanted[which].numpy().ravel())
+                scores, *results = self._every(chunk, self._on({*unit.weights, *unit.results}))
+                tally.add(scores.numpy(), results[which].numpy(), wanted[which].numpy())
                 done += len(chunk)
                 report(done, total)
         found = []
@@ -208,9 +199,13 @@ class _Tally:
 
 
 def switched(graph: Graph, fakes: Sequence[str]) -> Any:
-    """The GraphDef in which ``switches``, bool [len(fakes)], turns each fake-quant node on."""
+    """The GraphDef in which ``switches``, bool [len(fakes)], turns each fake-quant node on.
+
+    Frozen for one image, it takes several where only reshapes to one stood in the way.
+    """
     made = tf.compat.v1.GraphDef()
     made.CopyFrom(graph.definition)
+    _open_batch(made)
     nodes = {node.name: node for node in made.node}
     switches = made.node.add(op="Placeholder", name="switches")
     switches.attr["dtype"].type = tf.bool.as_datatype_enum
@@ -228,3 +223,21 @@ def switched(graph: Graph, fakes: Sequence[str]) -> Any:
         node.input.extend([f"switch:{index}", on.name, source])
         node.attr["T"].type = tf.float32.as_datatype_enum
     return made
+
+
+def _open_batch(definition: Any) -> None:
+    """Let every reshape to one image keep as many as it is given."""
+    reshapes = [node for node in definition.node if node.op == "Reshape"]
+    wanted = [f"{node.input[1]}:0" for node in reshapes]
+
+    def shapes() -> Any:
+        return tf.graph_util.import_graph_def(definition, None, wanted, name="")
+
+    for node, found in zip(reshapes, tf.function(shapes, autograph=False)(), strict=True):
+        sides = found.numpy()
+        if len(sides) > 1 and sides[0] == 1 and (sides > 0).all():
+            shape = definition.node.add(op="Const", name=f"{node.name}/any_batch")
+            shape.attr["dtype"].type = found.dtype.as_datatype_enum
+            kept = tf.make_tensor_proto([-1, *sides[1:]], found.dtype)
+            shape.attr["value"].tensor.CopyFrom(kept)
+            node.input[1] = shape.name

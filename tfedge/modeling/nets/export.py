@@ -17,6 +17,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from tfedge.errors import StageError
 from tfedge.modeling.nets.env import tf
 from tfedge.tflite.kernels import with_fast_kernels
+from tfedge.tflite.signature import signed
 
 
 def freeze(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> Any:
@@ -47,8 +48,7 @@ def to_tflite(
         input_type, output_type: what the file takes and gives in place of float32.
         representative: yields one-element lists of float32 inputs [1, …].
         custom_ops: leave ops that TFLite does not know in the file, as custom ones.
-        signature: give the file one, as files that ship have it. It takes a detour over a
-            SavedModel, which is half of the time that a large net takes; the kernels are the same.
+        signature: give the file one, as files that ship have it.
 
     Raises:
         StageError: the converter refuses the graph; its own words are in the message.
@@ -62,7 +62,7 @@ def to_tflite(
         converter.representative_dataset = representative
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.allow_custom_ops = custom_ops
-    converter.experimental_lower_to_saved_model = signature
+    converter.experimental_lower_to_saved_model = False  # a detour, for large nets half of the time
     if input_type is not None:
         converter.inference_input_type = input_type
     if output_type is not None:
@@ -75,7 +75,8 @@ def to_tflite(
             f"the TFLite converter refuses the model: {reason.strip()}",
             "see the stage's log for the whole message",
         ) from error
-    return with_fast_kernels(content) if int8 else content
+    content = with_fast_kernels(content) if int8 else content
+    return signed(content) if signature else content
 
 
 def float_pixels(
