@@ -1,7 +1,5 @@
 """``python -m tfedge``."""
 
-import sys
+from tfedge.cli import process
 
-from tfedge.cli import main
-
-sys.exit(main())
+process()

@@ -6,13 +6,16 @@ have a file of their own in ``commands/`` are imported when they are called.
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -165,6 +168,22 @@ def run(
             click.echo(summary(api.Run.read(error.run_dir).result, error.run_dir))
         raise
     click.echo(summary(done.result, done.directory))
+
+
+def process() -> NoReturn:
+    """``main`` as a process of its own, which ends with its exit code.
+
+    Taking TensorFlow apart object by object takes a second or more: what is registered for the end
+    is called, and all else goes with the process.
+    """
+    code = main()
+    if "tensorflow" not in sys.modules:
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or never there
+            stream.flush()
+    os._exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
