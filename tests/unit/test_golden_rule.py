@@ -76,6 +76,17 @@ def test_verify_goes_by_it(
     assert check.problems == ((f"golden/000.output.bin: {said}",) if said else ())
 
 
+def test_a_runtime_that_gives_another_type_than_the_file_says(tmp_path: Path) -> None:
+    """The op's code was changed, and LiteRT gave int64 where the file has uint8: 3 bytes are no
+    whole number of them."""
+    facts = replayed(tmp_path, [])
+    (tmp_path / PAIR["output"]).write_bytes(bytes(3))
+    taken = Port("y", np.dtype(np.int64), (1, 3), 0.0, 0)
+    found = Answers("fake 0", taken, (np.int64([1, 2, 3]),))
+    check = replay_here(tmp_path, facts, lambda model, inputs: found)
+    assert check.problems == ("golden/000.output.bin holds 3 bytes, the model gives 24 as int64",)
+
+
 @pytest.mark.parametrize(("expected", "got", "said"), SAME_SIZE)
 def test_classify_goes_by_it(
     expected: list[float], got: list[float], said: str, tmp_path: Path
