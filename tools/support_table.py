@@ -194,12 +194,12 @@ def row_of(name: str, work: Path, cache: Path, python: Path) -> dict[str, Any]:
 
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Markdown: what ``tfedge backbones`` shows, and the latency of tools/int8_table.py."""
-    head = [*HEAD, "int8 : float latency"]
     timed = int8_table.load(int8_table.RESULTS)
+    head = [*HEAD, *["int8 : float latency"] * bool(timed)]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for name, row in rows.items():
         share = int8_table.share(timed[name]) if name in timed else "–"
-        lines.append([*cells_of(name, row), share])
+        lines.append([*cells_of(name, row), *[share] * bool(timed)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
