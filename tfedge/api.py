@@ -197,17 +197,23 @@ def check(
 ) -> DryRun:
     """Check a pipeline and say what a run of it would do. Nothing is fetched, trained or written.
 
-    The arguments are those of :func:`run`. ConfigError with every problem of the pipeline at once;
-    if there is none, DataError when its examples are not there or can't be trained on, as far as
-    the names of files and folders tell.
+    The arguments are those of :func:`run`. ConfigError with every problem of the pipeline at once,
+    and with those of its examples, if it says where they are; DataError when only these are not
+    there or can't be trained on, as far as the names of files and folders tell.
     """
-    from tfedge.core.plan import plan
+    from tfedge.core.plan import examples_problem, plan
     from tfedge.files.cache import cache_folder
 
-    loaded, selection = _selected(
-        pipeline, overrides, devices_file, from_stage, to_stage, force=force
-    )
     where = cache_folder(_path(cache))
+    try:
+        loaded, selection = _selected(
+            pipeline, overrides, devices_file, from_stage, to_stage, force=force
+        )
+    except ConfigError as error:
+        more = examples_problem(error.data, where) if error.data is not None else None
+        if more is None:
+            raise
+        raise ConfigError([*error.problems, *more.problems], error.hint or more.hint) from None
     steps = tuple(plan(loaded, selection, where))
     for problem in (step.problem for step in steps if step.problem):
         raise problem

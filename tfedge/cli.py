@@ -92,9 +92,9 @@ def check(
 ) -> None:
     """Check a pipeline FILE and show what it would run, without running it.
 
-    All problems are shown at once, with line and column; if there are none, what is wrong with the
-    data, as far as the names of files and folders tell. Nothing is downloaded or trained, and no
-    device is connected to.
+    All problems are shown at once, with line and column, and with them what is wrong with the data,
+    as far as the names of files and folders tell. Nothing is downloaded or trained, and no device
+    is connected to.
     """
     from tfedge import api
 
@@ -143,11 +143,19 @@ def run(
     """
     from tfedge import api
 
-    loaded = api.load(file, overrides, devices_file=devices)
     if dry_run:
-        plan = api.check(loaded, cache=cache, from_stage=start, to_stage=stop, force=force)
+        plan = api.check(
+            file,
+            overrides,
+            devices_file=devices,
+            cache=cache,
+            from_stage=start,
+            to_stage=stop,
+            force=force,
+        )
         click.echo(plan)
         return
+    loaded = api.load(file, overrides, devices_file=devices)
     from tfedge.report.table import summary  # not in a dry run, which has no time for numpy
 
     try:

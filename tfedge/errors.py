@@ -58,9 +58,14 @@ class _Problems(TfedgeError):
 
 
 class ConfigError(_Problems):
-    """The pipeline file or a ``--set`` override is wrong: ``file:line:col: …``, one a line."""
+    """The pipeline file or a ``--set`` override is wrong: ``file:line:col: …``, one a line.
+
+    ``data`` is the file's section of that name where it is right all the same, for whoever wants to
+    know of its problems too.
+    """
 
     exit_code = 2
+    data: object | None = None
 
 
 class MissingDependency(TfedgeError):

@@ -104,6 +104,7 @@ def test_every_problem_is_raised_at_once(folder: Path) -> None:
         assert [problem.split(":")[0] for problem in error.value.problems] == [
             '--set seed="x"',
             "--set finetune.epochs=0",
+            *([str(folder / "photos")] if ask is check else []),  # that is not there
         ]
     assert not Path("runs").exists()
 

@@ -43,6 +43,25 @@ def tfedge(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -
     return run
 
 
+def test_what_is_wrong_with_the_file_and_with_the_data_is_said_at_once(
+    folder: Path, tfedge: Told
+) -> None:
+    no_folder(folder)
+    code, said = tfedge("--set", "prune.sparsty=0.5", "--set", "finetune.epochs=x")
+    assert code == 2
+    for part in ("prune.sparsty: unknown key", "finetune.epochs: ", "photos: no such folder"):
+        assert part in said
+
+
+@pytest.mark.parametrize("wrong", ["data.image_size=x", "data.path=", "data=3"])
+def test_data_that_are_wrong_in_the_file_are_said_once(
+    folder: Path, tfedge: Told, wrong: str
+) -> None:
+    """Nobody looks for the files of a section that can't be read."""
+    code, said = tfedge("--set", wrong)
+    assert code == 2 and len(said.splitlines()) <= 2, said
+
+
 def one_class(folder: Path) -> str:
     class_folders(folder / "photos", {"a": 2})
     return "at least two classes are needed, there is only a"

@@ -193,6 +193,16 @@ def _probe(
     return source, "" if source is not None else why, None
 
 
+def examples_problem(data: object, cache: Path) -> DataError | None:
+    """What is wrong with the examples of a section ``data``, as far as names tell."""
+    probe = next(stage.probe for stage in STAGES if stage.name == "data")
+    try:
+        function_of(probe)(data, cache, hash_new=False)
+    except DataError as error:
+        return error
+    return None
+
+
 def _source(stage: Stage, pipeline: Pipeline) -> str:
     """What a stage without predecessors starts from."""
     data, backbone = pipeline.data, pipeline.backbone

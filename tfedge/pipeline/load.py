@@ -126,7 +126,11 @@ def load(
             found += [(spot(tree, ("backbone", "weights")), text) for text in damaged]
     if found or elsewhere or pipeline is None:
         found.sort(key=lambda item: item[0])
-        raise ConfigError([*(f"{spot.text}: {text}" for spot, text in found), *elsewhere])
+        error = ConfigError([*(f"{spot.text}: {text}" for spot, text in found), *elsewhere])
+        known = pipeline is not None and (pipeline.data.path or pipeline.data.download)
+        if pipeline is not None and known and not any(at[:1] == ("data",) for at in bad):
+            error.data = pipeline.data
+        raise error
     notes += rules.notes(pipeline)
     return Loaded(pipeline, path, tree.text, tuple(overrides), tuple(notes))
 
