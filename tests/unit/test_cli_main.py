@@ -60,6 +60,8 @@ def test_problems_go_to_stderr_line_by_line(good: str, capsys: pytest.CaptureFix
     assert [line.split(":")[0] for line in said.err.splitlines()] == [
         "--set seed=x",
         "--set prune.epochs=0",
+        str(Path("photos").absolute()),  # there is no such folder
+        "hint",
     ]
 
 
