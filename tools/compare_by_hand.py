@@ -278,8 +278,8 @@ def publish(result: Facts) -> None:
     shares = [part["others_cpu_share"] for part in result["parts"]]
     if "ratio" not in result["summary"] or max(shares) > BUSY:
         sys.exit("README.md is left as it is: it takes both chains, on a machine that is idle")
-    machine, versions, epochs = (result[k] for k in ("machine", "versions", "settings"))
-    epochs, images = epochs["epochs"], result["pictures"]
+    machine, versions, images = (result[k] for k in ("machine", "versions", "pictures"))
+    epochs = result["settings"]["epochs"]
     seeds = len({part["seed"] for part in result["parts"]})
     text = (
         f"{table(result['parts'])}\n\n({machine['cpu']}, {machine['cores']} cores and threads; "

@@ -7,11 +7,11 @@ For the smallest member of each family (or each NAME) ``tfedge run`` makes a flo
 native size, a frozen net with a head on top, and an int8 one of it by ptq. Its weights are random,
 or with ``--trained`` those of ``DIR/NAME-qat``, a run that ``tools/support_table.py --work DIR``
 has left: activations of an untrained net fade from layer to layer, and agreement there says little.
-The same float model
-goes through TensorFlow's converter as its guide writes it, and through Google's ai-edge-quantizer,
-with the same calibration images. Then the four files are timed on this machine by ``tfedge bench``,
-in processes that take turns, and asked for the classes of the same test images: up to 200 that no
-weight has seen. DIR has a folder of images for each class; without it scikit-learn's digits serve.
+The same float model goes through TensorFlow's converter as its guide writes it, and through
+Google's ai-edge-quantizer, with the same calibration images. Then the four files are timed on this
+machine by ``tfedge bench``, in processes that take turns, and asked for the classes of the same
+test images: up to 200 that no weight has seen. DIR of ``--data`` has a folder of images for each
+class; without it scikit-learn's digits serve.
 
 What is told of a file: its latency as a share of the float model's, its bytes as a share, the share
 of images it gives the float model's class, and its top-1. A net is a line of the results file and

@@ -124,7 +124,7 @@ def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
         if not stage.cacheable:
             state = "runs"
         elif not missing or selection.forced(stage):
-            source, why, problem = _probe(stage, loaded.pipeline, cache)
+            source, why, problem = _probe(stage, getattr(loaded.pipeline, stage.name, None), cache)
             state = "miss"
             if selection.forced(stage):
                 why = "--force"
@@ -177,14 +177,11 @@ def _not_here(pipeline: Pipeline, stages: Sequence[Stage]) -> Iterator[str]:
                 yield f"{error.message}: {error.hint}"
 
 
-def _probe(
-    stage: Stage, pipeline: Pipeline, cache: Path
-) -> tuple[str | None, str, DataError | None]:
+def _probe(stage: Stage, section: object, cache: Path) -> tuple[str | None, str, DataError | None]:
     """What the stage reads from outside, as far as it is known without reading it; None and why
     not, and what is wrong with it."""
     if not stage.probe:
         return "", "", None
-    section = getattr(pipeline, stage.name)
     try:
         source = function_of(stage.probe)(section, cache, hash_new=False)
     except DataError as error:
@@ -195,12 +192,8 @@ def _probe(
 
 def examples_problem(data: object, cache: Path) -> DataError | None:
     """What is wrong with the examples of a section ``data``, as far as names tell."""
-    probe = next(stage.probe for stage in STAGES if stage.name == "data")
-    try:
-        function_of(probe)(data, cache, hash_new=False)
-    except DataError as error:
-        return error
-    return None
+    stage = next(stage for stage in STAGES if stage.name == "data")
+    return _probe(stage, data, cache)[2]
 
 
 def _source(stage: Stage, pipeline: Pipeline) -> str:

@@ -127,9 +127,10 @@ def load(
     if found or elsewhere or pipeline is None:
         found.sort(key=lambda item: item[0])
         error = ConfigError([*(f"{spot.text}: {text}" for spot, text in found), *elsewhere])
-        known = pipeline is not None and (pipeline.data.path or pipeline.data.download)
-        if pipeline is not None and known and not any(at[:1] == ("data",) for at in bad):
-            error.data = pipeline.data
+        data = None if pipeline is None else pipeline.data
+        wrong = any(at[:1] == ("data",) for at in bad)
+        if data is not None and not wrong and (data.path or data.download):
+            error.data = data
         raise error
     notes += rules.notes(pipeline)
     return Loaded(pipeline, path, tree.text, tuple(overrides), tuple(notes))
