@@ -17,6 +17,7 @@ import tiny
 from PIL import Image
 
 from tfedge.core.outputs import Pretrained
+from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets import backbone, network
 from tfedge.modeling.nets.env import fresh, keras
@@ -26,7 +27,8 @@ from tfedge.modeling.nets.network import HEAD, POOL, Spec
 from tfedge.modeling.training import augment, classes, features
 from tfedge.modeling.training.loop import LearningTargets, Memory
 from tfedge.modeling.training.part import Samples, TopPart, predictor
-from tfedge.pipeline.schema import Finetune
+from tfedge.modeling.training.stream import NOISY
+from tfedge.pipeline.schema import Finetune, Prune
 from tfedge.stages.heads import head_class, material_of
 
 SPEC = Spec("MobileNet", 0.25, tiny.SIZE, (120.0, 90.0, 60.0), (50.0, 60.0, 70.0), 3)
@@ -132,6 +134,47 @@ def test_the_part_above_trains_on_what_the_part_below_says(samples, model):
     below = said(model, LAYER, samples, [samples.items[int(n)] for n in numbers[:, 0]])
     np.testing.assert_allclose(inputs, below, atol=1e-4)
     assert (weights == 1).all()
+
+
+def test_an_image_with_noise_is_the_one_that_evaluate_would_show(samples):
+    rows = samples.train_rows[:3]
+    found = np.stack(list(samples.source.pixels([(row, NOISY) for row in rows])))
+    clean, keys = samples.examples.inputs(rows), samples.examples.keys(rows)
+    for image, plain, key in zip(found, clean, keys, strict=True):
+        np.testing.assert_array_equal(image, CORRUPTIONS["noise"](plain, int(key[:15], 16)))
+        assert 0.04 < (image / 255 - plain / 255).std() < 0.09  # 0.08, less what 0 and 255 cut off
+    (row, *_) = rows
+    assert len({samples.source.key((row, view)) for view in (0, 1, NOISY)}) == 3
+
+
+def shown_with_noise(samples: Samples, inputs: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """bool [n]: which inputs are images with noise; the others are as they are."""
+    rows = [samples.train_rows[int(n)] for n in numbers]
+    views = {view: samples.source.pixels([(row, view) for row in rows]) for view in (0, NOISY)}
+    alike = {
+        view: (np.stack(list(images)) == inputs).all(axis=(1, 2, 3))
+        for view, images in views.items()
+    }
+    assert (alike[0] ^ alike[NOISY]).all()
+    return alike[NOISY]
+
+
+def test_a_part_is_shown_some_images_with_noise(tmp_path):
+    samples = begun(tmp_path, augment=None)
+    wanted = LearningTargets(np.arange(len(samples.items), dtype=np.float32)[:, None])
+    settings = Prune(batch_size=8, noise=0.5)
+    noise = samples.noise(settings, samples.inputs_of)
+    for gather in (samples.inputs_of(samples.items), None):  # None: straight from the pixels
+        batches = samples.batches(settings, wanted, gather, noise)
+        shown = np.concatenate(
+            [
+                shown_with_noise(samples, np.asarray(inputs), numbers[:, 0])
+                for number in (1, 2)
+                for inputs, (numbers,), _ in batches.epoch(number)
+            ]
+        )
+        assert 0.2 < shown.mean() < 0.8  # half of 64: five standard deviations
+    assert samples.noise(Prune(noise=0), samples.inputs_of) is None
 
 
 # ------------------------------------------------------------------ once

@@ -12,7 +12,7 @@ from tfedge.errors import StageError
 from tfedge.files.progress import NoProgress
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.training import classes, loop
-from tfedge.modeling.training.loop import LearningTargets, Memory
+from tfedge.modeling.training.loop import LearningTargets, Memory, Noise
 from tfedge.modeling.training.schedules import Rate, optimizer
 from tfedge.pipeline.schema import Training
 
@@ -129,7 +129,9 @@ def test_hints_add_the_distance_from_the_features_of_the_teacher():
 # ------------------------------------------------------------------ batches
 
 
-def memory(count: int = 10, size: int = 4, seed: int = 1, views: int = 2) -> Memory:
+def memory(
+    count: int = 10, size: int = 4, seed: int = 1, views: int = 2, noise: Noise | None = None
+) -> Memory:
     """Inputs are the numbers of the items; images have ``views`` items each."""
     items = count * views
     scores = np.arange(items, dtype=np.float32)[:, None]
@@ -140,6 +142,7 @@ def memory(count: int = 10, size: int = 4, seed: int = 1, views: int = 2) -> Mem
         np.arange(items, dtype=np.float32) + 0.5,
         size,
         seed,
+        noise,
     )
 
 
@@ -426,3 +429,47 @@ def test_a_watcher_gives_figures_and_chooses_nothing():
     plain = line()
     train(plain, Points(), epochs=5, settings=settings)
     np.testing.assert_array_equal(model.get_weights()[0], plain.get_weights()[0])
+
+
+# ------------------------------------------------------------------ noise
+
+
+def noisy(count: int, can: int, share: float = 0.25) -> Noise:
+    """The last ``can`` examples can be shown with noise: example n is −n there, 0 is −0.5."""
+    places = np.full(count, -1)
+    places[count - can :] = np.arange(can)
+
+    def gather(at: np.ndarray) -> np.ndarray:
+        return -np.maximum(at + count - can, 0.5).astype(np.float32)[:, None]
+
+    return Noise(gather, places, share, seed=1)
+
+
+def test_some_examples_are_shown_with_noise_and_teach_the_same():
+    plain, batches = memory(400, 40), memory(400, 40, noise=noisy(400, 400))
+    found, shown = [], 0
+    for (inputs, (scores,), _), (clean, _, _) in zip(batches.epoch(2), plain.epoch(2), strict=True):
+        np.testing.assert_array_equal(scores, clean)  # the order and what is taught are the same
+        with_noise = inputs[:, 0] < 0
+        np.testing.assert_array_equal(inputs[~with_noise], clean[~with_noise])
+        examples = np.maximum(clean[with_noise, 0] % 400, 0.5)  # either view of an example
+        np.testing.assert_array_equal(-inputs[with_noise, 0], examples)
+        found.append(inputs)
+        shown += with_noise.sum()
+    assert 60 < shown < 140  # a quarter of 400, give or take four standard deviations
+    again = [inputs for inputs, _, _ in batches.epoch(2)]
+    np.testing.assert_array_equal(again, found)
+
+
+@pytest.mark.parametrize(
+    ("can", "share", "chance"),
+    [(400, 0.25, 0.25), (200, 0.25, 0.5), (40, 0.25, 0.5), (40, 0.9, 0.9), (0, 0.25, 0.0)],
+)
+def test_of_few_that_can_be_half_are_shown_or_the_share(can: int, share: float, chance: float):
+    choice, everything = noisy(400, can, share), np.arange(400)
+    shown = np.mean([choice.shown(everything, number) for number in range(100)], axis=0)
+    assert (shown[: 400 - can] == 0).all()
+    if can:
+        # 100 · can draws: four standard deviations
+        spread = 4 * (chance * (1 - chance) / (100 * can)) ** 0.5
+        assert shown[400 - can :].mean() == pytest.approx(chance, abs=spread)

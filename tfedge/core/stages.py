@@ -154,7 +154,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TFMOT,
         also=_HEADS,
-        version=6,
+        version=7,
         section="prune",
     ),
     Stage(
@@ -183,7 +183,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TFMOT,
         also=_HEADS,
-        version=5,
+        version=6,
         section="cluster",
     ),
     Stage(
@@ -216,7 +216,7 @@ STAGES: tuple[Stage, ...] = (
         without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
         also=_HEADS,
-        version=7,
+        version=8,
         section="quantize",
     ),
     Stage(

@@ -220,6 +220,11 @@ class Retrain(Training):
     hints: NotNegative = key(
         1.0, "Weight in the loss of matching the float model's features; 0: off."
     )
+    noise: Fraction = key(
+        0.25,
+        "Share of the training images that are shown with noise, to learn the same from them; "
+        "0: none. `evaluate.robustness` tests with such noise.",
+    )
 
 
 class Prune(Retrain):

@@ -14,8 +14,9 @@ import numpy as np
 
 from tfedge.core.outputs import History, Trial
 from tfedge.modeling.nets.env import keras
+from tfedge.modeling.training.loop import Gather
 from tfedge.modeling.training.objective import Score
-from tfedge.modeling.training.part import Gather, predictor
+from tfedge.modeling.training.part import predictor
 from tfedge.stages.advice import is_worse
 from tfedge.stages.heads import Head
 from tfedge.tasks.paired import compared

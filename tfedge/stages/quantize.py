@@ -218,7 +218,8 @@ def _qat(ctx: Context, head: Head, wrapped: Any) -> tuple[Rows, Trial]:
     teacher = teacher_of(ctx, samples)
     below = None if lower is None else _int8_activations(head, lower, kept, between)
     gather = below(samples.items) if below else None
-    batches = samples.batches(settings, teacher.learning_targets(settings), gather)
+    noise = samples.noise(settings, below or samples.inputs_of)
+    batches = samples.batches(settings, teacher.learning_targets(settings), gather, noise)
     masks = _masks(wrapped, sparse)
     items = samples.val_items()
     judge = Judge(head, primary_of(ctx), upper, below(items) if below else samples.inputs_of(items))

@@ -4,6 +4,7 @@ trains learns once more, and everything below it stays as it is."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,7 +59,10 @@ class Retraining:
         self._teacher = teacher_of(self._ctx, self._samples)
         gather = self._top.training_inputs("activations")
         learning_targets = self._teacher.learning_targets(self._settings)
-        self._batches = self._samples.batches(self._settings, learning_targets, gather)
+        noise = self._samples.noise(
+            self._settings, partial(self._top.inputs, what="activations with noise")
+        )
+        self._batches = self._samples.batches(self._settings, learning_targets, gather, noise)
         return self._top.model
 
     def examples(self, count: int) -> np.ndarray:

@@ -17,6 +17,9 @@ _BLUR = 1.0  # standard deviation in pixels
 _QUALITY = 25  # of JPEG
 
 
+# Raise it when "noise" gives other pixels: what is computed of them is kept.
+NOISE_VERSION = 1
+
 _LEVELS = np.arange(256)
 
 

@@ -26,13 +26,14 @@ from tfedge.errors import ArtifactError
 from tfedge.files.artifact import read_json, sha256_json, write_json
 from tfedge.files.progress import Progress
 from tfedge.files.store import MissingRecords, RecordStore, shared
+from tfedge.inputs.images import corruptions
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.training import augment, loop
-from tfedge.modeling.training.stream import Item, Stream, Views
+from tfedge.modeling.training.stream import NOISY, Item, NoiseChoice, Stream, Views
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import Pool, Port
 
@@ -57,11 +58,13 @@ class Source:
         row, view = item
         digest = self.images.index.rows[row].sha256
         # The pixels follow from the file, the size, the fit and, for a view, the augmentation
-        # and the code that does it.
+        # or the noise, and the code that does it.
         parts: list[Any] = [digest, self.images.size, self.images.fit, view]
         if self.images.levels is not None:
             parts.append(self.images.levels)
-        if view:
+        if view == NOISY:
+            parts.append(corruptions.NOISE_VERSION)
+        elif view:
             parts += [self.seed, self.augment.model_dump() if self.augment else None]
             parts.append(augment.VERSION)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -80,11 +83,11 @@ class Source:
         learning_targets: loop.LearningTargets,
         weights: np.ndarray,
         batch_size: int,
+        noise: NoiseChoice | None = None,
     ) -> Stream:
         """Training batches of what is not kept: images changed anew in each epoch."""
-        return Stream(
-            self.images, rows, self.augment, learning_targets, weights, batch_size, self.seed
-        )
+        targets, seed = learning_targets, self.seed
+        return Stream(self.images, rows, self.augment, targets, weights, batch_size, seed, noise)
 
     def converted(self, model: Any) -> bytes:
         """A float .tflite of a network's lower part, from images as they are stored."""

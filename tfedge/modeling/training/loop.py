@@ -16,6 +16,7 @@ from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.training.schedules import Rate, optimizer
 from tfedge.pipeline.schema import Training
 
+Gather = Callable[[np.ndarray], np.ndarray]  # positions [n] → what stands there [n, …]
 Loss = Callable[[Any, Any, Any], Any]  # of outputs, what is wanted, weights
 Batch = tuple[Any, Any, np.ndarray]  # inputs [B, …] float32, what is wanted, weights [B]
 Rows = list[dict[str, Any]]  # of a training: one for each epoch
@@ -69,25 +70,50 @@ class LearningTargets:
         return tuple(found)
 
 
+class Noise:
+    """Which training examples are shown with noise instead of as they are, now and then.
+
+    What they teach stays the same, so that what a network gives for them becomes the same, too.
+    """
+
+    def __init__(self, gather: Gather, places: np.ndarray, share: float, seed: int) -> None:
+        """``places`` [examples] int is where ``gather`` has an example with noise; −1: nowhere.
+        ``share`` of all examples are shown so, or half of those that can be if these are few."""
+        self._gather, self._places, self._seed = gather, places, seed
+        can = np.count_nonzero(places >= 0)
+        self._chance = min(max(share, 0.5), share * len(places) / can) if can else 0.0
+
+    def shown(self, examples: np.ndarray, epoch: int) -> np.ndarray:
+        """bool [n], for the examples that an epoch goes through, in their order."""
+        chance = np.random.default_rng([self._seed, epoch, 1]).random(len(examples))
+        found: np.ndarray = (chance < self._chance) & (self._places[examples] >= 0)
+        return found
+
+    def inputs(self, examples: np.ndarray) -> np.ndarray:
+        """[n, …] of those that are shown."""
+        return self._gather(self._places[examples])
+
+
 class Memory:
     """Batches from arrays that are gathered by row, such as a memory map of cached activations.
 
     ``gather(items)`` gives the inputs of items [B]; ``choose(rng)`` gives, for one epoch, the item
-    of each training example (its original or one of its augmented views). The last batch is filled
-    up from the beginning of the epoch's order.
+    of each training example (its original or one of its augmented views): item ``i`` is of example
+    ``i % n``. The last batch is filled up from the beginning of the epoch's order.
     """
 
     def __init__(
         self,
-        gather: Callable[[np.ndarray], np.ndarray],
+        gather: Gather,
         choose: Callable[[np.random.Generator], np.ndarray],
         wanted: LearningTargets,
         weights: np.ndarray,
         batch_size: int,
         seed: int,
+        noise: Noise | None = None,
     ) -> None:
         """``wanted`` and ``weights`` [items] float32 are looked up by item."""
-        self._gather, self._choose = gather, choose
+        self._gather, self._choose, self._noise = gather, choose, noise
         self._wanted, self._weights = wanted, weights
         self._seed = seed
         self._count = len(choose(np.random.default_rng(seed)))
@@ -98,9 +124,19 @@ class Memory:
         rng = np.random.default_rng([self._seed, number])
         items = rng.permutation(self._choose(rng))
         items = np.resize(items, self.steps * self.size)  # repeats from the beginning
+        noisy = self._noisy(items, number)
         for first in range(0, len(items), self.size):
-            batch = items[first : first + self.size]
-            yield self._gather(batch), self._wanted[batch], self._weights[batch]
+            batch, with_noise = (some[first : first + self.size] for some in (items, noisy))
+            inputs = self._gather(batch)
+            if self._noise is not None and with_noise.any():
+                inputs[with_noise] = self._noise.inputs(batch[with_noise] % self._count)
+            yield inputs, self._wanted[batch], self._weights[batch]
+
+    def _noisy(self, items: np.ndarray, number: int) -> np.ndarray:
+        """bool [n], which items of an epoch are shown with noise."""
+        if self._noise is None:
+            return np.zeros(len(items), bool)
+        return self._noise.shown(items % self._count, number)
 
 
 def hinted(share: float, scale: float, plain: Loss) -> Loss:

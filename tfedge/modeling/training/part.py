@@ -21,15 +21,16 @@ from tfedge.modeling.training.features import (
     digest,
 )
 from tfedge.modeling.training.folding import folded_norms
+from tfedge.modeling.training.loop import Gather, Noise
 from tfedge.modeling.training.objective import Objective
-from tfedge.modeling.training.stream import Item
+from tfedge.modeling.training.stream import NOISY, Item
 from tfedge.pipeline import recipes
 from tfedge.pipeline.schema import Retrain, Training
 from tfedge.tasks.task import Examples
 
 _EVAL_BATCH = 64
 
-Gather = Callable[[np.ndarray], np.ndarray]  # positions [n] → what stands there [n, …]
+_NOISY = 512  # training examples that are shown with noise, at most
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,31 @@ class Samples:
         """How many steps a stage trains on these examples, at ``epoch`` steps an epoch."""
         return recipes.steps(settings, len(self.train_rows), epoch)
 
+    def noise(self, settings: Retrain, inputs: Callable[[Sequence[Item]], Gather]) -> Noise | None:
+        """The training examples that a stage shows with noise; ``inputs`` gives what its part is
+        fed with for items."""
+        if not settings.noise:
+            return None
+        rows = self.representative(_NOISY, self.seed)
+        position = {row: at for at, row in enumerate(rows)}
+        places = np.asarray([position.get(row, -1) for row in self.train_rows])
+        gather = inputs([(row, NOISY) for row in rows])
+        return Noise(gather, places, settings.noise, self.seed)
+
     def batches(
-        self, settings: Training, learning_targets: loop.LearningTargets, gather: Gather | None
+        self,
+        settings: Training,
+        learning_targets: loop.LearningTargets,
+        gather: Gather | None,
+        noise: Noise | None = None,
     ) -> loop.Batches:
         """Training batches of what ``gather`` gives for items; None: of inputs, changed anew."""
         weights = self.objective.weights(self.item_rows, settings)
         size = settings.batch_size
         if gather is not None:
-            return loop.Memory(gather, self.choose, learning_targets, weights, size, self.seed)
-        return self.source.stream(self.train_rows, learning_targets, weights, size)
+            seed = self.seed
+            return loop.Memory(gather, self.choose, learning_targets, weights, size, seed, noise)
+        return self.source.stream(self.train_rows, learning_targets, weights, size, noise)
 
 
 class TopPart:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
+from tfedge.files.parallel import cores, in_order
+from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.env import tf
@@ -19,7 +22,24 @@ class TargetLookup(Protocol):
     def __getitem__(self, items: np.ndarray) -> tuple[np.ndarray, ...]: ...
 
 
+class NoiseChoice(Protocol):
+    """Which images of an epoch are shown with noise."""
+
+    def shown(self, images: np.ndarray, epoch: int) -> np.ndarray:
+        """bool [n], for numbers of images."""
+
+
 Item = tuple[int, int]  # row of the index, view: 0 is the image as it is
+NOISY = -1  # the view that is the image with noise
+
+
+def shown(images: DecodedImages, item: Item) -> np.ndarray:
+    """uint8 [S, S, 3]: an image as it is, or its ``NOISY`` view, the same every time."""
+    row, view = item
+    found = images.pixel(row)
+    if view != NOISY:
+        return found
+    return CORRUPTIONS["noise"](found, int(images.index.rows[row].sha256[:15], 16))
 
 
 def pixels(
@@ -31,9 +51,9 @@ def pixels(
 ) -> Any:
     """A tf.data.Dataset of uint8 [S, S, 3], one for each item, in their order.
 
-    View 0 is the image itself. Any other view is changed as ``settings`` say, by a seed that
-    follows from the run's seed, the image's own digest, the view and the epoch: what other
-    images there are does not matter.
+    View 0 is the image itself, ``NOISY`` the image with noise. Any other view is changed as
+    ``settings`` say, by a seed that follows from the run's seed, the image's own digest, the view
+    and the epoch: what other images there are does not matter.
     """
     rows = np.array([row for row, _ in items], np.int64)
     views = np.array([view for _, view in items], np.int32)
@@ -43,12 +63,17 @@ def pixels(
     ).astype(np.int32)
     shape = (images.size, images.size, 3)
 
-    def read(row: Any) -> Any:
-        image = tf.numpy_function(lambda r: images.pixel(int(r)), [row], tf.uint8, stateful=False)
+    def read(row: Any, view: Any) -> Any:
+        image = tf.numpy_function(
+            lambda *item: shown(images, (int(item[0]), int(item[1]))),
+            [row, view],
+            tf.uint8,
+            stateful=False,
+        )
         return tf.ensure_shape(image, shape)
 
     def load(row: Any, view: Any, seed_pair: Any) -> Any:
-        image = read(row)
+        image = read(row, view)
         if settings is None:
             return image
         return tf.cond(view > 0, lambda: augment(image, seed_pair, settings), lambda: image)
@@ -72,8 +97,11 @@ class Views:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         if all(view == 0 for _, view in self._items):
-            for row, _ in self._items:
-                yield self._images.pixel(row)
+            yield from (shown(self._images, item) for item in self._items)
+            return
+        if all(view in (0, NOISY) for _, view in self._items):
+            found = in_order(partial(shown, self._images), self._items, ahead=2 * cores())
+            yield from (image for _, image in found)
             return
         dataset = pixels(self._images, self._items, self._settings, self._seed)
         yield from dataset.as_numpy_iterator()
@@ -94,16 +122,21 @@ class Stream:
         weights: np.ndarray,
         batch_size: int,
         seed: int,
+        noise: NoiseChoice | None = None,
     ) -> None:
         self._images, self._rows, self._settings = images, np.asarray(rows), settings
         self._wanted, self._weights, self._seed = wanted, weights, seed
+        self._noise = noise
         self.size = min(batch_size, len(rows))
         self.steps = -(-len(rows) // self.size)
 
     def epoch(self, number: int) -> Iterator[tuple[Any, Any, np.ndarray]]:
         order = np.random.default_rng([self._seed, number]).permutation(len(self._rows))
         order = np.resize(order, self.steps * self.size)
-        items = [(int(self._rows[i]), int(self._settings is not None)) for i in order]
+        views = np.full(len(order), int(self._settings is not None))
+        if self._noise is not None:
+            views[self._noise.shown(order, number)] = NOISY
+        items = [(int(self._rows[i]), int(view)) for i, view in zip(order, views, strict=True)]
         dataset = pixels(self._images, items, self._settings, self._seed, number)
         for step, batch in enumerate(dataset.batch(self.size)):
             chosen = order[step * self.size : (step + 1) * self.size]

@@ -17,7 +17,7 @@ from tfedge.modeling.training import loop
 from tfedge.modeling.training.features import Activations
 from tfedge.modeling.training.folding import folded_norms
 from tfedge.modeling.training.objective import Dense
-from tfedge.modeling.training.part import Gather, Samples, TopPart, predictor
+from tfedge.modeling.training.part import Samples, TopPart, predictor
 from tfedge.modeling.training.rows import portions
 from tfedge.pipeline.recipes import head_kind
 from tfedge.pipeline.schema import Transfer
@@ -195,7 +195,7 @@ def _fit(
     samples: Samples,
     model: Any,
     batches: loop.Batches,
-    val: Gather,
+    val: loop.Gather,
     settings: Transfer,
     rate: tuple[int, float],
     what: str,
