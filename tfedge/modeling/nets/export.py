@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from tensorflow.lite.python.convert_phase import ConverterError
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tensorflow.python.framework import convert_to_constants as constants
 
 from tfedge.errors import StageError
 from tfedge.modeling.nets.env import tf
@@ -20,12 +20,34 @@ from tfedge.tflite.kernels import with_fast_kernels
 from tfedge.tflite.signature import signed
 
 
-def freeze(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> Any:
-    """``function`` of one tensor [1, *shape] as a concrete function, its variables constants."""
+def trace(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> Any:
+    """``function`` of one tensor [1, *shape] as a concrete function."""
     spec = tf.TensorSpec((1, *shape), dtype, name="input")
-    return convert_variables_to_constants_v2(
-        tf.function(function, autograph=False).get_concrete_function(spec)
-    )
+    return tf.function(function, autograph=False).get_concrete_function(spec)
+
+
+def freeze(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> Any:
+    """The same, its variables constants."""
+    return constants.convert_variables_to_constants_v2(trace(function, shape, dtype))
+
+
+class _Converter(tf.lite.TFLiteConverter):  # type: ignore[misc]
+    """TFLite's converter, to the same bytes in a third to a half of the time for large nets.
+
+    TFLite's own makes a concrete function of the frozen graph, of which only the graph is used, and
+    freezes what is frozen already once more.
+    """
+
+    def _freeze_concrete_function(self) -> tuple[Any, Any, Any, Any]:
+        (given,) = self._funcs
+        inputs = [tensor for tensor in given.inputs if tensor.dtype != tf.resource]
+        if len(inputs) == len(given.inputs):
+            return given.graph.as_graph_def(), inputs, given.outputs, given
+        data = constants._FunctionConverterDataInEager(
+            given, lower_control_flow=True, aggressive_inlining=False
+        )
+        graph, _ = constants._replace_variables_by_constants(data)
+        return graph, inputs, given.outputs, given
 
 
 def to_tflite(
@@ -39,7 +61,7 @@ def to_tflite(
     custom_ops: bool = False,
     signature: bool = True,
 ) -> bytes:
-    """Convert a frozen concrete function.
+    """Convert a concrete function, frozen or with variables, whose values become constants.
 
     Args:
         int8: quantize. With ``representative`` (post-training) every op must become int8; without
@@ -53,7 +75,7 @@ def to_tflite(
     Raises:
         StageError: the converter refuses the graph; its own words are in the message.
     """
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module())
+    converter = _Converter.from_concrete_functions([concrete], tf.Module())
     if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if sparse:
@@ -92,15 +114,15 @@ def float_pixels(
         outputs = model(tf.cast(pixels, tf.float32), training=False)
         return serve(outputs) if serve else outputs
 
-    concrete = freeze(function, (size, size, 3), tf.uint8)
-    return to_tflite(concrete, sparse=sparse, signature=serve is not None)
+    traced = trace(function, (size, size, 3), tf.uint8)
+    return to_tflite(traced, sparse=sparse, signature=serve is not None)
 
 
 def float_part(model: Any) -> bytes:
     """A float .tflite of a part of a network: activations [1, …] float32 in, its output out."""
     shape = tuple(model.input_shape[1:])
-    concrete = freeze(lambda x: model(x, training=False), shape, tf.float32)
-    return to_tflite(concrete, signature=False)
+    traced = trace(lambda x: model(x, training=False), shape, tf.float32)
+    return to_tflite(traced, signature=False)
 
 
 def save_graph(concrete: Any, path: Any) -> None:

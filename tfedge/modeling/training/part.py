@@ -145,9 +145,14 @@ class TopPart:
             items,
             name=self._digest,
             shape=self.lower.output_shape[1:],
-            convert=lambda: self._samples.source.converted(self.lower),
+            convert=lambda: self._converted,
             what=what,
         )
+
+    @cached_property
+    def _converted(self) -> bytes:
+        """The part below as .tflite. It is frozen, so that one serves everybody who asks."""
+        return self._samples.source.converted(self.lower)
 
     def features(self, items: Sequence[Item], layer: str, what: str) -> Activations:
         """What ``layer``, above the boundary, says of items; from the boundary's activations."""
