@@ -51,5 +51,5 @@ def test_a_graph_that_was_written_down_runs_when_it_is_read_again(grouped, tmp_p
     save_graph(freeze(grouped, pixels.shape[1:], tf.float32), tmp_path / "graph.pb")
     again = load_graph(tmp_path / "graph.pb")(tf.constant(pixels))
     np.testing.assert_array_equal(again, grouped(pixels))
-    kinds = {node.op for node in load_graph(tmp_path / "graph.pb").graph.as_graph_def().node}
+    kinds = {node.op for node in load_graph(tmp_path / "graph.pb").definition.node}
     assert "Conv2D" in kinds and not any("Call" in kind for kind in kinds)

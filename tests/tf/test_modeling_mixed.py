@@ -265,7 +265,7 @@ def test_a_net_that_reshapes_to_one_image_takes_several_at_a_time():
     x = keras.layers.Multiply()([x, keras.layers.Conv2D(4, 1, activation="sigmoid")(scale)])
     model = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(x))
     concrete = freeze(lambda x: model(x, training=False), (SIZE, SIZE, 3), tf.float32)
-    definition = switched(SimpleNamespace(definition=concrete.graph.as_graph_def()), [])
+    definition = switched(SimpleNamespace(definition=concrete.definition), [])
 
     @tf.function(autograph=False)
     def several(given):

@@ -80,8 +80,8 @@ def done():
 
 @pytest.fixture(scope="module")
 def int8(done) -> bytes:
-    concrete = freeze(lambda x: done[0](x, training=False), (SIZE, SIZE, 3), tf.float32)
-    return to_tflite(concrete, int8=True, input_type=tf.uint8, output_type=tf.uint8)
+    graph = freeze(lambda x: done[0](x, training=False), (SIZE, SIZE, 3), tf.float32)
+    return to_tflite(graph, int8=True, input_type=tf.uint8, output_type=tf.uint8)
 
 
 def variables(layer) -> dict[str, np.ndarray]:
@@ -204,8 +204,8 @@ def test_without_masks_the_graph_is_smaller_and_the_file_the_same():
     def frozen():
         return freeze(lambda x: wrapped(x, training=False), (SIZE, SIZE, 3), tf.float32)
 
-    def constants(concrete) -> int:
-        nodes = concrete.graph.as_graph_def().node
+    def constants(graph) -> int:
+        nodes = graph.definition.node
         return sum(n.attr["value"].tensor.ByteSize() for n in nodes if n.op == "Const")
 
     step(wrapped)
@@ -318,8 +318,8 @@ def test_training_sees_the_8_bits_that_means_and_sigmoids_have_on_the_device():
     model = keras.Model(pixels, x)
     model.get_layer("first").kernel.assign(model.get_layer("first").kernel / 60)
     wrapped = quantization.ranged(model, [images(12)], preserve_zeros=False)
-    concrete = freeze(lambda x: wrapped(x, training=False), (SIZE, SIZE, 3), tf.float32)
-    content = to_tflite(concrete, int8=True, input_type=tf.uint8)
+    graph = freeze(lambda x: wrapped(x, training=False), (SIZE, SIZE, 3), tf.float32)
+    content = to_tflite(graph, int8=True, input_type=tf.uint8)
     file = read(content)
     (step,) = file.tensors[file.ops[-2].outputs[0]].quantization.scales
     found = predict(content, images(12).astype(np.uint8))
@@ -345,8 +345,8 @@ def test_layer_norm_trains_where_all_channels_are_alike():
     for _ in range(3):
         step(wrapped, 0.001, seen)
     assert all(np.isfinite(value).all() for value in quantization.state(wrapped).values())
-    concrete = freeze(lambda x: wrapped(x, training=False), (SIZE, SIZE, 3), tf.float32)
-    content = to_tflite(concrete, int8=True, input_type=tf.uint8)
+    graph = freeze(lambda x: wrapped(x, training=False), (SIZE, SIZE, 3), tf.float32)
+    content = to_tflite(graph, int8=True, input_type=tf.uint8)
     found, said = predict(content, seen.astype(np.uint8)), wrapped(seen, training=False).numpy()
     assert np.abs(found - said).max() < 0.05 * np.abs(said).max(), "some quanta of 256"
 
@@ -374,8 +374,8 @@ def test_the_file_has_no_op_that_has_no_fast_8_bit_kernel(wide):
     wanted = model(images(12), training=False).numpy()
     assert quantization.wants_ranges(model), "the converter's own would make a HARD_SWISH"
     wrapped = quantization.ranged(model, [images(12)], preserve_zeros=False)
-    concrete = freeze(lambda x: wrapped(x, training=False), (SIZE, SIZE, 3), tf.float32)
-    content = to_tflite(concrete, int8=True, input_type=tf.uint8)
+    graph = freeze(lambda x: wrapped(x, training=False), (SIZE, SIZE, 3), tf.float32)
+    content = to_tflite(graph, int8=True, input_type=tf.uint8)
     kinds = [op.name for op in read(content).ops]
     assert not {"HARD_SWISH", "RELU", "RELU6"} & {*kinds}
     assert kinds.count("MUL") == 3, "two of the hard swish, one of the ReLU"

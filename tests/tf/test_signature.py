@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfedge.modeling.nets.env import keras, tf
-from tfedge.modeling.nets.export import freeze
 from tfedge.tflite.editing import Editor
 from tfedge.tflite.reader import read
 from tfedge.tflite.signature import KEY, signed
@@ -26,7 +26,9 @@ def network(heads: int) -> tuple[object, object]:
     x = keras.layers.Conv2D(4, 3, activation="relu6")(pixels)
     made = [keras.layers.Dense(3 + n, activation="softmax")(x) for n in range(heads)]
     model = keras.Model(pixels, made)
-    return model, freeze(lambda x: model(x, training=False), (8, 8, 3), tf.float32)
+    spec = tf.TensorSpec((1, 8, 8, 3), name="input")
+    traced = tf.function(lambda x: model(x, training=False)).get_concrete_function(spec)
+    return model, convert_variables_to_constants_v2(traced)
 
 
 def test_it_is_the_same_file_as_by_the_detour() -> None:

@@ -23,7 +23,7 @@ from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import Weights, weights_of
 from tfedge.modeling.nets.env import tf
-from tfedge.modeling.nets.export import float_pixels, freeze
+from tfedge.modeling.nets.export import Frozen, float_pixels, freeze
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import Spec
 from tfedge.modeling.nets.weights import source
@@ -172,12 +172,12 @@ class VisionHead:
         content = float_pixels(model, self.spec.size, serve=self.objective.serve, sparse=sparse)
         return compact(content, scope=network.NAME)
 
-    def graph(self, model: Any) -> Any:
+    def graph(self, model: Any) -> Frozen:
         """The frozen graph from float32 inputs to what the shipped model gives."""
         serve = self.objective.serve
         return self.part_graph(lambda inputs, training: serve(model(inputs, training=training)))
 
-    def part_graph(self, part: Any) -> Any:
+    def part_graph(self, part: Any) -> Frozen:
         """The frozen graph of a network's lower part, from float32 inputs."""
         shape = (self.spec.size, self.spec.size, 3)
         return freeze(lambda inputs: part(inputs, training=False), shape, tf.float32)

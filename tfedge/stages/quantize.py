@@ -23,7 +23,7 @@ from tfedge.modeling.compression.sparsity import keep_zeros
 from tfedge.modeling.compression.units import Graph, Kept, Precision
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh, tf
-from tfedge.modeling.nets.export import save_graph, to_tflite
+from tfedge.modeling.nets.export import Frozen, save_graph, to_tflite
 from tfedge.modeling.nets.network import POOL
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.features import Activations, compute, digest
@@ -88,9 +88,9 @@ def run(ctx: Context) -> None:
     rows = head.samples.representative(settings.representative, ctx.pipeline.seed)
     job = _Job(ctx, head, model, rows)
     _HANDLERS[settings.recipe](job)
-    concrete = head.graph(job.model)
-    save_graph(concrete, ctx.out / "graph.pb")
-    kept = dict(Graph.of(concrete).kept(settings.keep)) if settings.keep else None
+    graph = head.graph(job.model)
+    save_graph(graph, ctx.out / "graph.pb")
+    kept = dict(Graph.of(graph).kept(settings.keep)) if settings.keep else None
     write(ctx.out / "quantize.json", job.facts(kept))
 
 
@@ -176,7 +176,7 @@ def _others(samples: Samples, rows: list[int], count: int) -> list[int]:
     return (others or every)[:count]
 
 
-def _tried(ctx: Context, head: Head, concrete: Any, rows: list[int]) -> Trial:
+def _tried(ctx: Context, head: Head, graph: Frozen, rows: list[int]) -> Trial:
     """How the calibrated file answers training examples that it was not calibrated on, against the
     float model, through LiteRT."""
     samples = head.samples
@@ -184,7 +184,7 @@ def _tried(ctx: Context, head: Head, concrete: Any, rows: list[int]) -> Trial:
     inputs = samples.examples.inputs(others)
     asked = {"int8": True, "input_type": tf.uint8, "output_type": tf.uint8, "signature": False}
     report = partial(samples.progress.update, "trying ptq", unit="examples")
-    got = predict(to_tflite(concrete, **asked), inputs, progress=report)
+    got = predict(to_tflite(graph, **asked), inputs, progress=report)
     place = {row: at for at, row in enumerate(samples.train_rows)}
     logits = network.load_weights(ctx.inputs["finetune/teacher.npz"])["logits"]
     plain = head.objective.served(logits[[place[row] for row in others]])
@@ -287,9 +287,9 @@ def _int8_activations(
     @cache
     def convert() -> bytes:
         quantization.unmask(lower)  # it does not train
-        concrete = head.part_graph(lower)
+        part = head.part_graph(lower)
         rounded = tf.int8 if int8 else None
-        return mixed.convert(concrete, kept, output_type=rounded, output=between, signature=False)
+        return mixed.convert(part, kept, output_type=rounded, output=between, signature=False)
 
     more = f" {json.dumps([kept, between], sort_keys=True)}" if kept else ""
     name = digest(lower, f"int8{more}")

@@ -19,7 +19,7 @@ from tfedge.modeling.compression.quantization import PREFIX
 from tfedge.modeling.compression.quantize_clusters import ClusterPreserving
 from tfedge.modeling.compression.units import Graph, Kept, Precision, data_inputs, layer_of
 from tfedge.modeling.nets.env import tf
-from tfedge.modeling.nets.export import import_graph, to_tflite
+from tfedge.modeling.nets.export import Frozen, to_tflite
 from tfedge.tflite import barriers
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import LiteRT
@@ -29,7 +29,7 @@ _ROOM = 2.0  # 16 bits have room: twice the range that was seen, so that nothing
 
 
 def convert(
-    concrete: Any,
+    frozen: Frozen,
     kept: Kept,
     *,
     output_type: Any = None,
@@ -42,12 +42,12 @@ def convert(
     reads what the graph gives. Raises InvariantBroken when the file (of an 8-bit ``output_type``)
     is anything else than asked for, StageError when LiteRT has no kernel for it.
     """
-    graph = Graph.of(concrete)
+    graph = Graph.of(frozen)
     kept = {name: kept[name] for name in kept if name in graph.units}  # a part may lack some
     asked = {"input_type": tf.uint8, "output_type": output_type, "signature": signature}
     if not kept:
-        return to_tflite(concrete, int8=True, **asked)
-    fenced = import_graph(fence(graph, kept, output))
+        return to_tflite(frozen, int8=True, **asked)
+    fenced = Frozen.of(fence(graph, kept, output))
     try:
         content = barriers.remove(to_tflite(fenced, int8=True, custom_ops=True, **asked))
     except StageError as error:

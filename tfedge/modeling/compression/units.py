@@ -21,6 +21,7 @@ from tfedge.config.spelling import closest
 from tfedge.errors import StageError, UnsupportedModel
 from tfedge.modeling.compression.quantization import PREFIX
 from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.export import Frozen
 
 Precision = str  # int8 < int16 < float
 LEVELS: tuple[Precision, ...] = ("int8", "int16", "float")
@@ -56,9 +57,8 @@ class Graph:
                 self.readers[source].append(node.name)
 
     @classmethod
-    def of(cls, concrete: Any) -> Graph:
-        """Of a frozen concrete function."""
-        return cls(concrete.graph.as_graph_def())
+    def of(cls, frozen: Frozen) -> Graph:
+        return cls(frozen.definition)
 
     @cached_property
     def _fixed(self) -> set[str]:

@@ -1,16 +1,19 @@
 """From a function of TensorFlow to the bytes of a .tflite.
 
-The route is a frozen concrete function with a fixed batch of 1 and an empty ``tf.Module`` as its
-trackable. ``from_keras_model`` gives the same file in minutes, nearly all of it spent exporting and
-reloading a SavedModel, and leaves ``shape_signature`` −1, which the Edge TPU compiler rejects.
+The route is a frozen graph with a fixed batch of 1. ``from_keras_model`` gives the same file in
+minutes, nearly all of it spent exporting and reloading a SavedModel, and leaves ``shape_signature``
+−1, which the Edge TPU compiler rejects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tensorflow.lite.python.conversion_metadata_schema_py_generated import ModelType
 from tensorflow.lite.python.convert_phase import ConverterError
 from tensorflow.python.framework import convert_to_constants as constants
 
@@ -20,38 +23,63 @@ from tfedge.tflite.kernels import with_fast_kernels
 from tfedge.tflite.signature import signed
 
 
-def trace(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> Any:
-    """``function`` of one tensor [1, *shape] as a concrete function."""
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """A graph without variables: a GraphDef, and its inputs and outputs as tensor specs, each by
+    the name of its node. Called, it computes."""
+
+    definition: Any
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, definition: Any) -> Frozen:
+        """Of a GraphDef from placeholder ``input`` to ``Identity``."""
+        (given,) = (node for node in definition.node if node.name == "input")
+        shape, dtype = given.attr["shape"].shape, tf.as_dtype(given.attr["dtype"].type)
+        output = tf.TensorSpec(None, name="Identity")
+        return cls(definition, (tf.TensorSpec(shape, dtype, "input"),), (output,))
+
+    def __call__(self, *given: Any) -> Any:
+        return tf.function(self._computed, autograph=False)(*given)
+
+    def _computed(self, *given: Any) -> Any:
+        feeds = {f"{spec.name}:0": tensor for spec, tensor in zip(self.inputs, given, strict=True)}
+        wanted = [f"{spec.name}:0" for spec in self.outputs]
+        found = tf.graph_util.import_graph_def(self.definition, feeds, wanted, name="")
+        return found[0] if len(found) == 1 else found
+
+
+def freeze(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> Frozen:
+    """``function`` of one tensor [1, *shape] as a graph, its variables constants."""
     spec = tf.TensorSpec((1, *shape), dtype, name="input")
-    return tf.function(function, autograph=False).get_concrete_function(spec)
-
-
-def freeze(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> Any:
-    """The same, its variables constants."""
-    return constants.convert_variables_to_constants_v2(trace(function, shape, dtype))
+    traced = tf.function(function, autograph=False).get_concrete_function(spec)
+    # convert_variables_to_constants_v2 without what it does last: a function of the graph, which
+    # takes longer than all before.
+    data = constants._FunctionConverterDataInEager(
+        traced, lower_control_flow=True, aggressive_inlining=False
+    )
+    definition, _ = constants._replace_variables_by_constants(data)
+    outputs = [
+        tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name.split(":")[0])
+        for tensor in traced.outputs
+    ]
+    return Frozen(definition, (spec,), tuple(outputs))
 
 
 class _Converter(tf.lite.TFLiteConverter):  # type: ignore[misc]
-    """TFLite's converter, to the same bytes in a third to a half of the time for large nets.
-
-    TFLite's own makes a concrete function of the frozen graph, of which only the graph is used, and
-    freezes what is frozen already once more.
-    """
+    """TFLite's converter for a ``Frozen``, which its own would freeze once more: the same bytes."""
 
     def _freeze_concrete_function(self) -> tuple[Any, Any, Any, Any]:
-        (given,) = self._funcs
-        inputs = [tensor for tensor in given.inputs if tensor.dtype != tf.resource]
-        if len(inputs) == len(given.inputs):
-            return given.graph.as_graph_def(), inputs, given.outputs, given
-        data = constants._FunctionConverterDataInEager(
-            given, lower_control_flow=True, aggressive_inlining=False
-        )
-        graph, _ = constants._replace_variables_by_constants(data)
-        return graph, inputs, given.outputs, given
+        (frozen,) = self._funcs
+        return frozen.definition, list(frozen.inputs), list(frozen.outputs), None
+
+    def _get_original_model_type(self) -> int:
+        return int(ModelType.TF_CONCRETE_FUNCTIONS)  # as the file's metadata say it
 
 
 def to_tflite(
-    concrete: Any,
+    graph: Frozen,
     *,
     int8: bool = False,
     sparse: bool = False,
@@ -61,7 +89,7 @@ def to_tflite(
     custom_ops: bool = False,
     signature: bool = True,
 ) -> bytes:
-    """Convert a concrete function, frozen or with variables, whose values become constants.
+    """Convert a frozen graph.
 
     Args:
         int8: quantize. With ``representative`` (post-training) every op must become int8; without
@@ -75,7 +103,9 @@ def to_tflite(
     Raises:
         StageError: the converter refuses the graph; its own words are in the message.
     """
-    converter = _Converter.from_concrete_functions([concrete], tf.Module())
+    module = tf.Module()
+    module.graph_debug_info = None  # where in whose source a node is from: nobody asks
+    converter = _Converter([graph], module)
     if int8:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if sparse:
@@ -114,43 +144,22 @@ def float_pixels(
         outputs = model(tf.cast(pixels, tf.float32), training=False)
         return serve(outputs) if serve else outputs
 
-    traced = trace(function, (size, size, 3), tf.uint8)
-    return to_tflite(traced, sparse=sparse, signature=serve is not None)
+    graph = freeze(function, (size, size, 3), tf.uint8)
+    return to_tflite(graph, sparse=sparse, signature=serve is not None)
 
 
 def float_part(model: Any) -> bytes:
     """A float .tflite of a part of a network: activations [1, …] float32 in, its output out."""
     shape = tuple(model.input_shape[1:])
-    traced = trace(lambda x: model(x, training=False), shape, tf.float32)
-    return to_tflite(traced, signature=False)
+    graph = freeze(lambda x: model(x, training=False), shape, tf.float32)
+    return to_tflite(graph, signature=False)
 
 
-def save_graph(concrete: Any, path: Any) -> None:
-    """Write a frozen concrete function of one tensor as a GraphDef; same graph, same bytes."""
-    path.write_bytes(concrete.graph.as_graph_def().SerializeToString(deterministic=True))
+def save_graph(graph: Frozen, path: Path) -> None:
+    """Write a frozen graph of one tensor as a GraphDef; same graph, same bytes."""
+    path.write_bytes(graph.definition.SerializeToString(deterministic=True))
 
 
-def load_graph(path: Any) -> Any:
-    """The concrete function that ``save_graph`` wrote: placeholder ``input`` to ``Identity``."""
-    return import_graph(tf.compat.v1.GraphDef.FromString(path.read_bytes()))
-
-
-def import_graph(definition: Any) -> Any:
-    """A GraphDef from placeholder ``input`` to ``Identity`` as a concrete function.
-
-    The one given is not to be used any more: it loses its placeholder to the function's own.
-    """
-    (given,) = (node for node in definition.node if node.name == "input")
-    spec = tf.TensorSpec(
-        given.attr["shape"].shape, tf.as_dtype(given.attr["dtype"].type), name="input"
-    )
-    definition.node.remove(given)
-
-    def function(pixels: Any) -> Any:
-        (found,) = tf.graph_util.import_graph_def(
-            definition, {"input:0": pixels}, ["Identity:0"], name=""
-        )
-        return found
-
-    # wrap_function and prune would do the same, and write every kernel down eight times over.
-    return tf.function(function, autograph=False).get_concrete_function(spec)
+def load_graph(path: Path) -> Frozen:
+    """The graph that ``save_graph`` wrote, from placeholder ``input`` to ``Identity``."""
+    return Frozen.of(tf.compat.v1.GraphDef.FromString(path.read_bytes()))
