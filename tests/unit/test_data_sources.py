@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from data_helpers import Said, class_folders, image, sha256
+from sklearn.datasets import load_digits
 
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.samples import kept_sample
@@ -316,8 +318,11 @@ def test_digits_are_written_whole_or_not_at_all(
     ],
 )
 def test_a_sample_that_somebody_has_changed_is_made_again(
-    tmp_path: Path, damage: Callable[[Path], object], says: str
+    tmp_path: Path, damage: Callable[[Path], object], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    digits = load_digits()
+    few = SimpleNamespace(images=digits.images[:100], target=digits.target[:100])  # is quicker
+    monkeypatch.setattr("sklearn.datasets.load_digits", lambda: few)
     data = Data(path="sample:digits")
     before = source_digest(data, tmp_path)
     damage(tmp_path / "samples" / "digits-1")
