@@ -9,7 +9,7 @@ and another net as teacher, are not counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, prod
@@ -19,7 +19,7 @@ from tfedge.catalog.backbones import BACKBONES, Block, net
 from tfedge.data.sources import counted
 from tfedge.files.parallel import cores as cores_here
 from tfedge.files.space import free
-from tfedge.pipeline.recipes import head_kind, least_steps, quantized_by
+from tfedge.pipeline.recipes import NOISY, head_kind, least_steps, quantized_by
 from tfedge.pipeline.schema import Pipeline
 from tfedge.pipeline.unfreeze import TrainingStage, first_trained, lowest_trained
 
@@ -122,7 +122,17 @@ class _Job:
         if starts.get("quantize"):
             each += self.values(starts["quantize"]) + _KEY
             macs += self.macs(0, starts["quantize"])
-        return self.items * each, self.items * macs
+        noisy = [*self.noisy(starts)]
+        kept = sum(count * (self.values(start) * size + _KEY) for start, size, count in noisy)
+        run = sum(count * self.macs(0, start) for start, _, count in noisy)
+        return self.items * each + kept, self.items * macs + run
+
+    def noisy(self, starts: Mapping[TrainingStage, int]) -> Iterator[tuple[int, int, int]]:
+        """For each stage that shows images with noise: where it starts, the bytes of a number, and
+        how many images."""
+        for stage, start in starts.items():
+            if start and getattr(getattr(self.pipeline, stage), "noise", 0):
+                yield start, 1 if stage == "quantize" else 4, min(self.train, NOISY)
 
     def trained(self) -> float:
         """Multiply-adds, forward, of all that training sees."""

@@ -11,6 +11,7 @@ from tfedge.pipeline.schema import Pipeline, Retrain, Transfer
 
 FEW, MANY = 150, 300  # least steps of `steps: auto`, and from so many examples on:
 MANY_EXAMPLES = 800
+NOISY = 512  # training examples that a stage shows with noise, at most
 
 
 def head_kind(settings: Transfer, changes_examples: bool) -> Literal["logistic", "sgd"]:

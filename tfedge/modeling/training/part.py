@@ -30,8 +30,6 @@ from tfedge.tasks.task import Examples
 
 _EVAL_BATCH = 64
 
-_NOISY = 512  # training examples that are shown with noise, at most
-
 
 @dataclass(frozen=True)
 class Samples:
@@ -99,7 +97,7 @@ class Samples:
         fed with for items."""
         if not settings.noise:
             return None
-        rows = self.representative(_NOISY, self.seed)
+        rows = self.representative(recipes.NOISY, self.seed)
         position = {row: at for at, row in enumerate(rows)}
         places = np.asarray([position.get(row, -1) for row in self.train_rows])
         gather = inputs([(row, NOISY) for row in rows])
