@@ -80,7 +80,7 @@ def test_a_changed_index_is_not_loaded(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="was changed"):
         Index.load(path)
     path.write_text(path.read_text()[:50])
-    with pytest.raises(ArtifactError, match="no index of images"):
+    with pytest.raises(ArtifactError, match="no index of examples"):
         Index.load(path)
 
 

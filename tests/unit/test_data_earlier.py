@@ -78,7 +78,7 @@ def test_old_classes_come_first_and_new_ones_after_them() -> None:
     assert after(("b", "a"), ["x", "a"]) == (
         ("a", "x"),
         "classes: 1 as in the earlier run, 1 new after them (x)",
-        "classes of the earlier run without images: b; those behind them move up, and have other "
+        "classes of the earlier run without examples: b; those behind them move up, and have other "
         "numbers than there",
     )
     assert after(("b",), ["c", "a"])[1].startswith("classes: none of the earlier run, 2 new")
@@ -111,7 +111,7 @@ def test_an_old_class_without_images_is_told_with_what_that_moves(tmp_path: Path
     index, audit, _ = data_stage(pipeline(tmp_path, run, cat=12, dog=12), tmp_path)
     assert index.classes == ("dog", "cat")
     assert audit.warnings[:1] == [
-        "classes of the earlier run without images: bird; those behind them move up, and have "
+        "classes of the earlier run without examples: bird; those behind them move up, and have "
         "other numbers than there"
     ]
 
@@ -119,7 +119,7 @@ def test_an_old_class_without_images_is_told_with_what_that_moves(tmp_path: Path
 def test_an_old_class_that_was_the_last_moves_nothing(tmp_path: Path) -> None:
     run = earlier_run(tmp_path / "run", "dog", "cat", "bird")
     _, audit, _ = data_stage(pipeline(tmp_path, run, cat=12, dog=12), tmp_path)
-    assert audit.warnings[:1] == ["classes of the earlier run without images: bird"]
+    assert audit.warnings[:1] == ["classes of the earlier run without examples: bird"]
 
 
 def test_the_order_is_part_of_the_key(tmp_path: Path) -> None:

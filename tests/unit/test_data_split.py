@@ -78,7 +78,7 @@ def test_classes_that_are_too_small_are_all_named() -> None:
     with pytest.raises(DataError) as caught:
         assign({"ok": digests(9), "one": digests(1), "copies": same}, Split(val=0.2))
     assert [line.split(":")[0] for line in caught.value.problems] == ["class copies", "class one"]
-    with pytest.raises(DataError, match=r"class a: 2 different image\(s\), too few for test, val"):
+    with pytest.raises(DataError, match=r"class a: 2 different examples, too few for test, val"):
         assign({"a": digests(2)}, Split(val=0.2, test=0.2))
 
 

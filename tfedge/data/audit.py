@@ -1,8 +1,9 @@
 """Looking at the examples before anything trains on them.
 
-Two of them are *identical* when what they decode to is: copies of a file, and the same photo saved
-with other metadata. Identical ones under two labels are a *conflict*, in two splits a *leak*. Those
-that only look alike, such as frames of one video, in two splits are *near*: a warning.
+Two of them are *identical* when what they say is: copies of a file, and of images the same photo
+saved with other metadata. Identical ones under two labels are a *conflict*, in two splits a
+*leak*. Those that are nearly the same, such as frames of one video, in two splits are *near*: a
+warning.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfedge.data.checks import LACKING, lacking
+from tfedge.data.checks import fill_up, lacking
 from tfedge.data.index import SPLITS, Index, Row
+from tfedge.data.kind import Kind
 from tfedge.data.labels import same_name
 from tfedge.data.listing import Listing
 from tfedge.data.schema import Data
@@ -25,10 +27,9 @@ from tfedge.files.artifact import read_json, write_json
 from tfedge.files.files import NAMED, few, shown
 
 SHOWN = 20  # files named for one kind of problem
-KEPT = 200  # pairs of near images that audit.json names
-TINY = 10  # training images; classes with fewer get a warning
+KEPT = 200  # pairs of near examples that audit.json names
+TINY = 10  # training examples; classes with fewer get a warning
 IMBALANCE = 10.0  # largest to smallest class; above it there is a warning
-_REPAIR = "repair or remove these images"
 
 
 class Bad(NamedTuple):
@@ -53,14 +54,14 @@ class Contents(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AuditedImage:
-    """One readable image. ``pixels`` is a hash of what it decodes to."""
+class Audited:
+    """One readable example. ``same`` is equal where what they say is."""
 
     path: str
     label: str
     split: str  # "" until the content hash has decided
     sha256: str
-    pixels: bytes
+    same: bytes
     group: str | None = None
 
     def as_json(self) -> dict[str, str]:
@@ -119,28 +120,29 @@ def audit(
     """
     listing, problems = scan.listing, _Problems()
     findings = Findings(warnings=list(listing.warnings), order=listing.order)
-    images = _readable(scan, content, skip_bad, findings, problems)
-    images = _without_conflicts(images, data, findings, problems)
-    images = _split(images, scan.listing, findings, problems)
-    images = _without_leaks(images, data, findings, problems)
-    copies = Counter((p.pixels, p.label, p.split) for p in images)
+    examples = _readable(scan, content, skip_bad, findings, problems)
+    examples = _without_conflicts(examples, data, findings, problems)
+    examples = _split(examples, scan.listing, findings, problems)
+    examples = _without_leaks(examples, data, findings, problems)
+    copies = Counter((p.same, p.label, p.split) for p in examples)
     findings.duplicates = sum(count - 1 for count in copies.values())
-    _check_classes(images, scan.listing, findings, problems)
+    _check_classes(examples, scan.listing, findings, problems)
     if problems.lines:
         raise DataError(problems.lines, "; ".join(problems.hints))
-    _warn_of_names(images, findings)
-    _warn_of_near(images, content, findings)
-    _warn_of_remarks(images, content.remarks, findings)
+    _warn_of_names(examples, findings)
+    _warn_of_near(examples, content, findings, scan.listing.kind)
+    _warn_of_remarks(examples, content.remarks, findings)
     classes = scan.listing.classes
     number = {label: place for place, label in enumerate(classes)}
-    rows = (Row(p.path, number[p.label], p.split, p.sha256) for p in images)
+    rows = (Row(p.path, number[p.label], p.split, p.sha256) for p in examples)
     return Index(classes, tuple(sorted(rows)), scan.listing.split_from), findings
 
 
 def _readable(
     scan: Scan, content: Contents, skip_bad: bool, findings: Findings, problems: _Problems
-) -> list[AuditedImage]:
-    images = []
+) -> list[Audited]:
+    kind = scan.listing.kind
+    examples = []
     lines: list[str] = []
     remedies: dict[str, None] = {}  # in their order
     for entry in scan.listing.entries:
@@ -150,68 +152,69 @@ def _readable(
             bad = Bad(scan.unreadable[entry.path])
         if bad is None:
             same = content.same[digest]
-            images.append(
-                AuditedImage(entry.path, entry.label, entry.split or "", digest, same, entry.group)
+            examples.append(
+                Audited(entry.path, entry.label, entry.split or "", digest, same, entry.group)
             )
         elif skip_bad:
             findings.skipped.append({"path": entry.path, "reason": bad.reason})
         else:
             lines.append(f"{shown(entry.path)}: {bad.reason}")
-            remedies[bad.remedy or _REPAIR] = None
+            remedies[bad.remedy or f"repair or remove these {kind.many}"] = None
     if findings.skipped:
         left_out = [row["path"] for row in findings.skipped]
         findings.warnings.append(
-            f"bad images left out: {len(left_out)} (data.on_bad_image: skip): {few(left_out)}"
+            f"bad {kind.many} left out: {len(left_out)} ({kind.may_skip}: skip): {few(left_out)}"
         )
-    problems.add(lines, "; ".join(remedies) + ", or set data.on_bad_image: skip")
-    return images
+    problems.add(lines, "; ".join(remedies) + f", or set {kind.may_skip}: skip")
+    return examples
 
 
-def _identical(images: Iterable[AuditedImage]) -> list[list[AuditedImage]]:
-    groups: dict[bytes, list[AuditedImage]] = defaultdict(list)
-    for image in images:
-        groups[image.pixels].append(image)
+def _identical(examples: Iterable[Audited]) -> list[list[Audited]]:
+    groups: dict[bytes, list[Audited]] = defaultdict(list)
+    for example in examples:
+        groups[example.same].append(example)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _names(group: Sequence[AuditedImage], what: Mapping[str, str]) -> str:
-    return " = ".join(f"{shown(image.path)} ({what[image.path]})" for image in group)
+def _names(group: Sequence[Audited], what: Mapping[str, str]) -> str:
+    return " = ".join(f"{shown(one.path)} ({what[one.path]})" for one in group)
 
 
 def _without_conflicts(
-    images: list[AuditedImage], data: Data, findings: Findings, problems: _Problems
-) -> list[AuditedImage]:
+    examples: list[Audited], data: Data, findings: Findings, problems: _Problems
+) -> list[Audited]:
     """All copies go: which label is right can't be known."""
+    kind = data.kind
     drop: set[str] = set()
     lines = []
-    for group in _identical(images):
-        if len({image.label for image in group}) == 1:
+    for group in _identical(examples):
+        if len({example.label for example in group}) == 1:
             continue
-        drop |= {image.path for image in group}
-        names = _names(group, {image.path: image.label for image in group})
-        lines.append(f"the same image under two labels: {names}")
-        findings.conflicts.append({"pictures": [image.as_json() for image in group]})
+        drop |= {example.path for example in group}
+        names = _names(group, {example.path: example.label for example in group})
+        lines.append(f"the same {kind.one} under two labels: {names}")
+        findings.conflicts.append({"pictures": [example.as_json() for example in group]})
     if data.on_conflict == "error":
-        problems.add(lines, "keep each image under one label, or set data.on_conflict: drop")
+        problems.add(lines, f"keep each {kind.one} under one label, or set data.on_conflict: drop")
     elif lines:
         findings.warnings.append(
-            f"images under two labels left out: {len(drop)} (data.on_conflict: drop)"
+            f"{kind.many} under two labels left out: {len(drop)} (data.on_conflict: drop)"
         )
-    return [image for image in images if image.path not in drop]
+    return [example for example in examples if example.path not in drop]
 
 
 def _split(
-    images: list[AuditedImage], listing: Listing, findings: Findings, problems: _Problems
-) -> list[AuditedImage]:
+    examples: list[Audited], listing: Listing, findings: Findings, problems: _Problems
+) -> list[Audited]:
     """Fills in the splits that the content hash decides."""
     if listing.shares is None:
-        return images
+        return examples
     units: dict[str, list[str]] = defaultdict(list)
-    for image in images:
-        if not image.split:
-            units[image.label].append(image.unit)
-    with_groups = any(image.group is not None for image in images)
-    noun = "group(s)" if with_groups else "different image(s)"
+    for example in examples:
+        if not example.split:
+            units[example.label].append(example.unit)
+    with_groups = any(example.group is not None for example in examples)
+    noun = "group(s)" if with_groups else f"different {listing.kind.one}(s)"
     try:
         splits, moved = assign(units, listing.shares, noun)
     except DataError as error:
@@ -219,20 +222,20 @@ def _split(
         if with_groups and listing.shares.test:
             hint += "; without data.split.test two groups are enough"
         problems.add(error.problems, hint)
-        return [replace(p, split=p.split or "train") for p in images]
-    first = {image.unit: image.path for image in reversed(images)}
-    findings.warnings += _moved(moved, first)
-    return [p if p.split else replace(p, split=splits[p.label][p.unit]) for p in images]
+        return [replace(p, split=p.split or "train") for p in examples]
+    first = {example.unit: example.path for example in reversed(examples)}
+    findings.warnings += _moved(moved, first, listing.kind)
+    return [p if p.split else replace(p, split=splits[p.label][p.unit]) for p in examples]
 
 
-def _moved(moved: Sequence[Reassignment], first: Mapping[str, str]) -> list[str]:
+def _moved(moved: Sequence[Reassignment], first: Mapping[str, str], kind: Kind) -> list[str]:
     """What was moved for the sake of small classes, in one line."""
     if not moved:
         return []
     classes = sorted({move.label for move in moved})
     names = [f"{shown(first[m.unit])}: {m.source} to {m.target}" for m in moved]
     return [
-        f"too few images for the hash to split evenly: {_counted(classes)} ({few(classes)}); "
+        f"too few {kind.many} for the hash to split evenly: {_counted(classes)} ({few(classes)}); "
         f"moved to another split: {len(moved)} ({few(names)})"
     ]
 
@@ -243,17 +246,18 @@ def _counted(classes: Sequence[str], all_of_them: Sequence[str] = ()) -> str:
 
 
 def _without_leaks(
-    images: list[AuditedImage], data: Data, findings: Findings, problems: _Problems
-) -> list[AuditedImage]:
+    examples: list[Audited], data: Data, findings: Findings, problems: _Problems
+) -> list[Audited]:
     """Dropped are the copies in the split that can spare them: train before val before test."""
+    kind = data.kind
     drop: set[str] = set()
     lines = []
-    for what, group in (*_identical_leaks(images), *_parted_groups(images)):
-        splits = {image.split for image in group}
+    for what, group in (*_identical_leaks(examples, kind), *_parted_groups(examples)):
+        splits = {example.split for example in group}
         keep = max(splits, key=SPLITS.index)
         dropped = [p.path for p in group if p.split != keep] if data.on_leak == "drop" else []
         drop.update(dropped)
-        names = _names(group[:NAMED], {image.path: image.split for image in group})
+        names = _names(group[:NAMED], {example.path: example.split for example in group})
         lines.append(f"{what} in two splits: {names}" + ", …" * (len(group) > NAMED))
         findings.leaks.append({"pictures": [p.as_json() for p in group], "dropped": dropped})
     if data.on_leak == "error":
@@ -261,71 +265,73 @@ def _without_leaks(
     elif lines:
         done = f"copies left out: {len(drop)}" if data.on_leak == "drop" else "all kept"
         findings.warnings.append(
-            f"images in two splits: {len(lines)}, {done} (data.on_leak: {data.on_leak})"
+            f"{kind.many} in two splits: {len(lines)}, {done} (data.on_leak: {data.on_leak})"
         )
-    return [image for image in images if image.path not in drop]
+    return [example for example in examples if example.path not in drop]
 
 
-def _identical_leaks(images: Sequence[AuditedImage]) -> list[tuple[str, list[AuditedImage]]]:
-    groups = _identical(images)
-    return [("the same image", group) for group in groups if len({p.split for p in group}) > 1]
+def _identical_leaks(examples: Sequence[Audited], kind: Kind) -> list[tuple[str, list[Audited]]]:
+    groups = _identical(examples)
+    return [
+        (f"the same {kind.one}", group) for group in groups if len({p.split for p in group}) > 1
+    ]
 
 
-def _parted_groups(images: Sequence[AuditedImage]) -> list[tuple[str, list[AuditedImage]]]:
-    """Groups of ``data.group`` that the data's own split parts; one image of each split first."""
-    members: dict[str, list[AuditedImage]] = defaultdict(list)
-    for image in images:
-        if image.group is not None:
-            members[image.group].append(image)
+def _parted_groups(examples: Sequence[Audited]) -> list[tuple[str, list[Audited]]]:
+    """Groups of ``data.group`` that the data's own split parts; one of each split first."""
+    members: dict[str, list[Audited]] = defaultdict(list)
+    for example in examples:
+        if example.group is not None:
+            members[example.group].append(example)
     parted = []
     for name, group in members.items():
-        if len({image.split for image in group}) > 1:
-            by_split = {image.split: image for image in reversed(group)}
+        if len({example.split for example in group}) > 1:
+            by_split = {example.split: example for example in reversed(group)}
             firsts = [by_split[split] for split in SPLITS if split in by_split]
-            rest = [image for image in group if image not in firsts]
+            rest = [example for example in group if example not in firsts]
             parted.append((f"group {shown(name)}", [*firsts, *rest]))
     return parted
 
 
 def _check_classes(
-    images: list[AuditedImage], listing: Listing, findings: Findings, problems: _Problems
+    examples: list[Audited], listing: Listing, findings: Findings, problems: _Problems
 ) -> None:
-    classes = listing.classes
-    counts = Counter((image.split, image.label) for image in images)
-    problems.add(lacking(listing, counts, "good image"), LACKING)
-    splits = [split for split in SPLITS if any(image.split == split for image in images)]
-    if images and listing.shares is None and "val" not in splits:
-        problems.add(["no image in val"], "put some there, or let data.split decide")
+    classes, kind = listing.classes, listing.kind
+    counts = Counter((example.split, example.label) for example in examples)
+    problems.add(lacking(listing, counts, "good "), fill_up(listing))
+    splits = [split for split in SPLITS if any(example.split == split for example in examples)]
+    if examples and listing.shares is None and "val" not in splits:
+        problems.add([f"no {kind.one} in val"], "put some there, or let data.split decide")
     for split in splits:
         empty = [label for label in classes if not counts[split, label]]
         if empty and split != "train":
             findings.warnings.append(
-                f"no image in {split}, which can't be judged there: {_counted(empty, classes)} "
-                f"({few(empty)})"
+                f"no {kind.one} in {split}, which can't be judged there: "
+                f"{_counted(empty, classes)} ({few(empty)})"
             )
     train = {label: counts["train", label] for label in classes if counts["train", label]}
     small = [f"{label}: {count}" for label, count in train.items() if count < TINY]
     if small:
         findings.warnings.append(
-            f"fewer than {TINY} training images: {_counted(small, classes)} ({few(small)})"
+            f"fewer than {TINY} training {kind.many}: {_counted(small, classes)} ({few(small)})"
         )
     if train:
         most, least = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
         findings.imbalance = round(train[most] / train[least], 3)
         if findings.imbalance > IMBALANCE:
             findings.warnings.append(
-                f"heavy imbalance: {train[most]} training images of {most}, {train[least]} of "
+                f"heavy imbalance: {train[most]} training {kind.many} of {most}, {train[least]} of "
                 f"{least}; see finetune.class_weights"
             )
     if twins := [" = ".join(sorted(same)) for same in same_name(classes)]:
         findings.warnings.append(f"classes that differ in upper and lower case only: {few(twins)}")
 
 
-def _warn_of_names(images: Sequence[AuditedImage], findings: Findings) -> None:
+def _warn_of_names(examples: Sequence[Audited], findings: Findings) -> None:
     """Files of which a file system that is no exact one keeps the last."""
     folders: dict[str, list[str]] = defaultdict(list)
-    for image in images:
-        folders[image.path.rpartition("/")[0]].append(image.path)
+    for example in examples:
+        folders[example.path.rpartition("/")[0]].append(example.path)
     found = [names for paths in folders.values() for names in same_name(paths)]
     if same := [" = ".join(map(shown, names)) for names in found]:
         findings.warnings.append(
@@ -334,19 +340,21 @@ def _warn_of_names(images: Sequence[AuditedImage], findings: Findings) -> None:
         )
 
 
-def _warn_of_near(images: Sequence[AuditedImage], content: Contents, findings: Findings) -> None:
-    """Images in two splits that look alike, with what would keep them together."""
+def _warn_of_near(
+    examples: Sequence[Audited], content: Contents, findings: Findings, kind: Kind
+) -> None:
+    """Examples in two splits that are nearly the same, with what would keep them together."""
     from tfedge.data.near import near_pairs, numbered
 
-    compared = [image for image in images if image.sha256 in content.near]
-    by_path = {image.path: image for image in compared}
-    content_of = {image.path: image.sha256 for image in compared}
+    compared = [example for example in examples if example.sha256 in content.near]
+    by_path = {example.path: example for example in compared}
+    content_of = {example.path: example.sha256 for example in compared}
     pairs = near_pairs(
         list(by_path),
-        [content.near[image.sha256] for image in compared],
-        [image.split for image in compared],
+        [content.near[example.sha256] for example in compared],
+        [example.split for example in compared],
         lambda one, other: (
-            by_path[one].pixels != by_path[other].pixels
+            by_path[one].same != by_path[other].same
             and content.alike(content_of[one], content_of[other])
         ),
     )
@@ -359,25 +367,25 @@ def _warn_of_near(images: Sequence[AuditedImage], content: Contents, findings: F
     told = [" ≈ ".join(f"{shown(path)} ({by_path[path].split})" for path in pair) for pair in pairs]
     judged = {path for pair in pairs for path in pair if by_path[path].split != "train"}
     findings.warnings.append(
-        f"near-identical images in two splits, {len(judged)} of them in val or test: "
+        f"near-identical {kind.many} in two splits, {len(judged)} of them in val or test: "
         f"{few(told)}; the accuracy measured is too high then. "
-        f"{_remedy(numbered(pairs))}"
+        f"{_remedy(numbered(pairs), kind)}"
     )
 
 
-def _remedy(expression: str | None) -> str:
+def _remedy(expression: str | None, kind: Kind) -> str:
     given = f": data.group: '{expression}'" if expression else ""
     return (
-        "What belongs together (frames of a video, a series of photos) stays in one split by "
+        f"What belongs together ({kind.together}) stays in one split by "
         f"data.group, a column of the CSV or an expression over the path{given}"
     )
 
 
 def _warn_of_remarks(
-    images: Sequence[AuditedImage], remarks: Mapping[str, str], findings: Findings
+    examples: Sequence[Audited], remarks: Mapping[str, str], findings: Findings
 ) -> None:
     found: dict[str, list[str]] = defaultdict(list)
-    for image in images:
-        if image.sha256 in remarks:
-            found[remarks[image.sha256]].append(image.path)
+    for example in examples:
+        if example.sha256 in remarks:
+            found[remarks[example.sha256]].append(example.path)
     findings.warnings += [f"{what}: {len(paths)} ({few(paths)})" for what, paths in found.items()]

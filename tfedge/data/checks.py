@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from tfedge.data.labels import same_name
-from tfedge.data.listing import IMAGE_SUFFIXES, Listing
+from tfedge.data.listing import Listing
 from tfedge.errors import DataError
 from tfedge.files.files import shown
 
@@ -29,19 +29,20 @@ def check_sound(listing: Listing) -> None:
         )
     if not listing.entries and not listing.partial:
         raise DataError(
-            [f"{listing.root}: no images in {', '.join(map(shown, classes[:5]))}"],
-            "one folder a class, with images in it",
+            [f"{listing.root}: no {listing.kind.many} in {', '.join(map(shown, classes[:5]))}"],
+            f"one folder a class, with {listing.kind.many} in it",
         )
 
 
 def _found(listing: Listing) -> str:
     """A hint where the first file is there with what its path lacks: its suffix, its folder."""
     first = listing.entries[0].path
-    named = _is_image(first)
+    is_one = listing.kind.names
+    named = is_one(first)
     pattern = glob.escape(first) + ".*" * (not named)
     for below, lacks, of in (("", [], "names"), ("*/", ["folder"], "paths")):
         try:
-            found = next(filter(_is_image, map(str, listing.root.glob(below + pattern))), None)
+            found = next(filter(is_one, map(str, listing.root.glob(below + pattern))), None)
         except OSError:  # a name that no file can have
             return ""
         if found is not None:
@@ -51,22 +52,22 @@ def _found(listing: Listing) -> str:
     return ""
 
 
-def _is_image(path: str) -> bool:
-    return PurePath(path).suffix[1:].lower() in IMAGE_SUFFIXES
-
-
 def check_classes(listing: Listing) -> None:
     """DataError that names the classes without a file, or without one to train on."""
     problems = lacking(listing, Counter((e.split or "train", e.label) for e in listing.entries))
     if problems and not listing.partial:
-        raise DataError(problems, LACKING)
+        raise DataError(problems, fill_up(listing))
 
 
-LACKING = "add images to these classes, or take them away"
+def fill_up(listing: Listing) -> str:
+    """The way out where classes lack files."""
+    return f"add {listing.kind.many} to these classes, or take them away"
 
 
-def lacking(listing: Listing, counts: Counter[tuple[str, str]], what: str = "image") -> list[str]:
-    """The classes that have nothing to train on, given how many there are by split and class."""
+def lacking(listing: Listing, counts: Counter[tuple[str, str]], good: str = "") -> list[str]:
+    """The classes that have nothing to train on, given how many there are by split and class;
+    ``good`` says which files count."""
+    one = listing.kind.one
     filled = {label for (_, label), count in counts.items() if count}
     twins = {
         label: [shown(other) for other in same if other != label and counts["train", other]]
@@ -76,7 +77,7 @@ def lacking(listing: Listing, counts: Counter[tuple[str, str]], what: str = "ima
     problems = []
     for label in listing.classes:
         if not counts["train", label]:
-            lacks = "image in train" if label in filled else what
+            lacks = f"{one} in train" if label in filled else f"{good}{one}"
             twin = twins.get(label)
             other = f"; {twin[0]} differs from it in upper and lower case only" if twin else ""
             problems.append(f"class {shown(label)}: no {lacks}{other}")

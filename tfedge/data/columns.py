@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tfedge.config.spelling import closest
 from tfedge.data.dialect import Row
+from tfedge.data.kind import Kind
 from tfedge.data.labels import ONE_LABEL
-from tfedge.data.listing import IMAGE_SUFFIXES, SPLIT_NAMES
+from tfedge.data.listing import SPLIT_NAMES
 from tfedge.data.schema import CsvColumns
 from tfedge.errors import DataError
 from tfedge.files.files import shown
@@ -41,17 +42,17 @@ class Columns:
 
 
 def columns_of(
-    file: Path, rows: Sequence[Row], given: CsvColumns | None, group: str | None
+    file: Path, rows: Sequence[Row], given: CsvColumns | None, group: str | None, kind: Kind
 ) -> Columns:
     """Finds the columns by the header. DataError, with the key to set, where they can't be told."""
     named = given or CsvColumns()
     names = _header(rows)
-    found = _automl(rows) if given is None else None
+    found = _automl(rows, kind) if given is None else None
     if found is None:
         path, label = (_place(names, name) for name in (named.path, named.label))
         split = _place(names, named.split or "split")
         if path is None or label is None or (named.split and split is None):
-            raise _unknown(file, names, rows, given)
+            raise _unknown(file, names, rows, given, kind)
         found = Columns(names, path, label, split)
         _check_other_tasks(file, found, rows)
     if group is not None:
@@ -78,21 +79,21 @@ def _key(name: str) -> str:
     return re.sub(r"[\s_\-]", "", name.casefold())
 
 
-def _automl(rows: Sequence[Row]) -> Columns | None:
+def _automl(rows: Sequence[Row], kind: Kind) -> Columns | None:
     """Google AutoML's rows without a header: TRAIN,path,label."""
     cells = rows[0][1] if rows else []
-    if len(cells) < 3 or cells[0].casefold() not in SPLIT_NAMES or not _is_file(cells[1]):
+    if len(cells) < 3 or cells[0].casefold() not in SPLIT_NAMES or not kind.names(_path(cells[1])):
         return None
     more = tuple(f"column {number}" for number in range(4, len(cells) + 1))
     return Columns(("set", "path", "label", *more), 1, 2, 0, first=0)
 
 
-def _is_file(cell: str) -> bool:
-    return PurePosixPath(cell.replace("\\", "/")).suffix[1:].lower() in IMAGE_SUFFIXES
+def _path(cell: str) -> str:
+    return cell.replace("\\", "/")
 
 
 def _unknown(
-    file: Path, names: Sequence[str], rows: Sequence[Row], given: CsvColumns | None
+    file: Path, names: Sequence[str], rows: Sequence[Row], given: CsvColumns | None, kind: Kind
 ) -> DataError:
     """What the file is instead, as far as it can be told."""
     got = shown(",".join(names)[:80]) or "nothing"
@@ -105,7 +106,7 @@ def _unknown(
             if name and _place(names, name) is None
         ]
         return DataError(lacking, f"the columns are: {got}")
-    if any(map(_is_file, names)):
+    if any(kind.names(_path(name)) for name in names):
         return DataError(
             [f"{file}:1: {expected}, got a row without a header: {got}"],
             "put the names of the columns on the first line",

@@ -1,4 +1,4 @@
-"""SHA-256 of files, remembered by size, times and inode, so that no photo is read twice for it.
+"""SHA-256 of files, remembered by size, times and inode, so that no file is read twice for it.
 
 One JSON file a data root in ``cache/stat``, which carries its own digest. It is a cache: when it is
 damaged or lost, files are hashed again.
@@ -48,7 +48,7 @@ class Digests:
         return digest if stamp is not None and stamp == entry.stamp else None
 
     def of(
-        self, entries: Sequence[Entry], progress: Progress
+        self, entries: Sequence[Entry], progress: Progress, unit: str
     ) -> tuple[dict[str, str], dict[str, str]]:
         """By path: the digests, and why the others can't be read. Hashes what is new."""
         found = {entry.path: digest for entry in entries if (digest := self.cached_digest(entry))}
@@ -65,7 +65,7 @@ class Digests:
                 if stamp:
                     self._known[entry.path] = (stamp, digest)
                 if done % 64 == 0 or done == len(new):
-                    progress.update("hash", done, len(new), "images")
+                    progress.update("hash", done, len(new), unit)
             self._save(entries)
         return found, failed
 
@@ -84,7 +84,7 @@ class Digests:
 
 def _sum(files: object) -> str:
     """What tells a file of ours that a disk has damaged: a changed digest in it would be taken for
-    that of an image."""
+    that of an example."""
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""The index: which images there are, of which class, in which split. Later stages read it."""
+"""The index: which examples there are, of which class, in which split. Later stages read it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPLITS = ("train", "val", "test")
 
 
 class Row(NamedTuple):
-    """One image: ``label`` is a place in ``Index.classes``, ``sha256`` that of its file."""
+    """One example: ``label`` is a place in ``Index.classes``, ``sha256`` that of its file."""
 
     path: str  # relative to the data root, "/" between folders
     label: int
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Index:
-    """All images, sorted by path. A *row number* is a place in ``rows``."""
+    """All examples, sorted by path. A *row number* is a place in ``rows``."""
 
     classes: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -44,7 +44,7 @@ class Index:
         return [self.rows[row].label for row in rows]
 
     def keys(self, rows: Iterable[int]) -> list[str]:
-        """The SHA-256 of these rows' files, by which pixels and features are stored."""
+        """The SHA-256 of these rows' files, by which what is computed of them is stored."""
         return [self.rows[row].sha256 for row in rows]
 
     def rows_of(self, split: str) -> list[int]:
@@ -52,12 +52,12 @@ class Index:
         return [number for number, row in enumerate(self.rows) if row.split == split]
 
     def has(self, split: str) -> bool:
-        """Whether any image is in that split."""
+        """Whether any example is in that split."""
         return any(row.split == split for row in self.rows)
 
     @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images by split and class; splits without an image are left out."""
+        """Examples by split and class; splits without one are left out."""
         counts = {split: dict.fromkeys(self.classes, 0) for split in SPLITS if self.has(split)}
         for row in self.rows:
             counts[row.split][self.classes[row.label]] += 1
@@ -65,7 +65,7 @@ class Index:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over classes and rows: same images under the same names, wherever they lie."""
+        """SHA-256 over classes and rows: same examples under the same names, wherever they lie."""
         content = json.dumps([self.classes, self.rows], separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -94,7 +94,7 @@ def _read(path: Path) -> Index:
         )
         expected, got = raw["digest"], index.digest
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(path, f"no index of images: {error}", "run with --force") from error
+        raise ArtifactError(path, f"no index of examples: {error}", "run with --force") from error
     if expected != got:
         raise ArtifactError(path, "was changed", "run with --force", expected, got)
     return index

@@ -68,7 +68,7 @@ def after(earlier: Sequence[str], found: Iterable[str]) -> tuple[tuple[str, ...]
     gone = [label for label in earlier if label not in there]
     parts = [f"{len(kept)} as in the earlier run" if kept else "none of the earlier run"]
     parts += [f"{len(new)} new after them ({few(new)})"] if new else []
-    warning = f"classes of the earlier run without images: {few(gone)}" if gone else ""
+    warning = f"classes of the earlier run without examples: {few(gone)}" if gone else ""
     if kept != list(earlier[: len(kept)]):
         warning += "; those behind them move up, and have other numbers than there"
     return (*kept, *new), f"classes: {', '.join(parts)}", warning

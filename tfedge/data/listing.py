@@ -24,24 +24,15 @@ from typing import NamedTuple
 
 from tfedge.data.encoding import check_listed
 from tfedge.data.junk import is_junk
+from tfedge.data.kind import IMAGES, Kind
 from tfedge.data.labels import check_labels, in_order, label_problem, pinned
-from tfedge.data.layouts import check_layout
 from tfedge.data.schema import Split
 from tfedge.errors import DataError
 from tfedge.files.files import shown
 
 SPLIT_NAMES = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
-# Suffixes that say "image". Those that can't be decoded are bad images, not ignored files.
-IMAGE_SUFFIXES = frozenset(
-    [
-        *("jpg", "jpeg", "jpe", "jfif", "png", "bmp", "dib", "webp", "gif"),
-        *("tif", "tiff", "heic", "heics", "heif", "hif", "avif", "jp2", "jxl", "ico", "psd"),
-        *("ppm", "pgm", "pbm", "pnm", "tga", "exr", "hdr", "dcm"),
-        *("dng", "cr2", "cr3", "nef", "nrw", "arw", "raf", "orf", "rw2", "pef", "srw"),  # cameras
-    ]
-)
 _SPLITLIKE = frozenset(SPLIT_NAMES) | {"training", "testing", "eval", "evaluation", "dev"}
-_JUNK = 10_000  # passed-over images that are counted in one folder
+_JUNK = 10_000  # passed-over files of the kind that are counted in one folder
 _DEPTH = 16  # folders below a class folder; deeper is a mistake or a loop
 
 Stamp = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
@@ -59,7 +50,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """All files, sorted by path. ``classes`` has those without an image, too.
+    """All files of one kind, sorted by path. ``classes`` has those without a file, too.
 
     ``partial``: time ran out before all files were looked at. ``order`` tells where the order of
     the classes is from when that is an earlier run.
@@ -70,6 +61,7 @@ class Listing:
     classes: tuple[str, ...]
     split_from: str  # folders | content hash | csv
     shares: Split | None  # for the entries whose split is None
+    kind: Kind
     warnings: tuple[str, ...] = ()
     partial: bool = False
     order: str | None = None
@@ -106,14 +98,16 @@ def list_folder(
     explicit: Split | None,
     wanted: Sequence[str] | None = None,
     until: float | None = None,
+    *,
+    kind: Kind = IMAGES,
 ) -> Listing:
-    """The images below a folder.
+    """The files of a kind below a folder.
 
     ``explicit`` is ``data.split``, ``wanted`` ``data.classes``. After ``until``, in the seconds of
     ``time.monotonic``, no more files are looked at: the listing is ``partial``. Raises DataError
     for layouts that can be read in two ways, and for data of other tasks.
     """
-    walk = _Walk(root, until)
+    walk = _Walk(root, until, kind)
     splits = _splits(walk)
     decided, shares = open_shares({SPLIT_NAMES[name] for name in splits}, explicit, str(root))
     for name in splits or [""]:
@@ -132,6 +126,7 @@ def list_folder(
         in_order(walk.classes) if wanted is None else pinned(walk.classes, wanted, str(root)),
         "content hash" if decided == "hash" else "folders",
         shares,
+        kind,
         tuple(warnings),
         walk.partial,
     )
@@ -171,8 +166,9 @@ def _split_folders(root: Path, names: list[str]) -> list[str]:
 class _Walk:
     """Collects entries, and what is wrong or worth a warning on the way."""
 
-    def __init__(self, root: Path, until: float | None) -> None:
+    def __init__(self, root: Path, until: float | None, kind: Kind) -> None:
         self.root = root
+        self.kind = kind
         self.until = until
         self.partial = False
         self.entries: list[Entry] = []
@@ -180,14 +176,14 @@ class _Walk:
         self.problems: list[str] = []
         self.ignored: list[str] = []
         self.loose: list[str] = []
-        self.junk: set[str] = set()  # images among what is passed over
+        self.junk: set[str] = set()  # files of the kind among what is passed over
 
     def classes_in(self, folder: str, split: str | None) -> None:
         where = self.root / folder if folder else self.root
         for item in self.scan(where, folder):
             path = f"{folder}/{item.name}" if folder else item.name
             if not _is_folder(item):
-                (self.loose if _is_image(item.name) else self.ignored).append(path)
+                (self.loose if self.kind.names(item.name) else self.ignored).append(path)
             elif problem := label_problem(item.name):
                 self.problems.append(f"{shown(path)}: the class name {problem}")
             else:
@@ -197,8 +193,9 @@ class _Walk:
 
     def check_layout(self) -> None:
         """DataError for data of another task."""
-        images = [*(entry.path for entry in self.entries), *self.loose]
-        check_layout(str(self.root), self.classes, images, self.ignored)
+        if self.kind.layout is not None:
+            files = [*(entry.path for entry in self.entries), *self.loose]
+            self.kind.layout(str(self.root), self.classes, files, self.ignored)
 
     def scan(self, folder: Path, path: str = "") -> list[os.DirEntry[str]]:
         """What is in a folder, by name; junk is only counted."""
@@ -210,7 +207,7 @@ class _Walk:
         check_listed(folder, [item.name for item in found])
         for item in found:
             if is_junk(item.name):
-                self.junk |= _images_in_junk(item, f"{path}/{item.name}" if path else item.name)
+                self.junk |= _in_junk(item, f"{path}/{item.name}" if path else item.name, self.kind)
         return [item for item in found if not is_junk(item.name)]
 
     def _files(
@@ -233,7 +230,7 @@ class _Walk:
                 yield item, name
 
     def _take(self, file: os.DirEntry[str], path: str, label: str, split: str | None) -> None:
-        if not _is_image(file.name):
+        if not self.kind.names(file.name):
             self.ignored.append(path)
             return
         try:
@@ -251,7 +248,7 @@ class _Walk:
     def warnings(self) -> list[str]:
         lines = []
         for paths, what in (
-            (sorted(self.ignored), "ignored, no image by name"),
+            (sorted(self.ignored), f"ignored, no {self.kind.one} by name"),
             (sorted(self.loose), "ignored, in no class folder"),
             (sorted(self.junk), "passed over, hidden or of a system's own (thumbnails, trash)"),
         ):
@@ -262,11 +259,6 @@ class _Walk:
         return lines
 
 
-def _is_image(name: str) -> bool:
-    stem, _, suffix = name.rpartition(".")
-    return stem != "" and suffix.lower() in IMAGE_SUFFIXES
-
-
 def _is_folder(item: os.DirEntry[str]) -> bool:
     try:
         return item.is_dir()
@@ -274,14 +266,14 @@ def _is_folder(item: os.DirEntry[str]) -> bool:
         return False
 
 
-def _images_in_junk(item: os.DirEntry[str], path: str) -> set[str]:
-    """The images that are passed over with it; a folder that can't be read has none."""
+def _in_junk(item: os.DirEntry[str], path: str, kind: Kind) -> set[str]:
+    """The files of a kind that are passed over with it; a folder that can't be read has none."""
     if not _is_folder(item) or item.is_symlink():
-        return {path} if _is_image(item.name) else set()
+        return {path} if kind.names(item.name) else set()
     found: set[str] = set()
     for folder, _, names in os.walk(item.path):
         below = folder.removeprefix(item.path).replace(os.sep, "/")
-        found |= {f"{path}{below}/{name}" for name in names if _is_image(name)}
+        found |= {f"{path}{below}/{name}" for name in names if kind.names(name)}
         if len(found) > _JUNK:
             break
     return found

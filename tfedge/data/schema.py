@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, StrictInt, StrictStr
 
 from tfedge.config.section import Fraction, Section, Sha256, Url, about, key
+from tfedge.data.kind import IMAGES, Kind
 
 
 class Split(Section):
@@ -42,6 +43,8 @@ class CsvColumns(Section):
 
 class Data(Section):
     """Labelled files of any kind. A task's own section adds how they become the model's input."""
+
+    kind: ClassVar[Kind] = IMAGES
 
     path: StrictStr | None = key(
         None,

@@ -1,6 +1,6 @@
 """What ``data`` in the pipeline file stands for: a folder, a CSV, a built-in sample, a download.
 
-Imports neither numpy nor Pillow: ``--dry-run`` asks here whether the images are the same.
+Imports neither numpy nor Pillow: ``--dry-run`` asks here whether the examples are the same.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Scan:
 
 
 def data_root(data: Data, cache: Path) -> Path:
-    """Where the images lie, or will after a download. Paths in index.json are relative to it."""
+    """Where the examples lie, or will after a download. Paths in index.json are relative to it."""
     if data.download:
         return _unpacked(data.download, cache) / _folder(data.download)
     path = _path(data)
@@ -74,11 +74,11 @@ def data_root(data: Data, cache: Path) -> Path:
 def source_digest(
     data: Data, cache: Path, hash_new: bool = True, progress: Progress | None = None
 ) -> str | None:
-    """A digest of all images with their labels and splits: the same as long as they are.
+    """A digest of all examples with their labels and splits: the same as long as they are.
 
     With ``hash_new`` False nothing is fetched, written or read but names and stamps, and not for
     long: None when that is not enough to know. Raises DataError for a source that is not there,
-    can't be understood or lacks images, ArtifactError for a download that fails.
+    can't be understood or lacks examples, ArtifactError for a download that fails.
     """
     if hash_new:
         return scan(data, cache, progress or NoProgress()).digest
@@ -102,7 +102,7 @@ def source_digest(
 
 
 def counted(data: Data, cache: Path) -> tuple[int, int] | None:
-    """About how many images train and how many are for validation or test, by the names of files
+    """About how many examples train and how many are for validation or test, by the names of files
     alone; None where these are not there yet, are wrong, or too many for a short look."""
     if _last is not None and _last[:2] == (data, cache):  # whoever plans a run has just looked
         return _last[2]
@@ -126,7 +126,7 @@ def _counts(listing: Listing, data: Data) -> tuple[int, int] | None:
 
 
 def scan(data: Data, cache: Path, progress: Progress) -> Scan:
-    """Fetches or writes what is missing, lists the images, hashes what is new or has changed."""
+    """Fetches or writes what is missing, lists the files, hashes what is new or has changed."""
     kept = _kept(data, cache, progress)
     if kept is None:
         return _scanned(data, cache, progress)
@@ -139,7 +139,9 @@ def scan(data: Data, cache: Path, progress: Progress) -> Scan:
 
 def _scanned(data: Data, cache: Path, progress: Progress) -> Scan:
     listing = _grouped(_list(data, cache), data)
-    digests, unreadable = Digests(cache, listing.root).of(listing.entries, progress)
+    digests, unreadable = Digests(cache, listing.root).of(
+        listing.entries, progress, listing.kind.many
+    )
     return Scan(listing, digests, _with_other_names(listing.root, unreadable))
 
 
@@ -201,7 +203,8 @@ def _listed(data: Data, root: Path, cache: Path, until: float | None) -> Listing
     if data.path and _is_csv(data.path):
         if not Path(data.path).is_file():
             raise DataError([f"{data.path}: no such file{_near(Path(data.path))}"], "see data.path")
-        return list_csv(Path(data.path), data.split, data.csv, classes, column, until)
+        named = data.csv, classes, column, until
+        return list_csv(Path(data.path), data.split, *named, kind=data.kind)
     if data.csv is not None or column is not None:
         key = "csv" if data.csv is not None else f"group: {column}"
         raise DataError(
@@ -210,7 +213,7 @@ def _listed(data: Data, root: Path, cache: Path, until: float | None) -> Listing
         )
     if not root.is_dir():
         raise _missing(data, root, cache)
-    return list_folder(root, data.split, classes, until)
+    return list_folder(root, data.split, classes, until, kind=data.kind)
 
 
 def _grouped(listing: Listing, data: Data) -> Listing:

@@ -1,26 +1,26 @@
-"""Train, val and test by content hash: stratified, and stable when images are added.
+"""Train, val and test by content hash: stratified, and stable when examples are added.
 
-Each image is put on a line from 0 to 1 by the first 52 bits of its file's SHA-256. With shares
+Each example is put on a line from 0 to 1 by the first 52 bits of its file's SHA-256. With shares
 val = v and test = t, [0, t) is test, [t, t + v) is val and the rest is train.
 
-*Stable*: the place depends on the image alone. Adding or removing others moves none, renaming
+*Stable*: the place depends on the example alone. Adding or removing others moves none, renaming
 moves none, copies of one file land together, every machine splits alike. (The idea is that of
 TensorFlow's old ``retrain.py``, which hashes file names.)
 
 *Stratified*: the same thresholds hold in each class, so that each class is split in the wanted
 shares *in expectation*. What no method can have is exact shares as well: with an exact count a
-class, a new image that belongs into val must push another one out. The price is sampling noise:
-a class of n images has n·v ± sqrt(n·v·(1 − v)) in val: 40 ± 6 of 200, 2 ± 1.3 of 10.
+class, a new example that belongs into val must push another one out. The price is sampling noise:
+a class of n examples has n·v ± sqrt(n·v·(1 − v)) in val: 40 ± 6 of 200, 2 ± 1.3 of 10.
 
 Small classes are the exception to "moves none", so that none of them starves. Where a wanted split
-got no image of a class at all, it takes the one nearest to its part of the line, from a split that
-can spare it. Where a class of few (fewer than ten expected in a split) has more in val or test than
-its rounded share, or any class more in val than in train, those nearest to train's part go there.
-An image that is added moves at most one other then, and one that was moved goes back once the
-others allow it.
+got no example of a class at all, it takes the one nearest to its part of the line, from a split
+that can spare it. Where a class of few (fewer than ten expected in a split) has more in val or test
+than its rounded share, or any class more in val than in train, those nearest to train's part go
+there. An example that is added moves at most one other then, and one that was moved goes back once
+the others allow it.
 
-*Groups*: images that belong together, such as the frames of one video, stand at one place, that of
-their group's name, and stay in one split. Shares are then shares of groups.
+*Groups*: examples that belong together, such as the frames of one video, stand at one place, that
+of their group's name, and stay in one split. Shares are then shares of groups.
 """
 
 from __future__ import annotations
@@ -51,22 +51,22 @@ class Reassignment(NamedTuple):
 
 
 def split_position(digest: str) -> float:
-    """Where an image stands on the line, in [0, 1)."""
+    """Where an example stands on the line, in [0, 1)."""
     return int(digest[:13], 16) / 16**13  # 52 bits: exact in a float, always below 1
 
 
 def group_unit(name: str) -> str:
-    """The unit that stands for all images of a group."""
+    """The unit that stands for all examples of a group."""
     return hashlib.sha256(f"group\0{name}".encode()).hexdigest()
 
 
 def assign(
-    units: Mapping[str, Iterable[str]], shares: Split, noun: str = "different image(s)"
+    units: Mapping[str, Iterable[str]], shares: Split, noun: str = "different examples"
 ) -> tuple[dict[str, dict[str, str]], list[Reassignment]]:
     """The split of each unit, by class, and those that had to be moved.
 
     ``units`` has those of each class, in any order; the same one twice counts once. A unit is the
-    SHA-256 of an image's file, or ``group_unit`` of its group, which may stand in several classes
+    SHA-256 of an example's file, or ``group_unit`` of its group, which may stand in several classes
     and is in one split in all of them. Raises DataError that names every class with fewer units
     than wanted splits.
     """
@@ -80,7 +80,7 @@ def assign(
         if len(held) < len(parts)
     ]
     if small:
-        raise DataError(small, "add images to these classes, or take their folders away")
+        raise DataError(small, "add more to these classes, or take their folders away")
     job = _Assignment(classes, shares, parts)
     for label in classes:
         job.fill_empty(label)

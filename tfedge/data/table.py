@@ -19,6 +19,7 @@ from pathlib import Path
 from tfedge.data.columns import Columns, columns_of
 from tfedge.data.dialect import Row, rows_of
 from tfedge.data.encoding import check_missing
+from tfedge.data.kind import IMAGES, Kind
 from tfedge.data.labels import ONE_LABEL, check_labels, in_order, label_problem, pinned
 from tfedge.data.listing import SPLIT_NAMES, Entry, Listing, Stamp, open_shares, stamp_of
 from tfedge.data.schema import CsvColumns, Split
@@ -54,8 +55,10 @@ def list_csv(
     wanted: Sequence[str] | None = None,
     group: str | None = None,
     until: float | None = None,
+    *,
+    kind: Kind = IMAGES,
 ) -> Listing:
-    """The examples that a CSV names.
+    """The files of a kind that a CSV names.
 
     ``explicit`` is ``data.split``, ``named`` ``data.csv``, ``wanted`` ``data.classes``, ``group``
     the column of ``data.group``. After ``until``, in the seconds of ``time.monotonic``, no more
@@ -64,12 +67,12 @@ def list_csv(
     """
     asked = named or CsvColumns()
     rows = rows_of(path, [asked.path, asked.label, asked.split or "split"])
-    columns = columns_of(path, rows, named, group)
+    columns = columns_of(path, rows, named, group, kind)
     entries, partial, again = _entries(path, rows[columns.first :], columns, until)
     if again:
         repeated = f"lines of {path.name} that repeat another one, and count once: {again}"
         columns = replace(columns, warnings=(*columns.warnings, repeated))
-    return _listing(path, entries, explicit, wanted, columns, partial)
+    return _listing(path, entries, explicit, wanted, columns, partial, kind)
 
 
 def _entries(
@@ -121,13 +124,14 @@ def _listing(
     wanted: Sequence[str] | None,
     columns: Columns,
     partial: bool,
+    kind: Kind,
 ) -> Listing:
     named = {entry.split for entry in entries if entry.split}
     decided, shares = open_shares(named, explicit, str(path))
     labels = {entry.label for entry in entries}
     warnings = [*columns.warnings, *check_labels(labels, str(path))]
     if columns.split is not None and shares:
-        what = "train" if decided == "source" else "all images"
+        what = "train" if decided == "source" else f"all {kind.many}"
         warnings.append(f"no val in the split column: {shares.val:.0%} of {what} is split off")
         entries = [
             entry._replace(split=None if entry.split == "train" else entry.split)
@@ -139,6 +143,7 @@ def _listing(
         in_order(labels) if wanted is None or partial else pinned(labels, wanted, str(path)),
         "csv" if decided == "source" else "content hash",
         shares,
+        kind,
         tuple(warnings),
         partial,
     )
@@ -188,7 +193,7 @@ def _name(folder: Path, given: str) -> str | _Wrong:
 
 
 def _stamp(path: Path) -> Stamp | None:
-    """None where there is no file: a bad image, for the audit to name."""
+    """None where there is no file: a bad one, for the audit to name."""
     try:
         info = path.stat()
     except (OSError, ValueError):

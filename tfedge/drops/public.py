@@ -45,7 +45,7 @@ def public_digest(
     digests = Digests(cache, root)
     if not hash_new and any(digests.cached_digest(entry) is None for entry in entries):
         return None
-    found, bad = digests.of(entries, progress or NoProgress())
+    found, bad = digests.of(entries, progress or NoProgress(), "files")
     if bad:
         raise DataError([f"{root / name}: {why}" for name, why in sorted(bad.items())], _HINT)
     lines = [f"{name} {digest}" for name, digest in sorted(found.items())]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfedge.data.listing import IMAGE_SUFFIXES
+from tfedge.data.kind import IMAGES
 from tfedge.errors import DataError
 from tfedge.inputs.images.synthetic import Sketch, Sketches, mixed
 from tfedge.portable.golden import TOLERANCE
@@ -69,7 +69,7 @@ def public(
 ) -> Chosen:
     """Of image files those that the model takes for different classes, and those that lie where two
     classes meet. DataError for files that are no images, or without any."""
-    named = [file for file in files if file.suffix[1:].lower() in IMAGE_SUFFIXES]
+    named = [file for file in files if IMAGES.names(file.name)]
     if not named:
         raise DataError(["package.golden: no images in the folder"], "put images into it")
     step = -(-len(named) // _PUBLIC)
