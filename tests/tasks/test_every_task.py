@@ -139,6 +139,8 @@ def test_robustness_is_told_for_each_phase(done: Done) -> None:
     assert list(found["models"]) == ["float", "pruned", "int8"]
     assert set(found["models"]["int8"]) == {"none", *done.work.corruptions()}
     assert found[done.task.primary.key] == found["models"]["int8"]
+    assert found["trained_with"] == ["noise"]  # prune and quantize have shown some of it
+    assert "shown others with noise, too." in (done.run_dir / "report.md").read_text("utf-8")
 
 
 def test_representative_examples_are_of_the_split_and_the_same_every_time(done: Done) -> None:

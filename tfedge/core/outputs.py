@@ -302,11 +302,12 @@ class Gap(Change):
 
 class Robustness(TaskOutput):
     """The primary metric of each phase under each corruption. Under the metric's own name stand the
-    shipped file's."""
+    shipped file's. ``trained_with`` are corruptions that examples were shown with in training."""
 
     n: int  # examples
     models: dict[str, dict[str, float]]
     against_float: dict[str, Gap] | None = None
+    trained_with: list[str] | None = None
 
 
 class ModelMetrics(Figure):

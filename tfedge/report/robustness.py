@@ -30,6 +30,9 @@ def robustness(evaluation: Evaluation, task: Task) -> list[Block]:
     head += [f"{better}{', points' if metric.share else ''}"] if losses else []
     limit = metric.difference(WIDE_GAP)
     marked = f" Bold: more than {limit} worse than float." if losses and metric.share else ""
+    if found.trained_with:
+        known = " and ".join(found.trained_with)
+        marked += f" Training after float has shown others with {known}, too."
     return [
         Text(
             f"{metric.title} on {found.n} of the examples, made harder one way at "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from tfedge.catalog.recipes import quantizing
 from tfedge.core.context import Context
 from tfedge.core.outputs import Evaluation, Gap, History, Robustness, read, write
 from tfedge.errors import InvariantBroken
@@ -19,6 +21,7 @@ from tfedge.tasks.task import Examples, Metric, Work
 from tfedge.tflite.runtime import Pool, side_by_side
 
 LOW_AGREEMENT = 0.8  # below it quantization changed more than rounding does
+_NOISE = "noise"  # the corruption that prune.noise and its like are of
 _WORKERS = 16  # each holds every phase in memory
 
 Outputs = dict[str, np.ndarray]  # [N, …] of each phase, in their order
@@ -111,12 +114,21 @@ def _robustness(
     shipped: dict[str, Any] = {metric.key: models[last]}
     if last == phases.FLOAT:
         return Robustness(n=len(rows), models=models, **shipped)
+    shipped["trained_with"] = _trained_with(ctx, found)
     gaps = {}
     for name, outputs in found.items():
         quality = [work.quality(outputs[phase], targets) for phase in (phases.FLOAT, last)]
         gap = metric.lost(models[last][name], models[phases.FLOAT][name])
         gaps[name] = Gap(gap=gap, **dict(compared(*quality)))
     return Robustness(n=len(rows), models=models, against_float=gaps, **shipped)
+
+
+def _trained_with(ctx: Context, corruptions: Collection[str]) -> list[str] | None:
+    """The corruptions that a stage of this run showed examples with while it trained."""
+    stages = ["prune", "cluster"]
+    stages += ["quantize"] if quantizing(phases.recipe(ctx)).trains else []
+    shown = any(ctx.config[f"{stage}.noise"] for stage in stages)
+    return [_NOISE] if shown and _NOISE in corruptions else None
 
 
 def _check(work: Work, outputs: np.ndarray, examples: Examples, file: str) -> None:
