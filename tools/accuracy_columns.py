@@ -41,6 +41,7 @@ COLUMNS = {
     "ptq_plain": Column(_PLAIN, FROZEN),
     "ptq_plain_unfrozen": Column(_UNFREEZE | _PLAIN, UNFROZEN),
     "qat": Column(_QAT, FROZEN),
+    "qat_without_noise": Column(_QAT_NO_NOISE, FROZEN),
     "prune_qat": Column(_PRUNE_QAT, FROZEN),
     "prune_qat_without_noise": Column(_WITHOUT_NOISE, FROZEN),
     "prune_qat_reestimate": Column(_REESTIMATE, FROZEN),

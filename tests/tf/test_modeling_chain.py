@@ -139,9 +139,9 @@ def test_views_are_what_augmentation_gives(chain):
 
 def test_each_part_was_computed_once_for_each_image(chain):
     """The float part below, the features above it, and the int8 part below: three stores, the
-    validation images, which judge training, in each."""
-    with_val = 2 * sum(tiny.TRAIN) + 3 * tiny.VAL
-    assert chain.computed == [with_val] * 3
+    validation images, which judge training, in each; below also the training images with noise."""
+    with_val, noisy = 2 * sum(tiny.TRAIN) + 3 * tiny.VAL, sum(tiny.TRAIN)
+    assert sorted(chain.computed) == [with_val, with_val + noisy, with_val + noisy]
 
 
 def test_int8_activations_are_stored_as_such_and_train_to_the_same_bytes(
@@ -331,8 +331,9 @@ def test_the_file_answers_as_the_net_that_was_trained(chain):
     graph = load_graph(chain.files["quantize/graph.pb"])
     wanted = np.concatenate([graph(tf.cast(p[None], tf.float32)).numpy() for p in pixels])
     found = predict(chain.read("convert/model.tflite"), pixels)
-    # Halves are rounded otherwise in each of 52 layers, and a random net forgives little: 0.11.
-    assert np.abs(found - wanted).max() < 0.2
+    # Halves are rounded otherwise in each of 52 layers, and a random net forgives little: 0.11 and
+    # 0.20 at most for two ways to train it, 0.03 on average.
+    assert np.abs(found - wanted).max() < 0.3 and np.abs(found - wanted).mean() < 0.06
     assert (found.argmax(-1) == wanted.argmax(-1)).mean() > 0.9
     assert (found.argmax(-1) == labels).mean() >= 0.8
 

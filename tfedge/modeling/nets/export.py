@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,11 @@ class Frozen:
         return cls(definition, (tf.TensorSpec(shape, dtype, "input"),), (output,))
 
     def __call__(self, *given: Any) -> Any:
-        return tf.function(self._computed, autograph=False)(*given)
+        return self._function(*given)
+
+    @cached_property
+    def _function(self) -> Any:
+        return tf.function(self._computed, autograph=False)
 
     def _computed(self, *given: Any) -> Any:
         feeds = {f"{spec.name}:0": tensor for spec, tensor in zip(self.inputs, given, strict=True)}
