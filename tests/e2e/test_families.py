@@ -57,13 +57,12 @@ def test_a_pipeline_of_its_own(workplace: Workplace, photos: Path, name: str) ->
     holds(workplace)
 
 
-def test_a_family_without_a_pipeline(workplace: Workplace, photos: Path) -> None:
-    """With grouped convolutions, and blocks that train. All others are taken through 8 bits in
-    tests/tf/test_modeling_rewrite.py."""
+@pytest.mark.parametrize("name", ["DenseNet121", "RegNetX002"])
+def test_a_family(workplace: Workplace, photos: Path, name: str) -> None:
     shapes.pipeline(
         workplace.file,
         photos,
-        backbone={"name": "RegNetX002", "weights": "none"},
+        backbone={"name": name, "weights": "none"},
         finetune={"unfreeze": 2, "unfreeze_epochs": 1},
         benchmark=None,
     )

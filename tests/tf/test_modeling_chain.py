@@ -328,7 +328,7 @@ def test_every_depthwise_channel_has_a_scale(chain):
 
 def test_the_file_answers_as_the_net_that_was_trained(chain):
     pixels, labels = pixels_of(chain, "val")
-    graph = load_graph(chain.files["quantize/graph.pb"])
+    graph = tiny.computing(load_graph(chain.files["quantize/graph.pb"]))
     wanted = np.concatenate([graph(tf.cast(p[None], tf.float32)).numpy() for p in pixels])
     found = predict(chain.read("convert/model.tflite"), pixels)
     # Halves are rounded otherwise in each of 52 layers, and a random net forgives little: 0.11 and

@@ -159,7 +159,9 @@ def test_a_graph_comes_back_from_its_file(tmp_path):
     assert (tmp_path / "1.pb").read_bytes() == (tmp_path / "2.pb").read_bytes()
     point = tf.constant([[0.5, -0.5]])
     graph = load_graph(tmp_path / "1.pb")
-    np.testing.assert_allclose(graph(point), tf.nn.softmax(point @ kernel), atol=1e-7)
+    np.testing.assert_allclose(
+        tiny.computing(graph)(point), tf.nn.softmax(point @ kernel), atol=1e-7
+    )
     np.testing.assert_allclose(
         predict(convert(graph), point.numpy()), tf.nn.softmax(point @ kernel), atol=1e-6
     )

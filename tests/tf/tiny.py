@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from tfedge.core.context import Context
 from tfedge.core.slice import context_of
 from tfedge.core.stages import function_of, stage
 from tfedge.modeling.nets import backbone
-from tfedge.modeling.nets.env import fresh, keras
+from tfedge.modeling.nets.env import fresh, keras, tf
+from tfedge.modeling.nets.export import Frozen
 from tfedge.pipeline.schema import pipeline_of
 from tfedge.tflite.model import Model
 from tfedge.tflite.reader import read
@@ -50,6 +52,18 @@ def images(root: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image(label, number)).save(path)
     return root
+
+
+def computing(graph: Frozen) -> Callable[..., Any]:
+    """What a frozen graph of one output gives for tensors."""
+
+    def function(*given: Any) -> Any:
+        feeds = {f"{spec.name}:0": tensor for spec, tensor in zip(graph.inputs, given, strict=True)}
+        wanted = [f"{spec.name}:0" for spec in graph.outputs]
+        (found,) = tf.graph_util.import_graph_def(graph.definition, feeds, wanted, name="")
+        return found
+
+    return tf.function(function, autograph=False)
 
 
 def sha256(path: Path) -> str:

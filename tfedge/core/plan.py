@@ -14,6 +14,7 @@ from tfedge.core.accelerator import computes_on, idle_gpu
 from tfedge.core.cache import StageCache
 from tfedge.core.installation import lacking
 from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
+from tfedge.core.stages import stage as row_of
 from tfedge.errors import ConfigError, DataError, MissingDependency
 from tfedge.files.text import columns
 from tfedge.pipeline.load import Loaded
@@ -192,8 +193,7 @@ def _probe(stage: Stage, section: object, cache: Path) -> tuple[str | None, str,
 
 def examples_problem(data: object, cache: Path) -> DataError | None:
     """What is wrong with the examples of a section ``data``, as far as names tell."""
-    stage = next(stage for stage in STAGES if stage.name == "data")
-    return _probe(stage, data, cache)[2]
+    return _probe(row_of("data"), data, cache)[2]
 
 
 def _source(stage: Stage, pipeline: Pipeline) -> str:

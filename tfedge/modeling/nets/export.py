@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from tfedge.tflite.signature import signed
 @dataclass(frozen=True, eq=False)
 class Frozen:
     """A graph without variables: a GraphDef, and its inputs and outputs as tensor specs, each by
-    the name of its node. Called, it computes."""
+    the name of its node."""
 
     definition: Any
     inputs: tuple[Any, ...]
@@ -40,19 +39,6 @@ class Frozen:
         shape, dtype = given.attr["shape"].shape, tf.as_dtype(given.attr["dtype"].type)
         output = tf.TensorSpec(None, name="Identity")
         return cls(definition, (tf.TensorSpec(shape, dtype, "input"),), (output,))
-
-    def __call__(self, *given: Any) -> Any:
-        return self._function(*given)
-
-    @cached_property
-    def _function(self) -> Any:
-        return tf.function(self._computed, autograph=False)
-
-    def _computed(self, *given: Any) -> Any:
-        feeds = {f"{spec.name}:0": tensor for spec, tensor in zip(self.inputs, given, strict=True)}
-        wanted = [f"{spec.name}:0" for spec in self.outputs]
-        found = tf.graph_util.import_graph_def(self.definition, feeds, wanted, name="")
-        return found[0] if len(found) == 1 else found
 
 
 def freeze(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> Frozen:

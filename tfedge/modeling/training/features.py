@@ -33,7 +33,7 @@ from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.training import augment, loop
-from tfedge.modeling.training.stream import NOISY, Item, NoiseChoice, Stream, Views
+from tfedge.modeling.training.stream import NOISY, Item, Stream, Views
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import Pool, Port
 
@@ -83,7 +83,7 @@ class Source:
         learning_targets: loop.LearningTargets,
         weights: np.ndarray,
         batch_size: int,
-        noise: NoiseChoice | None = None,
+        noise: loop.Noise | None = None,
     ) -> Stream:
         """Training batches of what is not kept: images changed anew in each epoch."""
         targets, seed = learning_targets, self.seed

@@ -14,19 +14,13 @@ from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training.augment import augment
+from tfedge.modeling.training.loop import Noise
 
 
 class TargetLookup(Protocol):
     """Targets, looked up by numbers of images."""
 
     def __getitem__(self, items: np.ndarray) -> tuple[np.ndarray, ...]: ...
-
-
-class NoiseChoice(Protocol):
-    """Which images of an epoch are shown with noise."""
-
-    def shown(self, images: np.ndarray, epoch: int) -> np.ndarray:
-        """bool [n], for numbers of images."""
 
 
 Item = tuple[int, int]  # row of the index, view: 0 is the image as it is
@@ -122,7 +116,7 @@ class Stream:
         weights: np.ndarray,
         batch_size: int,
         seed: int,
-        noise: NoiseChoice | None = None,
+        noise: Noise | None = None,
     ) -> None:
         self._images, self._rows, self._settings = images, np.asarray(rows), settings
         self._wanted, self._weights, self._seed = wanted, weights, seed
