@@ -95,7 +95,7 @@ def test_the_borders_too(small):
 
 @pytest.mark.parametrize("block", [0, 12])
 def test_both_parts_after_a_cut_are_the_whole(small, block):
-    layer = network.boundary(small.spec, block + 1)
+    layer = network.boundary(small.spec.blocks, block + 1)
     assert layer == small.spec.blocks[block].output
     lower, upper = network.cut(small.model, layer)
     between = predict(float_pixels(lower, 32), small.pixels)
@@ -107,16 +107,16 @@ def test_both_parts_after_a_cut_are_the_whole(small, block):
 
 
 def test_a_cut_shares_the_weights(small):
-    lower, upper = network.cut(small.model, network.boundary(small.spec, 9))
+    lower, upper = network.cut(small.model, network.boundary(small.spec.blocks, 9))
     shared = {id(variable) for part in (lower, upper) for variable in part.weights}
     assert shared == {id(variable) for variable in small.model.weights}
 
 
 def test_the_boundary_is_below_the_lowest_block_that_trains(small):
     names = [block.name for block in small.spec.blocks]
-    assert network.boundary(small.spec, None) == "out_relu"  # only the head trains
-    assert network.boundary(small.spec, names.index("block_13")) == "block_12_add"
-    assert network.boundary(small.spec, 0) == ""  # all of it: nothing is frozen
+    assert network.boundary(small.spec.blocks, None) == "out_relu"  # only the head trains
+    assert network.boundary(small.spec.blocks, names.index("block_13")) == "block_12_add"
+    assert network.boundary(small.spec.blocks, 0) == ""  # all of it: nothing is frozen
 
 
 def test_batch_norm_in_inference_mode_does_not_move():

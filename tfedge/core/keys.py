@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfedge.catalog.weights import WHEELS
 from tfedge.core.accelerator import computes_on
 from tfedge.core.installation import installed
 from tfedge.core.stages import Stage, of_task
@@ -16,7 +15,7 @@ from tfedge.files.progress import Progress
 from tfedge.pipeline import earlier
 from tfedge.pipeline.load import resolve
 from tfedge.pipeline.recipes import quantized_by
-from tfedge.pipeline.schema import Backbone, Distill, Pipeline, TeacherNet
+from tfedge.pipeline.schema import Distill, Net, Pipeline, TeacherNet
 from tfedge.pipeline.unfreeze import block_name, blocks_of, lowest_trained
 from tfedge.tasks.table import task_of
 
@@ -88,7 +87,7 @@ def key_of(material: Material) -> str:
 
 
 def weights_digest(
-    backbone: Backbone,
+    backbone: Net,
     cache: Path,
     hash_new: bool,
     progress: Progress | None = None,
@@ -97,10 +96,8 @@ def weights_digest(
     """SHA-256 of the weights that ``backbone.weights`` names: of a file its bytes, of a wheel the
     pinned one. Empty for ``none`` and for ``imagenet``, which Keras pins itself. The backbone
     stands at ``key``."""
-    if backbone.weights in ("imagenet", "none"):
-        return ""
-    if backbone.weights == "wheel":
-        return WHEELS[backbone.name, backbone.alpha].sha256
+    if backbone.pinned is not None:
+        return backbone.pinned
     path = Path(backbone.weights)
     try:
         return earlier.digest(path) if earlier.is_run(path) else sha256_file(path)

@@ -78,13 +78,9 @@ class Pretrained(Output):
 
 
 class Base(TaskOutput):
-    """backbone/base.json: which net, and its normalisation in units of the raw input. How large its
-    input is stands under the task's own names."""
+    """backbone/base.json: which net. What it takes stands under the task's own names."""
 
     name: str
-    alpha: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
     weights: Pretrained
     layers: int | None = None  # that have weights
 

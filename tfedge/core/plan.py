@@ -202,7 +202,7 @@ def _source(stage: Stage, pipeline: Pipeline) -> str:
     if stage.name == "data":
         return without_secrets(data.download.url) if data.download else str(data.path)
     if stage.name == "backbone":
-        return f"{backbone.name} {backbone.alpha:g}, weights: {backbone.weights}"
+        return f"{backbone.text}, weights: {backbone.weights}"
     return ""
 
 

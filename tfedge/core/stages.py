@@ -72,7 +72,7 @@ STAGES: tuple[Stage, ...] = (
         "data",
         "tfedge.stages.data:run",
         outputs=("index.json", "audit.json"),
-        config=("data", "first_labels"),
+        config=("data", "first_labels", "task.scanned"),
         libs=("task.libs",),
         version=3,
         again="tfedge.stages.data:warnings",

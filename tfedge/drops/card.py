@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tfedge.core.outputs import Base, Distillation
+from tfedge.core.outputs import Distillation
 from tfedge.files.text import size_text
 from tfedge.report.markup import cell, machine_text, milliseconds, render, table
 from tfedge.report.robustness import robustness
 from tfedge.tasks.blocks import percent
 from tfedge.tasks.drop import Card, Content
-from tfedge.tasks.task import Metric
+from tfedge.tasks.task import Task
 from tfedge.tasks.work import work_of
 
 NOT_EVALUATED = ["Not evaluated."]
@@ -21,7 +21,7 @@ def card(content: Content) -> str:
         [f"# {cell(content.name)}"],
         _use(content, said),
         _data(content, said),
-        _weights(content.backbone),
+        _weights(content),
         _recipe(content),
         _metrics(content, said),
         _robustness(content),
@@ -54,13 +54,13 @@ def _data(content: Content, said: Card) -> list[str]:
     ]
 
 
-def _weights(base: Base) -> list[str]:
-    weights = base.weights
+def _weights(content: Content) -> list[str]:
+    weights = content.backbone.weights
+    net = work_of(content.task).net_text(content.backbone)
     lines = [
         "## Backbone and weights",
         "",
-        f"{cell(base.name)}, alpha {base.alpha:g}, started from {cell(weights.source)}: "
-        f"{cell(weights.detail)}.",
+        f"{net}, started from {cell(weights.source)}: {cell(weights.detail)}.",
         "",
         f"Licence of these weights: {cell(weights.licence or 'not known')}. "
         "Mind the licence of the data, too.",
@@ -76,7 +76,8 @@ _TOLD = (
 )
 
 
-def _teacher(teacher: Distillation, metric: Metric) -> list[str]:
+def _teacher(teacher: Distillation, task: Task) -> list[str]:
+    metric = task.primary
     said = (
         f"- the teacher's {metric.label} on the examples that chose its weights: "
         f"{metric.figure(teacher.val_accuracy)}; the float model's: "
@@ -86,7 +87,7 @@ def _teacher(teacher: Distillation, metric: Metric) -> list[str]:
     if net is None:
         return [said]
     licence = cell(net.weights.licence or "not known")
-    origin = f"- the teacher, {cell(net.name)}, alpha {net.alpha:g}, started from "
+    origin = f"- the teacher, {work_of(task).net_text(net)}, started from "
     origin += f"{cell(net.weights.source)}: {cell(net.weights.detail)} (licence: {licence})"
     return [said, origin]
 
@@ -102,7 +103,7 @@ def _recipe(content: Content) -> list[str]:
             said += [f"{layer} kept in {precision}" for layer, precision in kept.items()]
             lines.append(f"- {cell(name)}: {cell(', '.join(said))}")
             if name == "distill" and content.teacher is not None:
-                lines += _teacher(content.teacher, content.task.primary)
+                lines += _teacher(content.teacher, content.task)
     if content.sparsity is not None:
         lines.append(
             f"- zeros among the prunable weights of this file: {percent(content.sparsity)}"

@@ -7,31 +7,31 @@ task over images.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
-from tfedge.catalog.backbones import BACKBONES, Block, layers, net
-from tfedge.core.outputs import Base, History
+from tfedge.catalog.backbones import BACKBONES, layers, net
+from tfedge.core.outputs import Base
 from tfedge.data.schema import Data
 from tfedge.errors import InvariantBroken, TfedgeError
 from tfedge.files.progress import Progress
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import ImageData
+from tfedge.modeling.head import NetworkHead, TeacherOutputs
 from tfedge.modeling.nets import network
-from tfedge.modeling.nets.backbone import Weights, weights_of
+from tfedge.modeling.nets.backbone import Weights, assign, weights_of
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import Frozen, float_pixels, freeze
 from tfedge.modeling.nets.image_base import ImageBase
-from tfedge.modeling.nets.network import Spec
+from tfedge.modeling.nets.network import HEAD, Spec
 from tfedge.modeling.nets.weights import source
-from tfedge.modeling.training import loop, transfer
-from tfedge.modeling.training.features import Source
+from tfedge.modeling.training.images import ImageSource
 from tfedge.modeling.training.objective import Objective
 from tfedge.modeling.training.part import Samples
-from tfedge.pipeline.schema import Backbone, Distill, TeacherNet, Transfer
+from tfedge.pipeline.schema import Backbone, Distill, Pipeline, TeacherNet
 from tfedge.pipeline.teacher import size_of
 from tfedge.pipeline.unfreeze import resolve
 from tfedge.tasks.task import Examples, Material
@@ -40,16 +40,6 @@ from tfedge.tflite.model import Model
 
 if TYPE_CHECKING:
     from tfedge.modeling.compression.calibration import Calibrated
-
-
-@dataclass(frozen=True)
-class TeacherOutputs:
-    """What another backbone says of every item: ``outputs`` [items, units]; the net, and its
-    training."""
-
-    outputs: np.ndarray
-    base: ImageBase
-    history: History
 
 
 class ImageExamples(Examples, Protocol):
@@ -61,7 +51,10 @@ class ImageExamples(Examples, Protocol):
         """The same at another size, in pixels a side."""
 
 
-class VisionHead:
+_ESTIMATE = 64  # examples that tell a random net's batch norms what comes
+
+
+class VisionHead(NetworkHead):
     """A network uint8 [1, S, S, 3] → ``objective.serve`` of its head's outputs.
 
     ``spec`` is the network's, ``samples`` what it learns from, ``work`` what says how good its
@@ -71,87 +64,43 @@ class VisionHead:
     def __init__(self, material: Material, base: Base) -> None:
         examples, data = cast(ImageExamples, material.examples), cast(ImageData, material.data)
         augment = data.augment if material.views else None
-        images = Source(examples.images, augment, material.seed, material.cache, material.progress)
+        images = ImageSource(
+            examples.images, augment, material.seed, material.cache, material.progress
+        )
         self.samples = Samples(images, examples, self.objective_of(examples))
-        self.work, self._material = material.work, material
+        self.work, self.material = material.work, material
         self.spec = Spec.of(ImageBase.of(base), self.objective.units)
+        self.blocks = self.spec.blocks
+        native = BACKBONES[self.spec.name].native_size
+        self.macs = net(self.spec.name, self.spec.alpha).macs * (self.spec.size / native) ** 2
 
     def objective_of(self, examples: ImageExamples) -> Objective:
         """What the head of this task learns."""
         raise NotImplementedError
 
     @staticmethod
-    def base(
-        chosen: Backbone, data: Data, cache: Path, progress: Progress
-    ) -> tuple[Weights, ImageBase]:
+    def base(pipeline: Pipeline, cache: Path, progress: Progress) -> tuple[Weights, ImageBase]:
         """A backbone's pretrained weights, and what they are. Errors are those of
         ``source.load``."""
-        size = cast(ImageData, data).image_size
+        chosen, size = cast(Backbone, pipeline.backbone), _size(pipeline.data)
         loaded = source.load(chosen, size, cache, progress)
         head = loaded.head.arrays() if loaded.head else {}
         weights = network.carrying({**loaded.weights, **head}, loaded.mean, loaded.std)
         return weights, source.described(chosen, size, loaded)
 
-    @property
-    def objective(self) -> Objective:
-        return self.samples.objective
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        return self.spec.blocks
-
-    @property
-    def macs(self) -> float:
-        """Multiply-adds of one inference, about."""
-        native = BACKBONES[self.spec.name].native_size
-        return net(self.spec.name, self.spec.alpha).macs * (self.spec.size / native) ** 2
-
-    @property
-    def units(self) -> tuple[str, ...]:
-        """What the units of the head are called; empty where they have no names."""
-        return ()
-
-    def keeps_order(self, units: Sequence[str]) -> str:
-        """The end of a sentence: which key gives the head's units this order."""
-        return ""
-
     def headless(self, base: Weights, random: bool) -> Any:
-        """The network on a base, its head untrained; see ``transfer.headless``."""
-        return transfer.headless(self.samples, self.spec, base, random)
+        model = network.build(self.spec)
+        assign(model, network.fold(self.spec, base), skip=(HEAD,))
+        if random:
+            samples = self.samples
+            rows = samples.representative(_ESTIMATE, samples.seed)
+            network.estimate_norms(model, [samples.examples.inputs(rows).astype(np.float32)])
+        return model
 
     def weights_of(self, model: Any) -> Weights:
         """All weights of the network, with what they want of the pixels beside them: its first
         kernel is divided by the standard deviation already."""
         return network.carrying(weights_of(model), self.spec.mean, (1.0, 1.0, 1.0), self.units)
-
-    def learn(
-        self,
-        model: Any,
-        settings: Transfer,
-        *,
-        random: bool,
-        first: int | None,
-        lowest: int | None,
-        whose: str = "",
-        head_known: bool = False,
-        record: Callable[[str], loop.Record | None] = lambda what: None,
-        headed: Callable[[Any], None] = lambda model: None,
-    ) -> transfer.Learned:
-        """Make the head, then train the blocks from ``first`` up; see ``transfer.learn``."""
-        return transfer.learn(
-            self.samples,
-            self.spec,
-            model,
-            settings,
-            random=random,
-            first=first,
-            lowest=lowest,
-            metric=self._material.task.primary,
-            whose=whose,
-            head_known=head_known,
-            record=record,
-            headed=headed,
-        )
 
     def load(self, weights: Weights) -> Any:
         """The network with all its weights."""
@@ -162,10 +111,6 @@ class VisionHead:
         model = self.load(weights)
         network.whole_offset(model)
         return model
-
-    def boundary(self, first: int | None) -> str:
-        """The layer below which nothing trains; see ``network.boundary``."""
-        return network.boundary(self.spec, first)
 
     def float_file(self, model: Any, *, sparse: bool = False) -> bytes:
         """The float .tflite that can ship. ``sparse``: kernels stored sparse."""
@@ -208,6 +153,19 @@ class VisionHead:
             report=report,
         )
 
+    def ranged(
+        self,
+        model: Any,
+        rows: Sequence[int],
+        *,
+        preserve_zeros: bool,
+        clustered: Collection[str],
+    ) -> Any:
+        from tfedge.modeling.compression import calibration, quantization
+
+        seen = calibration.Batches(self.samples.examples.inputs(rows))
+        return quantization.ranged(model, seen, preserve_zeros=preserve_zeros, clustered=clustered)
+
     def representative(self, rows: Sequence[int]) -> Callable[[], Iterator[list[np.ndarray]]]:
         """Training images for the converter's calibration, float32 [1, S, S, 3] one by one."""
         from tfedge.modeling.compression.quantize_layers import PIXELS
@@ -241,8 +199,7 @@ class VisionHead:
 
     @classmethod
     def taught(cls, given: Material, teacher: TeacherNet, settings: Distill) -> TeacherOutputs:
-        """Another backbone with a head of its own, learnt from the same images and views at a size
-        of its own."""
+        """At a size of its own."""
         size = size_of(teacher)
         try:
             loaded = source.load(teacher, size, given.cache, given.progress)
@@ -263,3 +220,7 @@ class VisionHead:
         )
         outputs = learned.logits(model, len(head.samples.items))
         return TeacherOutputs(outputs, base, learned.history)
+
+
+def _size(data: Data) -> int:
+    return cast(ImageData, data).image_size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tfedge.catalog.backbones import BACKBONES, layers
+from tfedge.catalog.backbones import BACKBONES
 from tfedge.errors import ConfigError
 from tfedge.pipeline import nets
 from tfedge.pipeline.problem import Problem
@@ -27,8 +27,8 @@ def problems(pipeline: Pipeline) -> Iterator[Problem]:
         size = size_of(teacher) if teacher.name in BACKBONES else 0
         yield from nets.problems(teacher, _NET, size, _SIZE)
         try:
-            if nets.in_catalog(teacher):
-                resolve(distill.unfreeze, layers(teacher.name, teacher.alpha))
+            if teacher.known:
+                resolve(distill.unfreeze, teacher.blocks)
         except ConfigError as error:
             yield Problem("distill.unfreeze", error.message, (_NET,))
         return

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.recipes import OFF
 from tfedge.config.spelling import closest
 from tfedge.pipeline.problem import Problem
@@ -48,8 +47,7 @@ def known_layers(pipeline: Pipeline) -> Known:
     blocks = blocks_of(pipeline)
     names = [*_OURS, *(kernel.layer for block in blocks for kernel in block.kernels)]
     names += [block.output for block in blocks]
-    beginnings = tuple(pattern for pattern, _ in BACKBONES[pipeline.backbone.name].blocks)
-    return Known(tuple(dict.fromkeys(names)), beginnings)
+    return Known(tuple(dict.fromkeys(names)), pipeline.backbone.beginnings)
 
 
 def keep_problems(quantize: Quantize, known: Known | None) -> Iterator[Problem]:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, prod
 from pathlib import Path
+from typing import cast
 
 from tfedge.catalog.backbones import BACKBONES, Block, net
 from tfedge.data.sources import counted
 from tfedge.files.parallel import cores as cores_here
 from tfedge.files.space import free
 from tfedge.pipeline.recipes import NOISY, head_kind, least_steps, quantized_by
-from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.schema import Backbone, Pipeline
 from tfedge.pipeline.unfreeze import TrainingStage, first_trained, lowest_trained
 
 _KEY = 36  # bytes of a record's key and checksum
@@ -46,7 +47,7 @@ class Needs:
 def needs(pipeline: Pipeline, size: int, train: int, others: int, cores: int) -> Needs:
     """For ``train`` training images and ``others`` of validation and test, ``size`` pixels a
     side, where the cache has none of it."""
-    chosen = pipeline.backbone
+    chosen = cast(Backbone, pipeline.backbone)
     raw = net(chosen.name, chosen.alpha)
     scale = size / BACKBONES[chosen.name].native_size
     augment = getattr(pipeline.data, "augment", None)

@@ -57,12 +57,6 @@ def _from_file(weights: str) -> bool:
     return weights not in WEIGHT_NAMES and not earlier.is_run(Path(weights))
 
 
-def in_catalog(given: Backbone) -> bool:
-    """Whether the catalogue has that net at that alpha."""
-    row = BACKBONES.get(given.name)
-    return row is not None and given.alpha in row.alphas
-
-
 def run_of(weights: str) -> Path | None:
     """The folder of the run that ``backbone.weights`` names; None where it names no run."""
     path = Path(weights)

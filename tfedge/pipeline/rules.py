@@ -15,7 +15,7 @@ from tfedge.config.spelling import closest, did_you_mean
 from tfedge.data.groups import expression_problem, is_expression
 from tfedge.devices.schema import device_problems
 from tfedge.errors import ConfigError
-from tfedge.pipeline import distillation, nets, packages, pruning_rules
+from tfedge.pipeline import distillation, packages, pruning_rules
 from tfedge.pipeline.keep import keep_notes, keep_problems, known_layers
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.recipes import head_kind, is_quantized
@@ -279,7 +279,7 @@ def _distinct(key: str, items: tuple[object, ...]) -> Iterator[Problem]:
 
 
 def _known_net(pipeline: Pipeline) -> bool:
-    return nets.in_catalog(pipeline.backbone)
+    return pipeline.backbone.known
 
 
 _RULES = (

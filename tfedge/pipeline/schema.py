@@ -14,6 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, create_model
 
+from tfedge.catalog.backbones import BACKBONES, Block, layers
+from tfedge.catalog.weights import WHEELS
 from tfedge.config.former import Removed, Spread
 from tfedge.config.section import (
     Count,
@@ -47,7 +49,8 @@ REMOVED: dict[str, Removed] = {
     ),
 }
 
-# Two sections that each task has in its own way.
+# Sections that each task has in its own way.
+BACKBONE = "The pretrained net that the model is made of."
 DATA = "The labelled examples, and how they become the model's input."
 GATES = "Limits that stop the run with exit code 6; one that is left out is not checked."
 EVALUATE = "How good the exported files themselves are, and the limits that they must keep."
@@ -91,7 +94,40 @@ class Normalization(Section):
     channels: Literal["rgb", "bgr"] = key("rgb", "The order in which the weights take them.")
 
 
-class Backbone(Section):
+class Net(Section):
+    """A pretrained net, whatever it takes: the ``backbone`` of a task."""
+
+    name: StrictStr
+    weights: StrictStr
+
+    @property
+    def known(self) -> bool:
+        """Whether the catalogue has it."""
+        raise NotImplementedError
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Its blocks, from the input up. KeyError for one that is not known."""
+        raise NotImplementedError
+
+    @property
+    def beginnings(self) -> tuple[str, ...]:
+        """Patterns of how the names of its layers begin. KeyError for one that is not known."""
+        raise NotImplementedError
+
+    @property
+    def pinned(self) -> str | None:
+        """SHA-256 of weights that the catalogue pins, empty for those that need none; None: their
+        path is given. KeyError for a net that has no such weights."""
+        raise NotImplementedError
+
+    @property
+    def text(self) -> str:
+        """Which net, in a few words."""
+        raise NotImplementedError
+
+
+class Backbone(Net):
     name: StrictStr = key(
         "MobileNetV2", "The net; `tfedge backbones` lists all of them, with their weights."
     )
@@ -106,6 +142,29 @@ class Backbone(Section):
         "What the weights of a file want of the pixels, where the file can't say it: else its own "
         "Rescaling and Normalization layers do, or what the net does by default.",
     )
+
+    @property
+    def known(self) -> bool:
+        row = BACKBONES.get(self.name)
+        return row is not None and self.alpha in row.alphas
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        return layers(self.name, self.alpha)
+
+    @property
+    def beginnings(self) -> tuple[str, ...]:
+        return tuple(pattern for pattern, _ in BACKBONES[self.name].blocks)
+
+    @property
+    def pinned(self) -> str | None:
+        if self.weights in ("imagenet", "none"):  # Keras pins its own itself
+            return ""
+        return WHEELS[self.name, self.alpha].sha256 if self.weights == "wheel" else None
+
+    @property
+    def text(self) -> str:
+        return f"{self.name} {self.alpha:g}"
 
 
 class Training(Section):
@@ -487,7 +546,8 @@ class Runtime(Section):
 class Pipeline(Section):
     """The whole file. A section that is left out is a stage that is not run.
 
-    ``schema_of`` gives the same with the sections of a task: ``data`` and ``evaluate``.
+    ``schema_of`` gives the same with the sections of a task: ``data``, ``backbone`` and
+    ``evaluate``.
     """
 
     name: Annotated[
@@ -501,7 +561,7 @@ class Pipeline(Section):
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = key(1, "Seed of everything random.")
     runtime: Runtime = key(Runtime(), "What training computes on.")
     data: Annotated[Data, about(DATA)]
-    backbone: Backbone = key(Backbone(), "The pretrained net that the model is made of.")
+    backbone: Net = key(Backbone(), BACKBONE)
     finetune: Finetune = key(
         Finetune(), "A new head on the frozen backbone; then, if asked, its top blocks."
     )
@@ -531,7 +591,14 @@ def schema_of(task: str) -> type[Pipeline]:
     row = task_of(task)
     data: Any = Annotated[row.data, about(DATA)]
     evaluate: Any = Annotated[row.evaluate | None, about(EVALUATE)]
-    return create_model("Pipeline", __base__=Pipeline, data=(data, ...), evaluate=(evaluate, None))
+    net: Any = row.backbone or Backbone
+    return create_model(
+        "Pipeline",
+        __base__=Pipeline,
+        data=(data, ...),
+        backbone=(net, key(net(), BACKBONE)),
+        evaluate=(evaluate, None),
+    )
 
 
 def pipeline_of(keys: Mapping[str, Any] = MappingProxyType({}), **more: Any) -> Pipeline:

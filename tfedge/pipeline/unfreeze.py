@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
-from tfedge.catalog.backbones import Block, Kernel, layers
+from tfedge.catalog.backbones import Block, Kernel
 from tfedge.catalog.recipes import pruning
 from tfedge.config.spelling import did_you_mean
 from tfedge.errors import ConfigError
@@ -47,7 +47,7 @@ class LayerSparsity(NamedTuple):
 
 def blocks_of(pipeline: Pipeline) -> tuple[Block, ...]:
     """The blocks of the pipeline's backbone, from the pixels up."""
-    return layers(pipeline.backbone.name, pipeline.backbone.alpha)
+    return pipeline.backbone.blocks
 
 
 def first_trained(pipeline: Pipeline, stage: TrainingStage) -> int | None:

@@ -201,7 +201,7 @@ def _net(base: Base, task: Task) -> str:
     weights = base.weights
     digest = f", SHA-256 `{weights.sha256}`" if weights.sha256 else ""
     return (
-        f"{cell(base.name)}, alpha {base.alpha:g}, {work_of(task).input_text(base)}; "
+        f"{work_of(task).net_text(base)}; "
         f"weights from {cell(weights.source)}: {cell(weights.detail)}{digest}. "
         f"Licence: {cell(weights.licence or 'not known')}."
     )

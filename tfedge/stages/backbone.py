@@ -16,8 +16,7 @@ from tfedge.stages.heads import head_class
 def run(ctx: Context) -> None:
     """Get the weights that the pipeline asks for. Errors are those of ``weights.source.load``."""
     fresh(ctx.config["weights_seed"] or 0)  # nothing but random weights depends on a seed
-    chosen, data = ctx.pipeline.backbone, ctx.pipeline.data
-    weights, base = head_class(ctx).base(chosen, data, ctx.cache, ctx.progress)
+    weights, base = head_class(ctx).base(ctx.pipeline, ctx.cache, ctx.progress)
     save_weights(ctx.out / "base.npz", weights)
     layers = len({key.split("/")[0] for key in weights} - {HEAD, BESIDE})
     outputs.write(ctx.out / "base.json", base.model_copy(update={"layers": layers}))

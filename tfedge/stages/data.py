@@ -15,7 +15,7 @@ from tfedge.stages.examples import task_work
 def run(ctx: Context) -> None:
     """Raises DataError with all that is wrong with the examples, ArtifactError for a download or
     disk that fails."""
-    task_work(ctx).scan(ctx.pipeline.data, ctx.cache, ctx.progress, ctx.out)
+    task_work(ctx).scan(ctx.pipeline, ctx.cache, ctx.progress, ctx.out)
 
 
 def warnings(folder: Path) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from tfedge.core import outputs
 from tfedge.core.context import Context
 from tfedge.files.imports import imported
+from tfedge.modeling.head import NetworkHead as Head
 from tfedge.modeling.nets.network import load_weights
 from tfedge.modeling.training.part import Samples, Teacher
-from tfedge.modeling.vision import VisionHead as Head
 from tfedge.stages.examples import examples_of, task_work
 from tfedge.tasks.table import task_of
 from tfedge.tasks.task import Material

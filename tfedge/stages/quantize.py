@@ -26,10 +26,9 @@ from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.export import Frozen, save_graph, to_tflite
 from tfedge.modeling.nets.network import POOL
 from tfedge.modeling.training import loop
-from tfedge.modeling.training.features import Activations, compute, digest
+from tfedge.modeling.training.features import Activations, Item, compute, digest
 from tfedge.modeling.training.loop import Rows
 from tfedge.modeling.training.part import Samples
-from tfedge.modeling.training.stream import Item
 from tfedge.stages import upstream
 from tfedge.stages.examples import primary_of
 from tfedge.stages.heads import Head, head_of, teacher_of
@@ -98,7 +97,8 @@ def _by_calibration(job: _Job) -> None:
     """``ptq``: ranges of ours, or the converter's own where nothing is corrected and they serve."""
     settings = job.ctx.pipeline.quantize
     assert settings is not None
-    if settings.correct or settings.keep or quantization.wants_ranges(job.model):
+    ours = job.head.always_ranged or quantization.wants_ranges(job.model)
+    if settings.correct or settings.keep or ours:
         job.calibrate()
     else:
         job.ranges = "converter"
@@ -144,8 +144,7 @@ def with_ranges(
     clustered = _open(upstream.clustered(ctx))
     ctx.progress.update("observing ranges", 0, len(rows), "examples")
     if not settings.correct:
-        seen = calibration.Batches(head.samples.examples.inputs(rows))
-        return quantization.ranged(model, seen, preserve_zeros=preserve, clustered=clustered), None
+        return head.ranged(model, rows, preserve_zeros=preserve, clustered=clustered), None
     done = head.calibrated(
         model,
         rows,

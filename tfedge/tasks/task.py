@@ -73,7 +73,8 @@ class Metric:
 class Task:
     """One row.
 
-    ``data`` and ``evaluate`` are its sections of the pipeline file. ``rules`` gives what is wrong
+    ``data``, ``evaluate`` and ``backbone`` are its sections of the pipeline file, the last a
+    ``pipeline.schema.Net`` (None: that of nets over images). ``rules`` gives what is wrong
     with a pipeline, and ``notes`` what is allowed but should be known, as far as this task knows.
     ``primary`` is the figure that gates, phases and reports go by, ``beside`` are others that a
     summary tells, ``least`` those that a gate of the task's own holds, by the gate's key: the
@@ -81,9 +82,10 @@ class Task:
 
     ``inputs`` are the dotted keys that say how an example becomes the model's input, ``shape``
     those of them that its shape follows from, ``views`` those of what is changed about examples
-    that are learnt from, ``judged_by`` those of what is measured: stages that depend on them hash
-    them. ``libs`` are the distributions whose versions examples depend on. ``detail`` are the keys
-    of a model's metrics that run.json leaves to metrics.json.
+    that are learnt from, ``judged_by`` those of what is measured, ``scanned`` those that the audit
+    of the examples asks beside ``data``: stages that depend on them hash them. ``libs`` are the
+    distributions whose versions examples depend on. ``detail`` are the keys of a model's metrics
+    that run.json leaves to metrics.json.
 
     ``harder`` says where its corruptions are from. ``sample`` is a ``data.path`` that needs no
     download. ``drops`` are the targets that it has drops for.
@@ -114,6 +116,8 @@ class Task:
     harder: str = ""
     drops: tuple[str, ...] = ()
     version: int = 1
+    backbone: type[Section] | None = None
+    scanned: tuple[str, ...] = ()
 
     def keys(self) -> dict[str, tuple[str, ...]]:
         """What the stage table's ``task.…`` stands for in this task."""
@@ -122,6 +126,7 @@ class Task:
             "task.shape": self.shape,
             "task.views": self.views,
             "task.judged_by": self.judged_by,
+            "task.scanned": self.scanned,
             "task.libs": self.libs,
         }
 
@@ -182,8 +187,9 @@ class Work(DropWork, Protocol):
     ``outputs`` are float [N, …], what a served model gives for N examples; ``targets`` [N, …].
     """
 
-    def scan(self, data: Data, cache: Path, progress: Progress, out: Path) -> None:
-        """Look at all examples: write index.json and audit.json into ``out``.
+    def scan(self, pipeline: Pipeline, cache: Path, progress: Progress, out: Path) -> None:
+        """Look at all examples: write index.json and audit.json into ``out``. Of the pipeline only
+        ``data`` and the task's ``scanned`` keys can be read.
 
         Raises DataError with all that is wrong with them."""
 
@@ -233,5 +239,5 @@ class Work(DropWork, Protocol):
     def data(self, index: Path, audit: Path | None) -> list[Block]:
         """The report's section on the examples, from what ``scan`` has written. ArtifactError."""
 
-    def input_text(self, base: Base) -> str:
-        """How large an input of a net is."""
+    def net_text(self, base: Base) -> str:
+        """Which net it is, and how large its input, in a line of Markdown."""

@@ -17,7 +17,7 @@ from tfedge.inputs.images.corruptions import CORRUPTIONS
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets.image_base import ImageBase
-from tfedge.pipeline.schema import Evaluate, Finetune
+from tfedge.pipeline.schema import Evaluate, Finetune, Pipeline
 from tfedge.tasks.blocks import Block, Part, Table, Text
 from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.image_classification.work import Classification
@@ -41,8 +41,8 @@ class NumberedImages(LabelledImages):
 class Regression(NumberDrop):
     """Outputs and targets are float [N, 1]."""
 
-    def scan(self, data: Data, cache: Path, progress: Progress, out: Path) -> None:
-        Classification().scan(data, cache, progress, out)
+    def scan(self, pipeline: Pipeline, cache: Path, progress: Progress, out: Path) -> None:
+        Classification().scan(pipeline, cache, progress, out)
 
     def examples(self, index: Path, data: Data, root: Path, cache: Path) -> NumberedImages:
         images = cast(ImageData, data)
@@ -96,5 +96,5 @@ class Regression(NumberDrop):
     def data(self, index: Path, audit: Path | None) -> list[Block]:
         return [Text(f"{len(Index.load(index).rows)} images.")]
 
-    def input_text(self, base: Base) -> str:
-        return f"{ImageBase.of(base).image_size} pixels a side"
+    def net_text(self, base: Base) -> str:
+        return f"{base.name}, {ImageBase.of(base).image_size} pixels a side"

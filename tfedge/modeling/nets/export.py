@@ -34,17 +34,23 @@ class Frozen:
 
     @classmethod
     def of(cls, definition: Any) -> Frozen:
-        """Of a GraphDef from placeholder ``input`` to ``Identity``."""
-        (given,) = (node for node in definition.node if node.name == "input")
-        shape, dtype = given.attr["shape"].shape, tf.as_dtype(given.attr["dtype"].type)
-        output = tf.TensorSpec(None, name="Identity")
-        return cls(definition, (tf.TensorSpec(shape, dtype, "input"),), (output,))
+        """Of a GraphDef from its placeholders, in the order of their names, to ``Identity``."""
+        given = sorted((n for n in definition.node if n.op == "Placeholder"), key=lambda n: n.name)
+        inputs = [
+            tf.TensorSpec(node.attr["shape"].shape, tf.as_dtype(node.attr["dtype"].type), node.name)
+            for node in given
+        ]
+        return cls(definition, tuple(inputs), (tf.TensorSpec(None, name="Identity"),))
 
 
 def freeze(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> Frozen:
     """``function`` of one tensor [1, *shape] as a graph, its variables constants."""
-    spec = tf.TensorSpec((1, *shape), dtype, name="input")
-    traced = tf.function(function, autograph=False).get_concrete_function(spec)
+    return frozen(function, tf.TensorSpec((1, *shape), dtype, name="input"))
+
+
+def frozen(function: Callable[..., Any], *specs: Any) -> Frozen:
+    """``function`` of one tensor for each spec as a graph, its variables constants."""
+    traced = tf.function(function, autograph=False).get_concrete_function(*specs)
     # convert_variables_to_constants_v2 without what it does last: a function of the graph, which
     # takes longer than all before.
     data = constants._FunctionConverterDataInEager(
@@ -55,7 +61,7 @@ def freeze(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -
         tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name.split(":")[0])
         for tensor in traced.outputs
     ]
-    return Frozen(definition, (spec,), tuple(outputs))
+    return Frozen(definition, specs, tuple(outputs))
 
 
 class _Converter(tf.lite.TFLiteConverter):  # type: ignore[misc]
@@ -147,10 +153,10 @@ def float_part(model: Any) -> bytes:
 
 
 def save_graph(graph: Frozen, path: Path) -> None:
-    """Write a frozen graph of one tensor as a GraphDef; same graph, same bytes."""
+    """Write a frozen graph as a GraphDef; same graph, same bytes."""
     path.write_bytes(graph.definition.SerializeToString(deterministic=True))
 
 
 def load_graph(path: Path) -> Frozen:
-    """The graph that ``save_graph`` wrote, from placeholder ``input`` to ``Identity``."""
+    """The graph that ``save_graph`` wrote, from its placeholders to ``Identity``."""
     return Frozen.of(tf.compat.v1.GraphDef.FromString(path.read_bytes()))

@@ -8,6 +8,9 @@ from tfedge.core.outputs import Base, narrow
 class ImageBase(Base):
     """Its ``mean`` and ``std`` are RGB in 0–255 units."""
 
+    alpha: float  # width of the net
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     image_size: int  # pixels a side
 
     @classmethod

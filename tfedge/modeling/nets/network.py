@@ -125,14 +125,14 @@ def output_of(model: Any, layer: str) -> Any:
     return model.get_layer(layer).get_output_at(0)
 
 
-def boundary(spec: Spec, first: int | None) -> str:
+def boundary(blocks: Sequence[Block], first: int | None) -> str:
     """The layer below which nothing trains, when ``first`` is the lowest block that does.
 
     ``None`` means that only the head trains. With ``first`` 0 there is no boundary: "".
     """
     if first is None:
-        return spec.blocks[-1].output
-    return spec.blocks[first - 1].output if first else ""
+        return blocks[-1].output
+    return blocks[first - 1].output if first else ""
 
 
 def whole_offset(model: Any) -> None:

@@ -1,7 +1,7 @@
-"""What a frozen part of a network says of each image, computed once and kept.
+"""What a frozen part of a network says of each example, computed once and kept.
 
 The frozen part is converted to .tflite and run by LiteRT on all cores; the results go into a record
-store named after the part (its architecture and weights), under the digest of the image's file
+store named after the part (its architecture and weights), under the digest of the example's content
 (and of the augmentation, for views). Whoever needs them again, another stage, another run, a
 pipeline with another head, reads them from a memory map.
 """
@@ -13,11 +13,10 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,56 +25,41 @@ from tfedge.errors import ArtifactError
 from tfedge.files.artifact import read_json, sha256_json, write_json
 from tfedge.files.progress import Progress
 from tfedge.files.store import MissingRecords, RecordStore, shared
-from tfedge.inputs.images import corruptions
-from tfedge.inputs.images.pictures import DecodedImages
-from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import keras
-from tfedge.modeling.nets.export import float_pixels
-from tfedge.modeling.training import augment, loop
-from tfedge.modeling.training.stream import NOISY, Item, Stream, Views
+from tfedge.modeling.training import loop
 from tfedge.tflite.reader import read
-from tfedge.tflite.runtime import Pool, Port
+from tfedge.tflite.runtime import Items, Pool, Port
 
 _CHUNK = 256  # examples computed before they are written
 
+Item = tuple[int, int]  # row of the index, view: 0 is the example as it is
+NOISY = -1  # the view that is the example with noise
 
-@dataclass(frozen=True)
-class Source:
-    """Images, and where what is computed of them is kept.
 
-    ``augment`` and ``seed`` say what their views are; ``cache`` is the folder of record stores.
-    """
+class Source(Protocol):
+    """The examples of a run as a network takes them, and where what is computed of them is kept."""
 
-    images: DecodedImages
-    augment: Augment | None
-    seed: int
-    cache: Path
-    progress: Progress
+    @property
+    def seed(self) -> int:
+        """The run's."""
+
+    @property
+    def cache(self) -> Path:
+        """The folder of record stores."""
+
+    @property
+    def progress(self) -> Progress: ...
 
     def key(self, item: Item) -> str:
         """The digest an item's record goes by."""
-        row, view = item
-        digest = self.images.index.rows[row].sha256
-        # The pixels follow from the file, the size, the fit and, for a view, the augmentation
-        # or the noise, and the code that does it.
-        parts: list[Any] = [digest, self.images.size, self.images.fit, view]
-        if self.images.levels is not None:
-            parts.append(self.images.levels)
-        if view == NOISY:
-            parts.append(corruptions.NOISE_VERSION)
-        elif view:
-            parts += [self.seed, self.augment.model_dump() if self.augment else None]
-            parts.append(augment.VERSION)
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
     def views(self) -> int:
-        """How many changed views of each training image there are."""
-        return self.augment.views if self.augment else 0
+        """How many changed views of each training example there are."""
 
-    def pixels(self, items: Sequence[Item]) -> Views:
-        return Views(self.images, items, self.augment, self.seed)
+    def inputs(self, items: Sequence[Item]) -> Items:
+        """What the network takes for items, one after the other, as it is stored."""
 
     def stream(
         self,
@@ -84,14 +68,11 @@ class Source:
         weights: np.ndarray,
         batch_size: int,
         noise: loop.Noise | None = None,
-    ) -> Stream:
-        """Training batches of what is not kept: images changed anew in each epoch."""
-        targets, seed = learning_targets, self.seed
-        return Stream(self.images, rows, self.augment, targets, weights, batch_size, seed, noise)
+    ) -> loop.Batches:
+        """Training batches of what is not kept: examples changed anew in each epoch."""
 
     def converted(self, model: Any) -> bytes:
-        """A float .tflite of a network's lower part, from images as they are stored."""
-        return float_pixels(model, self.images.size)
+        """A float .tflite of a network's lower part, from inputs as they are stored."""
 
 
 def digest(model: Any, *more: str) -> str:
@@ -155,14 +136,14 @@ def compute(
         shape: of one output, without the batch.
         convert: makes the .tflite, called only when something is missing, and then perhaps twice.
         what: for the progress line.
-        inputs: what the part takes, at positions of ``items``; None: the images themselves.
+        inputs: what the part takes, at positions of ``items``; None: the examples themselves.
         int8: the .tflite gives int8, which is stored as it is; else it gives float32.
     """
     folder: Path = source.cache / "store" / f"features-{name[:32]}{'-int8' if int8 else ''}"
     store = shared(folder, np.int8 if int8 else np.float32, tuple(shape))
     keys = [source.key(item) for item in items]
     port = _port(folder, convert) if int8 else None
-    given = inputs or (lambda chunk: source.pixels([items[position] for position in chunk]))
+    given = inputs or (lambda chunk: source.inputs([items[position] for position in chunk]))
     for _ in range(2):  # damaged records show once all are there
         with suppress(MissingRecords):
             return Activations(store, keys, port)

@@ -15,7 +15,9 @@ from tfedge.modeling.nets.export import float_part
 from tfedge.modeling.nets.network import cut, output_of
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.features import (
+    NOISY,
     Activations,
+    Item,
     Source,
     compute,
     digest,
@@ -23,7 +25,6 @@ from tfedge.modeling.training.features import (
 from tfedge.modeling.training.folding import folded_norms
 from tfedge.modeling.training.loop import Gather, Noise
 from tfedge.modeling.training.objective import Objective
-from tfedge.modeling.training.stream import NOISY, Item
 from tfedge.pipeline import recipes
 from tfedge.pipeline.schema import Retrain, Training
 from tfedge.tasks.task import Examples
@@ -77,7 +78,7 @@ class Samples:
 
     def inputs_of(self, items: Sequence[Item]) -> Gather:
         """The network's float32 inputs [n, …] of items, by position."""
-        return lambda at: np.stack([*self.source.pixels([items[i] for i in at])]).astype(np.float32)
+        return lambda at: np.stack([*self.source.inputs([items[i] for i in at])]).astype(np.float32)
 
     def choose(self, rng: np.random.Generator) -> np.ndarray:
         """For one epoch, an item of each training example: itself or one of its views."""
@@ -122,7 +123,7 @@ class Samples:
 class TopPart:
     """The part of a network above a boundary, and the float activations that it trains on.
 
-    Without a boundary (``layer`` "") it is the whole network, fed with pixels by tf.data.
+    Without a boundary (``layer`` "") it is the whole network, fed with the examples themselves.
     """
 
     def __init__(self, samples: Samples, model: Any, layer: str) -> None:

@@ -14,6 +14,7 @@ from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training.augment import augment
+from tfedge.modeling.training.features import NOISY, Item
 from tfedge.modeling.training.loop import Noise
 
 
@@ -21,10 +22,6 @@ class TargetLookup(Protocol):
     """Targets, looked up by numbers of images."""
 
     def __getitem__(self, items: np.ndarray) -> tuple[np.ndarray, ...]: ...
-
-
-Item = tuple[int, int]  # row of the index, view: 0 is the image as it is
-NOISY = -1  # the view that is the image with noise
 
 
 def shown(images: DecodedImages, item: Item) -> np.ndarray:

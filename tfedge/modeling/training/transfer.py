@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tfedge.catalog.backbones import Block
 from tfedge.core.outputs import History, Side
 from tfedge.modeling.nets import network
-from tfedge.modeling.nets.backbone import Weights, assign
 from tfedge.modeling.nets.env import keras
-from tfedge.modeling.nets.network import HEAD, POOL, Spec
+from tfedge.modeling.nets.network import HEAD, POOL
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.features import Activations
 from tfedge.modeling.training.folding import folded_norms
@@ -22,8 +22,6 @@ from tfedge.modeling.training.rows import portions
 from tfedge.pipeline.recipes import head_kind
 from tfedge.pipeline.schema import Transfer
 from tfedge.tasks.task import Metric
-
-_ESTIMATE = 64  # examples that tell a random net's batch norms what comes
 
 
 @dataclass(frozen=True)
@@ -44,20 +42,9 @@ def _logits(model: Any, features: Activations, count: int) -> np.ndarray:
     return np.concatenate([features(at) @ kernel + bias for at in portions(count)])
 
 
-def headless(samples: Samples, spec: Spec, base: Weights, random: bool) -> Any:
-    """The network on a base, its head untrained. The batch norms of a ``random`` base are told what
-    examples look like."""
-    model = network.build(spec)
-    assign(model, network.fold(spec, base), skip=(HEAD,))
-    if random:
-        rows = samples.representative(_ESTIMATE, samples.seed)
-        network.estimate_norms(model, [samples.examples.inputs(rows).astype(np.float32)])
-    return model
-
-
 def learn(
     samples: Samples,
-    spec: Spec,
+    blocks: Sequence[Block],
     model: Any,
     settings: Transfer,
     *,
@@ -70,7 +57,7 @@ def learn(
     record: Callable[[str], loop.Record | None] = lambda what: None,
     headed: Callable[[Any], None] = lambda model: None,
 ) -> Learned:
-    """Make the head, then train the blocks from ``first`` up (None: the head alone).
+    """Make the head, then train those of ``blocks`` from ``first`` up (None: the head alone).
 
     A head that is fitted asks no validation example. Where something is trained in epochs the
     validation split chooses the state that stays: an epoch's, or the one from before the blocks
@@ -82,12 +69,12 @@ def learn(
     new head before blocks train with it.
     """
     # Activations in between are worth keeping only if a stage trains above them.
-    top = TopPart(samples, model, network.boundary(spec, lowest) if lowest is not None else "")
+    top = TopPart(samples, model, network.boundary(blocks, lowest) if lowest is not None else "")
     features = top.features([*samples.items, *samples.val_items()], POOL, f"{whose}features")
     hard = samples.objective.targets(samples.item_rows, settings)
     kind = head_kind(settings, samples.views > 0)
     c: float | None = None
-    blocks: loop.Course | None = None
+    course: loop.Course | None = None
     trained: loop.Course | None = None
     what = f"{whose}head"
     if kind == "logistic":
@@ -100,10 +87,10 @@ def learn(
         rows = trained.rows
     if first is not None:
         headed(model)
-        part = TopPart(samples, model, network.boundary(spec, first))
+        part = TopPart(samples, model, network.boundary(blocks, first))
         (network.learning_norm if random else network.inference_norm)(part.model)
         what = f"{whose}top blocks"
-        blocks = trained = _blocks(samples, part, hard, settings, what, record("blocks"))
+        course = trained = _blocks(samples, part, hard, settings, what, record("blocks"))
         every = [*samples.items, *samples.val_items()]
         features = top.features(every, POOL, f"{whose}features of the trained blocks")
     views = len(samples.items)
@@ -118,7 +105,7 @@ def learn(
         chose_weights_on=None if trained is None else "val",
         head=rows,
         C=c,
-        blocks=None if blocks is None else blocks.rows,
+        blocks=None if course is None else course.rows,
         best_epoch=None if trained is None else _best(trained.rows),
         stopped=None if trained is None else trained.stopped,
         train=side(outputs[: len(samples.train_rows)], samples.train_rows),

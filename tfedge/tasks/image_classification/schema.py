@@ -11,7 +11,7 @@ from tfedge.config.section import Count, key
 from tfedge.inputs.images.schema import ImageData
 from tfedge.pipeline import nets, pruning_rules
 from tfedge.pipeline.problem import Problem
-from tfedge.pipeline.schema import GATES, Evaluate, Pipeline
+from tfedge.pipeline.schema import GATES, Backbone, Evaluate, Pipeline
 from tfedge.pipeline.schema import Gates as CommonGates
 from tfedge.tasks.task import Metric, Task
 
@@ -45,12 +45,14 @@ def _rules(pipeline: Pipeline) -> Iterator[Problem]:
     size, levels = image_size(pipeline), cast(ImageData, pipeline.data).range
     if levels is not None and levels[0] >= levels[1]:
         yield Problem("data.range", f"black must be below white, got {list(levels)}")
-    yield from nets.problems(pipeline.backbone, "backbone", size, _SIZE)
+    chosen = cast(Backbone, pipeline.backbone)
+    yield from nets.problems(chosen, "backbone", size, _SIZE)
     yield from pruning_rules.xnnpack_size(pipeline, size, _SIZE)
 
 
 def _notes(pipeline: Pipeline) -> list[str]:
-    return nets.notes(pipeline.backbone, "backbone", image_size(pipeline), _SIZE)
+    chosen = cast(Backbone, pipeline.backbone)
+    return nets.notes(chosen, "backbone", image_size(pipeline), _SIZE)
 
 
 _MACRO_RECALL = Metric("recall_macro", "macro recall")

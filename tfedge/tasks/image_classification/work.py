@@ -19,9 +19,9 @@ from tfedge.inputs.images.looks import alike
 from tfedge.inputs.images.pictures import DecodedImages, Decoding, looks_of
 from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets.image_base import ImageBase
-from tfedge.pipeline.schema import Finetune
+from tfedge.pipeline.schema import Finetune, Pipeline
 from tfedge.portable import golden
-from tfedge.tasks.blocks import Block, Part
+from tfedge.tasks.blocks import Block, Part, cell
 from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts
 from tfedge.tasks.image_classification import card, drop, metrics, report
 from tfedge.tasks.image_classification import golden as pairs
@@ -36,9 +36,9 @@ _TINY = 1e-7  # below any score that matters: no logarithm of zero
 class Classification:
     """Outputs are scores float [N, classes], softmax; targets int [N], numbers of classes."""
 
-    def scan(self, data: Data, cache: Path, progress: Progress, out: Path) -> None:
+    def scan(self, pipeline: Pipeline, cache: Path, progress: Progress, out: Path) -> None:
         """Leaves every image decoded in the pixel store."""
-        settings = cast(ImageData, data)
+        settings = cast(ImageData, pipeline.data)
         found = scan(settings, cache, progress)
         root = found.listing.root
         files = {
@@ -159,8 +159,9 @@ class Classification:
     def data(self, index: Path, audit: Path | None) -> list[Block]:
         return report.data(Index.load(index), None if audit is None else Findings.load(audit))
 
-    def input_text(self, base: Base) -> str:
-        return f"{ImageBase.of(base).image_size} pixels a side"
+    def net_text(self, base: Base) -> str:
+        net = ImageBase.of(base)
+        return f"{cell(net.name)}, alpha {net.alpha:g}, {net.image_size} pixels a side"
 
     def contract(self, model: bytes, examples: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
         """uint8 [1, S, S, 3] RGB in, scores [1, classes] out."""
