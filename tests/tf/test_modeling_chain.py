@@ -119,7 +119,7 @@ def test_the_float_file_is_the_best_epoch_on_the_validation_images(chain):
 
 def test_the_teacher_says_what_the_float_file_says_of_every_item(chain):
     samples = head_of(chain.context("finetune")).samples
-    scores = predict(chain.read("finetune/float.tflite"), samples.source.pixels(samples.items))
+    scores = predict(chain.read("finetune/float.tflite"), samples.source.inputs(samples.items))
     teacher = chain.arrays("finetune/teacher.npz")
     np.testing.assert_allclose(tf.nn.softmax(teacher["logits"]), scores, atol=1e-4)
     assert len(teacher["features"]) == len(samples.items) == 2 * sum(tiny.TRAIN)
@@ -130,7 +130,7 @@ def test_views_are_what_augmentation_gives(chain):
     """Two views of an image differ, and its first is the image."""
     samples = head_of(chain.context("finetune")).samples
     row, count = samples.train_rows[0], sum(tiny.TRAIN)
-    plain, view = samples.source.pixels([samples.items[0], samples.items[count]])
+    plain, view = samples.source.inputs([samples.items[0], samples.items[count]])
     np.testing.assert_array_equal(plain, samples.source.images.pixel(row))
     seed = [int(samples.examples.index.rows[row].sha256[:7], 16), 7919 + chain.pipeline.seed]
     settings = chain.pipeline.data.augment

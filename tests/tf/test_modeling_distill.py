@@ -166,9 +166,9 @@ def test_another_net_at_another_size_says_what_it_thinks_of_every_item(
     logits, facts = run.arrays("distill/teacher.npz")["logits"], run.json("distill/distill.json")
     assert logits.dtype == np.float32 and logits.shape == (ITEMS, 3)
     file = float_pixels(spy.model, SIZE, serve=tf.nn.softmax)
-    scores = predict(file, spy.samples.source.pixels(spy.samples.items))
+    scores = predict(file, spy.samples.source.inputs(spy.samples.items))
     np.testing.assert_allclose(softmax(logits), scores, atol=1e-4)  # LiteRT against numpy
-    (first,) = spy.samples.source.pixels(spy.samples.items[:1])
+    (first,) = spy.samples.source.inputs(spy.samples.items[:1])
     assert first.shape == (SIZE, SIZE, 3)
     # The items are those of the student's stages: it is they who look its answers up.
     assert spy.samples.items == head_of(run.context("prune")).samples.items

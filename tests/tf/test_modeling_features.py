@@ -25,9 +25,10 @@ from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import HEAD, POOL, Spec
 from tfedge.modeling.training import augment, classes, features
+from tfedge.modeling.training.features import NOISY
+from tfedge.modeling.training.images import ImageSource
 from tfedge.modeling.training.loop import LearningTargets, Memory
 from tfedge.modeling.training.part import Samples, TopPart, predictor
-from tfedge.modeling.training.stream import NOISY
 from tfedge.pipeline.schema import Finetune, Prune
 from tfedge.stages.heads import head_class, material_of
 
@@ -69,7 +70,7 @@ def model():
 
 def said(model, layer: str, samples: Samples, items) -> np.ndarray:
     """What a layer of the whole net says in Keras."""
-    pixels = np.stack(list(samples.source.pixels(items))).astype(np.float32)
+    pixels = np.stack(list(samples.source.inputs(items))).astype(np.float32)
     whole = keras.Model(model.input, network.output_of(model, layer))
     return whole(pixels, training=False).numpy()
 
@@ -98,13 +99,13 @@ class Counted:
 
     def __init__(self, monkeypatch, samples: Samples) -> None:
         self.items: list[tuple[int, int]] = []
-        whole = features.Source.pixels
+        whole = ImageSource.inputs
 
         def pixels(source, items):
             self.items += items
             return whole(source, items)
 
-        monkeypatch.setattr(features.Source, "pixels", pixels)
+        monkeypatch.setattr(ImageSource, "inputs", pixels)
 
 
 # ------------------------------------------------------------------ in two parts
@@ -138,7 +139,7 @@ def test_the_part_above_trains_on_what_the_part_below_says(samples, model):
 
 def test_an_image_with_noise_is_the_one_that_evaluate_would_show(samples):
     rows = samples.train_rows[:3]
-    found = np.stack(list(samples.source.pixels([(row, NOISY) for row in rows])))
+    found = np.stack(list(samples.source.inputs([(row, NOISY) for row in rows])))
     clean, keys = samples.examples.inputs(rows), samples.examples.keys(rows)
     for image, plain, key in zip(found, clean, keys, strict=True):
         np.testing.assert_array_equal(image, CORRUPTIONS["noise"](plain, int(key[:15], 16)))
@@ -150,7 +151,7 @@ def test_an_image_with_noise_is_the_one_that_evaluate_would_show(samples):
 def shown_with_noise(samples: Samples, inputs: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """bool [n]: which inputs are images with noise; the others are as they are."""
     rows = [samples.train_rows[int(n)] for n in numbers]
-    views = {view: samples.source.pixels([(row, view) for row in rows]) for view in (0, NOISY)}
+    views = {view: samples.source.inputs([(row, view) for row in rows]) for view in (0, NOISY)}
     alike = {
         view: (np.stack(list(images)) == inputs).all(axis=(1, 2, 3))
         for view, images in views.items()
@@ -186,7 +187,7 @@ def test_nothing_is_computed_twice(samples, monkeypatch):
     items = samples.items
     first = compute(samples, items, calls)
     assert calls == ["convert"] and counted.items == items
-    pixels = np.stack(list(samples.source.pixels(items))).astype(np.float32)
+    pixels = np.stack(list(samples.source.inputs(items))).astype(np.float32)
     np.testing.assert_allclose(first, pixels.mean((1, 2)), rtol=1e-5)
     counted.items.clear()
     np.testing.assert_array_equal(compute(samples, items[::-1], calls), first[::-1])
@@ -199,7 +200,7 @@ def test_runs_on_one_set_share_the_work(samples, monkeypatch):
     """Each with a store of its own, as another process has it."""
     monkeypatch.setattr(features, "_CHUNK", 4)
     monkeypatch.setattr(features, "shared", features.RecordStore)
-    pixels, computed, begun = features.Source.pixels, Counter(), threading.Barrier(2)
+    pixels, computed, begun = ImageSource.inputs, Counter(), threading.Barrier(2)
 
     def slowly(source, items):
         if not computed[threading.get_ident()]:
@@ -208,7 +209,7 @@ def test_runs_on_one_set_share_the_work(samples, monkeypatch):
         time.sleep(0.02)
         return pixels(source, items)
 
-    monkeypatch.setattr(features.Source, "pixels", slowly)
+    monkeypatch.setattr(ImageSource, "inputs", slowly)
     with ThreadPoolExecutor(2) as pool:
         jobs = [pool.submit(compute, samples, samples.items, [], "e" * 64) for _ in range(2)]
         one, other = (job.result(120) for job in jobs)
@@ -229,7 +230,7 @@ def test_damaged_records_are_computed_again_beside_new_ones(samples, monkeypatch
     counted = Counted(monkeypatch, samples)
     found = compute(samples, samples.items[:8], [], name="f" * 64)
     assert counted.items == [*samples.items[6:8], samples.items[0]]
-    wanted = [image.mean((0, 1)) for image in samples.source.pixels(samples.items[:8])]
+    wanted = [image.mean((0, 1)) for image in samples.source.inputs(samples.items[:8])]
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
@@ -314,7 +315,7 @@ def test_a_part_is_known_by_what_it_computes(model):
 def test_validation_images_are_never_changed(samples):
     items = samples.val_items()
     assert len(items) == 3 * tiny.VAL
-    for (row, _), found in zip(items, samples.source.pixels(items), strict=True):
+    for (row, _), found in zip(items, samples.source.inputs(items), strict=True):
         assert samples.examples.index.rows[row].split == "val"
         image = Image.open(samples.source.images.root / samples.examples.index.rows[row].path)
         np.testing.assert_array_equal(found, np.asarray(image))

@@ -1,0 +1,142 @@
+"""Text to ids by WordPiece, as BERT has it; of the standard library of Python 3.7 alone.
+
+Characters, not languages: control characters go, accents go, upper case becomes lower case (for a
+vocabulary that has none), each punctuation mark and each Chinese character is a word of its own,
+and each word is cut into the longest pieces that the vocabulary has (Schuster and Nakajima 2012;
+Devlin et al. 2019, ``BertTokenizer``). The ids are those of the library ``tokenizers``, but that a
+text which spells ``[SEP]`` is a text: it gets no special id.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import NamedTuple, Sequence
+
+PAD, UNKNOWN, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+_LONGEST = 100  # characters of a word; a longer one is unknown, as BERT has it
+# Not those that this Python's Unicode does not know yet: they are unknown pieces on any machine.
+_INVISIBLE = ("Cc", "Cf", "Cs", "Co")
+_CHINESE = (
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
+
+
+class Encoded(NamedTuple):
+    """``ids`` and ``mask`` are of the asked length, ``mask`` 1 where there is a piece. ``words``
+    are those that were looked at, ``unknown`` those of them without pieces; ``cut``: the text went
+    on."""
+
+    ids: list[int]
+    mask: list[int]
+    words: int
+    unknown: int
+    cut: bool
+
+
+def read_vocabulary(content: bytes) -> list[str]:
+    """The pieces of a vocab.txt, one a line, in the order of their ids. UnicodeDecodeError."""
+    lines = content.decode("utf-8").split("\n")  # not splitlines: a piece may be U+2028
+    pieces = [line.rstrip("\r") for line in lines]
+    while pieces and not pieces[-1]:
+        pieces.pop()
+    return pieces
+
+
+def lacking(vocabulary: Sequence[str]) -> list[str]:
+    """The special pieces that a vocabulary must have and this one has not."""
+    return [piece for piece in (PAD, UNKNOWN, CLS, SEP) if piece not in vocabulary]
+
+
+class WordPiece:
+    """A tokenizer of one vocabulary."""
+
+    def __init__(self, vocabulary: Sequence[str], lower: bool = True) -> None:
+        """``lower``: the vocabulary knows neither upper case nor accents. KeyError for one that
+        lacks a special piece."""
+        self._ids = {piece: number for number, piece in enumerate(vocabulary)}
+        self._lower = lower
+        self._unknown, self._cls, self._sep = (self._ids[one] for one in (UNKNOWN, CLS, SEP))
+        self._pad = self._ids[PAD]
+        self._known: dict[str, list[int]] = {}
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text, as they are cut into pieces."""
+        cleaned = "".join(map(_cleaned, text))
+        if self._lower:
+            cleaned = unicodedata.normalize("NFD", cleaned)
+            cleaned = "".join(
+                # One by one: the small sigma at the end of a word is the same as anywhere.
+                character.lower()
+                for character in cleaned
+                if unicodedata.category(character) != "Mn"
+            )
+        spaced = (f" {one} " if _is_punctuation(one) else one for one in cleaned)
+        return "".join(spaced).split()
+
+    def pieces(self, word: str) -> list[int]:
+        """The ids of a word's pieces, the longest first; that of [UNK] where there are none."""
+        found = self._known.get(word)
+        if found is None:
+            found = self._known[word] = self._cut(word)
+        return found
+
+    def encode(self, text: str, length: int) -> Encoded:
+        """[CLS], the pieces of a text as far as they fit, [SEP]; padded to ``length`` ids."""
+        ids: list[int] = []
+        words = unknown = 0
+        for word in self.words(text):
+            if len(ids) > length - 2:
+                break
+            pieces = self.pieces(word)
+            words += 1
+            unknown += pieces == [self._unknown]
+            ids += pieces
+        cut = len(ids) > length - 2
+        ids = [self._cls, *ids[: length - 2], self._sep]
+        padding = length - len(ids)
+        mask = [1] * len(ids) + [0] * padding
+        return Encoded(ids + [self._pad] * padding, mask, words, unknown, cut)
+
+    def _cut(self, word: str) -> list[int]:
+        if len(word) > _LONGEST:
+            return [self._unknown]
+        found: list[int] = []
+        start = 0
+        while start < len(word):
+            mark = "##" if start else ""
+            ends = range(len(word), start, -1)
+            end = next((one for one in ends if mark + word[start:one] in self._ids), None)
+            if end is None:
+                return [self._unknown]
+            found.append(self._ids[mark + word[start:end]])
+            start = end
+        return found
+
+
+def _cleaned(character: str) -> str:
+    """A character as it stays, a blank for any white space, nothing for what nobody sees."""
+    if character in "\t\n\r":
+        return " "
+    category = unicodedata.category(character)
+    if character in "\0\ufffd" or category in _INVISIBLE:
+        return ""
+    if character.isspace() or category == "Zs":
+        return " "
+    code = ord(character)
+    chinese = code >= 0x3400 and any(first <= code <= last for first, last in _CHINESE)
+    return f" {character} " if chinese else character
+
+
+def _is_punctuation(character: str) -> bool:
+    """ASCII's signs are, too, that Unicode calls symbols."""
+    code = ord(character)
+    if code < 128:
+        return 33 <= code <= 47 or 58 <= code <= 64 or 91 <= code <= 96 or 123 <= code <= 126
+    return unicodedata.category(character)[0] == "P"
