@@ -45,7 +45,7 @@ from tfedge.core.outputs import (
 )
 from tfedge.errors import ArtifactError
 from tfedge.modeling.nets.image_base import ImageBase
-from tfedge.tasks.image_classification.metrics import ClassifierMetrics, models_of
+from tfedge.tasks.classification.metrics import ClassifierMetrics, models_of
 from tfedge.tasks.table import task_of
 from tfedge.tasks.task import Metric
 

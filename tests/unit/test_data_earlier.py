@@ -13,12 +13,13 @@ from tfedge.core.slice import context_of
 from tfedge.core.stages import stage as row
 from tfedge.data.audit import Findings
 from tfedge.data.index import Index, Row
+from tfedge.data.kind import IMAGES
 from tfedge.data.labels import after
 from tfedge.data.sources import source_digest
 from tfedge.errors import ConfigError
 from tfedge.pipeline.load import Loaded, load
 from tfedge.stages import data as stage
-from tfedge.tasks.image_classification import report
+from tfedge.tasks.classification import report
 
 
 def earlier_run(folder: Path, *classes: str, index: str | None = None) -> Path:
@@ -93,7 +94,7 @@ def test_the_index_has_the_order_of_the_run_that_it_goes_on_from(tmp_path: Path)
     line = "classes: 2 as in the earlier run, 1 new after them (ant)"
     assert line in said.notes and line in stage.warnings(tmp_path / "out")
     assert "Classes: 2 as in the earlier run, 1 new after them (ant)." in str(
-        report.data(index, audit)
+        report.data(index, audit, IMAGES)
     )
     (told,) = planned(loaded, tmp_path)
     assert told.startswith(f"classes: those of {run} first, in their order there (dog, cat; 2 in ")

@@ -24,7 +24,7 @@ from tfedge.pipeline.schema import Finetune
 from tfedge.report.markup import render
 from tfedge.report.robustness import robustness
 from tfedge.stages import evaluate
-from tfedge.tasks.image_classification import metrics
+from tfedge.tasks.classification import metrics
 from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.streams import evaluation_split
 from tfedge.tasks.table import task_of
@@ -84,8 +84,8 @@ def test_the_confusion_of_many_classes_grows_with_the_images() -> None:
     found = metrics.measure(scores, labels, [f"c{i}" for i in range(count)], top_k=1)
     written = json.dumps(dump(found.confusion), indent=2)
     assert len(written) < 50 * 60, "a cell without images takes no space"
-    assert found.confusion.images(3, 4) == found.confusion.images(3, 3) == 1
-    assert found.confusion.images(3, 5) == found.confusion.images(1999, 0) == 0
+    assert found.confusion.examples(3, 4) == found.confusion.examples(3, 3) == 1
+    assert found.confusion.examples(3, 5) == found.confusion.examples(1999, 0) == 0
     assert sorted(found.confusion.mistakes())[0] == (0, 1, 1)
 
 

@@ -239,7 +239,7 @@ def test_names_can_not_break_a_table() -> None:
 
 def test_many_classes_are_listed_by_mistake(whole: tuple[Run, dict], monkeypatch) -> None:
     run, result = whole
-    monkeypatch.setattr("tfedge.tasks.image_classification.report._WIDE", 2)
+    monkeypatch.setattr("tfedge.tasks.classification.report._WIDE", 2)
     found = sections(markdown.write(run.folder, result).read_text("utf-8"))
     assert "| red | green | 2 |" in found["Confusion"]
 

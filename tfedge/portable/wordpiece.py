@@ -9,10 +9,13 @@ text which spells ``[SEP]`` is a text: it gets no special id.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import NamedTuple, Sequence
 
 PAD, UNKNOWN, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+_PARTS = re.compile("[^ \t\n\r]+")  # blanks that part words whatever stands beside them
+_REMEMBERED = 1 << 16  # parts of texts whose pieces are kept
 _LONGEST = 100  # characters of a word; a longer one is unknown, as BERT has it
 # Not those that this Python's Unicode does not know yet: they are unknown pieces on any machine.
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co")
@@ -40,6 +43,12 @@ class Encoded(NamedTuple):
     cut: bool
 
 
+class _Part(NamedTuple):
+    ids: list[int]
+    words: int
+    unknown: int
+
+
 def read_vocabulary(content: bytes) -> list[str]:
     """The pieces of a vocab.txt, one a line, in the order of their ids. UnicodeDecodeError."""
     lines = content.decode("utf-8").split("\n")  # not splitlines: a piece may be U+2028
@@ -64,7 +73,7 @@ class WordPiece:
         self._lower = lower
         self._unknown, self._cls, self._sep = (self._ids[one] for one in (UNKNOWN, CLS, SEP))
         self._pad = self._ids[PAD]
-        self._known: dict[str, list[int]] = {}
+        self._known: dict[str, _Part] = {}
 
     def words(self, text: str) -> list[str]:
         """The words of a text, as they are cut into pieces."""
@@ -80,29 +89,38 @@ class WordPiece:
         spaced = (f" {one} " if _is_punctuation(one) else one for one in cleaned)
         return "".join(spaced).split()
 
-    def pieces(self, word: str) -> list[int]:
-        """The ids of a word's pieces, the longest first; that of [UNK] where there are none."""
-        found = self._known.get(word)
-        if found is None:
-            found = self._known[word] = self._cut(word)
-        return found
-
     def encode(self, text: str, length: int) -> Encoded:
-        """[CLS], the pieces of a text as far as they fit, [SEP]; padded to ``length`` ids."""
+        """[CLS], the pieces of a text as far as they fit, [SEP]; padded to ``length`` ids.
+
+        No more of the text is read than fits.
+        """
+        room = length - 2
         ids: list[int] = []
         words = unknown = 0
-        for word in self.words(text):
-            if len(ids) > length - 2:
+        for part in _PARTS.finditer(text):
+            if len(ids) > room:
                 break
-            pieces = self.pieces(word)
-            words += 1
-            unknown += pieces == [self._unknown]
-            ids += pieces
-        cut = len(ids) > length - 2
-        ids = [self._cls, *ids[: length - 2], self._sep]
+            found = self._pieces(part.group())
+            ids += found.ids
+            words += found.words
+            unknown += found.unknown
+        cut = len(ids) > room
+        ids = [self._cls, *ids[:room], self._sep]
         padding = length - len(ids)
         mask = [1] * len(ids) + [0] * padding
         return Encoded(ids + [self._pad] * padding, mask, words, unknown, cut)
+
+    def _pieces(self, part: str) -> _Part:
+        """What stands between two blanks of a text; most of it has been there before."""
+        found = self._known.get(part)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            each = [self._cut(word) for word in self.words(part)]
+            unknown = sum(ids == [self._unknown] for ids in each)
+            found = _Part([one for ids in each for one in ids], len(each), unknown)
+            self._known[part] = found
+        return found
 
     def _cut(self, word: str) -> list[int]:
         if len(word) > _LONGEST:

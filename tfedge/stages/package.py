@@ -84,6 +84,7 @@ def _content(ctx: Context) -> Content:
         given=given,
         taken=taken,
         facts=facts,
+        beside=work.beside(examples),
         golden=golden.make(model, shown.inputs, shown.facts),
         golden_from=golden.origin(config.golden),
         golden_told=shown.told,

@@ -95,6 +95,7 @@ class Content:
     teacher: Distillation | None = None
     metrics: Evaluation | None = None
     benchmark: Sequence[Result] = ()
+    beside: Mapping[str, bytes] = field(default_factory=dict)  # of the task's, see ``beside``
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,9 @@ class DropWork(Protocol):
 
         The first has at least ``dtype`` and ``shape``, the second ``scale`` (None for floats) and
         ``zero_point``, too. DropError when the model is none of this task's."""
+
+    def beside(self, examples: Examples) -> dict[str, bytes]:
+        """Files, by name, that ``parts`` puts into drops and that only the examples have."""
 
     def drop_facts(self, examples: Examples) -> dict[str, Any]:
         """Keys of the manifest that only this task has. DropError when no drop can hold them."""

@@ -11,6 +11,7 @@ DEFAULT = "image-classification"
 
 TASKS: dict[str, str] = {
     DEFAULT: "tfedge.tasks.image_classification.schema:TASK",
+    "text-classification": "tfedge.tasks.text_classification.schema:TASK",
 }
 
 

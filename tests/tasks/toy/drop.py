@@ -30,6 +30,9 @@ class NumberDrop:
         given, taken = ports(model)
         return {"dtype": given.dtype, "shape": list(given.shape)}, stored(taken)
 
+    def beside(self, examples: Examples) -> dict[str, bytes]:
+        return {}
+
     def drop_facts(self, examples: Examples) -> dict[str, Any]:
         return {"unit": "one"}
 

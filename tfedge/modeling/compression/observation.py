@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.modeling.compression.quantize_configs import configs_of, is_sigmoid, same_scale
-from tfedge.modeling.compression.quantize_layers import SIGMOID
+from tfedge.modeling.compression.quantize_configs import configs_of, is_share, same_scale
+from tfedge.modeling.compression.quantize_layers import SHARE
 from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.training.folding import folded_norms
 
@@ -123,7 +123,7 @@ def ranges_of(model: Any, seen: Mapping[str, Channels], more: int = 0) -> Ranges
     kind: the range is as wide as either kind needs.
     """
     ranges = {name: _range(found, more) for name, found in seen.items()}
-    ranges |= dict.fromkeys(sigmoids(model), SIGMOID)
+    ranges |= dict.fromkeys(shares(model), SHARE)
     for group in same_scale(model):
         lows, highs = zip(*(ranges[name] for name in group), strict=True)
         ranges |= dict.fromkeys(group, (min(lows), max(highs)))
@@ -139,6 +139,6 @@ def _range(found: Channels, more: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def sigmoids(model: Any) -> set[str]:
-    """The layers whose range is a sigmoid's."""
-    return {layer.name for layer in model.layers if is_sigmoid(layer)}
+def shares(model: Any) -> set[str]:
+    """The layers whose range is that of a share, from 0 to 1."""
+    return {layer.name for layer in model.layers if is_share(layer)}

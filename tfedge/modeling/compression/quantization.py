@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.modeling.compression.observation import Ranges, observe, ranges_of, sigmoids
+from tfedge.modeling.compression.observation import Ranges, observe, ranges_of, shares
 from tfedge.modeling.compression.quantize_clusters import ClusterPreserving
 from tfedge.modeling.compression.quantize_configs import configs_of, neighbours, same_scale
-from tfedge.modeling.compression.quantize_layers import OWN, FixedRange, as_depthwise
+from tfedge.modeling.compression.quantize_layers import OWN, TABLES, FixedRange, as_depthwise
 from tfedge.modeling.compression.tfmot import quantize_wrapper
 from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.layers import Carrier, HardSwish, InverseRoot
@@ -42,7 +42,7 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
     for layer in model.layers:
         layer.trainable = True
     configs = configs_of(model, preserve_zeros=preserve_zeros, clustered=clustered)
-    known = {name for group in same_scale(model) for name in group} | sigmoids(model)
+    known = {name for group in same_scale(model) for name in group} | shares(model)
     # 1 / √0 is infinite; on the device, and in a range that is held, it is the range's end.
     known |= {layer.name for layer in model.layers if isinstance(layer, InverseRoot)}
     for name in known:
@@ -56,6 +56,8 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
                 return layer
         elif isinstance(neighbours(layer)[0], Carrier):
             layer.call = as_depthwise(layer)
+        elif table := TABLES.get(type(layer)):
+            layer.call = table(layer)
         return quantize_wrapper.QuantizeWrapperV2(layer, configs[layer.name], name_prefix=PREFIX)
 
     return keras.models.clone_model(model, clone_function=wrapped)

@@ -20,6 +20,16 @@ from tfedge.modeling.compression.tfmot import (
     default_8bit_quantize_registry,
     prune_preserve_quantize_registry,
 )
+from tfedge.modeling.nets.attention import (
+    AttentionScores,
+    AttentionSum,
+    FirstPiece,
+    Gelu,
+    Positions,
+    SquaredNorm,
+    WeightedMean,
+    WordTable,
+)
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.layers import (
     Carrier,
@@ -36,12 +46,13 @@ _FOLDING = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dens
 # Their result has the range of what goes in: TFLite wants the same scale on both sides.
 _PASSING = (
     *(keras.layers.AveragePooling2D, keras.layers.MaxPooling2D, keras.layers.ZeroPadding2D),
-    *(keras.layers.Cropping2D, keras.layers.Reshape),
+    *(keras.layers.Cropping2D, keras.layers.Reshape, FirstPiece, WordTable),
 )
 # An op, and a ReLU that it may fuse.
 _OPS = (
     *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply),
-    *(HardSwish, ChannelMean, InverseRoot),
+    *(HardSwish, ChannelMean, InverseRoot, Gelu),
+    *(SquaredNorm, AttentionScores, AttentionSum, WeightedMean, Positions),
 )
 
 
@@ -63,7 +74,7 @@ def configs_of(
             continue
         norm = isinstance(layer, keras.layers.BatchNormalization)
         carried = norm and isinstance(before, (*_FOLDING, Carrier))
-        if is_sigmoid(layer):  # TF-MOT leaves its result unrounded, the device can't
+        if is_share(layer):  # TF-MOT leaves its result unrounded, the device can't
             configs[layer.name] = _Output(quantize_output=True)
         elif carried or isinstance(layer, _OPS):
             configs[layer.name] = _Output(quantize_output=not _rectifies(after))
@@ -104,9 +115,12 @@ def _channels(layer: Any, quantizer: Any) -> int | None:
     return len(kernel_of(layer).shape) - 1 if quantizer.per_axis else None
 
 
-def is_sigmoid(layer: Any) -> bool:
-    """Whether its result lies between 0 and 1: LOGISTIC, which has one range in every file."""
-    return isinstance(layer, keras.layers.Activation) and layer.activation.__name__ == "sigmoid"
+def is_share(layer: Any) -> bool:
+    """Whether its result lies between 0 and 1: LOGISTIC and SOFTMAX, which have one range in every
+    file."""
+    if not isinstance(layer, keras.layers.Activation):
+        return False
+    return layer.activation.__name__ in ("sigmoid", "softmax")
 
 
 def _rectifies(layer: Any) -> bool:

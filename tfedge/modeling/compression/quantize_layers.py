@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tfedge.modeling.compression.tfmot import LastValueQuantizer, MovingAverageQuantizer, Quantizer
+from tfedge.modeling.nets.attention import (
+    PADDING,
+    PaddingMask,
+    PieceIds,
+    Positions,
+    WordTable,
+)
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.layers import Carrier, HardSigmoid, HardSwish, InverseRoot
 from tfedge.modeling.nets.network import PixelOffset
 
 PIXELS = (0.0, 255.0)  # scale 1, zero point 0 as uint8: a stored byte is a pixel
 LEVELS = 127  # of a kernel, either way
-SIGMOID = (0.0, 255 / 256)  # scale 1/256 in every file: TFLite's LOGISTIC takes no other
+# Scale 1/256 in every file: TFLite's LOGISTIC and SOFTMAX give no other.
+SHARE = (0.0, 255 / 256)
 
 
 class QuantizedOffset(PixelOffset):
@@ -105,8 +115,48 @@ def _inverse_root(inputs: Any) -> Any:
     return result, gradient
 
 
+class QuantizedPaddingMask(PaddingMask):
+    """``PaddingMask`` in 8 bits: its two values are known."""
+
+    def call(self, inputs: Any) -> Any:
+        table = tf.constant([PADDING, 0.0])
+        fake = tf.quantization.fake_quant_with_min_max_args
+        return self.looked_up(inputs, fake(table, PADDING, 0.0))
+
+
+def as_int8_table(layer: WordTable) -> Callable[..., Any]:
+    """What a table of embeddings gives in 8 bits, with one scale for all: GATHER gives the bytes
+    as they are."""
+    most = float(np.abs(layer.table.numpy()).max()) or 1.0
+
+    def call(inputs: Any) -> Any:
+        table = tf.quantization.fake_quant_with_min_max_args(
+            layer.table, -most, most, narrow_range=True
+        )
+        return layer.looked_up(inputs, table)
+
+    return call
+
+
+def as_int8_positions(layer: Positions) -> Callable[..., Any]:
+    """``Positions`` with its table in 8 bits."""
+    most = float(np.abs(layer.table.numpy()).max()) or 1.0
+
+    def call(inputs: Any) -> Any:
+        fake = tf.quantization.fake_quant_with_min_max_args
+        return inputs + fake(layer.table, -most, most, narrow_range=True)
+
+    return call
+
+
 # Layers whose ranges are known, and so need no quantizer.
-KNOWN = (PixelOffset, Carrier, HardSigmoid)
+KNOWN = (PixelOffset, Carrier, HardSigmoid, PieceIds, PaddingMask)
+
+# What layers with weights of their own compute in 8 bits.
+TABLES: dict[type, Callable[[Any], Callable[..., Any]]] = {
+    WordTable: as_int8_table,
+    Positions: as_int8_positions,
+}
 
 OWN: dict[type, Any] = {
     PixelOffset: QuantizedOffset,
@@ -114,6 +164,8 @@ OWN: dict[type, Any] = {
     HardSigmoid: QuantizedHardSigmoid,
     HardSwish: QuantizedHardSwish,
     InverseRoot: QuantizedInverseRoot,
+    PieceIds: PieceIds,
+    PaddingMask: QuantizedPaddingMask,
 }
 
 

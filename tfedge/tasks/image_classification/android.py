@@ -12,9 +12,9 @@ from tfedge.errors import DropError
 from tfedge.files.template import fill
 from tfedge.pipeline.packages import in_kotlin
 from tfedge.portable.golden import TOLERANCE
+from tfedge.tasks.classification.files import LABELS, labels
 from tfedge.tasks.drop import Check, Content, Metadata, Parts
 from tfedge.tasks.image_classification.copied import TEMPLATES
-from tfedge.tasks.image_classification.files import LABELS, labels
 from tfedge.tflite import metadata
 from tfedge.tflite.metadata_schema import RGB, TENSOR_AXIS_LABELS
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tfedge.core.outputs import Evaluation
-from tfedge.tasks.blocks import Block, Bullets, Text, cell, percent
+from tfedge.data.kind import IMAGES
+from tfedge.tasks.blocks import cell
+from tfedge.tasks.classification.card import metrics
+from tfedge.tasks.classification.report import count_table
 from tfedge.tasks.drop import Card, Content
-from tfedge.tasks.image_classification.metrics import models_of
-from tfedge.tasks.image_classification.report import class_table, count_table
 
 
 def card(content: Content) -> Card:
@@ -23,7 +23,7 @@ def card(content: Content) -> Card:
         + levels_text(given),
         taken=f"a score for each class, `{taken['dtype']}` {taken['shape']}{scale}.",
         data=[count_table(classes, content.data["counts"])],
-        metrics=_metrics(content.metrics) if content.metrics is not None else [],
+        metrics=metrics(content.metrics, IMAGES) if content.metrics is not None else [],
         limits=[
             "It answers with one of its classes whatever the photo shows.",
             "Measured on images from the same source as its training; others may be harder.",
@@ -40,21 +40,3 @@ def levels_text(given: Mapping[str, Any]) -> str:
         f" Of images of 16 bits the levels {levels[0]} to {levels[1]} become 0 to 255 first, as "
         "`classify.py` and the Kotlin do with a file's bytes; other decoders have to."
     )
-
-
-def _metrics(evaluation: Evaluation) -> list[Block]:
-    shipped = models_of(evaluation)[evaluation.shipped]
-    low, high = shipped.top1_ci95
-    items = [
-        f"top-1: {percent(shipped.top1)} (95 % interval {percent(low)} to {percent(high)})",
-        f"macro recall: {percent(shipped.recall_macro)}; macro F1: {percent(shipped.f1_macro)}",
-        f"expected calibration error: {shipped.ece:.3f}",
-    ]
-    if evaluation.agreement is not None:
-        items.append(f"agrees with the float model on {percent(evaluation.agreement)} of them")
-    where = f"{evaluation.n} images ({evaluation.split})"
-    return [
-        Text(f"Measured on this very file, through LiteRT, on {where}."),
-        Bullets(items),
-        class_table(shipped, "class"),
-    ]

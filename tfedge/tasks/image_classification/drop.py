@@ -8,12 +8,12 @@ from typing import Any
 
 from tfedge.errors import DropError
 from tfedge.files.template import fill
+from tfedge.tasks.classification.files import LABELS, check_labels, class_facts, labels
 from tfedge.tasks.contract import ports, stored
 from tfedge.tasks.drop import Check, Content, Parts
 from tfedge.tasks.image_classification import android
 from tfedge.tasks.image_classification.copied import TEMPLATES
 from tfedge.tasks.image_classification.examples import LabelledImages
-from tfedge.tasks.image_classification.files import LABELS, labels
 from tfedge.tasks.image_classification.script import NAME, example
 
 CORAL_SCRIPT = "classify_coral.py"
@@ -47,13 +47,8 @@ def contract(model: bytes, examples: LabelledImages) -> tuple[dict[str, Any], di
 
 
 def facts(examples: LabelledImages) -> dict[str, Any]:
-    """The manifest's ``classes``. DropError for names that labels.txt, one a line, can't hold: a
-    line break in one would shift all that follow."""
-    classes = examples.classes
-    broken = [name for name in classes if not name.strip() or len(name.splitlines()) != 1]
-    if broken:
-        raise DropError(f"class names that can't stand on one line: {', '.join(map(repr, broken))}")
-    return {"classes": list(classes)}
+    """The manifest's ``classes``. DropError for names that labels.txt can't hold."""
+    return class_facts(examples.classes)
 
 
 def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:
@@ -111,18 +106,7 @@ _PARTS: dict[str, Callable[[Content, Mapping[str, str]], Parts]] = {
 
 def check(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     """That labels.txt has the manifest's classes, one for each score, and so has the metadata."""
-    found = [_labels(folder, manifest)]
+    found = [check_labels(folder, manifest)]
     if manifest.get("target") == "android":
         found.append(android.check(folder, manifest))
     return found
-
-
-def _labels(folder: Path, manifest: Mapping[str, Any]) -> Check:
-    (name,) = [name for name in manifest["files"] if Path(name).name == LABELS]
-    lines = (folder / name).read_text(encoding="utf-8").splitlines()
-    problems = []
-    if lines != manifest["classes"]:
-        problems.append(f"{name} and the manifest name different classes")
-    if [1, len(lines)] != manifest["output"]["shape"]:
-        problems.append(f"{len(lines)} labels for scores of shape {manifest['output']['shape']}")
-    return Check("labels", f"{len(lines)} classes", tuple(problems))

@@ -25,10 +25,10 @@ from tfedge.inputs.images.pictures import DecodedImages, Decoding, Refused
 from tfedge.inputs.images.schema import ImageData
 from tfedge.portable import images
 from tfedge.portable.images import BadImage
-from tfedge.tasks.image_classification import metrics
+from tfedge.tasks.classification import metrics
+from tfedge.tasks.classification.metrics import ClassifierMetrics
+from tfedge.tasks.classification.scores import problem_of
 from tfedge.tasks.image_classification.examples import LabelledImages
-from tfedge.tasks.image_classification.metrics import ClassifierMetrics
-from tfedge.tasks.image_classification.work import problem_of
 from tfedge.tasks.streams import Stream, evaluation_split
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import Pool

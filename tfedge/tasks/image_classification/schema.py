@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, cast
+from typing import cast
 
-from pydantic import Field
-
-from tfedge.config.section import Count, key
 from tfedge.inputs.images.schema import ImageData
 from tfedge.pipeline import nets, pruning_rules
 from tfedge.pipeline.problem import Problem
-from tfedge.pipeline.schema import GATES, Backbone, Evaluate, Pipeline
-from tfedge.pipeline.schema import Gates as CommonGates
-from tfedge.tasks.task import Metric, Task
+from tfedge.pipeline.schema import Backbone, Pipeline
+from tfedge.tasks.classification.schema import LEAST, TOP1, ClassifierEvaluate
+from tfedge.tasks.task import Task
 
 _SIZE = "data.image_size"
-
-
-class Gates(CommonGates):
-    min_recall: Annotated[float, Field(ge=0.0, le=1.0)] | None = key(
-        None,
-        "Least recall of any class, the worst one of the shipped file: a model that never answers "
-        "one of them has 0.",
-    )
-    min_macro_recall: Annotated[float, Field(ge=0.0, le=1.0)] | None = key(
-        None, "Least mean of all classes' recall: each counts the same, however few images it has."
-    )
-
-
-class ClassifierEvaluate(Evaluate):
-    first = ("top_k",)
-
-    gates: Gates = key(Gates(), GATES)
-    top_k: Count = key(3, "How many of the best scores may hold the truth in the top-k accuracy.")
 
 
 def image_size(pipeline: Pipeline) -> int:
@@ -55,15 +34,13 @@ def _notes(pipeline: Pipeline) -> list[str]:
     return nets.notes(chosen, "backbone", image_size(pipeline), _SIZE)
 
 
-_MACRO_RECALL = Metric("recall_macro", "macro recall")
-
 TASK = Task(
     name="image-classification",
     data=ImageData,
     evaluate=ClassifierEvaluate,
-    primary=Metric("top1", "top-1"),
-    beside=(_MACRO_RECALL,),
-    least={"min_recall": Metric("recall_min", "lowest recall"), "min_macro_recall": _MACRO_RECALL},
+    primary=TOP1,
+    beside=(LEAST["min_macro_recall"],),
+    least=LEAST,
     work="tfedge.tasks.image_classification.work:Classification",
     texts="tfedge.tasks.image_classification.copied:texts",
     head="tfedge.tasks.image_classification.head:ClassifierHead",

@@ -8,7 +8,10 @@ from pathlib import Path
 from tfedge.portable.assemble import assembled, ingredients, source
 
 NAME = "classify.py"
-_PARTS = ("tfedge.portable.golden", "tfedge.portable.levels", "tfedge.portable.images")
+_PARTS = (
+    *("tfedge.portable.golden", "tfedge.portable.levels", "tfedge.portable.images"),
+    "tfedge.portable.dropped",
+)
 _MAIN = f"{__name__}.classify"
 _CPU = 'DELEGATE = ""'
 

@@ -19,24 +19,25 @@ class Bin(Output):
 
     low: float = Field(validation_alias="from", serialization_alias="from")
     high: float = Field(validation_alias="to", serialization_alias="to")
-    n: int  # images
+    n: int  # examples
     confidence: float  # mean score
     accuracy: float
 
 
 class ClassMetrics(Output):
-    """One class. None: undefined, for it was never predicted, or has no images."""
+    """One class. None: undefined, for it was never predicted, or has no examples."""
 
     name: str = Field(validation_alias="class", serialization_alias="class")
     precision: float | None
     recall: float | None
     f1: float | None
-    support: int  # images
+    support: int  # examples
 
 
 class Confusion(RootModel[dict[int, dict[int, int]]]):
-    """Images by their true class and by the class that was answered, numbers of both. Pairs that no
-    image has are left out, so that it grows with the images and not with the classes squared."""
+    """Examples by their true class and by the class that was answered, numbers of both. Pairs that
+    no example has are left out, so that it grows with the examples and not with the classes
+    squared."""
 
     @field_validator("root", mode="before")
     @classmethod
@@ -56,12 +57,12 @@ class Confusion(RootModel[dict[int, dict[int, int]]]):
             rows.setdefault(truth, {})[answer] = n
         return cls(rows)
 
-    def images(self, truth: int, answer: int) -> int:
-        """How many images of one class were taken for another, or for what they are."""
+    def examples(self, truth: int, answer: int) -> int:
+        """How many examples of one class were taken for another, or for what they are."""
         return self.root.get(truth, {}).get(answer, 0)
 
     def mistakes(self) -> Iterator[tuple[int, int, int]]:
-        """The pairs (true class, answer, images) whose classes differ."""
+        """The pairs (true class, answer, examples) whose classes differ."""
         for truth, row in self.root.items():
             yield from ((truth, answer, n) for answer, n in row.items() if answer != truth)
 
@@ -69,7 +70,7 @@ class Confusion(RootModel[dict[int, dict[int, int]]]):
 class ClassifierMetrics(ModelMetrics):
     """What a classifier is worth, as shares of 1."""
 
-    n: int  # images
+    n: int  # examples
     top1: float
     top1_ci95: tuple[float, float]
     top_k: float
@@ -102,8 +103,8 @@ def measure(
         labels: int [N], the true classes; N ≥ 1.
         top_k: how many of the best scores may hold the truth in ``top_k``.
 
-    Precision of a class that was never predicted and recall of a class without images are
-    undefined: None. The macro means are over the classes that have images; there an undefined
+    Precision of a class that was never predicted and recall of a class without examples are
+    undefined: None. The macro means are over the classes that have examples; there an undefined
     precision counts as 0. Ties in the scores (there are some among 256 levels) go to the class
     that comes first.
     """
@@ -179,7 +180,7 @@ def calibration_error(bins: Sequence[Bin]) -> float:
 
 
 def never_answered(found: ClassifierMetrics) -> list[str]:
-    """Classes that have images and are not the answer to any image at all."""
+    """Classes that have examples and are not the answer to any of them at all."""
     return [row.name for row in found.per_class if row.precision is None and row.support]
 
 

@@ -1,4 +1,4 @@
-"""What a report and a drop's card say of a classifier: how good it is, and on which images."""
+"""What a report and a drop's card say of a classifier: how good it is, and on which examples."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from typing import Any
 from tfedge.core.outputs import Evaluation
 from tfedge.data.audit import KEPT, Findings
 from tfedge.data.index import Index
+from tfedge.data.kind import Kind
 from tfedge.tasks.blocks import Block, Bullets, Part, Table, Text, bold, percent
-from tfedge.tasks.image_classification.metrics import ClassifierMetrics, models_of
+from tfedge.tasks.classification.metrics import ClassifierMetrics, models_of
 
 _WIDE = 20  # classes; a larger confusion matrix is given as the list of its mistakes
 _MANY = 20  # mistakes, or files of one kind
 
 
-def answers(evaluation: Evaluation) -> list[Part]:
-    """The sections on how good the model is."""
+def answers(evaluation: Evaluation, kind: Kind) -> list[Part]:
+    """The sections on how good the model is on examples of a kind."""
     shipped, models = evaluation.shipped, models_of(evaluation)
     return [
-        Part("Classes", [class_table(found, f"{name}: class") for name, found in models.items()]),
-        Part("Confusion", _confusion(shipped, models[shipped])),
-        Part("Calibration", _calibration(models, shipped)),
-        Part("Worst images", _worst(evaluation.worst)),
+        Part(
+            "Classes",
+            [class_table(found, f"{name}: class", kind) for name, found in models.items()],
+        ),
+        Part("Confusion", _confusion(shipped, models[shipped], kind)),
+        Part("Calibration", _calibration(models, shipped, kind)),
+        Part(f"Worst {kind.many}", _worst(evaluation.worst, kind)),
     ]
 
 
-def class_table(metrics: ClassifierMetrics, title: str) -> Table:
+def class_table(metrics: ClassifierMetrics, title: str, kind: Kind) -> Table:
     """Precision, recall and F1 of each class, and their macro means."""
     rows: list[list[object]] = [
         [row.name, percent(row.precision), percent(row.recall), percent(row.f1), row.support]
@@ -34,22 +38,22 @@ def class_table(metrics: ClassifierMetrics, title: str) -> Table:
     ]
     means = metrics.precision_macro, metrics.recall_macro, metrics.f1_macro
     rows.append([bold("mean"), *map(percent, means), metrics.n])
-    return Table([title, "precision", "recall", "F1", "images"], rows)
+    return Table([title, "precision", "recall", "F1", kind.many], rows)
 
 
-def _confusion(shipped: str, metrics: ClassifierMetrics) -> list[Block]:
+def _confusion(shipped: str, metrics: ClassifierMetrics, kind: Kind) -> list[Block]:
     names, counts = [row.name for row in metrics.per_class], metrics.confusion
     said = Text(f"{shipped}; a row is the truth, a column the answer.")
     if len(names) <= _WIDE:
         numbers = range(len(names))
-        table = [[name, *(counts.images(i, j) for j in numbers)] for i, name in enumerate(names)]
+        table = [[name, *(counts.examples(i, j) for j in numbers)] for i, name in enumerate(names)]
         return [said, Table(["", *names], table)]
     mistakes = sorted((-n, names[i], names[j]) for i, j, n in counts.mistakes())
     rows = [[truth, answer, -n] for n, truth, answer in mistakes[:_MANY]]
-    return [said, Table(["truth", "answer", "images"], rows)]
+    return [said, Table(["truth", "answer", kind.many], rows)]
 
 
-def _calibration(models: Mapping[str, ClassifierMetrics], shipped: str) -> list[Block]:
+def _calibration(models: Mapping[str, ClassifierMetrics], shipped: str, kind: Kind) -> list[Block]:
     errors = ", ".join(f"{name} {found.ece:.3f}" for name, found in models.items())
     rows = [
         [f"{b.low:.2f} – {b.high:.2f}", percent(b.confidence), percent(b.accuracy), b.n]
@@ -57,11 +61,11 @@ def _calibration(models: Mapping[str, ClassifierMetrics], shipped: str) -> list[
     ]
     return [
         Text(f"Expected calibration error, 15 bins: {errors}. {shipped}:"),
-        Table(["score", "mean score", "right", "images"], rows),
+        Table(["score", "mean score", "right", kind.many], rows),
     ]
 
 
-def _worst(mistakes: Sequence[Mapping[str, Any]]) -> list[Block]:
+def _worst(mistakes: Sequence[Mapping[str, Any]], kind: Kind) -> list[Block]:
     if not mistakes:
         return [Text("None: no mistake, or `evaluate.worst` is 0.")]
     rows = [
@@ -74,11 +78,11 @@ def _worst(mistakes: Sequence[Mapping[str, Any]]) -> list[Block]:
         ]
         for row in mistakes
     ]
-    return [Table(["image", "truth", "answer", "its score", "score of the truth"], rows)]
+    return [Table([kind.one, "truth", "answer", "its score", "score of the truth"], rows)]
 
 
 def count_table(names: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> Table:
-    """Images by class and split, and their sums."""
+    """Examples by class and split, and their sums."""
     rows: list[list[object]] = [
         [name, *(counts[split].get(name, 0) for split in counts)] for name in names
     ]
@@ -86,24 +90,24 @@ def count_table(names: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -
     return Table(["class", *counts], rows)
 
 
-def data(index: Index, audit: Findings | None) -> list[Block]:
-    """The section on the images: how many, of what, and what the audit found."""
+def data(index: Index, audit: Findings | None, kind: Kind) -> list[Block]:
+    """The section on the examples: how many, of what, and what the audit found."""
     return [
         Text(f"Splits from {index.split_from}. Digest `{index.digest}`."),
         *([Text(f"{audit.order[:1].upper()}{audit.order[1:]}.")] if audit and audit.order else []),
         count_table(index.classes, index.counts),
-        *(_audit(audit) if audit else [Text("No audit.")]),
+        *(_audit(audit, kind) if audit else [Text("No audit.")]),
     ]
 
 
-def _audit(audit: Findings) -> list[Block]:
+def _audit(audit: Findings, kind: Kind) -> list[Block]:
     said = [f"warning: {warning}" for warning in audit.warnings]
     said += _shortened([f"left out: {row['path']} ({row['reason']})" for row in audit.skipped])
     kinds = (("two labels", audit.conflicts), ("two splits", audit.leaks))
     for what, entries in (*kinds, ("look alike in two splits", audit.near)):
         said += _shortened([f"{what}: {_group(entry)}" for entry in entries])
     counts = Text(
-        f"Audit: {len(audit.skipped)} images left out as bad, {len(audit.conflicts)} under "
+        f"Audit: {len(audit.skipped)} {kind.many} left out as bad, {len(audit.conflicts)} under "
         f"two labels, {len(audit.leaks)} in two splits, {_more(len(audit.near))} pairs in two "
         f"splits that look alike, {audit.duplicates} further copies; "
         f"largest class to smallest {audit.imbalance:.1f}."

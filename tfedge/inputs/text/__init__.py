@@ -1,0 +1,1 @@
+"""Texts: files, a tokenizer's vocabulary, ids."""

@@ -1,0 +1,40 @@
+"""The keys of a pipeline that say how texts become the model's input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StrictInt, StrictStr
+
+from tfedge.config.section import key
+from tfedge.data.kind import TEXTS, Kind
+from tfedge.data.schema import Data
+
+_TOKENIZER = (
+    "texts become ids by the vocabulary of the encoder's weights, which goes into every drop"
+)
+_IMAGES = "these data are texts; of images they are with task: image-classification"
+
+
+class TextData(Data):
+    kind: ClassVar[Kind] = TEXTS
+    instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("tokenizer", "vocabulary", "vocab", "lowercase"), _TOKENIZER),
+        **dict.fromkeys(("max_length", "max_seq_length", "sequence_length"), "data.length says it"),
+        **dict.fromkeys(("image_size", "fit", "augment", "range", "on_bad_image"), _IMAGES),
+    }
+
+    length: Annotated[StrictInt, Field(ge=8, le=512)] = key(
+        128,
+        "Pieces of a text that the model reads, with its two marks; what goes on behind them is "
+        "cut. Half as many take less than half of the time.",
+    )
+    encoding: StrictStr = key(
+        "utf-8", "How the files hold characters, such as `utf-8`, `cp1252` or `latin-1`."
+    )
+    on_bad_text: Literal["error", "skip"] = key(
+        "error",
+        "What to do with texts that are empty or can't be read: list all of them, or leave them "
+        "out and say how many.",
+    )

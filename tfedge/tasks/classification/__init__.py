@@ -1,0 +1,1 @@
+"""What classifiers have in common, whatever their examples are."""

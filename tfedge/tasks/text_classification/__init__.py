@@ -1,0 +1,1 @@
+"""Text classification: which of the classes a text is of."""

@@ -1,0 +1,29 @@
+"""What the model card of a text classifier says beside what every card says."""
+
+from __future__ import annotations
+
+from tfedge.data.kind import TEXTS
+from tfedge.tasks.blocks import cell
+from tfedge.tasks.classification.card import metrics
+from tfedge.tasks.classification.report import count_table
+from tfedge.tasks.drop import Card, Content
+
+
+def card(content: Content) -> Card:
+    given, taken, classes = content.given, content.taken, content.facts["classes"]
+    length, names = given["shape"][2], ", ".join(map(cell, classes))
+    scale = f", times {taken['scale']:g}" if taken["scale"] else ""
+    return Card(
+        use=f"Says of which of {len(classes)} classes a text is: {names}.",
+        given=f"`ids` and `mask`, `{given['dtype']}` [1, {length}] each: the first {length} pieces "
+        f"of a text by {given['tokenizer']} with `{given['vocabulary']}`, its two marks among "
+        "them; what follows is not read.",
+        taken=f"a score for each class, `{taken['dtype']}` {taken['shape']}{scale}.",
+        data=[count_table(classes, content.data["counts"])],
+        metrics=metrics(content.metrics, TEXTS) if content.metrics is not None else [],
+        limits=[
+            "It answers with one of its classes whatever the text is about, in any language.",
+            "Its encoder was trained on English texts, and has read what people wrote on the web.",
+            "Measured on texts from the same source as its training; others may be harder.",
+        ],
+    )

@@ -1,0 +1,93 @@
+"""What a drop of a text classifier holds beside what every drop holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfedge.errors import DropError
+from tfedge.files.template import fill
+from tfedge.modeling.nets.text_base import IDS, MASK
+from tfedge.portable.wordpiece import read_vocabulary
+from tfedge.tasks.classification.files import LABELS, check_labels, class_facts, labels
+from tfedge.tasks.contract import parts_of, stored
+from tfedge.tasks.drop import Check, Content, Parts
+from tfedge.tasks.text_classification.copied import TEMPLATES
+from tfedge.tasks.text_classification.examples import LabelledTexts
+from tfedge.tasks.text_classification.script import NAME, example
+
+VOCABULARY = "vocab.txt"
+
+
+def contract(model: bytes, examples: LabelledTexts) -> tuple[dict[str, Any], dict[str, Any]]:
+    """int32 [1, length] ids and the same of a mask in, a score for each class [1, classes] out.
+    DropError for any other model."""
+    given, scores = parts_of(model)
+    length = examples.texts.encoding.length
+    got = ", ".join(f"{one.dtype} {list(one.shape)}" for one in given)
+    if [(one.dtype, one.shape) for one in given] != [("int32", (1, length))] * 2:
+        raise DropError(f"the model takes {got}, a drop needs ids and mask, int32 [1, {length}]")
+    if scores.shape != (1, len(examples.classes)):
+        got = f"{list(scores.shape)} scores for {len(examples.classes)} classes"
+        raise DropError(f"the model gives {got}")
+    encoding = examples.texts.encoding
+    taken = {
+        "dtype": "int32",
+        "shape": [1, 2, length],
+        "parts": [IDS, MASK],
+        "tokenizer": "WordPiece",
+        "vocabulary": VOCABULARY,
+        "lower": encoding.lower,
+        "encoding": encoding.encoding,
+    }
+    meaning = "softmax score of each class, in the order of classes"
+    return taken, stored(scores) | {"meaning": meaning}
+
+
+def facts(examples: LabelledTexts) -> dict[str, Any]:
+    """The manifest's ``classes``. DropError for names that labels.txt can't hold."""
+    return class_facts(examples.classes)
+
+
+def beside(examples: LabelledTexts) -> dict[str, bytes]:
+    """The vocabulary, one piece a line."""
+    pieces = examples.texts.encoding.vocabulary
+    return {VOCABULARY: "".join(f"{piece}\n" for piece in pieces).encode()}
+
+
+def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:
+    """Labels, vocabulary, example script and README of ``target``."""
+    readme = fill(
+        TEMPLATES,
+        "linux/README.md",
+        **told,
+        name=content.name,
+        length=str(content.given["shape"][2]),
+        out=content.taken["dtype"],
+        shown=content.golden_told,
+    )
+    files = {
+        LABELS: labels(content),
+        VOCABULARY: content.beside[VOCABULARY],
+        "README.md": readme,
+        NAME: example(),
+    }
+    return Parts(files, check=(NAME, "--check"))
+
+
+def check(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+    """That labels.txt has the manifest's classes, and the vocabulary every id of the golden
+    pairs."""
+    return [check_labels(folder, manifest), _vocabulary(folder, manifest)]
+
+
+def _vocabulary(folder: Path, manifest: Mapping[str, Any]) -> Check:
+    pieces = read_vocabulary((folder / manifest["input"]["vocabulary"]).read_bytes())
+    problems = []
+    for pair in manifest["golden"]:
+        data = (folder / pair["input"]).read_bytes()
+        ids = memoryview(data[: len(data) // 2]).cast("i")
+        if any(not 0 <= one < len(pieces) for one in ids):
+            problems.append(f"{pair['input']} has ids that are not in {VOCABULARY}")
+    return Check("vocabulary", f"{len(pieces):,} pieces", tuple(problems))

@@ -1,0 +1,138 @@
+"""What text classification says of texts and of a model's scores, with numpy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from tfedge.catalog.encoders import ENCODERS
+from tfedge.core.outputs import Base
+from tfedge.data.audit import Contents
+from tfedge.data.index import Index
+from tfedge.data.kind import TEXTS
+from tfedge.data.schema import Data
+from tfedge.data.sources import scan
+from tfedge.files.progress import Progress
+from tfedge.inputs.text.corruptions import CORRUPTIONS
+from tfedge.inputs.text.schema import TextData
+from tfedge.inputs.text.texts import EncodedTexts, Encoding, Look, looks_of
+from tfedge.modeling.nets.text_base import TextBase
+from tfedge.modeling.nets.weights.encoder import from_wheel
+from tfedge.pipeline.encoder import Encoder
+from tfedge.pipeline.schema import Pipeline
+from tfedge.tasks.blocks import cell
+from tfedge.tasks.classification.scores import ScoredClasses, audited
+from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts
+from tfedge.tasks.task import Examples
+from tfedge.tasks.text_classification import card, drop
+from tfedge.tasks.text_classification import golden as pairs
+from tfedge.tasks.text_classification.examples import LabelledTexts
+
+_STRANGE = 0.5  # share of a text's words that the vocabulary lacks, from which it is named
+_UNKNOWN = "texts of which most words are not in the encoder's vocabulary"
+
+
+class TextClassification(ScoredClasses):
+    """Which class a text is of."""
+
+    kind = TEXTS
+
+    def scan(self, pipeline: Pipeline, cache: Path, progress: Progress, out: Path) -> None:
+        """Leaves the ids of every text in their store, and the vocabulary in the index."""
+        settings = cast(TextData, pipeline.data)
+        row = ENCODERS[cast(Encoder, pipeline.backbone).name]
+        pieces = from_wheel(row, cache, progress.note).vocabulary()
+        found = scan(settings, cache, progress)
+        root = found.listing.root
+        files = {
+            found.digests[entry.path]: root / entry.path
+            for entry in found.listing.entries
+            if entry.path in found.digests
+        }
+        encoding = Encoding(pieces, row.lower, settings.length, settings.encoding)
+        looks, bad = looks_of(encoding.store(cache), files, encoding, progress)
+        contents = Contents(
+            same={digest: look.same for digest, look in looks.items()},
+            bad=bad,
+            near={},
+            alike=lambda one, other: False,
+            remarks={d: _UNKNOWN for d, one in looks.items() if one.unknown > _STRANGE * one.words},
+        )
+        skip = settings.on_bad_text == "skip"
+        index, findings = audited(found, contents, settings, skip, progress)
+        shown = [looks[row.sha256] for row in index.rows]
+        for text in _read_by_the_model(shown, settings.length):
+            progress.note(text)
+            findings.warnings.append(text)
+        index = Index(index.classes, index.rows, index.split_from, pieces)
+        index.save(out / "index.json")
+        findings.save(out / "audit.json")
+
+    def examples(self, index: Path, data: Data, root: Path, cache: Path) -> LabelledTexts:
+        settings, found = cast(TextData, data), Index.load(index)
+        encoding = Encoding(found.pieces, True, settings.length, settings.encoding)
+        return LabelledTexts(EncodedTexts(found, root, cache, encoding))
+
+    def corruptions(self) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
+        return CORRUPTIONS
+
+    def net_text(self, base: Base) -> str:
+        net = TextBase.of(base)
+        return f"{cell(net.name)}, {net.depth} layers, {net.length} pieces of a text"
+
+    def contract(self, model: bytes, examples: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
+        """int32 [1, length] ids and the same of a mask in, scores [1, classes] out."""
+        return drop.contract(model, cast(LabelledTexts, examples))
+
+    def drop_facts(self, examples: Examples) -> dict[str, Any]:
+        return drop.facts(cast(LabelledTexts, examples))
+
+    def beside(self, examples: Examples) -> dict[str, bytes]:
+        return drop.beside(cast(LabelledTexts, examples))
+
+    def synthetic(
+        self, examples: Examples, given: Mapping[str, Any], asked: Asked, count: int
+    ) -> Chosen:
+        return pairs.synthetic(cast(LabelledTexts, examples), asked, count)
+
+    def public(
+        self,
+        files: Sequence[Path],
+        examples: Examples,
+        given: Mapping[str, Any],
+        asked: Asked,
+        count: int,
+    ) -> Chosen:
+        return pairs.public(files, cast(LabelledTexts, examples), asked, count)
+
+    def held_out(self, examples: Examples, rows: Sequence[int], count: int) -> Chosen:
+        return pairs.held_out(cast(LabelledTexts, examples), rows, count)
+
+    def parts(self, target: str, content: Content, told: Mapping[str, str]) -> Parts:
+        return drop.parts(target, content, told)
+
+    def card(self, content: Content) -> Card:
+        return card.card(content)
+
+    def check_drop(self, folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+        return drop.check(folder, manifest)
+
+
+def _read_by_the_model(looks: Sequence[Look], length: int) -> list[str]:
+    """How many texts are cut, and how many words become [UNK]."""
+    cut, words = sum(look.cut for look in looks), sum(look.words for look in looks)
+    unknown = sum(look.unknown for look in looks)
+    found = []
+    if cut:
+        found.append(
+            f"{cut / len(looks):.1%} of the texts are cut: they have more than the {length} pieces "
+            "of data.length"
+        )
+    if unknown:
+        found.append(
+            f"{unknown / words:.1%} of the words become [UNK]: the encoder's vocabulary lacks them"
+        )
+    return found
