@@ -15,8 +15,10 @@ from textwrap import wrap
 from page import ROOT
 
 from tfedge.config.keys import Key, keys
+from tfedge.data.schema import Data
 from tfedge.devices.schema import Device
 from tfedge.pipeline.schema import DEFAULT, schema_of
+from tfedge.tasks.table import names
 
 TEMPLATE, PAGE = ROOT / "pipelines" / "photos.yaml", ROOT / "docs" / "pipeline-keys.md"
 WIDTH = 100
@@ -128,10 +130,24 @@ def page() -> str:
             tables.append((f"`{key.name}`", _state(key) + key.description, rows))
         else:
             rows.append(key)
+    for name in names():
+        if name != DEFAULT:
+            tables += _own(name)
     tables.append(("`devices.yaml`", DEVICES, list(keys(Device))))
     for title, text, found in tables:
         parts += [f"## {title}\n", *([f"{text}\n"] if text else []), _table(found, title)]
     return "\n".join(parts)
+
+
+def _own(task: str) -> Iterator[tuple[str, str, list[Key]]]:
+    """The sections that another task has in its own way: ``data`` without what all have."""
+    plain = {key.path for key in keys(Data)}
+    for section in ("data", "backbone"):
+        found = [key for key in keys(schema_of(task)) if key.path.startswith(f"{section}.")]
+        if section == "data":
+            found = [key for key in found if key.path.removeprefix("data.") not in plain]
+        more = "The keys above that say where examples lie, and these:" if section == "data" else ""
+        yield f"`{section}`, with `task: {task}`", more, found
 
 
 DEVICES = """\
@@ -149,7 +165,7 @@ def _table(found: list[Key], title: str) -> str:
     """Markdown, without the section's name before each key."""
     lines = ["| key | default | must be | |", "| --- | --- | --- | --- |"]
     for key in found:
-        name = key.path.removeprefix(f"{title.strip('`')}.")
+        name = key.path.removeprefix(f"{title.split('`')[1] if '`' in title else ''}.")
         default = "required" if key.required else f"`{key.default}`" if key.default else ""
         if key.plain_section and not key.required:
             default = "off" if key.field.default is None else ""

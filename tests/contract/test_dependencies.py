@@ -29,7 +29,7 @@ MODULE = {module_of(file): file for file in FILES}
 
 # Declared, but imported by no file of tfedge.
 NOT_IMPORTED = {
-    "pip": "modeling/weights/wheel.py runs it as a process",
+    "pip": "modeling/nets/weights/pinned.py runs it as a process",
 }
 NOT_IMPORTED_BY_TESTS = {
     "mypy": "is run",

@@ -237,7 +237,7 @@ def test_stage_names_classes_without_images(tmp_path: Path) -> None:
 
 def test_scores_of_another_model_are_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path, classes=("red", "green", "blue", "grey"))
-    with pytest.raises(InvariantBroken, match="4 finite scores an image, got \\[3\\]"):
+    with pytest.raises(InvariantBroken, match="4 finite scores an example, got \\[3\\]"):
         evaluate.run(run.context("evaluate"))
     assert not (run.folder / "evaluate" / "metrics.json").exists()
 

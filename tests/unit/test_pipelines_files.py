@@ -13,7 +13,7 @@ from tfedge.config.keys import keys
 from tfedge.config.section import Section
 from tfedge.pipeline import schema
 from tfedge.pipeline.load import load
-from tfedge.tasks.image_classification.schema import Gates
+from tfedge.tasks.classification.schema import Gates
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 TEMPLATE = PIPELINES / "photos.yaml"
@@ -58,6 +58,8 @@ def test_every_file_is_a_valid_pipeline_of_all_sections() -> None:
         "mobilenet_v3.yaml",
         "photos.yaml",
         "resnet50.yaml",
+        "text.yaml",
+        "texts.yaml",
         "vgg16.yaml",
     ]
     for file in files:

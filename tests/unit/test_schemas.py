@@ -162,7 +162,7 @@ MISSING: dict[str, tuple[tuple[str | int, ...], ...]] = {
     ),
     "manifest": (
         *(("input", "shape"), ("output", "scale"), ("golden", 0, "output"), ("data", "source")),
-        *(("backbone", "mean"), ("backbone", "weights", "sha256")),
+        *(("backbone", "name"), ("backbone", "weights", "sha256")),
         *(("recipe", "prune"), ("recipe", "quantize"), ("recipe", "distill", "temperature")),
         *(("metrics", key) for key in ("n", "chose_weights", "int8", "warnings", "proposals")),
         *((*PHASE, key) for key in ("n", "gained", "lost")),
@@ -195,7 +195,7 @@ def test_another_type_is_refused(name: str, whole: tuple[Run, dict[str, Any]]) -
         "recipe.quantize.",
     )
     own = ("top1", "top_k", "image_size", "classes", "meaning", "color", "fit", "layout")
-    own += ("answer", "second", "margin")
+    own += ("answer", "second", "margin", "alpha", "mean", "std")
     tried = 0
     for path in places(document):
         text = ".".join(key for key in path if isinstance(key, str))

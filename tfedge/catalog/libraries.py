@@ -23,6 +23,7 @@ LIGHT = {
 TRAIN = {
     "h5py": ">=3.11",
     "pip": "",
+    "safetensors": ">=0.4",
     "scikit-learn": ">=1.4",
     "tensorflow": "==2.21.*",
     "tensorflow-model-optimization": "==0.8.1",

@@ -65,7 +65,7 @@ class Stage:
 _TF = ("tensorflow", "tf-keras", "numpy", "ai-edge-litert")
 _TFMOT = (*_TF, "tensorflow-model-optimization")
 # What else the heads of tasks import, whatever a stage makes of them.
-_HEADS = ("h5py", "scikit-learn", "threadpoolctl")
+_HEADS = ("h5py", "safetensors", "scikit-learn", "threadpoolctl")
 
 STAGES: tuple[Stage, ...] = (
     Stage(

@@ -8,6 +8,7 @@ from pydantic import Field, PrivateAttr, StrictInt, StrictStr
 
 from tfedge.config.section import Fraction, Section, Sha256, Url, about, key
 from tfedge.data.kind import IMAGES, Kind
+from tfedge.data.rows import RowColumns
 
 
 class Split(Section):
@@ -90,6 +91,11 @@ class Data(Section):
         data = self.model_copy()
         data._earlier = classes
         return data
+
+    @property
+    def row_columns(self) -> RowColumns | None:
+        """Of a table whose rows hold the examples; None: examples of this kind are files."""
+        return None
 
     @property
     def changes_examples(self) -> bool:

@@ -18,6 +18,7 @@ from tfedge.data.digests import Digests
 from tfedge.data.groups import grouped, is_expression
 from tfedge.data.labels import ONE_LABEL, after, plain_name
 from tfedge.data.listing import Listing, list_folder
+from tfedge.data.rows import TABLE, is_table, kept_rows
 from tfedge.data.samples import PREFIX, kept_sample, sample_root
 from tfedge.data.schema import Data, Download
 from tfedge.data.table import SUFFIXES, list_csv
@@ -68,6 +69,8 @@ def data_root(data: Data, cache: Path) -> Path:
     path = _path(data)
     if path.startswith(PREFIX):
         return sample_root(path, cache)
+    if (rows := _rows(data, cache)) is not None:
+        return rows.folder
     return Path(path).parent if _is_csv(path) else Path(path)
 
 
@@ -82,7 +85,8 @@ def source_digest(
     """
     if hash_new:
         return scan(data, cache, progress or NoProgress()).digest
-    if not data_root(data, cache).is_dir() and (data.download or _path(data).startswith(PREFIX)):
+    ours = data.download or _path(data).startswith(PREFIX) or _rows(data, cache)
+    if ours and not data_root(data, cache).is_dir():
         return None
     global _last
     listing = _list(data, cache, until=time.monotonic() + _LOOK_SECONDS)
@@ -167,7 +171,17 @@ def _kept(data: Data, cache: Path, progress: Progress) -> KeptFolder | None:
     """What is tfedge's own below the cache: a sample, an unpacked download."""
     if data.download:
         return _kept_download(data.download, cache, progress)
-    return kept_sample(_path(data), cache) if _path(data).startswith(PREFIX) else None
+    if _path(data).startswith(PREFIX):
+        return kept_sample(_path(data), cache)
+    return _rows(data, cache)
+
+
+def _rows(data: Data, cache: Path) -> KeptFolder | None:
+    """Where the examples of a table are unpacked to, whose rows hold them."""
+    columns = data.row_columns
+    if data.download or columns is None or not is_table(_path(data)):
+        return None
+    return kept_rows(Path(_path(data)), columns, cache)
 
 
 def _path(data: Data) -> str:
@@ -200,6 +214,9 @@ def _going_on(listing: Listing, earlier: tuple[str, ...]) -> Listing:
 def _listed(data: Data, root: Path, cache: Path, until: float | None) -> Listing:
     classes = None if data.classes is None else tuple(map(str, data.classes))
     column = data.group if data.group and not is_expression(data.group) else None
+    if (rows := _rows(data, cache)) is not None:
+        group, table = "group" if column else None, rows.folder / TABLE
+        return list_csv(table, data.split, None, classes, group, until, kind=data.kind)
     if data.path and _is_csv(data.path):
         if not Path(data.path).is_file():
             raise DataError([f"{data.path}: no such file{_near(Path(data.path))}"], "see data.path")

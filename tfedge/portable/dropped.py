@@ -187,7 +187,7 @@ class Model:
         except (ValueError, RuntimeError) as error:
             raise self._failed(error) from error
         # Of several the order is the converter's: they are told apart by name.
-        inputs = sorted(self.interpreter.get_input_details(), key=lambda port: port["name"])
+        inputs = sorted(self.interpreter.get_input_details(), key=lambda port: port.get("name", ""))
         outputs = self.interpreter.get_output_details()
         found = [described(port["shape"], port["dtype"]) for port in (*inputs, *outputs)]
         told = [*drop.ports(), described([1, len(drop.classes)], drop.dtype)]

@@ -95,12 +95,12 @@ def _bound() -> None:
 def _run(model: str, inputs: Sequence[str]) -> tuple[dict, list[bytes]]:
     runtime = LiteRT(model)
     given, taken = runtime.inputs(), runtime.outputs()
-    if len(given) != 1 or len(taken) != 1:
+    if not given or len(taken) != 1:
         raise ValueError(f"it has {len(given)} inputs and {len(taken)} outputs")
     outputs = []
     for path in inputs:
-        shown = np.fromfile(path, given[0].dtype).reshape(given[0].shape)
-        outputs.append(np.ascontiguousarray(runtime.invoke(shown)[0]).tobytes())
+        shown = _parts(np.fromfile(path, given[0].dtype), given)
+        outputs.append(np.ascontiguousarray(runtime.invoke(*shown)[0]).tobytes())
     port = taken[0]
     told = {
         "name": port.name,
@@ -111,6 +111,15 @@ def _run(model: str, inputs: Sequence[str]) -> tuple[dict, list[bytes]]:
         "count": len(outputs),
     }
     return told, outputs
+
+
+def _parts(values: np.ndarray, ports: Sequence[Port]) -> list[np.ndarray]:
+    """What each input gets of one example: in a file they stand in the order of their names."""
+    if len({(port.dtype, port.shape) for port in ports}) > 1:
+        raise ValueError("its inputs differ in type or shape")
+    rows = values.reshape(len(ports), *ports[0].shape)
+    by_name = sorted(range(len(ports)), key=lambda at: ports[at].name)
+    return [rows[by_name.index(at)] for at in range(len(ports))]
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ def replay_pairs(model: Model, folder: str) -> dict:
         raise ValueError(f"{folder}: no golden pairs (NNN.input.bin, NNN.output.bin)")
     for path in inputs:
         given = np.fromfile(str(path), model.inputs[0]["dtype"])
-        got = model.answer(given.reshape(model.inputs[0]["shape"]))
+        got = model.answer(given)
         output = path.with_name(path.name.replace(".input.bin", ".output.bin"))
         want = np.fromfile(str(output), got.dtype)
         if got.shape != want.shape:

@@ -188,10 +188,15 @@ class Model:
         found.cpu.append(time.process_time_ns() - computed)
 
     def answer(self, given: Any) -> Any:
-        """The only output, flat and as it is stored, for the only input."""
-        if len(self.inputs) != 1 or len(self.outputs) != 1:
-            raise ValueError("answers are checked only of a model with one input and one output")
-        self.interpreter.set_tensor(self.inputs[0]["index"], given)
+        """The only output, flat and as it is stored. ``given`` are the values of the input; of
+        several, which are alike, those of each behind the other's, in the order of their names."""
+        kinds = {(str(port["dtype"]), tuple(port["shape"])) for port in self.inputs}
+        if len(kinds) != 1 or len(self.outputs) != 1:
+            raise ValueError("answers are checked only of a model with alike inputs and one output")
+        ports = sorted(self.inputs, key=lambda port: port["name"])
+        parts = given.reshape([len(ports), *list(ports[0]["shape"])])
+        for port, part in zip(ports, parts):
+            self.interpreter.set_tensor(port["index"], part)
         self.interpreter.invoke()
         return self.interpreter.get_tensor(self.outputs[0]["index"]).ravel()
 

