@@ -19,13 +19,21 @@ TOY = "image-regression"
 NAMES = (*TASKS, TOY)
 
 # A net of no more than what a stage needs to have something to do.
-TINY = {
+ALL = {"evaluate": {"robustness": 20}, "package": {"targets": ["linux"]}}
+IMAGES = {
+    **ALL,
+    "data": {"image_size": 32, "split": {"val": 0.4, "test": 0.5}},
     "backbone": {"name": "MobileNet", "alpha": 0.25, "weights": "none"},
     "prune": {"steps": 4, "epochs": 1, "sparsity": 0.3},
     "quantize": {"recipe": "qat", "steps": 4, "epochs": 1, "representative": 16},
-    "evaluate": {"robustness": 20},
-    "package": {"targets": ["linux"]},
 }
+TEXTS = {
+    **ALL,
+    "data": {"length": 32, "split": {"val": 0.3, "test": 0.3}},
+    "backbone": {"layers": 1},
+    "quantize": {"recipe": "ptq", "representative": 16},
+}
+TINY = {"text-classification": TEXTS}
 
 
 @dataclass(frozen=True)
@@ -49,12 +57,14 @@ class Done:
 
     @property
     def content(self) -> dict[str, Any]:
-        data = {"path": self.task.sample, **self.small()}
-        return {"name": "tiny", "task": self.task.name, "data": data, **TINY}
+        tiny = TINY.get(self.task.name, IMAGES)
+        data = {"path": self.task.sample, **tiny["data"]}
+        return {"name": "tiny", "task": self.task.name, **tiny, "data": data}
 
-    def small(self) -> dict[str, Any]:
-        """Inputs as small as the task takes them."""
-        return {"image_size": 32, "split": {"val": 0.4, "test": 0.5}}
+    @property
+    def phases(self) -> list[str]:
+        """The models on the way to the file that ships."""
+        return ["float", *(["pruned"] if "prune" in self.content else []), "int8"]
 
     def tfedge(self, *arguments: object) -> int:
         return main([str(argument) for argument in (*arguments, "--cache", self.folder / "cache")])

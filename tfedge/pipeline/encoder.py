@@ -23,7 +23,7 @@ _OTHERS = {
     "t5": "it writes texts, and a classifier needs one answer",
     "gpt2": "it reads from left to right, and its byte-level vocabulary is not read",
 }
-_IMAGES = "is for images"
+_IMAGES = "it is for images"
 
 
 class Encoder(Net):

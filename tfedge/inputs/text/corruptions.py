@@ -16,8 +16,9 @@ DROPPED = 0.15  # share of the pieces between the marks that are missing
 def short(ids: np.ndarray, seed: int) -> np.ndarray:
     """The text breaks off: its first pieces alone; a text that has no more loses its second
     half."""
-    count = int(ids[1].sum())
-    return _of(ids, np.arange(1, min(count, SHORT) // (1 if count > SHORT else 2)))
+    inner = int(ids[1].sum()) - 2
+    left = SHORT - 2 if inner > SHORT - 2 else inner // 2
+    return _of(ids, np.arange(1, 1 + left))
 
 
 def gaps(ids: np.ndarray, seed: int) -> np.ndarray:

@@ -117,12 +117,12 @@ def shortened(texts: np.ndarray) -> np.ndarray:
 
 
 def symmetric(ranges: Ranges) -> Ranges:
-    """Keys and values reach as far down as up: no zero point."""
+    """Keys and values reach a step farther down than up, as int8 does: their zero point is 0."""
     found = dict(ranges)
     for name, (low, high) in ranges.items():
         if name.endswith((KEY, VALUE)):
             most = max(-low, high)
-            found[name] = (-most, most)
+            found[name] = (-most * 128 / 127, most)
     return found
 
 

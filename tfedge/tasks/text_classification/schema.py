@@ -71,7 +71,7 @@ TASK = Task(
     judged_by=("evaluate.top_k",),
     scanned=("backbone",),
     sample="sample:messages",
-    harder="texts cut to 32 pieces, and typing errors: one letter in twenty",
+    harder="texts cut to 32 pieces, and texts that lack one piece in seven",
     detail=("per_class", "confusion", "reliability"),
     drops=("linux",),
 )

@@ -1,0 +1,314 @@
+"""A text encoder: what a BERT computes, its 8-bit file, and its frozen features."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from tfedge.catalog.encoders import ENCODERS, Encoder
+from tfedge.core.outputs import Pretrained
+from tfedge.data.index import Index, Row
+from tfedge.errors import ArtifactError, InvariantBroken
+from tfedge.files.progress import NoProgress
+from tfedge.inputs.text.texts import EncodedTexts, Encoding
+from tfedge.modeling.compression import clipping, quantization
+from tfedge.modeling.compression.mixed import convert
+from tfedge.modeling.nets import encoder
+from tfedge.modeling.nets.backbone import assign
+from tfedge.modeling.nets.encoder import EncoderSpec
+from tfedge.modeling.nets.env import fresh, keras, tf
+from tfedge.modeling.nets.export import frozen, to_tflite
+from tfedge.modeling.nets.network import HEAD, POOL
+from tfedge.modeling.nets.text_base import TextBase
+from tfedge.modeling.nets.weights.encoder import converted, tensors
+from tfedge.modeling.nets.weights.encoder_files import Files
+from tfedge.modeling.texts import TextHead
+from tfedge.modeling.training.texts import TextSource
+from tfedge.tasks.text_classification.work import TextClassification
+from tfedge.tflite.compact import compact
+from tfedge.tflite.reader import read
+from tfedge.tflite.runtime import BuiltinLiteRT, LiteRT, predict
+
+HIDDEN, HEADS, INNER, PIECES, LENGTH, CLASSES = 16, 2, 32, 40, 40, 3
+ROW = dataclasses.replace(
+    ENCODERS["minilm-l6"], layers=2, hidden=HIDDEN, heads=HEADS, inner=INNER, vocabulary=PIECES
+)
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+
+
+def random_tensors(row: Encoder = ROW, seed: int = 1) -> dict[str, np.ndarray]:
+    """As Hugging Face's BertModel names and shapes them (kernels [outputs, inputs])."""
+    rng = np.random.default_rng(seed)
+    found: dict[str, np.ndarray] = {}
+
+    def dense(name: str, outputs: int, inputs: int) -> None:
+        found[f"{name}.weight"] = rng.normal(0, inputs**-0.5, (outputs, inputs))
+        found[f"{name}.bias"] = rng.normal(0, 0.1, outputs)
+
+    def norm(name: str) -> None:
+        found[f"{name}.weight"] = rng.uniform(0.5, 1.5, row.hidden)
+        found[f"{name}.bias"] = rng.normal(0, 0.2, row.hidden)
+
+    for name, count in (("word", row.vocabulary), ("position", 64), ("token_type", 2)):
+        found[f"embeddings.{name}_embeddings.weight"] = rng.normal(0, 0.5, (count, row.hidden))
+    norm("embeddings.LayerNorm")
+    for number in range(row.layers):
+        layer = f"encoder.layer.{number}"
+        for part in ("self.query", "self.key", "self.value", "output.dense"):
+            dense(f"{layer}.attention.{part}", row.hidden, row.hidden)
+        norm(f"{layer}.attention.output.LayerNorm")
+        dense(f"{layer}.intermediate.dense", row.inner, row.hidden)
+        dense(f"{layer}.output.dense", row.hidden, row.inner)
+        norm(f"{layer}.output.LayerNorm")
+    return {name: value.astype(np.float32) for name, value in found.items()}
+
+
+def bert(given: dict[str, np.ndarray], ids: np.ndarray, mask: np.ndarray, depth: int) -> np.ndarray:
+    """The last hidden state [S, hidden] of one text, as transformers' BertModel computes it, in
+    float64 from its paper (Devlin et al. 2019) and its names."""
+    from math import erf
+
+    p = {name: value.astype(np.float64) for name, value in given.items()}
+
+    def dense(name: str, x: np.ndarray) -> np.ndarray:
+        return x @ p[f"{name}.weight"].T + p[f"{name}.bias"]
+
+    def norm(name: str, x: np.ndarray) -> np.ndarray:
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / np.sqrt(np.square(centred).mean(-1, keepdims=True) + ROW.epsilon)
+        return scaled * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+    x = p["embeddings.word_embeddings.weight"][ids]
+    x = x + p["embeddings.position_embeddings.weight"][: len(ids)]
+    x = norm("embeddings.LayerNorm", x + p["embeddings.token_type_embeddings.weight"][0])
+    size = HIDDEN // HEADS
+    for number in range(depth):
+        layer = f"encoder.layer.{number}"
+        q, k, v = (dense(f"{layer}.attention.self.{n}", x) for n in ("query", "key", "value"))
+        parts = []
+        for head in range(HEADS):
+            at = slice(head * size, (head + 1) * size)
+            scores = q[:, at] @ k[:, at].T / np.sqrt(size) + np.where(mask, 0, -1e4)
+            shares = np.exp(scores - scores.max(-1, keepdims=True))
+            parts.append(shares / shares.sum(-1, keepdims=True) @ v[:, at])
+        attended = dense(f"{layer}.attention.output.dense", np.concatenate(parts, -1))
+        x = norm(f"{layer}.attention.output.LayerNorm", attended + x)
+        inner = dense(f"{layer}.intermediate.dense", x)
+        inner = inner * 0.5 * (1 + np.vectorize(erf)(inner / np.sqrt(2)))
+        x = norm(f"{layer}.output.LayerNorm", dense(f"{layer}.output.dense", inner) + x)
+    return x
+
+
+def texts(count: int, seed: int = 0) -> np.ndarray:
+    """int32 [count, 2, LENGTH], of every length, marks and all."""
+    rng = np.random.default_rng(seed)
+    found = np.zeros((count, 2, LENGTH), np.int32)
+    for number in range(count):
+        size = 3 + number % (LENGTH - 2)
+        found[number, 0, :size] = [2, *rng.integers(4, PIECES, size - 2), 3]
+        found[number, 1, :size] = 1
+    return found
+
+
+def base_of(depth: int = 2, pooling: str = "mean") -> TextBase:
+    weights = Pretrained(source="none", detail="", sha256="", licence="")
+    return TextBase(
+        name="minilm-l6",
+        weights=weights,
+        depth=depth,
+        hidden=HIDDEN,
+        heads=HEADS,
+        inner=INNER,
+        pieces=PIECES,
+        epsilon=ROW.epsilon,
+        length=LENGTH,
+        pooling=pooling,
+    )
+
+
+def built(depth: int = 2, pooling: str = "mean"):
+    """The network with random weights, head and all."""
+    fresh(1)
+    model = encoder.build(EncoderSpec(base_of(depth, pooling), CLASSES))
+    assign(model, converted(random_tensors(), depth, HIDDEN, HEADS, LENGTH), skip=(HEAD,))
+    head = model.get_layer(HEAD)
+    head.kernel.assign(np.random.default_rng(5).normal(0, 1.0, head.kernel.shape))
+    return model
+
+
+def graph(model):
+    specs = [tf.TensorSpec((1, LENGTH), tf.int32, name) for name in ("ids", "mask")]
+    return frozen(
+        lambda ids, mask: tf.nn.softmax(model(tf.stack([ids, mask], 1), training=False)), *specs
+    )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+# ------------------------------------------------------------------ float
+
+
+@pytest.mark.parametrize(("depth", "pooling"), [(2, "mean"), (1, "mean"), (2, "cls")])
+def test_features_are_those_of_bert(depth: int, pooling: str) -> None:
+    model, given = built(depth, pooling), random_tensors()
+    part = keras.Model(model.input, model.get_layer(POOL).output)
+    shown = texts(12)
+    found = part(shown).numpy()
+    for text, features in zip(shown, found, strict=True):
+        count = text[1].sum()
+        last = bert(given, text[0], text[1].astype(bool), depth)
+        wanted = last[0] if pooling == "cls" else last[:count].mean(0)
+        # float32 against float64, and padding's share of attention: e^-16 for each piece
+        np.testing.assert_allclose(features, wanted, atol=1e-5)
+
+
+def test_the_float_file_says_what_the_network_says() -> None:
+    model, shown = built(), texts(20)
+    content = compact(to_tflite(graph(model)), scope="tfedge")
+    np.testing.assert_allclose(predict(content, shown), softmax(model(shown).numpy()), atol=1e-5)
+
+
+def test_inputs_are_told_apart_by_name_and_not_by_their_place() -> None:
+    """A file of a converter that gives them in the other order answers the same."""
+    model, shown = built(), texts(20)
+    specs = [tf.TensorSpec((1, LENGTH), tf.int32, name) for name in ("mask", "ids")]
+    turned = frozen(
+        lambda mask, ids: tf.nn.softmax(model(tf.stack([ids, mask], 1), training=False)), *specs
+    )
+    content = to_tflite(turned)
+    assert "mask" in read(content).inputs[0].name
+    np.testing.assert_allclose(predict(content, shown), predict(to_tflite(graph(model)), shown))
+
+
+def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    content = {"vocab.txt": "\n".join(SPECIAL).encode(), "model.safetensors": b"\x01" * 20}
+    files = Files(ROW, content.__getitem__)
+    with pytest.raises(ArtifactError, match="of another encoder"):
+        files.vocabulary()
+    with pytest.raises(ArtifactError, match="no weights"):
+        tensors(files)
+    content["model.safetensors"] = save(random_tensors())
+    assert set(tensors(files)) == set(random_tensors())
+    content["vocab.txt"] = b"[PAD]\n[CLS]"
+    with pytest.raises(ArtifactError, match=r"lacks \[UNK\], \[SEP\]"):
+        files.vocabulary()
+
+
+# ------------------------------------------------------------------ 8 bits
+
+
+@pytest.fixture(scope="module")
+def int8() -> tuple[bytes, np.ndarray]:
+    """The file, and the float network's answers to ``texts(60, 9)``."""
+    model = built()
+    wanted = softmax(model(texts(60, 9)).numpy())
+    done = clipping.calibrate(
+        model, texts(64, 2), texts(32, 3), work=TextClassification(), served=softmax
+    )
+    content = convert(graph(done.wrapped), {}, output_type=tf.uint8)
+    return compact(content, scope="tfedge", prefix=quantization.PREFIX), wanted
+
+
+def test_all_of_the_file_is_int8(int8: tuple[bytes, np.ndarray]) -> None:
+    model = read(int8[0])
+    assert model.float_tensors() == []
+    TextHead.check_input(model)
+    assert [(port.dtype, port.shape) for port in model.outputs] == [("uint8", (1, CLASSES))]
+
+
+def test_it_answers_as_the_float_network(int8: tuple[bytes, np.ndarray]) -> None:
+    content, wanted = int8
+    got = predict(content, texts(60, 9))
+    # A random net's answers lie close together; 8 bits in some sixty tensors behind each other.
+    assert np.abs(got - wanted).mean() < 0.03
+    assert (got.argmax(1) == wanted.argmax(1)).mean() > 0.9
+
+
+def test_other_kernels_answer_alike(int8: tuple[bytes, np.ndarray]) -> None:
+    content, shown = int8[0], texts(20, 9)
+    ours, others = (predict(content, shown, load=load) for load in (LiteRT, BuiltinLiteRT))
+    assert np.abs(ours - others).mean() < 0.03
+
+
+def test_right_sides_of_products_have_no_zero_point(int8: tuple[bytes, np.ndarray]) -> None:
+    """Keys and values: with one XNNPACK takes 7 ms a layer instead of half of one."""
+    model = read(int8[0])
+    products = [op for op in model.ops if op.name == "BATCH_MATMUL"]
+    # Of each layer's two; sums of squares and the pool multiply what has its own range.
+    heads = [op for op in products if model.tensors[op.inputs[1]].shape[1:2] == (HEADS,)]
+    assert len(heads) == 2 * 2
+    for op in heads:
+        assert model.tensors[op.inputs[1]].quantization.zero_points == (0,)
+
+
+def test_outliers_are_clipped_where_that_is_nearer_to_float() -> None:
+    """One unit of the first feed-forward part adds a thousand to one number of one piece."""
+    model = built()
+    kernel, outer = (model.get_layer(f"layer_0_{part}") for part in ("inner", "outer"))
+    weights = outer.kernel.numpy()
+    weights[0, 0, 0, 0] = 400.0
+    outer.kernel.assign(weights)
+    bias = kernel.bias.numpy()
+    bias[0] = -2.0
+    kernel.bias.assign(bias)
+    work = TextClassification()
+    found = clipping.calibrate(
+        model, texts(64, 2), texts(32, 3), work=work, served=softmax
+    ).correction
+    assert found.state == "corrected"
+    assert found.corrected.kl < found.plain.kl
+
+
+def test_ranges_reach_no_farther_than_they_are_clipped() -> None:
+    ranges = {"a_sum": (-300.0, 20.0), "a_key": (-1.0, 3.0), "a_squares": (0.0, 1e5), "b": (0, 99)}
+    found = clipping.clipped(clipping.symmetric(ranges), 40.0)
+    key = (-3 * 128 / 127, 3)  # int8 goes from -128 to 127
+    assert found == {"a_sum": (-40, 20), "a_key": key, "a_squares": (0, 2000), "b": (0, 99)}
+
+
+def test_a_text_that_is_cut_short_ends_with_its_mark() -> None:
+    shown = texts(LENGTH)
+    found = clipping.shortened(shown)
+    lengths = np.minimum(shown[:, 1].sum(1), clipping.SHORT)
+    assert (found[:, 1].sum(1) == lengths).all()
+    assert all(text[0, count - 1] == 3 for text, count in zip(found, lengths, strict=True))
+
+
+def test_a_file_of_other_inputs_is_refused() -> None:
+    wrong = frozen(
+        lambda ids: tf.cast(ids, tf.float32), tf.TensorSpec((1, LENGTH), tf.int32, "ids")
+    )
+    with pytest.raises(InvariantBroken, match="ids and mask in"):
+        TextHead.check_input(read(to_tflite(wrong)))
+
+
+# ------------------------------------------------------------------ frozen features
+
+
+def test_texts_of_the_same_ids_are_computed_once(tmp_path: Path) -> None:
+    """Whatever their files are called and however they are written."""
+    pieces = (*SPECIAL, "good", "film", *(f"p{n}" for n in range(PIECES - 6)))
+    rows = []
+    for name, text in {"a": "good film", "b": "GOOD   film\n", "c": "film"}.items():
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+        import hashlib
+
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        rows.append(Row(f"{name}.txt", 0, "train", digest))
+    index = Index(("x", "y"), tuple(rows), "csv", pieces)
+    encoding = Encoding(pieces, True, LENGTH, "utf-8")
+    cache = tmp_path / "cache"
+    source = TextSource(EncodedTexts(index, tmp_path, cache, encoding), 1, cache, NoProgress())
+    one, other, third = (source.key((row, 0)) for row in range(3))
+    assert one == other != third
+    content = source.converted(keras.Model((model := built()).input, model.get_layer(POOL).output))
+    features = predict(content, source.inputs([(0, 0), (1, 0), (2, 0)]))
+    np.testing.assert_array_equal(features[0], features[1])
+    assert features.shape == (3, HIDDEN)

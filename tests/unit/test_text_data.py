@@ -1,0 +1,216 @@
+"""Texts as data: files, tables, encodings, what makes them harder, what a pipeline may ask."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tfedge.data import messages, rows
+from tfedge.data.rows import RowColumns, kept_rows, unpack
+from tfedge.data.sources import data_root, scan, source_digest
+from tfedge.errors import ConfigError, DataError
+from tfedge.files.progress import NoProgress
+from tfedge.inputs.text.corruptions import CORRUPTIONS
+from tfedge.inputs.text.schema import TextData
+from tfedge.inputs.text.texts import LARGEST, Encoding, Refused, looks_of, text_of
+from tfedge.pipeline.load import load
+from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN
+
+PIECES = (PAD, UNKNOWN, CLS, SEP, "good", "bad", "film")
+PLAIN = RowColumns("text", "label")
+
+
+def table(folder: Path, name: str, content: str) -> Path:
+    path = folder / name
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def unpacked(path: Path, columns: RowColumns = PLAIN) -> list[list[str]]:
+    folder = path.parent / "made"
+    unpack(path, columns, folder)
+    lines = (folder / rows.TABLE).read_text("utf-8").splitlines()
+    cells = [line.split(",") for line in lines[1:]]
+    return [[(folder / name).read_text("utf-8"), *more] for name, *more in cells]
+
+
+# ------------------------------------------------------------------ files
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "said"),
+    [
+        (b"caf\xe9", "utf-8", "is not utf-8: byte 0xe9 at 3"),
+        (b"", "utf-8", "is empty"),
+        (" \n\u3000".encode(), "utf-8", "is empty"),
+        (b"\x81", "cp1252", "is not cp1252: byte 0x81 at 0"),
+        (bytes(LARGEST + 1), "utf-8", "more than 16,777,216"),
+    ],
+)
+def test_what_is_no_text_is_said(content: bytes, encoding: str, said: str) -> None:
+    with pytest.raises(Refused) as refused:
+        text_of(content, encoding)
+    assert said in refused.value.bad.reason
+
+
+def test_a_text_comes_without_its_mark() -> None:
+    assert text_of("\ufeffgood".encode(), "utf-8") == "good"
+    assert text_of(b"caf\xe9", "latin-1") == "café"
+
+
+def test_texts_are_encoded_once(tmp_path: Path) -> None:
+    """And texts that differ in blanks and case only are the same to the audit."""
+    files = {}
+    for name, text in {"a": "good film", "b": "GOOD\n film ", "c": "bad film Ж Ж Ж"}.items():
+        path = table(tmp_path, f"{name}.txt", text)
+        files[hashlib.sha256(path.read_bytes()).hexdigest()] = path
+    encoding = Encoding(PIECES, True, 8, "utf-8")
+    store = encoding.store(tmp_path / "cache")
+    looks, bad = looks_of(store, files, encoding, NoProgress())
+    one, other, third = looks.values()
+    assert not bad and one.same == other.same != third.same
+    assert (third.words, third.unknown) == (5, 3)
+    ids = store.get(list(files))
+    assert ids.dtype == np.int32 and ids.shape == (3, 2, 8)
+    assert ids[0].tolist() == [[2, 4, 6, 3, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0]]
+    assert store.missing(files) == []
+
+
+# ------------------------------------------------------------------ tables
+
+
+def test_rows_of_a_csv_become_files(tmp_path: Path) -> None:
+    content = 'text,label\n"a, quoted\nand broken",x\nplain,y\n'
+    assert unpacked(table(tmp_path, "t.csv", content)) == [
+        ["a, quoted\nand broken", "x"],
+        ["plain", "y"],
+    ]
+
+
+def test_rows_of_a_jsonl_become_files(tmp_path: Path) -> None:
+    lines = [{"text": "one", "label": 1, "split": "test"}, {"text": "two", "label": True}]
+    content = "\n".join(map(json.dumps, lines)) + "\n\n"
+    found = unpacked(table(tmp_path, "t.jsonl", content))
+    assert found == [["one", "1", "test"], ["two", "true", ""]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("t.csv", "txt,label\na,b\n", "t.csv: data.csv.text: no column text, did you mean txt?"),
+        ("t.csv", "text,label\na\n", "t.csv:2: expected 2 cells, got 1"),
+        ("t.csv", "text,label\na,\n", "t.csv:2: no label"),
+        ("t.jsonl", '{"text": "a", "label": "b"}\n[1]\n', "t.jsonl:2: no JSON object"),
+        ("t.jsonl", '{"text": "a", "label": "b"}\n{"label": "b"}\n', "t.jsonl:2: no text"),
+        ("t.jsonl", '{"text": "a", "label": null}\n{"text":1,"label":2}', "t.jsonl:1: no label"),
+        ("t.jsonl", "[" * 100_000, "t.jsonl:1: no JSON object"),
+    ],
+)
+def test_a_bad_table_is_said_by_its_line(
+    tmp_path: Path, name: str, content: str, said: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        unpacked(table(tmp_path, name, content))
+    assert said in "\n".join(error.value.problems)
+    assert not (tmp_path / "made" / "whole").exists()
+
+
+def test_a_table_is_listed_as_files_are(tmp_path: Path) -> None:
+    """Unpacked once, found again without a look inside, and unpacked anew when it has changed."""
+    lines = [f"text {n},{'ab'[n % 2]},{['train', 'val'][n // 6]}" for n in range(8)]
+    path = table(tmp_path, "t.tsv", "\n".join(["review,stars,part", *lines]).replace(",", "\t"))
+    csv = {"text": "review", "label": "stars", "split": "part"}
+    data, cache = TextData.model_validate({"path": str(path), "csv": csv}), tmp_path / "cache"
+    assert source_digest(data, cache, hash_new=False) is None
+    found = scan(data, cache, NoProgress())
+    assert [entry.label for entry in found.listing.entries] == list("abababab")
+    assert [entry.split for entry in found.listing.entries] == ["train"] * 6 + ["val"] * 2
+    assert source_digest(data, cache, hash_new=False) == found.digest
+    first = data_root(data, cache)
+    path.write_text(path.read_text().replace("text 7", "text seven"))
+    assert data_root(data, cache) != first
+    assert scan(data, cache, NoProgress()).digest != found.digest
+
+
+def test_a_table_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No such file"):
+        kept_rows(tmp_path / "none.csv", PLAIN, tmp_path)
+
+
+# ------------------------------------------------------------------ the sample, and harder texts
+
+
+def test_the_sample_is_the_same_everywhere(tmp_path: Path) -> None:
+    messages.write(tmp_path / "made")
+    texts = sorted((tmp_path / "made").rglob("*.txt"))
+    assert len(texts) == 4 * messages.COUNT
+    assert len({path.read_text("utf-8") for path in texts}) == len(texts)
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in texts)).hexdigest()
+    assert digest == "482a48139a7c2e4417f2da030e820c1e8e9983d119e5d30e07b423f0f2614458"
+
+
+def ids(count: int, length: int = 64) -> np.ndarray:
+    found = np.zeros((2, length), np.int32)
+    found[0, :count] = [2, *range(10, 8 + count), 3]
+    found[1, :count] = 1
+    return found
+
+
+@pytest.mark.parametrize("count", [3, 4, 20, 33, 64])
+@pytest.mark.parametrize("how", CORRUPTIONS)
+def test_a_harder_text_is_a_text(how: str, count: int) -> None:
+    """It begins and ends with its marks, is shorter, and has pieces of the text in their order."""
+    given = ids(count)
+    found = CORRUPTIONS[how](given, 7)
+    left = int(found[1].sum())
+    assert 2 <= left < count and (found[1, :left] == 1).all() and not found[:, left:].any()
+    assert found[0, 0] == 2 and found[0, left - 1] == 3
+    inner = found[0, 1 : left - 1].tolist()
+    assert inner == sorted(inner) and set(inner) <= set(given[0, 1 : count - 1].tolist())
+    np.testing.assert_array_equal(found, CORRUPTIONS[how](given, 7))
+    np.testing.assert_array_equal(given, ids(count))
+
+
+def test_a_long_text_is_cut_to_thirty_two_pieces() -> None:
+    assert CORRUPTIONS["short"](ids(64), 1)[1].sum() == 32
+
+
+# ------------------------------------------------------------------ what a pipeline may ask
+
+
+def problems(tmp_path: Path, **sections: Any) -> list[str]:
+    (tmp_path / "texts").mkdir(exist_ok=True)
+    content = {"task": "text-classification", "data": {"path": "texts"}, **sections}
+    file = tmp_path / "t.yaml"
+    file.write_text(json.dumps({"name": "t", **content}))
+    with pytest.raises(ConfigError) as error:
+        load(file)
+    return error.value.problems
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"backbone": {"name": "MobileNetV2"}}, "no encoder 'MobileNetV2'"),
+        ({"backbone": {"name": "roberta-base"}}, "its byte-level vocabulary is not read"),
+        ({"backbone": {"name": "xlnet"}}, "its attention over permutations"),
+        ({"backbone": {"layers": 7}}, "minilm-l6 has 6 layers, got 7"),
+        ({"backbone": {"alpha": 0.5}}, "backbone.alpha: no such key: it is for images"),
+        ({"data": {"path": "texts", "encoding": "klingon"}}, "no encoding 'klingon'"),
+        ({"data": {"path": "texts", "encoding": "base64"}}, "no encoding 'base64'"),
+        (
+            {"data": {"path": "texts", "image_size": 32}},
+            "data.image_size: no such key: these data are texts",
+        ),
+        ({"package": {"targets": ["coral"]}}, "text-classification has no drop for coral"),
+    ],
+)
+def test_what_texts_can_not_have_is_said(
+    tmp_path: Path, sections: dict[str, Any], said: str
+) -> None:
+    assert said in "\n".join(problems(tmp_path, **sections))

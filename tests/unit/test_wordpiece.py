@@ -1,0 +1,145 @@
+"""WordPiece against the library ``tokenizers``, and what it does with texts that mean harm."""
+
+from __future__ import annotations
+
+import random
+import string
+from pathlib import Path
+
+import pytest
+
+from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN, WordPiece, lacking, read_vocabulary
+
+SHARED = Path(__file__).parents[3] / "shared" / "texts" / "reviews"
+WORDS = [
+    "the",
+    "a",
+    "film",
+    "movie",
+    "good",
+    "bad",
+    "un",
+    "##able",
+    "##ing",
+    "##ed",
+    "##s",
+    "play",
+    "work",
+    "naive",
+    "cafe",
+    "istanbul",
+]
+LETTERS = [*string.ascii_lowercase, *string.digits, *"äéßσψ日本ไ한"]
+SIGNS = list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«»“”…—¿¡")
+VOCABULARY = [PAD, UNKNOWN, CLS, SEP, *WORDS, *LETTERS, *(f"##{one}" for one in LETTERS), *SIGNS]
+NASTY = [
+    "",
+    "   \t\r\n",
+    "İstanbul ΣΊΣΥΦΟΣ straße Ⅷ",
+    "a\u200bb\x00c\ufffd\x85d\x0be\x1cf",
+    "日本語テスト中文字",
+    "naïve café ÀÉÎ e\u0301\u0301x",
+    "[SEP] [CLS] [UNK] ##ing [PAD]",
+    "x" * 101,
+    "x" * 100,
+    "$100 ^_^ `tick` ~",
+    "\u2028a\u2029b\u00a0c\u3000d",
+    "🙂👩‍👩‍👧 ok",
+    "\u0130\u0131 ſ K ﬁ",
+    "mid·dot «guill» “q” — …",
+    "ᾼ ΐ ǅ",
+    "\U0002f800 \U00020000",
+    "a\u0345b ẞ",
+    "กำ ไทย 한국어",
+    "\U000e0001tag a\u00adb soft",
+    "unplayable works",
+]
+
+
+@pytest.fixture(scope="module")
+def ours() -> WordPiece:
+    return WordPiece(VOCABULARY)
+
+
+def reference(vocabulary: list[str]):
+    """``tokenizers`` with the same pieces; a text's own ``[SEP]`` is text there, too."""
+    tokenizers = pytest.importorskip("tokenizers")
+    known = {piece: number for number, piece in enumerate(vocabulary)}
+    made = tokenizers.BertWordPieceTokenizer(known, lowercase=True)
+    made._tokenizer.encode_special_tokens = True
+    return made
+
+
+def ids(tokenizer: WordPiece, text: str, length: int = 4096) -> list[int]:
+    found = tokenizer.encode(text, length)
+    assert len(found.ids) == len(found.mask) == length
+    return found.ids[: sum(found.mask)]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_ids_are_those_of_tokenizers(ours: WordPiece, text: str) -> None:
+    assert ids(ours, text) == reference(VOCABULARY).encode(text).ids
+
+
+def test_ids_of_random_texts_are_those_of_tokenizers(ours: WordPiece) -> None:
+    rng = random.Random(3)
+    parts = [*VOCABULARY[4:], " ", "  ", "\n", "Ä", "É", "\u0301", "\u200d", "中", "X", "THE"]
+    theirs = reference(VOCABULARY)
+    for _ in range(500):
+        text = "".join(rng.choice(parts) for _ in range(rng.randrange(40)))
+        assert ids(ours, text) == theirs.encode(text).ids, text
+
+
+def test_ids_of_what_people_wrote_are_those_of_tokenizers() -> None:
+    if not SHARED.is_dir():
+        pytest.skip(f"no {SHARED.name} beside the checkout")
+    texts = [
+        line
+        for file in sorted(SHARED.glob("rt-polarity.*"))
+        for line in file.read_text(encoding="latin-1").splitlines()
+    ]
+    words = sorted({word for text in texts for word in text.split()})[::7]
+    pieces = [*VOCABULARY, *(word for word in words if word not in VOCABULARY)]
+    ours, theirs = WordPiece(pieces), reference(pieces)
+    wrong = [text for text in texts if ids(ours, text, 512) != theirs.encode(text).ids]
+    assert len(texts) > 10_000 and wrong == []
+
+
+def test_a_longer_text_is_cut_between_its_marks(ours: WordPiece) -> None:
+    found = ours.encode("good film " * 50, 8)
+    good, film = VOCABULARY.index("good"), VOCABULARY.index("film")
+    assert found.ids == [2, good, film, good, film, good, film, 3]
+    assert found.mask == [1] * 8 and found.cut
+    short = ours.encode("good film", 8)
+    assert short.ids == [2, good, film, 3, 0, 0, 0, 0] and short.mask == [1] * 4 + [0] * 4
+    assert not short.cut
+    assert not ours.encode("good film " * 3, 8).cut  # as long as there is room
+
+
+def test_no_more_of_a_text_is_read_than_fits(ours: WordPiece, monkeypatch) -> None:
+    looked = []
+    whole = WordPiece.words
+    monkeypatch.setattr(
+        WordPiece, "words", lambda self, text: looked.append(text) or whole(self, text)
+    )
+    found = WordPiece(VOCABULARY).encode(" ".join(f"good{n}" for n in range(10_000)), 16)
+    assert found.cut and len(looked) < 20
+
+
+def test_unknown_words_are_counted(ours: WordPiece) -> None:
+    found = ours.encode("good Ж film Ж Ж", 16)
+    assert (found.words, found.unknown) == (5, 3)
+
+
+def test_case_and_accents_stay_where_the_vocabulary_has_them() -> None:
+    pieces = [PAD, UNKNOWN, CLS, SEP, "Café", "cafe"]
+    assert ids(WordPiece(pieces, lower=False), "Café cafe CAFE") == [2, 4, 5, 1, 3]
+    assert ids(WordPiece(pieces, lower=True), "Café cafe CAFE") == [2, 5, 5, 5, 3]
+
+
+def test_a_vocabulary_is_read_line_by_line() -> None:
+    content = "[PAD]\r\n[UNK]\r\n\u2028\r\nx\r\n\r\n"  # a piece may be what some call a line break
+    assert read_vocabulary(content.encode()) == ["[PAD]", "[UNK]", "\u2028", "x"]
+    assert lacking(["[PAD]", "[CLS]"]) == [UNKNOWN, SEP]
+    with pytest.raises(KeyError):
+        WordPiece(["[PAD]", "[CLS]"])
