@@ -241,7 +241,8 @@ class Kernel:
 
     layer: str
     shape: tuple[int, ...]
-    kind: str  # "first" | "conv" | "depthwise" | "scale" (a factor a channel)
+    # "first" | "conv" | "depthwise" | "scale" (a factor a channel) | "table" (of embeddings)
+    kind: str
 
     @property
     def size(self) -> int:

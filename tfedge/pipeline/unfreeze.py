@@ -27,7 +27,8 @@ MAX_SHARE = 0.90  # more zeros than this in a layer leave too little of it
 AUTO_SHARE = 0.70  # `auto` trains at least this share of the prunable weights …
 AUTO_FULL = 0.75  # … and enough that its layers need not be sparser than this
 
-_DENSE = ("first", "depthwise", "scale")  # kinds that are left alone unless `also` names them
+# Kinds that are left alone unless `also` names them.
+_DENSE = ("first", "depthwise", "scale", "table")
 
 
 class Part(NamedTuple):

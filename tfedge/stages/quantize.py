@@ -26,8 +26,8 @@ from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.export import Frozen, save_graph, to_tflite
 from tfedge.modeling.nets.network import POOL
 from tfedge.modeling.training import loop
-from tfedge.modeling.training.features import Activations, Item, compute, digest
-from tfedge.modeling.training.loop import Rows
+from tfedge.modeling.training.features import Item, compute, digest, joined
+from tfedge.modeling.training.loop import Gather, Rows
 from tfedge.modeling.training.part import Samples
 from tfedge.stages import upstream
 from tfedge.stages.examples import primary_of
@@ -276,7 +276,7 @@ def _keep(
 
 def _int8_activations(
     head: Head, lower: Any, kept: Kept, between: Precision
-) -> Callable[[Sequence[Item]], Activations]:
+) -> Callable[[Sequence[Item]], Gather]:
     """What the frozen part, as .tflite in LiteRT, gives for items: the very numbers of the device.
 
     ``between`` is the precision in which its result is read; 8 bits are stored as such.
@@ -293,8 +293,8 @@ def _int8_activations(
     more = f" {json.dumps([kept, between], sort_keys=True)}" if kept else ""
     name = digest(lower, f"int8{more}")
 
-    def of(items: Sequence[Item]) -> Activations:
-        return compute(
+    def of(items: Sequence[Item]) -> Gather:
+        found = compute(
             head.samples.source,
             items,
             name=name,
@@ -303,6 +303,7 @@ def _int8_activations(
             what="int8 activations",
             int8=int8,
         )
+        return joined(found, head.samples.source.beside(items))
 
     return of
 

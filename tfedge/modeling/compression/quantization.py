@@ -19,6 +19,8 @@ from tfedge.modeling.compression.quantize_clusters import ClusterPreserving
 from tfedge.modeling.compression.quantize_configs import configs_of, neighbours, same_scale
 from tfedge.modeling.compression.quantize_layers import OWN, TABLES, FixedRange, as_depthwise
 from tfedge.modeling.compression.tfmot import quantize_wrapper
+from tfedge.modeling.nets.attention import SquaredNorm
+from tfedge.modeling.nets.encoder import CHOSEN
 from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.layers import Carrier, HardSwish, InverseRoot
 from tfedge.modeling.nets.network import inference_norm
@@ -45,6 +47,8 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
     known = {name for group in same_scale(model) for name in group} | shares(model)
     # 1 / √0 is infinite; on the device, and in a range that is held, it is the range's end.
     known |= {layer.name for layer in model.layers if isinstance(layer, InverseRoot)}
+    if any(isinstance(layer, SquaredNorm) for layer in model.layers):
+        known |= {layer.name for layer in model.layers if layer.name.endswith(CHOSEN)}
     for name in known:
         _freeze_range(configs[name], model.get_layer(name))
 

@@ -144,3 +144,48 @@ class Gelu(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         return tf.nn.gelu(inputs, approximate=False)
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class PiecesOf(keras.layers.Layer):
+    """Of pieces with their mask [B, 1, S, H + 1] the pieces [B, 1, S, H]."""
+
+    def call(self, inputs: Any) -> Any:
+        return inputs[..., :-1]
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class PaddingOf(keras.layers.Layer):
+    """Of pieces with their mask [B, 1, S, H + 1] what ``PaddingMask`` gives, [B, 1, 1, S]."""
+
+    def call(self, inputs: Any) -> Any:
+        # Not PADDING * (1 - mask): the converter makes PADDING * (mask - 1) of it.
+        return (tf.transpose(inputs[..., -1:], (0, 1, 3, 2)) - 1.0) * -PADDING
+
+
+def above(model: Any, between: Any, padding: Any) -> Any:
+    """The part of an encoder above the pieces ``between``, [B, 1, S, H]; its layers are called once
+    more, and so shared.
+
+    Every layer of an encoder reads the mask, too: the part takes pieces with their mask behind
+    them, [B, 1, S, H + 1]. ``padding`` is the layer ``PaddingMask`` of the model.
+    """
+    _, _, length, hidden = between.shape
+    given = keras.Input((1, length, hidden + 1), name="pieces_and_mask")
+    known = {
+        id(between): PiecesOf(name="pieces")(given),
+        id(padding.get_output_at(0)): PaddingOf(name="mask")(given),
+    }
+    for layer in model.layers:
+        if not layer.inbound_nodes or isinstance(layer, keras.layers.InputLayer):
+            continue
+        node = layer.inbound_nodes[0]
+        read = tf.nest.flatten(node.keras_inputs)
+        if id(node.outputs) in known or not all(id(tensor) in known for tensor in read):
+            continue
+        args, kwargs = tf.nest.map_structure(
+            lambda x: known.get(id(x), x), (node.call_args, node.call_kwargs)
+        )
+        kwargs.pop("training", None)
+        known[id(node.outputs)] = layer(*args, **kwargs)
+    return keras.Model(given, known[id(model.output)])

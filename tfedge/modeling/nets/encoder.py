@@ -37,6 +37,8 @@ from tfedge.modeling.nets.text_base import TextBase
 L = keras.layers
 SUM, DIFFERENCE, NORM, SQUARES = "_sum", "_difference", "_norm", "_squares"
 OUTER, KEY, VALUE = "_outer", "_key", "_value"
+# Names of layers end so whose ranges are chosen, not met: see ``compression/clipping.py``.
+CHOSEN = (OUTER, KEY, VALUE, SUM, DIFFERENCE, SQUARES)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from tfedge.catalog.backbones import Block, layers
+from tfedge.modeling.nets.attention import PaddingMask, above
 from tfedge.modeling.nets.backbone import Weights, assign, build_base
 from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.image_base import ImageBase
@@ -114,15 +115,29 @@ def fold(spec: Spec, base: Weights) -> Weights:
 def cut(model: Any, layer: str, prefix: str = "") -> tuple[Any, Any]:
     """A whole network up to and including ``layer``, and the rest from that tensor on.
 
-    Both share its layers and weights.
+    Both share its layers and weights. Where the rest reads what stands beside the tensor, see
+    ``attention.above``.
     """
     between = output_of(model, prefix + layer)
-    return keras.Model(model.input, between), keras.Model(between, model.output)
+    lower = keras.Model(model.input, between)
+    padding = next((one for one in model.layers if isinstance(one, PaddingMask)), None)
+    if padding is not None:
+        return lower, above(model, between, padding)
+    return lower, keras.Model(between, model.output)
 
 
 def output_of(model: Any, layer: str) -> Any:
     """What a layer gives in the network itself, not in a part that was cut out of it."""
     return model.get_layer(layer).get_output_at(0)
+
+
+def output_inside(model: Any, layer: str) -> Any:
+    """What a layer gives inside of this very model, whatever other models it is in."""
+    found = model.get_layer(layer)
+    nodes = enumerate(found.inbound_nodes)
+    return next(
+        node.outputs for at, node in nodes if f"{found.name}_ib-{at}" in model._network_nodes
+    )
 
 
 def boundary(blocks: Sequence[Block], first: int | None) -> str:

@@ -28,6 +28,7 @@ from tfedge.files.store import MissingRecords, RecordStore, shared
 from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.training import loop
+from tfedge.modeling.training.loop import Gather
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import Items, Pool, Port
 
@@ -57,6 +58,10 @@ class Source(Protocol):
     @property
     def views(self) -> int:
         """How many changed views of each training example there are."""
+
+    def beside(self, items: Sequence[Item]) -> Gather | None:
+        """What a part above the frozen one reads of items beside its activations, by position:
+        numbers that stand behind those, along the last axis. None: nothing."""
 
     def inputs(self, items: Sequence[Item]) -> Items:
         """What the network takes for items, one after the other, as it is stored."""
@@ -90,6 +95,13 @@ def digest(model: Any, *more: str) -> str:
         sha.update(key.encode())
         sha.update(value.tobytes())
     return sha.hexdigest()
+
+
+def joined(found: Activations, beside: Gather | None) -> Gather:
+    """What a part above the frozen one is fed with, by position."""
+    if beside is None:
+        return found
+    return lambda at: np.concatenate([found(at), beside(at)], -1)
 
 
 class Activations:

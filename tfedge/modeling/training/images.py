@@ -55,6 +55,9 @@ class ImageSource:
         """How many changed views of each training image there are."""
         return self.augment.views if self.augment else 0
 
+    def beside(self, items: Sequence[Item]) -> None:
+        return None
+
     def inputs(self, items: Sequence[Item]) -> Views:
         return Views(self.images, items, self.augment, self.seed)
 

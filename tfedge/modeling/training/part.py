@@ -12,7 +12,7 @@ import numpy as np
 from tfedge.files.progress import Progress
 from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.export import float_part
-from tfedge.modeling.nets.network import cut, output_of
+from tfedge.modeling.nets.network import cut, output_inside
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.features import (
     NOISY,
@@ -21,6 +21,7 @@ from tfedge.modeling.training.features import (
     Source,
     compute,
     digest,
+    joined,
 )
 from tfedge.modeling.training.folding import folded_norms
 from tfedge.modeling.training.loop import Gather, Noise
@@ -155,13 +156,12 @@ class TopPart:
 
     def features(self, items: Sequence[Item], layer: str, what: str) -> Activations:
         """What ``layer``, above the boundary, says of items; from the boundary's activations."""
-        start = output_of(self._whole, self._layer) if self._layer else self._whole.input
-        part = keras.Model(start, output_of(self._whole, layer))
+        part = keras.Model(self.model.input, output_inside(self.model, layer))
         of = partial(compute, self._samples.source, items, shape=part.output_shape[1:], what=what)
         if self.lower is None:
             convert = self._samples.source.converted
             return of(name=digest(part, "pixels"), convert=lambda: convert(part))
-        below = self.activations(items, f"{what}: frozen part")
+        below = self.inputs(items, f"{what}: frozen part")
         return of(
             name=digest(part, self._digest),
             convert=lambda: float_part(part),
@@ -171,12 +171,13 @@ class TopPart:
     def inputs(self, items: Sequence[Item], what: str) -> Gather:
         """What the part is fed with for items, by position: float32 [n, …]."""
         if self.lower is not None:
-            return self.activations(items, what)
+            beside = self._samples.source.beside(items)
+            return joined(self.activations(items, what), beside)
         return self._samples.inputs_of(items)
 
-    def training_inputs(self, what: str) -> Activations | None:
-        """The float activations of all items; None for the whole network, which takes pixels."""
-        return self.activations(self._samples.items, what) if self.lower is not None else None
+    def training_inputs(self, what: str) -> Gather | None:
+        """The same of all items; None for the whole network, which is fed with examples."""
+        return self.inputs(self._samples.items, what) if self.lower is not None else None
 
 
 class Teacher:
@@ -232,10 +233,7 @@ class Teacher:
         if self._temperature is not None:
             loss = objective.distilled(settings.teacher, self._temperature)
         if settings.hints:
-            # The layer's last node is the one inside this very part.
-            model = keras.Model(
-                model.input, [model.get_layer(pool).get_output_at(-1), model.output]
-            )
+            model = keras.Model(model.input, [output_inside(model, pool), model.output])
             loss = loop.hinted(settings.hints, self._scale, loss)
         with folded_norms(model):
             return loop.train(

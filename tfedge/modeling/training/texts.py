@@ -12,11 +12,12 @@ import numpy as np
 
 from tfedge.errors import UnsupportedModel
 from tfedge.files.progress import Progress
+from tfedge.inputs.text.corruptions import gaps
 from tfedge.inputs.text.texts import EncodedTexts
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import freeze, to_tflite
 from tfedge.modeling.training import loop
-from tfedge.modeling.training.features import Item
+from tfedge.modeling.training.features import NOISY, Item
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,29 @@ class TextSource:
 
     views = 0
 
+    def ids(self, item: Item) -> np.ndarray:
+        """int32 [2, length] of a text as it is, or of its ``NOISY`` view, which has gaps: the same
+        every time."""
+        row, view = item
+        (found,) = self.texts.ids([row])
+        if view != NOISY:
+            return np.asarray(found)
+        return gaps(found, int(self.texts.index.rows[row].sha256[:15], 16))
+
     def key(self, item: Item) -> str:
-        ids = self.texts.ids([item[0]])
-        return hashlib.sha256(ids.tobytes()).hexdigest()
+        return hashlib.sha256(self.ids(item).tobytes()).hexdigest()
 
     def inputs(self, items: Sequence[Item]) -> Ids:
-        return Ids(self.texts, [row for row, _ in items])
+        return Ids(self, items)
+
+    def beside(self, items: Sequence[Item]) -> loop.Gather:
+        """The mask, float32 [n, 1, length, 1]."""
+
+        def masks(at: np.ndarray) -> np.ndarray:
+            found = [self.ids(items[position])[1] for position in at]
+            return np.asarray(found, np.float32)[:, None, :, None]
+
+        return masks
 
     def stream(
         self,
@@ -61,11 +79,11 @@ class Ids:
     """int32 [2, length] of texts, with a length, one after the other: what the LiteRT runner
     takes."""
 
-    def __init__(self, texts: EncodedTexts, rows: Sequence[int]) -> None:
-        self._texts, self._rows = texts, rows
+    def __init__(self, source: TextSource, items: Sequence[Item]) -> None:
+        self._source, self._items = source, items
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._items)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return iter(self._texts.ids(self._rows))
+        return map(self._source.ids, self._items)

@@ -6,12 +6,13 @@ import codecs
 from collections.abc import Iterator
 from typing import cast
 
-from tfedge.catalog.recipes import OFF, PTQ
+from tfedge.errors import ConfigError
 from tfedge.inputs.text.schema import TextData
 from tfedge.pipeline import encoder
 from tfedge.pipeline.encoder import Encoder
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.unfreeze import TrainingStage, first_trained
 from tfedge.tasks.classification.schema import LEAST, TOP1, ClassifierEvaluate
 from tfedge.tasks.task import Task
 
@@ -36,22 +37,28 @@ def _is_text_encoding(name: str) -> bool:
 
 def _not_yet(pipeline: Pipeline) -> Iterator[Problem]:
     """What encoders can't do here so far; refused by name."""
-    if pipeline.finetune.unfreeze != "none":
-        what = "layers of an encoder do not train yet: none, and its head learns alone"
-        yield Problem("finetune.unfreeze", what)
-    for section in ("distill", "prune", "cluster"):
+    for section in ("distill", "cluster"):
         if getattr(pipeline, section) is not None:
             yield Problem(section, "is not for encoders yet: leave it out")
+    stages: tuple[TrainingStage, ...] = ("finetune", "prune", "quantize")
+    for stage in stages:
+        if (
+            pipeline.backbone.known
+            and getattr(pipeline, stage)
+            and _from_the_table(pipeline, stage)
+        ):
+            what = "the table of words does not train: name a layer, or how many of them"
+            yield Problem(f"{stage}.unfreeze", what, ("backbone",))
     quantize = pipeline.quantize
-    if quantize is None:
-        return
-    if quantize.recipe not in (PTQ.name, OFF):
-        what = f"{quantize.recipe}: encoders are calibrated only so far: ptq, or none"
-        yield Problem("quantize.recipe", what)
-    if quantize.keep:
+    if quantize is not None and quantize.keep:
         yield Problem("quantize.keep", "is not for encoders yet: leave it out")
-    if quantize.debug is True:
-        yield Problem("quantize.debug", "is not for encoders yet: leave it out")
+
+
+def _from_the_table(pipeline: Pipeline, stage: TrainingStage) -> bool:
+    try:
+        return first_trained(pipeline, stage) == 0
+    except ConfigError:  # a block that there is none of: another rule says so
+        return False
 
 
 TASK = Task(
