@@ -30,8 +30,9 @@ IMAGES = {
 TEXTS = {
     **ALL,
     "data": {"length": 32, "split": {"val": 0.3, "test": 0.3}},
-    "backbone": {"layers": 1},
-    "quantize": {"recipe": "ptq", "representative": 16},
+    "backbone": {"layers": 2},
+    "prune": {"steps": 4, "epochs": 1, "sparsity": 0.3, "unfreeze": 1},
+    "quantize": {"recipe": "qat", "steps": 4, "epochs": 1, "representative": 16},
 }
 TINY = {"text-classification": TEXTS}
 
@@ -60,11 +61,6 @@ class Done:
         tiny = TINY.get(self.task.name, IMAGES)
         data = {"path": self.task.sample, **tiny["data"]}
         return {"name": "tiny", "task": self.task.name, **tiny, "data": data}
-
-    @property
-    def phases(self) -> list[str]:
-        """The models on the way to the file that ships."""
-        return ["float", *(["pruned"] if "prune" in self.content else []), "int8"]
 
     def tfedge(self, *arguments: object) -> int:
         return main([str(argument) for argument in (*arguments, "--cache", self.folder / "cache")])

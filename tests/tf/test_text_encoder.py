@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,10 @@ from tfedge.modeling.compression import clipping, quantization
 from tfedge.modeling.compression.mixed import convert
 from tfedge.modeling.nets import encoder
 from tfedge.modeling.nets.backbone import assign
-from tfedge.modeling.nets.encoder import EncoderSpec
+from tfedge.modeling.nets.encoder import CHOSEN, EncoderSpec
 from tfedge.modeling.nets.env import fresh, keras, tf
-from tfedge.modeling.nets.export import frozen, to_tflite
-from tfedge.modeling.nets.network import HEAD, POOL
+from tfedge.modeling.nets.export import float_part, frozen, to_tflite
+from tfedge.modeling.nets.network import HEAD, POOL, cut
 from tfedge.modeling.nets.text_base import TextBase
 from tfedge.modeling.nets.weights.encoder import converted, tensors
 from tfedge.modeling.nets.weights.encoder_files import Files
@@ -298,7 +299,6 @@ def test_texts_of_the_same_ids_are_computed_once(tmp_path: Path) -> None:
     rows = []
     for name, text in {"a": "good film", "b": "GOOD   film\n", "c": "film"}.items():
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
-        import hashlib
 
         digest = hashlib.sha256(text.encode()).hexdigest()
         rows.append(Row(f"{name}.txt", 0, "train", digest))
@@ -312,3 +312,42 @@ def test_texts_of_the_same_ids_are_computed_once(tmp_path: Path) -> None:
     features = predict(content, source.inputs([(0, 0), (1, 0), (2, 0)]))
     np.testing.assert_array_equal(features[0], features[1])
     assert features.shape == (3, HIDDEN)
+
+
+# ------------------------------------------------------------------ the part that trains
+
+
+@pytest.mark.parametrize("layer", ["embeddings_norm", "layer_0_norm"])
+def test_a_part_on_pieces_and_mask_says_what_the_whole_says(layer: str) -> None:
+    """In TensorFlow, and as a file: its converter has made 16 of PADDING * (1 - mask)."""
+    model, shown = built(), texts(20)
+    lower, upper = cut(model, layer)
+    mask = shown[:, 1].astype(np.float32)[:, None, :, None]
+    given = np.concatenate([lower(shown).numpy(), mask], -1)
+    np.testing.assert_allclose(upper(given).numpy(), model(shown).numpy(), atol=1e-6)
+    found = predict(float_part(upper), given)
+    np.testing.assert_allclose(found, model(shown).numpy(), atol=1e-5)
+
+
+def test_training_moves_no_range_that_was_chosen() -> None:
+    """Keys and values would get a zero point, and clipped ranges be stretched by outliers."""
+    model = built()
+    wrapped = clipping.ranged(model, texts(32, 2), preserve_zeros=False)
+    lower, upper = cut(wrapped, "layer_0_norm", quantization.PREFIX)
+    mask = texts(32)[:, 1].astype(np.float32)[:, None, :, None]
+    given = np.concatenate([lower(texts(32)).numpy(), mask], -1)
+
+    def ranges() -> dict[str, float]:
+        return {
+            variable.name: float(variable.numpy())
+            for layer in upper.layers
+            for variable in layer.weights
+            if variable.name.endswith(("min:0", "max:0")) and variable.shape == ()
+        }
+
+    before = ranges()
+    for _ in range(3):
+        upper(50 * given, training=True)
+    after = ranges()
+    moved = {name.split("/")[0] for name in before if before[name] != after[name]}
+    assert moved and not any(name.endswith(CHOSEN) for name in moved)

@@ -281,8 +281,8 @@ class Retrain(Training):
     )
     noise: Fraction = key(
         0.25,
-        "Share of the training images that are shown with noise, to learn the same from them; "
-        "0: none. `evaluate.robustness` tests with such noise.",
+        "Share of the training examples that are shown with noise (texts: with gaps), to learn the "
+        "same from them; 0: none. `evaluate.robustness` tests with such.",
     )
 
 
@@ -444,7 +444,8 @@ class Evaluate(Section):
     )
     robustness: Annotated[StrictInt, Field(ge=0)] = key(
         100,
-        "How many examples, at most, are tested once more with noise, blur and other harm, float "
+        "How many examples, at most, are tested once more with noise, blur and other harm (texts: "
+        "cut short, and with gaps), float "
         "and int8 side by side; 0: none.",
     )
     gates: Gates = key(Gates(), GATES)

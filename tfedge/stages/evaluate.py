@@ -21,7 +21,6 @@ from tfedge.tasks.task import Examples, Metric, Work
 from tfedge.tflite.runtime import Pool, side_by_side
 
 LOW_AGREEMENT = 0.8  # below it quantization changed more than rounding does
-_NOISE = "noise"  # the corruption that prune.noise and its like are of
 _WORKERS = 16  # each holds every phase in memory
 
 Outputs = dict[str, np.ndarray]  # [N, …] of each phase, in their order
@@ -128,7 +127,8 @@ def _trained_with(ctx: Context, corruptions: Collection[str]) -> list[str] | Non
     stages = ["prune", "cluster"]
     stages += ["quantize"] if quantizing(phases.recipe(ctx)).trains else []
     shown = any(ctx.config[f"{stage}.noise"] for stage in stages)
-    return [_NOISE] if shown and _NOISE in corruptions else None
+    noise = task_work(ctx).noise
+    return [noise] if shown and noise in corruptions else None
 
 
 def _check(work: Work, outputs: np.ndarray, examples: Examples, file: str) -> None:

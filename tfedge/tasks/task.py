@@ -185,7 +185,10 @@ class Work(DropWork, Protocol):
     """The half of a task that needs numpy alone: what it says of a model's outputs.
 
     ``outputs`` are float [N, …], what a served model gives for N examples; ``targets`` [N, …].
+    ``noise`` is the one of ``corruptions`` that ``prune.noise`` and its like show in training.
     """
+
+    noise: str
 
     def scan(self, pipeline: Pipeline, cache: Path, progress: Progress, out: Path) -> None:
         """Look at all examples: write index.json and audit.json into ``out``. Of the pipeline only

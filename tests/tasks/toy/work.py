@@ -41,6 +41,8 @@ class NumberedImages(LabelledImages):
 class Regression(NumberDrop):
     """Outputs and targets are float [N, 1]."""
 
+    noise = "noise"
+
     def scan(self, pipeline: Pipeline, cache: Path, progress: Progress, out: Path) -> None:
         Classification().scan(pipeline, cache, progress, out)
 

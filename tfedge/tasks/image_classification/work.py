@@ -36,6 +36,7 @@ class Classification(ScoredClasses):
     """Which class an image is of."""
 
     kind = IMAGES
+    noise = "noise"
 
     def scan(self, pipeline: Pipeline, cache: Path, progress: Progress, out: Path) -> None:
         """Leaves every image decoded in the pixel store."""

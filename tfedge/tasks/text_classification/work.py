@@ -39,6 +39,7 @@ class TextClassification(ScoredClasses):
     """Which class a text is of."""
 
     kind = TEXTS
+    noise = "gaps"
 
     def scan(self, pipeline: Pipeline, cache: Path, progress: Progress, out: Path) -> None:
         """Leaves the ids of every text in their store, and the vocabulary in the index."""
