@@ -350,14 +350,21 @@ def test_a_validation_loss_that_is_no_number_at_first_stops_it(loss):
 
 
 @pytest.mark.parametrize(
-    ("losses", "why"),
+    ("losses", "rate", "why"),
     [
-        ([1.0, math.nan], "the validation loss is nan in epoch 2"),
-        ([1.0, math.inf, 0.5], "the validation loss is inf in epoch 2"),
-        ([1.0, 0.5, 101.0, 0.1], "the validation loss is 101 in epoch 3, from 1 at the start"),
+        ([1.0, math.nan], 0.1, "the validation loss is nan in epoch 2"),
+        ([1.0, math.inf, 0.5], 0.1, "the validation loss is inf in epoch 2"),
+        # The loss of training rises, too.
+        (
+            [1.0, 0.5, 101.0, 0.1],
+            -0.1,
+            "the validation loss is 101 in epoch 3, from 1 at the start",
+        ),
+        # It falls: batch norm whose statistics are learnt is behind, and catches up.
+        ([1.0, 0.5, 101.0, 0.1], 0.1, None),
     ],
 )
-def test_a_validation_loss_that_blows_up_leaves_the_best_epoch(losses, why):
+def test_a_validation_loss_that_blows_up_leaves_the_best_epoch(losses, rate, why):
     model, seen, said = line(), [], iter(losses)
 
     def validate():
@@ -370,15 +377,15 @@ def test_a_validation_loss_that_blows_up_leaves_the_best_epoch(losses, why):
         Training(schedule="constant"),
         loss=classes.cross_entropy,
         steps=len(losses) * 4,
-        learning_rate=0.1,
+        learning_rate=rate,
         what="line",
         progress=NoProgress(),
         validate=validate,
     )
-    assert course.stopped == why
+    assert (course.stopped or "").startswith(why or "") and bool(course.stopped) == bool(why)
     figures = [loss for loss in losses[: len(seen)] if math.isfinite(loss)]
     assert [row["val_loss"] for row in course.rows] == figures
-    best = int(np.argmin(losses[: len(seen) - 1]))
+    best = int(np.argmin(losses[: len(seen) - (why is not None)]))
     np.testing.assert_array_equal(model.get_weights()[0], seen[best])
 
 

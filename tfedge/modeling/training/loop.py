@@ -204,7 +204,8 @@ def train(
 
     Raises:
         BlownUp: a loss, of training or validation, is no longer a number or a hundred times what it
-            was at the start, or a weight is no number, and there is no state to go back to.
+            was at the start, or a weight is no number, and there is no state to go back to. That of
+            validation may be as high while that of training falls.
     """
     variables = list(model.trainable_variables)
     rule = optimizer(training)
@@ -263,7 +264,9 @@ def train(
             if record:
                 record(epoch, row)
             hold(mean)
-            if validate:
+            if validate and mean > first["loss"]:
+                # Else the net learns, and what it says of other examples follows: batch norm whose
+                # statistics are learnt, too, is some epochs behind.
                 hold(row["val_loss"], "validation loss")
             rate.epoch_ended(row["val_loss"] if validate else mean)
             if validate and (best is None or row["val_loss"] < best[0]):
