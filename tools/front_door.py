@@ -1,10 +1,10 @@
-"""Run the README's first command as a newcomer would, and put what it printed into the README.
+"""Run the README's first commands as a newcomer would, and put what they printed into the README.
 
     python tools/front_door.py [--write]
 
 A fresh virtual environment, an empty cache, a copy of the checkout's committed files: installs,
-runs ``pipelines/mobilenet.yaml``, runs it again, and prints the times. ``--write`` replaces the
-text between the README's ``front door`` markers.
+runs each of ``PIPELINES``, runs it again, and prints the times. ``--write`` replaces the text
+between the README's markers of that name.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from page import ROOT, cpu, put_into_readme
 
-PIPELINE = "pipelines/mobilenet.yaml"
+PIPELINES = {
+    "front door": "pipelines/mobilenet.yaml",
+    "front door for texts": "pipelines/text.yaml",
+}
 WHAT = ".[train]"  # to install
 
 
@@ -51,20 +55,26 @@ def main() -> None:
         }
         place = {"cwd": work / "tfedge", "environment": environment}
         install, _ = timed(bin_folder / "pip", "install", "-q", WHAT, **place)
-        run, shown = timed(bin_folder / "tfedge", "run", PIPELINE, **place)
-        again, _ = timed(bin_folder / "tfedge", "run", PIPELINE, **place)
-        latest = work / "tfedge" / "runs" / "latest" / "run.json"
-        result = json.loads(latest.read_text(encoding="utf-8"))
-    litert = result["versions"]["ai-edge-litert"]
-    cores = len(os.sched_getaffinity(0))
-    text = (
+        for markers, pipeline in PIPELINES.items():
+            text = told(pipeline, install, work / "tfedge", bin_folder, place)
+            print(text, flush=True)
+            if arguments.write:
+                put_into_readme(markers, "tools/front_door.py", text)
+
+
+def told(
+    pipeline: str, install: float, folder: Path, bin_folder: Path, place: dict[str, Any]
+) -> str:
+    """What a run says at its end, how long it took, and how long the same again."""
+    run, shown = timed(bin_folder / "tfedge", "run", pipeline, **place)
+    again, _ = timed(bin_folder / "tfedge", "run", pipeline, **place)
+    result = json.loads((folder / "runs" / "latest" / "run.json").read_text(encoding="utf-8"))
+    litert, cores = result["versions"]["ai-edge-litert"], len(os.sched_getaffinity(0))
+    return (
         f"```\n{shown[shown.index(result['pipeline'] + ': ok') :].strip()}\n```\n\n"
         f"({cpu()}, {cores} cores, Python {platform.python_version()}, LiteRT {litert}; installing "
         f"took {install:.0f} s, the run {run:.0f} s, the same run again {again:.1f} s.)\n"
     )
-    print(text)
-    if arguments.write:
-        put_into_readme("front door", "tools/front_door.py", text)
 
 
 if __name__ == "__main__":
