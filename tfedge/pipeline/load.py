@@ -232,7 +232,7 @@ def _paths(pipeline: Pipeline) -> dict[KeyPath, str | tuple[str, ...]]:
 def _going_on(pipeline: Pipeline) -> tuple[Pipeline, list[str]]:
     """The pipeline, which knows the classes of the run that it goes on from unless it says its own;
     and why they can't be known."""
-    run = nets.run_of(pipeline.backbone.weights)
+    run = pipeline.backbone.run
     if run is None or pipeline.data.classes is not None:
         return pipeline, []
     try:

@@ -13,9 +13,8 @@ from tfedge.files.files import few
 from tfedge.pipeline import earlier
 from tfedge.pipeline.foreign import unread
 from tfedge.pipeline.problem import Problem
-from tfedge.pipeline.schema import Backbone, Pipeline
+from tfedge.pipeline.schema import WEIGHT_NAMES, Backbone, Pipeline
 
-WEIGHT_NAMES = ("imagenet", "wheel", "none")
 WEIGHT_FILES = (".h5", ".keras", ".npz")
 
 
@@ -57,15 +56,9 @@ def _from_file(weights: str) -> bool:
     return weights not in WEIGHT_NAMES and not earlier.is_run(Path(weights))
 
 
-def run_of(weights: str) -> Path | None:
-    """The folder of the run that ``backbone.weights`` names; None where it names no run."""
-    path = Path(weights)
-    return path if weights not in WEIGHT_NAMES and earlier.is_run(path) else None
-
-
 def class_order(pipeline: Pipeline) -> Iterator[str]:
     """In which order the classes stand of a run that goes on from another, for people."""
-    run, data = run_of(pipeline.backbone.weights), pipeline.data
+    run, data = pipeline.backbone.run, pipeline.data
     if run is None or data.classes is not None:
         return
     if data.earlier:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -30,6 +31,8 @@ from tfedge.config.section import (
 from tfedge.config.spelling import closest
 from tfedge.data.schema import Data
 from tfedge.devices.schema import BenchDevice
+from tfedge.files.artifact import sha256_file
+from tfedge.pipeline import earlier
 from tfedge.tasks.table import DEFAULT, TASKS, task_of
 
 # Old dotted key: the one of today. Files with the old one go on working, and a note says so.
@@ -94,6 +97,15 @@ class Normalization(Section):
     channels: Literal["rgb", "bgr"] = key("rgb", "The order in which the weights take them.")
 
 
+WEIGHT_NAMES = ("imagenet", "wheel", "none")
+
+
+def earlier_or_file(weights: str) -> str:
+    """SHA-256 of a file of weights, or of what is read of an earlier run. OSError."""
+    path = Path(weights)
+    return earlier.digest(path) if earlier.is_run(path) else sha256_file(path)
+
+
 class Net(Section):
     """A pretrained net, whatever it takes: the ``backbone`` of a task."""
 
@@ -120,6 +132,21 @@ class Net(Section):
         """SHA-256 of weights that the catalogue pins, empty for those that need none; None: their
         path is given. KeyError for a net that has no such weights."""
         raise NotImplementedError
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights: the pinned one, or of what lies at their path. OSError."""
+        return earlier_or_file(self.weights) if self.pinned is None else self.pinned
+
+    @property
+    def run(self) -> Path | None:
+        """The folder of the run that ``weights`` names; None where they name no run."""
+        return None
+
+    @property
+    def reads(self) -> str:
+        """SHA-256 of what says how examples become its input, where that comes with the weights."""
+        return ""
 
     @property
     def text(self) -> str:
@@ -161,6 +188,11 @@ class Backbone(Net):
         if self.weights in ("imagenet", "none"):  # Keras pins its own itself
             return ""
         return WHEELS[self.name, self.alpha].sha256 if self.weights == "wheel" else None
+
+    @property
+    def run(self) -> Path | None:
+        path = Path(self.weights)
+        return path if self.weights not in WEIGHT_NAMES and earlier.is_run(path) else None
 
     @property
     def text(self) -> str:

@@ -54,9 +54,11 @@ def build(spec: EncoderSpec) -> Any:
     base = spec.base
     packed = keras.Input((2, base.length), name="packed", dtype="int32")
     padding = PaddingMask(name="padding")(packed)
-    table = WordTable(base.pieces, base.hidden, name="words")
+    table = WordTable(base.pieces, base.embedding, name="words")
     pieces = Positions(name="positions")(table(PieceIds(name="ids")(packed)))
     pieces = _normalised(base, pieces, "embeddings")
+    if base.embedding != base.hidden:
+        pieces = L.Conv2D(base.hidden, 1, name="embeddings_projection")(pieces)
     for number in range(base.depth):
         pieces = _layer(base, pieces, padding, f"layer_{number}")
     if base.pooling == "cls":
@@ -87,10 +89,11 @@ def _layer(base: TextBase, pieces: Any, padding: Any, name: str) -> Any:
 
 
 def _normalised(base: TextBase, pieces: Any, name: str) -> Any:
-    """Layer normalisation (Ba et al. 2016), its gamma times √H since the variance is a sum."""
+    """Layer normalisation (Ba et al. 2016) of H numbers: gamma times √H, since the variance is a
+    sum."""
     mean = ChannelMean(name=f"{name}_mean")(pieces)
     difference = L.Subtract(name=f"{name}{DIFFERENCE}")([pieces, mean])
     squares = SquaredNorm(name=f"{name}{SQUARES}")(difference)
-    root = InverseRoot(base.epsilon * base.hidden, name=f"{name}_root")(squares)
+    root = InverseRoot(base.epsilon * pieces.shape[-1], name=f"{name}_root")(squares)
     scaled = L.Multiply(name=f"{name}_scaled")([difference, root])
     return L.DepthwiseConv2D(1, name=f"{name}{NORM}")(scaled)

@@ -10,6 +10,7 @@ IDS, MASK = "ids", "mask"  # of a file's inputs: by name, for their order is the
 class TextBase(Base):
     depth: int  # layers that are used
     hidden: int  # numbers a piece
+    embedding: int  # … before the first layer
     heads: int
     inner: int  # units of a feed-forward part
     pieces: int  # of the vocabulary

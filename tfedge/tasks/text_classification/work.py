@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from tfedge.catalog.encoders import ENCODERS
 from tfedge.core.outputs import Base
 from tfedge.data.audit import Contents
 from tfedge.data.index import Index
@@ -20,7 +19,7 @@ from tfedge.inputs.text.corruptions import CORRUPTIONS
 from tfedge.inputs.text.schema import TextData
 from tfedge.inputs.text.texts import EncodedTexts, Encoding, Look, looks_of
 from tfedge.modeling.nets.text_base import TextBase
-from tfedge.modeling.nets.weights.encoder_files import from_wheel
+from tfedge.modeling.nets.weights.encoder_files import files_of
 from tfedge.pipeline.encoder import Encoder
 from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks.blocks import cell
@@ -44,8 +43,9 @@ class TextClassification(ScoredClasses):
     def scan(self, pipeline: Pipeline, cache: Path, progress: Progress, out: Path) -> None:
         """Leaves the ids of every text in their store, and the vocabulary in the index."""
         settings = cast(TextData, pipeline.data)
-        row = ENCODERS[cast(Encoder, pipeline.backbone).name]
-        pieces = from_wheel(row, cache, progress.note).vocabulary()
+        chosen = cast(Encoder, pipeline.backbone)
+        row = chosen.row
+        pieces = files_of(row, chosen.weights, cache, progress.note).vocabulary()
         found = scan(settings, cache, progress)
         root = found.listing.root
         files = {
@@ -68,13 +68,13 @@ class TextClassification(ScoredClasses):
         for text in _read_by_the_model(shown, settings.length):
             progress.note(text)
             findings.warnings.append(text)
-        index = Index(index.classes, index.rows, index.split_from, pieces)
+        index = Index(index.classes, index.rows, index.split_from, pieces, not row.lower)
         index.save(out / "index.json")
         findings.save(out / "audit.json")
 
     def examples(self, index: Path, data: Data, root: Path, cache: Path) -> LabelledTexts:
         settings, found = cast(TextData, data), Index.load(index)
-        encoding = Encoding(found.pieces, True, settings.length, settings.encoding)
+        encoding = Encoding(found.pieces, not found.cased, settings.length, settings.encoding)
         return LabelledTexts(EncodedTexts(found, root, cache, encoding))
 
     def corruptions(self) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:

