@@ -264,7 +264,7 @@ def train(
             if record:
                 record(epoch, row)
             hold(mean)
-            if validate and mean > first["loss"]:
+            if validate and not _falls(losses):
                 # Else the net learns, and what it says of other examples follows: batch norm whose
                 # statistics are learnt, too, is some epochs behind.
                 hold(row["val_loss"], "validation loss")
@@ -285,6 +285,12 @@ def train(
             largest = float(np.abs(variable.numpy()).max())
             _finite(largest, what, epochs, rows, f"largest weight of {variable.name}")
     return Course(rows, stopped)
+
+
+def _falls(losses: list[float]) -> bool:
+    """Whether they are lower in the second half of an epoch."""
+    half = len(losses) // 2
+    return half > 0 and float(np.mean(losses[-half:])) < float(np.mean(losses[:half]))
 
 
 def _finite(value: float, what: str, epoch: int, rows: Rows, name: str = "loss") -> None:
