@@ -122,9 +122,14 @@ def lost_robustness(robustness: Robustness, shipped: str, metric: Metric) -> lis
 
 
 def proposals(
-    history: History, finetune: Finetune, changes_examples: bool, metric: Metric
+    history: History,
+    finetune: Finetune,
+    changes_examples: bool,
+    metric: Metric,
+    can_change: bool = True,
 ) -> list[str]:
     """What to try, by how well the float model knows its training examples and others.
+    ``can_change``: examples of this task can be changed at random (``data.augment``).
 
     Nothing for a metric that is no share: there is no saying what is much.
     """
@@ -137,6 +142,7 @@ def proposals(
     gap = metric.lost(known, others)
     if gap > WIDE + _ROUNDING:
         ways = ["make data.augment stronger" if changes_examples else "set data.augment"]
+        ways = ways if can_change else ["collect more of them"]
         ways += ["finetune.unfreeze: 0.25"] if frozen else []
         found.append(
             f"the float model knows its training examples much better than others: {learnt}, "

@@ -17,6 +17,7 @@ from tfedge.stages import advice, phases
 from tfedge.stages.examples import examples_of, primary_of, task_work
 from tfedge.tasks.paired import compared
 from tfedge.tasks.streams import Stream, evaluation_split
+from tfedge.tasks.table import task_of
 from tfedge.tasks.task import Examples, Metric, Work
 from tfedge.tflite.runtime import Pool, side_by_side
 
@@ -55,6 +56,7 @@ def run(ctx: Context) -> None:
         robustness = _robustness(ctx, pools, examples, rows[::step], clean)
     history = read(ctx.inputs["finetune/history.json"], History)
     changes = ctx.config["changes_examples"]
+    can_change = bool(task_of(ctx.pipeline.task).views)
     found = Evaluation(
         split=split,
         n=len(rows),
@@ -68,7 +70,7 @@ def run(ctx: Context) -> None:
         worst=work.worst(outputs[last], examples, rows, config.worst),
         warnings=[],
         proposals=[
-            *advice.proposals(history, ctx.pipeline.finetune, changes, metric),
+            *advice.proposals(history, ctx.pipeline.finetune, changes, metric, can_change),
             *work.proposals(examples, ctx.pipeline.finetune),
         ],
         **work.settings(config, examples),

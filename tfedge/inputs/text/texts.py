@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from tfedge.portable.wordpiece import Encoded, WordPiece
 LARGEST = 16 * 2**20  # bytes of a text's file
 _VERSION = 1  # rises when the same text gets other ids
 _BATCH = 256  # texts whose ids are written together
+_AGAIN = "run again, the data are checked anew"
 
 
 class Refused(Exception):
@@ -133,6 +135,7 @@ class EncodedTexts:
     def __init__(self, index: Index, root: Path, cache: Path, encoding: Encoding) -> None:
         self.index, self.root, self.cache, self.encoding = index, root, cache, encoding
         self.store = encoding.store(cache)
+        self._lock = threading.Lock()
 
     def ids(self, rows: Sequence[int], progress: Progress | None = None) -> np.ndarray:
         """int32 [len(rows), 2, length]: ids and mask; encodes what is not stored yet.
@@ -150,20 +153,16 @@ class EncodedTexts:
         """A text as it stands in its file. ArtifactError."""
         found = self.index.rows[row]
         path = self.root / found.path
-        return _good(path, lambda: text_of(_verified(path, found.sha256), self.encoding.encoding))
+        try:
+            return text_of(_verified(path, found.sha256), self.encoding.encoding)
+        except Refused as error:
+            raise ArtifactError(path, error.bad.reason, _AGAIN) from error
 
     def _encode(self, rows: Sequence[int], keys: Sequence[str], progress: Progress) -> None:
         wanted = set(keys)
         found = (self.index.rows[number] for number in rows)
         files = {row.sha256: self.root / row.path for row in found if row.sha256 in wanted}
-        _, bad = looks_of(self.store, files, self.encoding, progress)
+        with self._lock:
+            _, bad = looks_of(self.store, files, self.encoding, progress)
         for digest, why in bad.items():
-            raise ArtifactError(files[digest], why.reason, "run again, the data are checked anew")
-
-
-def _good(path: Path, read: Callable[[], str]) -> str:
-    try:
-        return read()
-    except Refused as error:
-        hint = "run again, the data are checked anew"
-        raise ArtifactError(path, error.bad.reason, hint) from error
+            raise ArtifactError(files[digest], why.reason, _AGAIN)

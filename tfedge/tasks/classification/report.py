@@ -68,9 +68,11 @@ def _calibration(models: Mapping[str, ClassifierMetrics], shipped: str, kind: Ki
 def _worst(mistakes: Sequence[Mapping[str, Any]], kind: Kind) -> list[Block]:
     if not mistakes:
         return [Text("None: no mistake, or `evaluate.worst` is 0.")]
+    shown = any("text" in row for row in mistakes)  # of what an example says
     rows = [
         [
             row["path"],
+            *([row.get("text", "")] if shown else []),
             row["true"],
             row["predicted"],
             f"{row['score']:.2f}",
@@ -78,7 +80,8 @@ def _worst(mistakes: Sequence[Mapping[str, Any]], kind: Kind) -> list[Block]:
         ]
         for row in mistakes
     ]
-    return [Table([kind.one, "truth", "answer", "its score", "score of the truth"], rows)]
+    head = [kind.one, *(["begins"] if shown else [])]
+    return [Table([*head, "truth", "answer", "its score", "score of the truth"], rows)]
 
 
 def count_table(names: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> Table:

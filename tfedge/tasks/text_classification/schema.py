@@ -49,8 +49,7 @@ def _not_yet(pipeline: Pipeline) -> Iterator[Problem]:
         ):
             what = "the table of words does not train: name a layer, or how many of them"
             yield Problem(f"{stage}.unfreeze", what, ("backbone",))
-    quantize = pipeline.quantize
-    if quantize is not None and quantize.keep:
+    if pipeline.quantize is not None and pipeline.quantize.keep:
         yield Problem("quantize.keep", "is not for encoders yet: leave it out")
 
 

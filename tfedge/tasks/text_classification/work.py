@@ -30,6 +30,7 @@ from tfedge.tasks.text_classification import card, drop
 from tfedge.tasks.text_classification import golden as pairs
 from tfedge.tasks.text_classification.examples import LabelledTexts
 
+_SHOWN = 100  # characters of a text in a report
 _STRANGE = 0.5  # share of a text's words that the vocabulary lacks, from which it is named
 _UNKNOWN = "texts of which most words are not in the encoder's vocabulary"
 
@@ -76,6 +77,18 @@ class TextClassification(ScoredClasses):
         settings, found = cast(TextData, data), Index.load(index)
         encoding = Encoding(found.pieces, not found.cased, settings.length, settings.encoding)
         return LabelledTexts(EncodedTexts(found, root, cache, encoding))
+
+    def worst(
+        self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int
+    ) -> list[dict[str, Any]]:
+        """With how each text begins."""
+        found = super().worst(outputs, examples, rows, count)
+        texts = cast(LabelledTexts, examples).texts
+        by_name = dict(zip(examples.names(rows), rows, strict=True))
+        for row in found:
+            text = " ".join(texts.text(by_name[row["path"]]).split())
+            row["text"] = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+        return found
 
     def corruptions(self) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
         return CORRUPTIONS
