@@ -1,0 +1,200 @@
+"""What the recipes do to accuracy on texts: over sets and splits, on texts held out.
+
+    python tools/text_table.py NAME=PATH [NAME=PATH …] [--splits N] [--recipes NAME …] [--write]
+
+PATH is a folder with a folder of ``.txt`` for each class, or a table of texts and labels; each
+split draws train, validation and test (70, 10, 20 %) by the content's digest and the split's number.
+Every cell is a ``tfedge run`` of its own; what comes of it goes into ``--results``, and cells that
+stand there are not run again. ``--write`` puts the table into docs/texts.md: means over the splits.
+
+Beside the recipes stands logistic regression on words and pairs of words (scikit-learn: TF-IDF),
+the strongest simple baseline, on the same splits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from page import ROOT, cpu, put_into
+
+RESULTS = ROOT / "docs" / "texts.jsonl"
+BASELINE = "words"
+RECIPES: dict[str, dict[str, Any]] = {
+    "frozen": {"quantize": {"recipe": "ptq"}},
+    "unfrozen": {"finetune": {"unfreeze": 2}, "quantize": {"recipe": "auto"}},
+    "pruned": {"prune": {"sparsity": 0.5}, "quantize": {"recipe": "qat"}},
+}
+TOLD = {
+    BASELINE: "logistic regression on TF-IDF of words and pairs (scikit-learn)",
+    "frozen": "MiniLM frozen, ptq",
+    "unfrozen": "its top 2 layers unfrozen, auto",
+    "pruned": "50 % pruned, QAT",
+}
+
+
+class Text(NamedTuple):
+    text: str
+    label: str
+
+
+def read(path: Path) -> list[Text]:
+    """All different texts of a folder or a table."""
+    if path.is_dir():
+        found = [
+            Text(file.read_text(encoding="utf-8"), file.parent.name)
+            for file in sorted(path.glob("**/*.txt"))
+        ]
+    else:
+        with path.open(encoding="utf-8", newline="") as file:
+            found = [Text(row["text"], row["label"]) for row in csv.DictReader(file)]
+    return list({one.text: one for one in found}.values())
+
+
+def split_of(text: str, number: int) -> str:
+    """By content: the same text is in the same split, whatever its file is called."""
+    share = int(hashlib.sha256(f"{number} {text}".encode()).hexdigest()[:8], 16) / 2**32
+    return "train" if share < 0.7 else "val" if share < 0.8 else "test"
+
+
+def baseline(texts: list[Text], number: int) -> dict[str, Any]:
+    """Top-1 on the test split; the penalty is chosen by five folds of the training split."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegressionCV
+    from sklearn.pipeline import make_pipeline
+
+    parts: dict[str, list[Text]] = {"train": [], "val": [], "test": []}
+    for one in texts:
+        parts[split_of(one.text, number)].append(one)
+    began = time.monotonic()
+    learner = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True),
+        LogisticRegressionCV(Cs=8, cv=5, max_iter=400, scoring="neg_log_loss"),
+    )
+    train = [*parts["train"], *parts["val"]]
+    learner.fit([one.text for one in train], [one.label for one in train])
+    right = learner.predict([one.text for one in parts["test"]])
+    top1 = float(np.mean(right == np.asarray([one.label for one in parts["test"]])))
+    return {"float": top1, "n": len(parts["test"]), "seconds": time.monotonic() - began}
+
+
+def run(texts: list[Text], number: int, recipe: str, length: int, cache: Path) -> dict[str, Any]:
+    """One pipeline run, and what its run.json says."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with (folder / "texts.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["text", "label", "split"])
+            writer.writerows([*one, split_of(one.text, number)] for one in texts)
+        content = {
+            "name": "cell",
+            "task": "text-classification",
+            "data": {"path": "texts.csv", "length": length, "on_conflict": "drop"},
+            "evaluate": {"robustness": 0},
+            **RECIPES[recipe],
+        }
+        (folder / "cell.yaml").write_text(json.dumps(content), encoding="utf-8")
+        command = [sys.executable, "-m", "tfedge", "run", folder / "cell.yaml"]
+        command += ["--run-dir", folder / "run", "--cache", cache]
+        began = time.monotonic()
+        subprocess.run([*map(str, command)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        found = json.loads((folder / "run" / "run.json").read_text(encoding="utf-8"))
+    return {
+        "float": found["metrics"]["float"]["top1"],
+        "int8": found["metrics"]["int8"]["top1"],
+        "agreement": found["metrics"]["agreement"],
+        "n": found["metrics"]["n"],
+        "bytes": found["model"]["bytes"],
+        "deflated": found["model"]["deflated"],
+        "sparsity": found["model"]["sparsity"],
+        "seconds": time.monotonic() - began,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: means over the splits, and the standard error of int8 minus float."""
+    lines = [
+        "| set, pieces | recipe | splits | float | int8 | int8 − float | agreement | MB deflated |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, length in dict.fromkeys((row["set"], row["length"]) for row in rows):
+        for recipe, told in TOLD.items():
+            cells = [
+                row
+                for row in rows
+                if (row["set"], row["length"], row["recipe"]) == (name, length, recipe)
+            ]
+            if cells:
+                lines.append(f"| {name}, {length} | {told} | {len(cells)} | {_figures(cells)} |")
+    return "\n".join(lines) + f"\n\n({cpu()}; accuracy on held-out texts, through LiteRT.)\n"
+
+
+def _figures(cells: list[dict[str, Any]]) -> str:
+    """The cells of a line, from ``float`` on."""
+
+    def mean(key: str) -> float:
+        return float(np.mean([cell[key] for cell in cells]))
+
+    if "int8" not in cells[0]:
+        return f"{mean('float'):.1%} | – | – | – | –"
+    lost = [100 * (cell["int8"] - cell["float"]) for cell in cells]
+    error = f" ± {np.std(lost, ddof=1) / len(lost) ** 0.5:.1f}" if len(lost) > 1 else ""
+    return (
+        f"{mean('float'):.1%} | {mean('int8'):.1%} | {np.mean(lost):+.1f}{error} | "
+        f"{mean('agreement'):.1%} | {mean('deflated') / 1e6:.1f}"
+    ).replace("-", "−")
+
+
+def cells(arguments: argparse.Namespace) -> Iterator[tuple[str, Path, int, str]]:
+    """Set, its path, split and recipe of each cell that is asked for, split by split."""
+    for number in range(arguments.splits):
+        for given in arguments.sets:
+            name, _, path = given.partition("=")
+            for recipe in (BASELINE, *arguments.recipes):
+                yield name, Path(path), number, recipe
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sets", nargs="+", metavar="NAME=PATH")
+    parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--recipes", nargs="*", default=[*RECIPES], choices=RECIPES, metavar="NAME")
+    parser.add_argument("--length", type=int, default=64, help="pieces of a text")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="for runs; else thrown away")
+    parser.add_argument("--write", action="store_true", help="put it into docs/texts.md")
+    arguments = parser.parse_args()
+    known = arguments.results.read_text("utf-8").splitlines() if arguments.results.exists() else []
+    rows = [json.loads(line) for line in known]
+    with tempfile.TemporaryDirectory() as folder:
+        cache = (arguments.cache or Path(folder)).absolute()
+        for name, path, number, recipe in cells(arguments):
+            key = {"set": name, "length": arguments.length, "split": number, "recipe": recipe}
+            if any(key.items() <= row.items() for row in rows):
+                continue
+            texts = read(path)
+            if recipe == BASELINE:
+                found = baseline(texts, number)
+            else:
+                found = run(texts, number, recipe, arguments.length, cache)
+            rows.append({**key, **found})
+            with arguments.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
+            print(key, found, flush=True)
+    print(table(rows))
+    if arguments.write:
+        put_into(ROOT / "docs" / "texts.md", "text table", "tools/text_table.py", table(rows))
+
+
+if __name__ == "__main__":
+    main()
