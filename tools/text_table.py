@@ -3,7 +3,7 @@
     python tools/text_table.py NAME=PATH [NAME=PATH …] [--splits N] [--recipes NAME …] [--write]
 
 PATH is a folder with a folder of ``.txt`` for each class, or a table of texts and labels; each
-split draws train, validation and test (70, 10, 20 %) by the content's digest and the split's number.
+split draws train, validation and test (70, 10, 20 %) by the content and the split's number.
 Every cell is a ``tfedge run`` of its own; what comes of it goes into ``--results``, and cells that
 stand there are not run again. ``--write`` puts the table into docs/texts.md: means over the splits.
 
