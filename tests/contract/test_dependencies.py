@@ -34,6 +34,7 @@ NOT_IMPORTED = {
 NOT_IMPORTED_BY_TESTS = {
     "mypy": "is run",
     "ruff": "is run",
+    "tokenizers": "is asked where it is installed",
     "types-pyyaml": "types for mypy",
     "types-requests": "types for mypy",
 }

@@ -210,7 +210,7 @@ def test_the_plan_says_in_one_line_that_it_can_not_train(light: Run, command: li
     assert (ran.returncode, ran.stderr) == (0, "")
     (note,) = [line for line in ran.stdout.splitlines() if line.startswith("note: ")]
     assert note.startswith(
-        "note: this installation can't train yet: h5py, scikit-learn, tensorflow"
+        "note: this installation can't train yet: h5py, safetensors, scikit-learn, tensorflow"
     )
     assert note.endswith(f" are not installed: {TO_TRAIN}")
 

@@ -182,6 +182,8 @@ def wrong(content: bytes, pixels: np.ndarray, **more: Any) -> np.ndarray:
 
 def test_auto_trains_where_calibration_costs_answers(head, calibrated, tmp_path, monkeypatch):
     monkeypatch.setattr(quantize, "predict", wrong)
+    # Whether an answer more is lost than gained hangs on the processor's kernels.
+    monkeypatch.setattr(quantize.Judge, "is_worse", lambda self, before, after: False)
     calm = {"steps": 4, "learning_rate": 1e-5, "noise": 0.0}  # so little that nothing is lost
     run = head.again(tmp_path, quantize=calm)
     facts = run("quantize").json("quantize/quantize.json")

@@ -193,7 +193,7 @@ class Model:
         kinds = {(str(port["dtype"]), tuple(port["shape"])) for port in self.inputs}
         if len(kinds) != 1 or len(self.outputs) != 1:
             raise ValueError("answers are checked only of a model with alike inputs and one output")
-        ports = sorted(self.inputs, key=lambda port: port["name"])
+        ports = sorted(self.inputs, key=lambda port: port.get("name", ""))
         parts = given.reshape([len(ports), *list(ports[0]["shape"])])
         for port, part in zip(ports, parts):
             self.interpreter.set_tensor(port["index"], part)
