@@ -30,7 +30,7 @@ import warnings
 from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any, Iterator, Sequence
+from typing import Any, Callable, Iterator, Sequence
 
 try:
     import numpy as np
@@ -318,7 +318,10 @@ def _square(image: Any, size: int, fit: str) -> Any:
     return image.resize((size, size), bilinear)
 
 
-# ---- tfedge/tasks/image_classification/script/classify.py ----
+# ---- tfedge/portable/dropped.py ----
+# The drop that a script lies in: what its manifest says, its model, its golden pairs.
+#
+# Part of the scripts in drops of classifiers, of which each adds what its examples are.
 
 HERE = Path(__file__).resolve().parent
 DELEGATE = ""  # edgetpu, or nothing: the CPU
@@ -341,7 +344,7 @@ class Failed(Exception):
 
 
 class Drop:
-    """What MANIFEST.json says of this folder, as far as it is needed here."""
+    """What MANIFEST.json says of this folder, as far as every script needs it."""
 
     def __init__(self) -> None:
         path = HERE / MANIFEST
@@ -350,8 +353,6 @@ class Drop:
             self.files = dict(facts["files"])
             self.model = str(facts["model"])
             self.shape = [int(side) for side in facts["input"]["shape"]]
-            self.fit = str(facts["input"]["fit"])
-            self.levels = [int(level) for level in facts["input"].get("levels") or ()]
             self.dtype = np.dtype(facts["output"]["dtype"])
             scale = facts["output"]["scale"]
             self.scale = None if scale is None else float(scale)
@@ -359,13 +360,28 @@ class Drop:
             self.classes = [str(name) for name in facts["classes"]]
             self.pairs = [(str(pair["input"]), str(pair["output"])) for pair in facts["golden"]]
             self.compiled = str(facts["coral"]["file"]) if DELEGATE else ""
+            self.read(facts)
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             what = f"{type(error).__name__}: {str(error)[:200]}"
             raise Failed(f"{path} does not say what a drop says ({what})") from error
-        if len(self.shape) != 4 or not self.classes:
-            raise Failed(f"{path} does not say what a drop says (images in, classes out)")
+        if not self.fits() or not self.classes:
+            raise Failed(f"{path} does not say what a drop says ({self.what} in, classes out)")
         if len(self.pairs) > MOST_PAIRS:
             raise Failed(f"{path}: {len(self.pairs)} golden pairs, more than {MOST_PAIRS}")
+
+    what = ""  # goes in
+    takes = "uint8"  # the model, of an input
+
+    def read(self, facts: dict) -> None:
+        """What only this kind of drop says. LookupError, TypeError, ValueError."""
+
+    def fits(self) -> bool:
+        """Whether ``shape`` is that of an example, and of a batch of one."""
+        raise NotImplementedError
+
+    def ports(self) -> list:
+        """The inputs of the model, described, in the order of their names."""
+        return [described(self.shape, self.takes)]
 
     def place(self, name: str) -> Path:
         """Where a file of this folder lies: a listed one, inside, and no link out of it."""
@@ -450,6 +466,11 @@ def edgetpu(module: Any) -> Any:
         raise Failed("no Edge TPU found: plug it in, or use --cpu") from error
 
 
+def described(shape: Sequence[int], dtype: Any) -> str:
+    """An input or an output in words."""
+    return f"{np.dtype(dtype)} {[int(side) for side in shape]}"
+
+
 class Model:
     """The model of this folder, ready to run."""
 
@@ -465,18 +486,23 @@ class Model:
             self.interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise self._failed(error) from error
-        inputs = self.interpreter.get_input_details()
+        # Of several the order is the converter's: they are told apart by name.
+        inputs = sorted(self.interpreter.get_input_details(), key=lambda port: port.get("name", ""))
         outputs = self.interpreter.get_output_details()
         found = [described(port["shape"], port["dtype"]) for port in (*inputs, *outputs)]
-        told = [described(drop.shape, np.uint8), described([1, len(drop.classes)], drop.dtype)]
+        told = [*drop.ports(), described([1, len(drop.classes)], drop.dtype)]
         if found != told:
             raise Failed(f"the model has {', '.join(found)}, {MANIFEST} says {', '.join(told)}")
-        self.input, self.output = inputs[0]["index"], outputs[0]["index"]
+        self.inputs = [port["index"] for port in inputs]
+        self.output = outputs[0]["index"]
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 [size, size, 3] to the scores as the model gives them, [classes]."""
+    def run(self, example: np.ndarray) -> np.ndarray:
+        """An example, or of a model of several inputs its parts, to the scores as the model gives
+        them, [classes]."""
+        parts = [example] if len(self.inputs) == 1 else list(example)
         try:
-            self.interpreter.set_tensor(self.input, pixels[None])
+            for index, part in zip(self.inputs, parts):
+                self.interpreter.set_tensor(index, part[None])
             self.interpreter.invoke()
             return self.interpreter.get_tensor(self.output)[0]
         except (ValueError, RuntimeError) as error:
@@ -492,14 +518,143 @@ class Model:
         return Failed(f"{self.runtime} can't run the model: {' '.join(str(error).split())}")
 
 
-def pixels_of(drop: Drop, path: Path) -> np.ndarray:
+def same_input(number: int, example: Any) -> str:
+    """Nothing to be said against the input of a golden pair."""
+    return ""
+
+
+def check(model: Model, differs: Callable[[int, Any], str] = same_input) -> int:
+    """Replay the golden pairs. 1 when an answer differs by more than machines may.
+
+    ``differs``: what is wrong with the input of a pair, by its number, before the model gets it.
+    """
+    failed = 0
+    same = 0
+    largest = 0.0
+    drop = model.drop
+    size = len(drop.classes) * drop.dtype.itemsize
+    for number, (given, taken) in enumerate(drop.pairs):
+        shape = drop.shape[1:]
+        data = drop.file(given, int(np.prod(shape)) * np.dtype(drop.takes).itemsize)
+        example = np.frombuffer(data, drop.takes).reshape(shape)
+        expected = model.real(np.frombuffer(drop.file(taken, size), drop.dtype))
+        got = model.real(model.run(example))
+        told = differs(number, example) or difference(expected, got)
+        if told:
+            failed += 1
+            print(f"{shown(taken)}: {told}")
+        largest = max(largest, float(np.abs(got - expected).max()))
+        same += int((got == expected).all())
+    count = len(drop.pairs)
+    print(
+        f"{count} golden pairs with {model.runtime} on {platform.machine()}: {same} identical, "
+        f"largest difference {largest:.4f}, {failed} failed"
+    )
+    return 1 if failed or not count else 0
+
+
+def check_apart(args: argparse.Namespace) -> int:
+    """The same in a process of its own: an interpreter that crashes on a model takes its process
+    with it."""
+    words = [f"--threads={args.threads}", *(["--cpu"] if DELEGATE and args.cpu else [])]
+    script = str(Path(__file__).resolve())
+    command = [sys.executable, script, "--check", "--in-process", *words]
+    try:
+        code = subprocess.run(command, timeout=CHECK_SECONDS).returncode
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"no answer in {CHECK_SECONDS} s: ended") from error
+    if 0 <= code < 256:
+        return code
+    names = {number.value: number.name for number in signal.Signals}
+    raise Failed(f"the interpreter crashed on the model ({names.get(-code, code)})")
+
+
+def complain(error: Exception) -> None:
+    """One line on stderr."""
+    line = f"{Path(__file__).name}: {shown(' '.join(str(error).split()))}"
+    print(line, file=sys.stderr, flush=True)
+
+
+def number(least: int, most: int) -> Any:
+    """Reads a whole number in these bounds."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r}: a number from {least} to {most}")
+        return value
+
+    return read
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """What every script understands."""
+    add = parser.add_argument
+    add("--top", type=number(1, 10**6), default=3, metavar="N", help="how many classes to print")
+    add(
+        "--threads",
+        type=number(1, MOST_THREADS),
+        default=1,
+        metavar="N",
+        help="threads of the interpreter",
+    )
+    add("--check", action="store_true", help="replay the golden pairs")
+    add("--in-process", action="store_true", help=argparse.SUPPRESS)  # see check_apart
+    if DELEGATE:
+        add("--cpu", action="store_true", help="without the Edge TPU, far slower")
+
+
+def best(model: Model, example: np.ndarray, top: int) -> list:
+    """The ``top`` classes for an example: [(name, score)], the best first."""
+    scores = model.real(model.run(example))
+    order = np.argsort(-scores, kind="stable")[:top]
+    return [(model.drop.classes[i], scores[i]) for i in order]
+
+
+def ended(arguments: Callable[[], argparse.Namespace], run: Callable[[Any], int]) -> int:
+    """What the command line asks for; the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # a label that the terminal's encoding lacks is written as \u…
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    args = arguments()
+    try:
+        if np is None:
+            raise Failed(f"numpy is not installed: {INSTALL}")
+        code = check_apart(args) if args.check and not args.in_process else run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # as of `| head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 2
+    except (Failed, OSError) as error:
+        complain(error)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+# ---- tfedge/tasks/image_classification/script/classify.py ----
+
+
+class ImageDrop(Drop):
+    """One whose model takes images."""
+
+    what = "images"
+
+    def read(self, facts: dict) -> None:
+        self.fit = str(facts["input"]["fit"])
+        self.levels = [int(level) for level in facts["input"].get("levels") or ()]
+
+    def fits(self) -> bool:
+        return len(self.shape) == 4
+
+
+def pixels_of(drop: Any, path: Path) -> np.ndarray:
     """An image as the model was trained on: uint8 [size, size, 3]. BadImage for what is none."""
     return decode(read(path), drop.shape[1], drop.fit, drop.levels)
-
-
-def described(shape: Sequence[int], dtype: Any) -> str:
-    """An input or an output in words."""
-    return f"{np.dtype(dtype)} {[int(side) for side in shape]}"
 
 
 def answers(model: Model, path: Path, top: int) -> list:
@@ -512,9 +667,7 @@ def answers(model: Model, path: Path, top: int) -> list:
         raise Failed(f"{path}: {error.reason}") from error
     except ImportError as error:
         raise Failed(f"Pillow can't be imported ({error}): {INSTALL}") from error
-    scores = model.real(model.run(pixels))
-    best = np.argsort(-scores, kind="stable")[:top]
-    return [(model.drop.classes[i], scores[i]) for i in best]
+    return best(model, pixels, top)
 
 
 def photos(paths: Sequence[Path]) -> Iterator[Path]:
@@ -581,69 +734,6 @@ def watch(model: Model, folder: Path, top: int) -> int:
         time.sleep(0.5)
 
 
-def check(model: Model) -> int:
-    """Replay the golden pairs. 1 when an answer differs by more than machines may."""
-    failed = 0
-    same = 0
-    largest = 0.0
-    drop = model.drop
-    size = len(drop.classes) * drop.dtype.itemsize
-    for given, taken in drop.pairs:
-        shape = drop.shape[1:]
-        pixels = np.frombuffer(drop.file(given, int(np.prod(shape))), np.uint8).reshape(shape)
-        expected = model.real(np.frombuffer(drop.file(taken, size), drop.dtype))
-        got = model.real(model.run(pixels))
-        told = difference(expected, got)
-        if told:
-            failed += 1
-            print(f"{shown(taken)}: {told}")
-        largest = max(largest, float(np.abs(got - expected).max()))
-        same += int((got == expected).all())
-    count = len(drop.pairs)
-    print(
-        f"{count} golden pairs with {model.runtime} on {platform.machine()}: {same} identical, "
-        f"largest difference {largest:.4f}, {failed} failed"
-    )
-    return 1 if failed or not count else 0
-
-
-def check_apart(args: argparse.Namespace) -> int:
-    """The same in a process of its own: an interpreter that crashes on a model takes its process
-    with it."""
-    words = [f"--threads={args.threads}", *(["--cpu"] if DELEGATE and args.cpu else [])]
-    script = str(Path(__file__).resolve())
-    command = [sys.executable, script, "--check", "--in-process", *words]
-    try:
-        code = subprocess.run(command, timeout=CHECK_SECONDS).returncode
-    except subprocess.TimeoutExpired as error:
-        raise Failed(f"no answer in {CHECK_SECONDS} s: ended") from error
-    if 0 <= code < 256:
-        return code
-    names = {number.value: number.name for number in signal.Signals}
-    raise Failed(f"the interpreter crashed on the model ({names.get(-code, code)})")
-
-
-def complain(error: Exception) -> None:
-    """One line on stderr."""
-    line = f"{Path(__file__).name}: {shown(' '.join(str(error).split()))}"
-    print(line, file=sys.stderr, flush=True)
-
-
-def number(least: int, most: int) -> Any:
-    """Reads a whole number in these bounds."""
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r}: a number from {least} to {most}")
-        return value
-
-    return read
-
-
 def arguments() -> argparse.Namespace:
     """The command line. Wrong usage ends the program with 2."""
     parser = argparse.ArgumentParser(
@@ -651,19 +741,8 @@ def arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("photos", nargs="*", type=Path, metavar="PHOTO", help="an image, or a folder of images")
-    add("--top", type=number(1, 10**6), default=3, metavar="N", help="how many classes to print")
-    add(
-        "--threads",
-        type=number(1, MOST_THREADS),
-        default=1,
-        metavar="N",
-        help="threads of the interpreter",
-    )
     add("--watch", type=Path, metavar="FOLDER", help="answer for what comes there")
-    add("--check", action="store_true", help="replay the golden pairs")
-    add("--in-process", action="store_true", help=argparse.SUPPRESS)  # see check_apart
-    if DELEGATE:
-        add("--cpu", action="store_true", help="without the Edge TPU, far slower")
+    options(parser)
     args = parser.parse_args()
     if not args.photos and not args.check and args.watch is None:
         parser.error("name a photo, a folder, --watch or --check")
@@ -672,11 +751,7 @@ def arguments() -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """What the command line asks for; the exit code."""
-    if np is None:
-        raise Failed(f"numpy is not installed: {INSTALL}")
-    if args.check and not args.in_process:
-        return check_apart(args)
-    model = Model(Drop(), args.threads, bool(DELEGATE) and not args.cpu)
+    model = Model(ImageDrop(), args.threads, bool(DELEGATE) and not args.cpu)
     if args.check:
         return check(model)
     if args.watch is not None:
@@ -686,22 +761,7 @@ def run(args: argparse.Namespace) -> int:
 
 def main() -> int:
     """Run by the command line; the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # a label that the terminal's encoding lacks is written as \u…
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    args = arguments()
-    try:
-        code = run(args)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # as of `| head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 2
-    except (Failed, OSError) as error:
-        complain(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return ended(arguments, run)
 
 
 if __name__ == "__main__":

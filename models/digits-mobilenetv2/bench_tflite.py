@@ -904,10 +904,15 @@ class Model:
         found.cpu.append(time.process_time_ns() - computed)
 
     def answer(self, given: Any) -> Any:
-        """The only output, flat and as it is stored, for the only input."""
-        if len(self.inputs) != 1 or len(self.outputs) != 1:
-            raise ValueError("answers are checked only of a model with one input and one output")
-        self.interpreter.set_tensor(self.inputs[0]["index"], given)
+        """The only output, flat and as it is stored. ``given`` are the values of the input; of
+        several, which are alike, those of each behind the other's, in the order of their names."""
+        kinds = {(str(port["dtype"]), tuple(port["shape"])) for port in self.inputs}
+        if len(kinds) != 1 or len(self.outputs) != 1:
+            raise ValueError("answers are checked only of a model with alike inputs and one output")
+        ports = sorted(self.inputs, key=lambda port: port.get("name", ""))
+        parts = given.reshape([len(ports), *list(ports[0]["shape"])])
+        for port, part in zip(ports, parts):
+            self.interpreter.set_tensor(port["index"], part)
         self.interpreter.invoke()
         return self.interpreter.get_tensor(self.outputs[0]["index"]).ravel()
 
@@ -1028,7 +1033,7 @@ def replay_pairs(model: Model, folder: str) -> dict:
         raise ValueError(f"{folder}: no golden pairs (NNN.input.bin, NNN.output.bin)")
     for path in inputs:
         given = np.fromfile(str(path), model.inputs[0]["dtype"])
-        got = model.answer(given.reshape(model.inputs[0]["shape"]))
+        got = model.answer(given)
         output = path.with_name(path.name.replace(".input.bin", ".output.bin"))
         want = np.fromfile(str(output), got.dtype)
         if got.shape != want.shape:
