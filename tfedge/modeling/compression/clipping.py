@@ -56,13 +56,15 @@ def calibrate(
         report: called with (states tried, states).
     """
     looked_at = with_short(checked)
-    wanted = served(_outputs(model, looked_at))
+    wanted = served(_outputs(model)(looked_at))
     plain = ranges_from(model, texts)
     wrapped = quantization.wrap(model, preserve_zeros=preserve_zeros, clustered=clustered)
 
+    say = _outputs(wrapped)  # built once: it reads the ranges of the moment
+
     def distance(ranges: Ranges) -> Distance:
         quantization.set_ranges(wrapped, ranges)
-        found = served(_outputs(wrapped, looked_at))
+        found = served(say(looked_at))
         alike = float(work.same(wanted, found).mean())
         return Distance(kl=work.divergence(wanted, found), agreement=alike)
 
@@ -137,8 +139,12 @@ def clipped(ranges: Ranges, limit: float) -> Ranges:
     return found
 
 
-def _outputs(model: Any, texts: np.ndarray) -> np.ndarray:
-    """[N, …] before ``serve``."""
+def _outputs(model: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Of texts what the model says, [N, …], before ``serve``, as it is at that moment."""
     run = tf.function(lambda x: model(x, training=False), autograph=False, reduce_retracing=True)
-    parts = [texts[at : at + _AT_ONCE] for at in range(0, len(texts), _AT_ONCE)]
-    return np.concatenate([run(tf.constant(part)).numpy() for part in parts])
+
+    def outputs(texts: np.ndarray) -> np.ndarray:
+        parts = [texts[at : at + _AT_ONCE] for at in range(0, len(texts), _AT_ONCE)]
+        return np.concatenate([run(tf.constant(part)).numpy() for part in parts])
+
+    return outputs
