@@ -14,7 +14,9 @@ from tfedge.data.schema import Data
 from tfedge.data.sources import scan
 from tfedge.errors import DataError
 
-SOUNDS = Kind("sound", frozenset({"wav"}), "data.on_bad_sound", "takes of one speaker")
+SOUNDS = Kind(
+    "sound", frozenset({"wav"}), "data.on_bad_sound", "takes of one speaker", "sample:tones"
+)
 
 
 class Sounds(Data):

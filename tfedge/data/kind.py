@@ -18,13 +18,15 @@ class Kind:
 
     ``one`` is its name; ``suffixes``, without a dot, say that a file is one. ``may_skip`` is the
     key whose value ``skip`` leaves out files that can't be read. ``together`` are examples of what
-    belongs together. ``layout`` raises DataError for folders that hold data of another task.
+    belongs together, ``sample`` is a ``data.path`` that is built in. ``layout`` raises DataError
+    for folders that hold data of another task.
     """
 
     one: str
     suffixes: frozenset[str]
     may_skip: str
     together: str
+    sample: str
     layout: Layout | None = None
 
     @property
@@ -42,6 +44,7 @@ TEXTS = Kind(
     frozenset(["txt", "text"]),
     may_skip="data.on_bad_text",
     together="what one author wrote, parts of a document",
+    sample="sample:messages",
 )
 
 IMAGES = Kind(
@@ -58,5 +61,6 @@ IMAGES = Kind(
     ),
     may_skip="data.on_bad_image",
     together="frames of a video, a series of photos",
+    sample="sample:digits",
     layout=check_layout,
 )

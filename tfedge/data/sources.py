@@ -254,7 +254,7 @@ def _missing(data: Data, root: Path, cache: Path) -> DataError:
         what = "neither a folder nor a .csv file"
         hint = _FILES.get(root.suffix.lower(), "")
     return DataError(
-        [f"{root}: {what}"], hint or "set data.path to a folder, a .csv file or sample:digits"
+        [f"{root}: {what}"], hint or f"set data.path to a folder, a .csv file or {data.kind.sample}"
     )
 
 

@@ -81,7 +81,7 @@ def _head_notes(pipeline: Pipeline) -> Iterator[str]:
 def _data(pipeline: Pipeline) -> Iterator[Problem]:
     data = pipeline.data
     if data.path is None and data.download is None:
-        what = "needs path (a folder, a .csv, or sample:digits) or download"
+        what = f"needs path (a folder, a .csv, or {data.kind.sample}) or download"
         yield Problem("data", what, ("data.path", "data.download"))
     if data.path is not None and data.download is not None:
         yield Problem("data.download", "give path or download, not both", ("data.path",))

@@ -37,6 +37,12 @@ class TextData(Data):
         **dict.fromkeys(("image_size", "fit", "augment", "range", "on_bad_image"), _IMAGES),
     }
 
+    path: StrictStr | None = key(
+        None,
+        "A folder with a folder of `.txt` for each class, perhaps below `train/`, `val/` and "
+        "`test/`; or a .csv, .tsv or .jsonl whose rows hold a text and its label; or "
+        "`sample:messages`.",
+    )
     csv: TextColumns | None = key(  # type: ignore[assignment]  # rows hold texts, and no paths
         None, "Columns of a table that have other names."
     )
