@@ -16,6 +16,7 @@ from tfedge.data.index import Index, Row
 from tfedge.errors import ArtifactError, InvariantBroken
 from tfedge.files.progress import NoProgress
 from tfedge.inputs.text.texts import EncodedTexts, Encoding
+from tfedge.modeling import invariants
 from tfedge.modeling.compression import clipping, quantization
 from tfedge.modeling.compression.mixed import convert
 from tfedge.modeling.nets import encoder
@@ -336,6 +337,27 @@ def test_a_text_that_is_cut_short_ends_with_its_mark() -> None:
     lengths = np.minimum(shown[:, 1].sum(1), clipping.SHORT)
     assert (found[:, 1].sum(1) == lengths).all()
     assert all(text[0, count - 1] == 3 for text, count in zip(found, lengths, strict=True))
+
+
+def test_weights_alone_in_8_bits() -> None:
+    """``dynamic``: nothing is calibrated, and no kernel or table of the file is float."""
+    row = dataclasses.replace(ROW, hidden=256, heads=2, inner=512, vocabulary=400, embedding=256)
+    base = base_of(row=row).model_copy(
+        update={"hidden": 256, "inner": 512, "pieces": 400, "embedding": 256}
+    )
+    fresh(1)
+    model = encoder.build(EncoderSpec(base, CLASSES))
+    assign(model, converted(random_tensors(row), row, 2, LENGTH), skip=(HEAD,))
+    shown, wanted = texts(40, 9), softmax(model(texts(40, 9)).numpy())
+    content = compact(to_tflite(graph(model), int8_weights=True), scope="tfedge")
+    file = read(content)
+    invariants.weights_int8(file)
+    assert file.outputs[0].dtype == "float32"
+    plain = compact(to_tflite(graph(model)), scope="tfedge")
+    assert len(content) < 0.3 * len(plain)
+    np.testing.assert_allclose(predict(content, shown), wanted, atol=0.03)  # 8 bits of weights
+    with pytest.raises(InvariantBroken, match="weights of 8 bits"):
+        invariants.weights_int8(read(plain))
 
 
 def test_a_file_of_other_inputs_is_refused() -> None:

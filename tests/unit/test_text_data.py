@@ -198,6 +198,10 @@ def problems(tmp_path: Path, **sections: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("sections", "said"),
     [
+        ({"finetune": {"unfreeze": "all"}}, "finetune.unfreeze: the table of words does not train"),
+        ({"prune": {"unfreeze": 7}}, "prune.unfreeze: the table of words does not train"),
+        ({"distill": {"teacher": "float"}}, "distill: is not for encoders yet"),
+        ({"quantize": {"keep": {"layer_0_sum": "float"}}}, "quantize.keep: is not for encoders"),
         ({"backbone": {"name": "MobileNetV2"}}, "no encoder 'MobileNetV2'"),
         ({"backbone": {"name": "roberta-base"}}, "its byte-level vocabulary is not read"),
         ({"backbone": {"name": "xlnet"}}, "its attention over permutations"),

@@ -9,18 +9,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["int8", "float"]
-Name = Literal["float", "ptq", "qat"]  # as model.json has it
+Name = Literal["float", "ptq", "qat", "dynamic"]  # as model.json has it
 
 
 @dataclass(frozen=True)
 class Quantizing:
     """A way to the file that ships. ``ships`` is what it holds, ``trains`` whether its 8 bits are
-    learnt; ``instead`` says what to change where it loses accuracy."""
+    learnt; ``instead`` says what to change where it loses accuracy. ``float_activations``: its
+    weights alone have 8 bits, and a runtime rounds what it multiplies them with as it comes."""
 
     name: Name
     ships: Kind
     trains: bool = False
     instead: str = ""
+    float_activations: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,18 @@ QAT = Quantizing(
         "them, quantize.keep keeps them)"
     ),
 )
+DYNAMIC = Quantizing(
+    "dynamic",
+    "int8",
+    instead="leave the quantize section out: no more than 8 bits of the weights were lost",
+    float_activations=True,
+)
 AUTO, OFF = "auto", "none"  # begins with one of them and may go on with another; is no stage
 
 MAGNITUDE = Pruning("magnitude")
 XNNPACK = Pruning("xnnpack", sparse_file=True)
 
-QUANTIZING: dict[str, Quantizing] = {row.name: row for row in (QAT, PTQ)}
+QUANTIZING: dict[str, Quantizing] = {row.name: row for row in (QAT, PTQ, DYNAMIC)}
 PRUNING = {row.name: row for row in (MAGNITUDE, XNNPACK)}
 
 

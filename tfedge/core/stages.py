@@ -226,6 +226,7 @@ STAGES: tuple[Stage, ...] = (
             "data/index.json",
             "backbone/base.json",
             "finetune/float.tflite",
+            "finetune/model.npz",
             "prune/model.npz",
             "prune/float.tflite",
             "prune/sparsity.json",

@@ -125,8 +125,9 @@ class NetworkHead:
         """The layer below which nothing trains; see ``network.boundary``."""
         return network.boundary(self.blocks, first)
 
-    def float_file(self, model: Any, *, sparse: bool = False) -> bytes:
-        """The float .tflite that can ship. ``sparse``: kernels stored sparse."""
+    def float_file(self, model: Any, *, sparse: bool = False, int8_weights: bool = False) -> bytes:
+        """The float .tflite that can ship. ``sparse``: kernels stored sparse; ``int8_weights``: in
+        8 bits."""
         raise NotImplementedError
 
     def graph(self, model: Any) -> Frozen:

@@ -12,6 +12,8 @@ from tfedge.tflite.model import WEIGHTED, Model
 
 Arrays = Mapping[str, np.ndarray]
 
+_SMALL = 1 << 16  # numbers of a constant that TFLite leaves as it is: positions, gammas
+
 
 def unchanged(what: str, before: Arrays, after: Arrays) -> None:
     """The arrays under the names of ``before`` are the same, bit for bit."""
@@ -60,6 +62,19 @@ def all_int8(model: Model) -> None:
             f"{len(floats)}: {'; '.join(str(tensor) for tensor in floats[:5])}",
             "8-bit training does not cover these ops: try quantize.recipe: ptq",
         )
+
+
+def weights_int8(model: Model) -> None:
+    """No kernel and no table of the file is float."""
+    floats = [
+        tensor
+        for tensor in model.tensors
+        if tensor.is_const and tensor.dtype == "float32" and len(tensor.shape) > 1
+        if tensor.size > _SMALL
+    ]
+    if floats:
+        shown = "; ".join(str(tensor) for tensor in floats[:5])
+        raise InvariantBroken("weights of 8 bits", "no kernel is float", f"{len(floats)}: {shown}")
 
 
 def mixed(model: Model, kept: Mapping[str, str], kernels: Collection[str], prefix: str) -> None:

@@ -118,8 +118,9 @@ class TextHead(NetworkHead):
         assign(model, weights)
         return model
 
-    def float_file(self, model: Any, *, sparse: bool = False) -> bytes:
-        return compact(to_tflite(self.graph(model), sparse=sparse), scope=network.NAME)
+    def float_file(self, model: Any, *, sparse: bool = False, int8_weights: bool = False) -> bytes:
+        content = to_tflite(self.graph(model), sparse=sparse, int8_weights=int8_weights)
+        return compact(content, scope=network.NAME)
 
     def graph(self, model: Any) -> Frozen:
         serve = self.objective.serve

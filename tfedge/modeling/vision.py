@@ -16,7 +16,7 @@ import numpy as np
 from tfedge.catalog.backbones import BACKBONES, layers, net
 from tfedge.core.outputs import Base
 from tfedge.data.schema import Data
-from tfedge.errors import InvariantBroken, TfedgeError
+from tfedge.errors import InvariantBroken, TfedgeError, UnsupportedModel
 from tfedge.files.progress import Progress
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import ImageData
@@ -51,6 +51,7 @@ class ImageExamples(Examples, Protocol):
         """The same at another size, in pixels a side."""
 
 
+_PTQ = "quantize.recipe: ptq"
 _ESTIMATE = 64  # examples that tell a random net's batch norms what comes
 
 
@@ -112,8 +113,9 @@ class VisionHead(NetworkHead):
         network.whole_offset(model)
         return model
 
-    def float_file(self, model: Any, *, sparse: bool = False) -> bytes:
-        """The float .tflite that can ship. ``sparse``: kernels stored sparse."""
+    def float_file(self, model: Any, *, sparse: bool = False, int8_weights: bool = False) -> bytes:
+        if int8_weights:
+            raise UnsupportedModel("8-bit weights alone, of a network of images", [], _PTQ)
         content = float_pixels(model, self.spec.size, serve=self.objective.serve, sparse=sparse)
         return compact(content, scope=network.NAME)
 

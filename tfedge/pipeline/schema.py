@@ -407,18 +407,16 @@ class Quantize(Retrain):
     refused: ClassVar[Mapping[str, Mapping[str, str]]] = {
         "recipe": {
             **dict.fromkeys(("float16", "fp16", "f16", "half"), _FLOATS),
-            **dict.fromkeys(
-                ("dynamic", "dynamic_range", "weight_only", "int8", "full_integer"), _RANGES
-            ),
+            **dict.fromkeys(("dynamic_range", "weight_only", "int8", "full_integer"), _RANGES),
             **dict.fromkeys(("int16", "16x8"), _WIDE),
         }
     }
 
     recipe: StrictStr = key(
         "auto",
-        "`qat` trains in 8 bits and keeps zeros and clusters, `ptq` calibrates only, `none` ships "
-        "float; `auto` calibrates, and trains where that costs answers or after prune, cluster or "
-        "distill.",
+        "`qat` trains in 8 bits, `ptq` calibrates, `dynamic` (texts) has 8-bit weights alone, "
+        "`none` ships float; `auto` calibrates, and trains where that costs answers or after "
+        "prune, cluster or distill.",
     )
     prefer: Literal["accuracy", "size", "latency"] = key(
         "accuracy", "What `auto` decides by: `size` prunes half of the weights, the others none."

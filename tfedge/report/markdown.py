@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tfedge.catalog.recipes import quantizing
 from tfedge.core.outputs import Base
 from tfedge.files.artifact import read_json, write_text
 from tfedge.files.text import size_text
@@ -91,6 +92,10 @@ def _code(text: str) -> list[str]:
     return ["```", *text.replace("```", "'''").splitlines(), "```"]
 
 
+def _recipe_text(name: str) -> str:
+    return f"{name} (float activations)" if quantizing(name).float_activations else name
+
+
 def _result(facts: Facts) -> list[str]:
     rows = comparison(facts, interval=True)
     lines = table(["", "float", "int8", ""], rows) if rows else list(NOT_RUN)
@@ -100,7 +105,7 @@ def _result(facts: Facts) -> list[str]:
         given, taken = facts.model.input, facts.model.output
         lines += [
             "",
-            f"Shipped: {facts.shipped}, recipe {facts.model.recipe}, "
+            f"Shipped: {facts.shipped}, recipe {_recipe_text(facts.model.recipe)}, "
             f"`{given.dtype}` {given.shape} in, `{taken.dtype}` {taken.shape} out, "
             f"{facts.model.float_tensors} float tensors, SHA-256 `{facts.model.sha256}`.",
         ]

@@ -48,7 +48,8 @@ def run(ctx: Context, connect: Connect = connect) -> None:
     # Reading checks the files, too: an interpreter crashes on a broken one.
     model = read(shipped)
     read(plain)
-    is_float = model.outputs[0].dtype in FLOATS
+    int8_weights = any(tensor.is_const and tensor.dtype == "int8" for tensor in model.tensors)
+    is_float = model.outputs[0].dtype in FLOATS and not int8_weights
     models = {"float": shipped} if is_float else {"float": plain, "int8": shipped}
     if is_sparse(model):  # a promise of speed: held against the same net with all its weights
         models = {DENSE: plain, "float": shipped}

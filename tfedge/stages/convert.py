@@ -42,10 +42,13 @@ def run(ctx: Context) -> None:
     fresh(ctx.pipeline.seed)
     with heartbeat(ctx.progress, "converting"):
         content, recipe, kept = _converted(ctx)
-        if quantizing(recipe).ships == "int8":
+        row = quantizing(recipe)
+        if row.ships == "int8":
             content = compact(content, scope=network.NAME, prefix=PREFIX)
     model = read(content)
-    if quantizing(recipe).ships == "int8":
+    if row.float_activations:
+        invariants.weights_int8(model)
+    elif row.ships == "int8":
         if not kept:
             invariants.all_int8(model)
         head_class(ctx).check_input(model)
@@ -62,6 +65,8 @@ def _converted(ctx: Context) -> tuple[bytes, Recipe, dict[str, str]]:
     if ctx.has("quantize/quantize.json"):
         quantized = outputs.read(ctx.inputs["quantize/quantize.json"], Quantized)
         recipe, kept = quantized.recipe, quantized.kept or {}
+        if quantizing(recipe).float_activations:
+            return _of_weights(ctx), recipe, kept
         graph = load_graph(ctx.inputs["quantize/graph.pb"])
         if quantized.ranges == "converter":
             content = to_tflite(
@@ -76,6 +81,13 @@ def _converted(ctx: Context) -> tuple[bytes, Recipe, dict[str, str]]:
     else:
         content = _float(ctx)
     return content, recipe, kept
+
+
+def _of_weights(ctx: Context) -> bytes:
+    """The float file with its weights in 8 bits."""
+    head = head_of(ctx, views=False)
+    model = head.load(network.load_weights(upstream.weights(ctx)))
+    return head.float_file(model, int8_weights=True)
 
 
 def _runs(content: bytes) -> None:

@@ -8,6 +8,7 @@ only where int8 lost more than a point, and not before it was int8; else ``neede
 
 from __future__ import annotations
 
+from tfedge.catalog.recipes import quantizing
 from tfedge.core import outputs
 from tfedge.core.context import Context
 from tfedge.core.outputs import Debug, Evaluation, LayerComparison, NoComparison
@@ -41,6 +42,10 @@ def _automatic(ctx: Context) -> LayerComparison | NoComparison:
 
 def _reason_to_skip(ctx: Context) -> str:
     """Why the layers need not be looked at; "" when they should be."""
+    if ctx.has("quantize/quantize.json"):
+        made = outputs.read(ctx.inputs["quantize/quantize.json"], outputs.Quantized)
+        if quantizing(made.recipe).float_activations:
+            return "its weights alone have 8 bits"
     if not ctx.has("evaluate/metrics.json"):
         return "nothing was evaluated"
     evaluation = outputs.read(ctx.inputs["evaluate/metrics.json"], Evaluation)

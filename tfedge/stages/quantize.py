@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal
 
-from tfedge.catalog.recipes import AUTO, PTQ, QAT, Quantizing, quantizing
+from tfedge.catalog.recipes import AUTO, DYNAMIC, PTQ, QAT, Quantizing, quantizing
 from tfedge.core.context import Context
 from tfedge.core.outputs import ClusteredLayer, Correction, Quantized, SparseLayer, Trial, write
 from tfedge.modeling import invariants
@@ -83,7 +83,9 @@ def run(ctx: Context) -> None:
     assert settings is not None
     fresh(ctx.pipeline.seed)
     head = head_of(ctx)
-    model = head.load_for_int8(network.load_weights(upstream.weights(ctx)))
+    plain = quantizing(settings.recipe).float_activations
+    load = head.load if plain else head.load_for_int8
+    model = load(network.load_weights(upstream.weights(ctx)))
     rows = head.samples.representative(settings.representative, ctx.pipeline.seed)
     job = _Job(ctx, head, model, rows)
     _HANDLERS[settings.recipe](job)
@@ -110,6 +112,11 @@ def _by_training(job: _Job) -> None:
     job.train()
 
 
+def _of_weights(job: _Job) -> None:
+    """``dynamic``: the converter rounds the weights, and nothing else has a range."""
+    job.recipe, job.ranges = DYNAMIC, "converter"
+
+
 def _by_measured_cost(job: _Job) -> None:
     """``auto``: calibrate, and train where that costs answers, or from the start where something
     has to recover."""
@@ -125,6 +132,7 @@ def _by_measured_cost(job: _Job) -> None:
 _HANDLERS: dict[str, Callable[[_Job], None]] = {
     PTQ.name: _by_calibration,
     QAT.name: _by_training,
+    DYNAMIC.name: _of_weights,
     AUTO: _by_measured_cost,
 }
 

@@ -79,6 +79,7 @@ def to_tflite(
     graph: Frozen,
     *,
     int8: bool = False,
+    int8_weights: bool = False,
     sparse: bool = False,
     input_type: Any = None,
     output_type: Any = None,
@@ -91,6 +92,7 @@ def to_tflite(
     Args:
         int8: quantize. With ``representative`` (post-training) every op must become int8; without
             it the graph carries its ranges itself (quantization-aware training).
+        int8_weights: store weights in 8 bits, and nothing else.
         sparse: store kernels that are mostly zeros without them, for XNNPACK's sparse kernels.
         input_type, output_type: what the file takes and gives in place of float32.
         representative: yields one-element lists of float32 inputs [1, …].
@@ -103,7 +105,7 @@ def to_tflite(
     module = tf.Module()
     module.graph_debug_info = None  # where in whose source a node is from: nobody asks
     converter = _Converter([graph], module)
-    if int8:
+    if int8 or int8_weights:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if sparse:
         converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]

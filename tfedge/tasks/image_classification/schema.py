@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+from tfedge.catalog.recipes import DYNAMIC
 from tfedge.inputs.images.schema import ImageData
 from tfedge.pipeline import nets, pruning_rules
 from tfedge.pipeline.problem import Problem
+from tfedge.pipeline.recipes import quantized_by
 from tfedge.pipeline.schema import Backbone, Pipeline
 from tfedge.tasks.classification.schema import LEAST, TOP1, ClassifierEvaluate
 from tfedge.tasks.task import Task
@@ -27,6 +29,9 @@ def _rules(pipeline: Pipeline) -> Iterator[Problem]:
     chosen = cast(Backbone, pipeline.backbone)
     yield from nets.problems(chosen, "backbone", size, _SIZE)
     yield from pruning_rules.xnnpack_size(pipeline, size, _SIZE)
+    if quantized_by(pipeline).float_activations:
+        what = "is for text encoders: ptq calibrates ranges and ships int8 weights and activations"
+        yield Problem("quantize.recipe", f"{DYNAMIC.name} {what}")
 
 
 def _notes(pipeline: Pipeline) -> list[str]:
