@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tfedge.core.cleaning import contents
 from tfedge.data import messages, rows
 from tfedge.data.rows import RowColumns, kept_rows, unpack
 from tfedge.data.sources import data_root, scan, source_digest
@@ -134,6 +135,7 @@ def test_a_table_is_listed_as_files_are(tmp_path: Path) -> None:
     assert [entry.split for entry in found.listing.entries] == ["train"] * 6 + ["val"] * 2
     assert source_digest(data, cache, hash_new=False) == found.digest
     first = data_root(data, cache)
+    assert [item.paths[0] for item in contents(cache) if item.kind == "rows"] == [first]
     path.write_text(path.read_text().replace("text 7", "text seven"))
     assert data_root(data, cache) != first
     assert scan(data, cache, NoProgress()).digest != found.digest

@@ -24,7 +24,7 @@ from tfedge.files.files import fresh_folder, try_lock
 STAGE, LEFTOVER = "stage", "leftover"
 KILLED = "a killed run's"
 # What else the rooms of tfedge put into the cache; anything else there is not ours to remove.
-_ROOMS = ("downloads", "imagenet", "samples", "stat", "store", "tools", "wheels")
+_ROOMS = ("downloads", "imagenet", "rows", "samples", "stat", "store", "tools", "wheels")
 _KEY = re.compile(r"[0-9a-f]{64}")
 _OLD_SECONDS = 3600  # after which a file that is not whole belongs to nobody who still writes it
 _SIDE = re.compile(r"(\.files\.json|\.lock|\.unpack\.lock|\.archive(\.part|\.lock)?)$")
