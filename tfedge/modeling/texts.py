@@ -171,7 +171,8 @@ class TextHead(NetworkHead):
         return clipping.ranged(model, texts, preserve_zeros=preserve_zeros, clustered=clustered)
 
     def representative(self, rows: Sequence[int]) -> Callable[[], Iterator[list[np.ndarray]]]:
-        raise UnsupportedModel("the converter's own calibration of an encoder", [], "is ours")
+        what = "the converter's own calibration can't do an encoder"
+        raise UnsupportedModel(what, [], "its ranges are found here: see always_ranged")
 
     @staticmethod
     def check_input(model: Model) -> None:
