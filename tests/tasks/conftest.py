@@ -30,7 +30,7 @@ IMAGES = {
 TEXTS = {
     **ALL,
     "data": {"length": 32, "split": {"val": 0.3, "test": 0.3}},
-    "backbone": {"layers": 2},
+    "backbone": {"layers": 2, "vocabulary": "seen"},
     "prune": {"steps": 4, "epochs": 1, "sparsity": 0.3, "unfreeze": 1},
     "quantize": {"recipe": "qat", "steps": 4, "epochs": 1, "representative": 16},
 }

@@ -18,11 +18,11 @@ from tfedge.errors import ConfigError, DataError
 from tfedge.files.progress import NoProgress
 from tfedge.inputs.text.corruptions import CORRUPTIONS
 from tfedge.inputs.text.schema import TextData
-from tfedge.inputs.text.texts import LARGEST, Encoding, Refused, looks_of, text_of
+from tfedge.inputs.text.texts import LARGEST, Encoding, Refused, looks_of, seen_pieces, text_of
 from tfedge.pipeline.encoder import Encoder
 from tfedge.pipeline.encoder_folder import encoder_of
 from tfedge.pipeline.load import load
-from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN
+from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN, WordPiece
 
 PIECES = (PAD, UNKNOWN, CLS, SEP, "good", "bad", "film")
 PLAIN = RowColumns("text", "label")
@@ -82,6 +82,23 @@ def test_texts_are_encoded_once(tmp_path: Path) -> None:
     assert ids.dtype == np.int32 and ids.shape == (3, 2, 8)
     assert ids[0].tolist() == [[2, 4, 6, 3, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0]]
     assert store.missing(files) == []
+
+
+def test_pieces_that_are_seen_cut_training_texts_as_before() -> None:
+    """And a word of unseen pieces is spelt, not unknown."""
+    letters = list("abdfgilmos")
+    pieces = [*PIECES, "films", "goodbye", *letters, *(f"##{one}" for one in letters), "##ilm"]
+    whole = WordPiece(pieces)
+    train = ["good films", "bad film", "dog bad"]
+    ids = np.asarray([whole.encode(text, 12).ids for text in train])
+    kept = seen_pieces(pieces, ids)
+    left = [pieces[one] for one in kept]
+    assert "goodbye" not in left and "##ilm" not in left and {"films", "##d", "[UNK]"} <= set(left)
+    fewer = WordPiece(left)
+    for text in train:
+        again = fewer.encode(text, 12)
+        assert [kept[one] for one in again.ids] == whole.encode(text, 12).ids
+    assert fewer.encode("goblis", 12).unknown == 0
 
 
 # ------------------------------------------------------------------ tables

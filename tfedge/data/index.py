@@ -35,6 +35,7 @@ class Index:
     split_from: str  # folders | content hash | csv
     pieces: tuple[str, ...] = ()  # of a vocabulary, by which texts become ids
     cased: bool = False  # they know upper case and accents
+    kept: tuple[int, ...] = ()  # which of an encoder's own pieces they are; empty: all of them
 
     @cached_property
     def labels(self) -> list[int]:
@@ -69,7 +70,11 @@ class Index:
     def digest(self) -> str:
         """SHA-256 over classes, rows and pieces: same examples under the same names, wherever they
         lie."""
-        parts = [self.classes, self.rows, *([self.pieces, self.cased] if self.pieces else [])]
+        parts = [
+            self.classes,
+            self.rows,
+            *([self.pieces, self.cased, self.kept] if self.pieces else []),
+        ]
         content = json.dumps(parts, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -80,7 +85,11 @@ class Index:
             "split_from": self.split_from,
             "digest": self.digest,
             "counts": self.counts,
-            **({"pieces": self.pieces, "cased": self.cased} if self.pieces else {}),
+            **(
+                {"pieces": self.pieces, "cased": self.cased, "kept": self.kept}
+                if self.pieces
+                else {}
+            ),
         }
         rows = ",\n".join(json.dumps(row) for row in self.rows)
         write_text(path, f'{json.dumps(head, indent=1)[:-2]},\n "rows": [\n{rows}\n]}}\n')
@@ -100,6 +109,7 @@ def _read(path: Path) -> Index:
             raw["split_from"],
             tuple(raw.get("pieces", ())),
             bool(raw.get("cased", False)),
+            tuple(raw.get("kept", ())),
         )
         expected, got = raw["digest"], index.digest
     except (OSError, ValueError, KeyError, TypeError) as error:

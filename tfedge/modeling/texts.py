@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from tfedge.modeling.compression.calibration import Calibrated
 
 
+_TABLE = "words/table"  # of a base's weights
+
+
 class TextExamples(Examples, Protocol):
     """Examples that are texts."""
 
@@ -57,8 +60,10 @@ class TextHead(NetworkHead):
         source = TextSource(examples.texts, material.seed, material.cache, material.progress)
         self.samples = Samples(source, examples, self.objective_of(examples))
         self.work, self.material = material.work, material
-        self.spec = EncoderSpec(TextBase.of(base), self.objective.units)
-        found = self.spec.base
+        found, self._kept = TextBase.of(base), list(examples.texts.index.kept)
+        if self._kept:
+            found = found.model_copy(update={"pieces": len(self._kept)})
+        self.spec = EncoderSpec(found, self.objective.units)
         self.blocks = encoder_blocks(
             found.depth, found.hidden, found.inner, found.pieces, found.embedding
         )
@@ -106,6 +111,8 @@ class TextHead(NetworkHead):
 
     def headless(self, base: Weights, random: bool) -> Any:
         model = encoder.build(self.spec)
+        if self._kept:
+            base = {**base, _TABLE: base[_TABLE][self._kept]}
         assign(model, base, skip=(HEAD,))
         return model
 

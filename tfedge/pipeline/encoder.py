@@ -32,7 +32,7 @@ _NO_FOLDER = "no folder {}: wheel, or a folder with config.json, model.safetenso
 
 
 class Encoder(Net):
-    first = ("name", "weights", "layers", "pooling")
+    first = ("name", "weights", "layers", "pooling", "vocabulary")
     refused: ClassVar[Mapping[str, Mapping[str, str]]] = {
         "name": {name: f"{why}: {_BIDIRECTIONAL}" for name, why in _OTHERS.items()}
     }
@@ -59,6 +59,12 @@ class Encoder(Net):
         "mean",
         "What of a text the head sees: the mean of its pieces, or the first one, `[CLS]`, which "
         "some encoders were trained for.",
+    )
+
+    vocabulary: Literal["full", "seen"] = key(
+        "full",
+        "`seen` keeps the pieces that training texts have, and single characters: a smaller file, "
+        "with a vocab.txt of its own.",
     )
 
     @property

@@ -14,6 +14,7 @@ import unicodedata
 from typing import NamedTuple, Sequence
 
 PAD, UNKNOWN, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+SPECIAL = (PAD, UNKNOWN, CLS, SEP)
 _PARTS = re.compile("[^ \t\n\r]+")  # blanks that part words whatever stands beside them
 _REMEMBERED = 1 << 16  # parts of texts whose pieces are kept
 _LONGEST = 100  # characters of a word; a longer one is unknown, as BERT has it
@@ -60,7 +61,7 @@ def read_vocabulary(content: bytes) -> list[str]:
 
 def lacking(vocabulary: Sequence[str]) -> list[str]:
     """The special pieces that a vocabulary must have and this one has not."""
-    return [piece for piece in (PAD, UNKNOWN, CLS, SEP) if piece not in vocabulary]
+    return [piece for piece in SPECIAL if piece not in vocabulary]
 
 
 class WordPiece:

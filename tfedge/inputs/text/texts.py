@@ -16,7 +16,7 @@ from tfedge.data.index import Index
 from tfedge.errors import ArtifactError
 from tfedge.files.progress import NoProgress, Progress
 from tfedge.files.store import MissingRecords, RecordStore, shared
-from tfedge.portable.wordpiece import Encoded, WordPiece
+from tfedge.portable.wordpiece import SPECIAL, Encoded, WordPiece
 
 LARGEST = 16 * 2**20  # bytes of a text's file
 _VERSION = 1  # rises when the same text gets other ids
@@ -66,6 +66,19 @@ class Encoding:
 
     def tokenizer(self) -> WordPiece:
         return WordPiece(self.vocabulary, self.lower)
+
+
+def seen_pieces(vocabulary: Sequence[str], ids: np.ndarray) -> tuple[int, ...]:
+    """Which pieces of a vocabulary are among these ids, ascending, with the special ones and all
+    single characters: texts with these ids are cut into the same pieces by what is left, and no
+    word that can be spelt becomes unknown."""
+    found = set(np.unique(ids).tolist())
+    found |= {number for number, piece in enumerate(vocabulary) if _is_kept(piece)}
+    return tuple(sorted(found))
+
+
+def _is_kept(piece: str) -> bool:
+    return piece in SPECIAL or len(piece.removeprefix("##")) == 1
 
 
 class Look(NamedTuple):

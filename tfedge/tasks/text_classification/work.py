@@ -17,7 +17,7 @@ from tfedge.data.sources import scan
 from tfedge.files.progress import Progress
 from tfedge.inputs.text.corruptions import CORRUPTIONS
 from tfedge.inputs.text.schema import TextData
-from tfedge.inputs.text.texts import EncodedTexts, Encoding, Look, looks_of
+from tfedge.inputs.text.texts import EncodedTexts, Encoding, Look, looks_of, seen_pieces
 from tfedge.modeling.nets.text_base import TextBase
 from tfedge.modeling.nets.weights.encoder_files import files_of
 from tfedge.pipeline.encoder import Encoder
@@ -65,11 +65,21 @@ class TextClassification(ScoredClasses):
         )
         skip = settings.on_bad_text == "skip"
         index, findings = audited(found, contents, settings, skip, progress)
+        kept: tuple[int, ...] = ()
+        if chosen.vocabulary == "seen":
+            train = index.keys(index.rows_of("train"))
+            kept = seen_pieces(pieces, encoding.store(cache).get(train)[:, 0])
+            pieces = tuple(pieces[one] for one in kept)
+            encoding = Encoding(pieces, row.lower, settings.length, settings.encoding)
+            looks, _ = looks_of(encoding.store(cache), files, encoding, progress)
+            progress.note(
+                f"{len(pieces):,} of {row.vocabulary:,} pieces of the vocabulary are kept"
+            )
         shown = [looks[row.sha256] for row in index.rows]
         for text in _read_by_the_model(shown, settings.length):
             progress.note(text)
             findings.warnings.append(text)
-        index = Index(index.classes, index.rows, index.split_from, pieces, not row.lower)
+        index = Index(index.classes, index.rows, index.split_from, pieces, not row.lower, kept)
         index.save(out / "index.json")
         findings.save(out / "audit.json")
 
