@@ -7,6 +7,7 @@ from textwrap import wrap
 from typing import Any
 
 from tfedge.catalog.backbones import Backbone, net
+from tfedge.catalog.encoders import ENCODERS, Encoder
 from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.catalog.support import load
 from tfedge.catalog.weights import WHEELS
@@ -83,9 +84,15 @@ def _sources(row: Backbone) -> list[dict[str, Any]]:
 
 
 def everything(rows: Iterable[Backbone]) -> str:
-    """The catalogue, and under it what came of the nets that were tried."""
+    """The catalogue, what came of the nets that were tried, and the encoders of texts."""
     found = load()
-    return "\n".join([listing(rows), *(["", *outcomes.listing(found)] if found else [])])
+    tried = ["", *outcomes.listing(found)] if found else []
+    return "\n".join([listing(rows), *tried, "", *map(_encoder_line, ENCODERS.values())])
+
+
+def _encoder_line(row: Encoder) -> str:
+    source = f", {row.wheel.requirement}, {row.wheel.licence}" if row.wheel else ""
+    return f"for texts: {row.name} ({row.layers} layers of {row.hidden}{source})"
 
 
 def listing(rows: Iterable[Backbone]) -> str:
