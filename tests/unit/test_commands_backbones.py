@@ -122,7 +122,7 @@ def test_what_was_tried_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         "MobileNetV2 64 50.0% 98.0% 97.0% 97.0% 0 99.0% no 1.23",
         "VGG16 64 50.0% 98.0% no 97.0% 0 99.0% no 1.23",
     ]
-    assert origin == "(2026-11-25; a board; TensorFlow 2.21.0, TF-MOT 0.8.1, LiteRT 2.3.0)\n"
+    assert origin == "(2026-11-25; a board; TensorFlow 2.21.0, TF-MOT 0.8.1, LiteRT 2.3.0)"
     assert lines["MobileNetV2"].endswith("QAT")
     assert lines["VGG16"].endswith("PTQ") and "QAT" not in lines["VGG16"]
     assert not lines["VGG19"].endswith(("QAT", "PTQ")), "not tried is not told"
