@@ -99,7 +99,12 @@ def run(texts: list[Text], number: int, recipe: str, length: int, cache: Path) -
         content = {
             "name": "cell",
             "task": "text-classification",
-            "data": {"path": "texts.csv", "length": length, "on_conflict": "drop"},
+            "data": {
+                "path": "texts.csv",
+                "length": length,
+                "on_conflict": "drop",
+                "on_leak": "drop",
+            },
             "evaluate": {"robustness": 0},
             **RECIPES[recipe],
         }
