@@ -274,6 +274,11 @@ def test_an_encoder_of_ones_own_says_what_it_is(tmp_path: Path) -> None:
     before = found.digest
     (folder / "vocab.txt").write_text("\n".join(PIECES[::-1]))
     assert found.digest != before
+    before, reads = found.digest, found.reads
+    (folder / "model.safetensors").write_bytes(b"others")
+    assert (found.digest != before, found.reads) == (True, reads)  # texts are read as before
+    (folder / "vocab.txt").write_text("\n".join(PIECES))
+    assert found.reads != reads
 
 
 def test_a_distilbert_and_an_electra_say_it_in_their_own_words(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tfedge.catalog.encoders import ENCODERS
 from tfedge.catalog.encoders import Encoder as Row
 from tfedge.config.section import key
 from tfedge.config.spelling import did_you_mean
-from tfedge.pipeline.encoder_folder import NotRead, digest_of, encoder_of
+from tfedge.pipeline.encoder_folder import NotRead, digest_of, encoder_of, reads_of
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.schema import Net
 
@@ -104,7 +104,7 @@ class Encoder(Net):
     @property
     def reads(self) -> str:
         try:
-            return self.digest
+            return reads_of(Path(self.weights)) if self.pinned is None else self.pinned
         except (KeyError, OSError):  # which is said elsewhere
             return ""
 

@@ -52,9 +52,18 @@ def encoder_of(folder: Path) -> Encoder:
 
 def digest_of(folder: Path) -> str:
     """SHA-256 over the files that are read. OSError."""
-    names = [CONFIG, TENSORS, VOCABULARY]
-    names += [TOKENIZER] if (folder / TOKENIZER).is_file() else []
-    return sha256_json({name: sha256_file(folder / name) for name in names})
+    return _digest(folder, (CONFIG, TENSORS, VOCABULARY))
+
+
+def reads_of(folder: Path) -> str:
+    """SHA-256 over the files that say how texts become ids: small ones. OSError."""
+    return _digest(folder, (CONFIG, VOCABULARY))
+
+
+def _digest(folder: Path, names: tuple[str, ...]) -> str:
+    """SHA-256 over these files and, where there is one, the tokenizer's."""
+    read = [*names, *([TOKENIZER] if (folder / TOKENIZER).is_file() else [])]
+    return sha256_json({name: sha256_file(folder / name) for name in read})
 
 
 def _encoder(folder: Path, given: Mapping[str, Any], kind: str) -> Encoder:
