@@ -315,6 +315,9 @@ def test_a_folder_without_an_encoder_is_said(tmp_path: Path) -> None:
     told = "\n".join(problems(tmp_path, backbone={"weights": str(folder)}))
     assert "no model.safetensors, vocab.txt; pytorch_model.bin is not read" in told
     assert "no folder" in "\n".join(problems(tmp_path, backbone={"weights": "nowhere"}))
+    braces = own(tmp_path / "{x}", model_type="{0}")
+    told = "\n".join(problems(tmp_path, backbone={"weights": str(braces)}))
+    assert f"{braces}: model_type '{{0}}' is not read" in told
     for name in ("model.safetensors", "vocab.txt"):
         (folder / name).write_bytes(b"")
     told = "\n".join(problems(tmp_path, backbone={"weights": str(folder)}))

@@ -28,7 +28,7 @@ _OTHERS = {
 }
 _IMAGES = "it is for images"
 WHEEL = "wheel"
-_NO_FOLDER = "no folder {}: wheel, or a folder with config.json, model.safetensors and vocab.txt"
+_FILES = "config.json, model.safetensors and vocab.txt"
 
 
 class Encoder(Net):
@@ -125,8 +125,9 @@ def problems(given: Encoder, length: int, length_key: str) -> Iterator[Problem]:
     try:
         row = given.row
     except NotRead as error:
-        what = f"{error}; or wheel" if Path(given.weights).is_dir() else _NO_FOLDER
-        yield Problem("backbone.weights", what.format(given.weights), ("backbone.name",))
+        nothing = f"no folder {given.weights}: wheel, or a folder with {_FILES}"
+        what = f"{error}; or wheel" if Path(given.weights).is_dir() else nothing
+        yield Problem("backbone.weights", what, ("backbone.name",))
         return
     if given.layers != "all" and given.layers > row.layers:
         what = f"{row.name} has {row.layers} layers, got {given.layers}"
