@@ -20,6 +20,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _DELIMITERS = (",", ";", "\t", "|")
+_SHOWN = 3  # bad lines of one kind
 Row = tuple[int, list[str]]  # the number of the line it ends on, and its cells
 
 
@@ -35,6 +36,12 @@ def rows_of(path: Path, names: Collection[str]) -> list[Row]:
     skipped = 1 if told else 0
     delimiter = told[1] if told else _delimiter(first, names)
     return list(_rows(path, rest if told else text, delimiter, skipped))
+
+
+def some(bad: list[str]) -> list[str]:
+    """The first of the bad lines of one kind, and how many more there are."""
+    more = len(bad) - _SHOWN
+    return [*bad[:_SHOWN], *([f"… and {more} more lines like these"] if more > 0 else [])]
 
 
 def _text(path: Path) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tfedge.config.spelling import closest
-from tfedge.data.dialect import rows_of
+from tfedge.data.dialect import rows_of, some
 from tfedge.errors import DataError
 from tfedge.files.files import shown
 from tfedge.files.kept import KeptFolder
@@ -23,7 +23,6 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 TABLE = "table.csv"
 _LINES = (".jsonl", ".ndjson")
 _VERSION = 1  # rises when the same table is unpacked in another way
-_SHOWN = 3  # bad lines of one kind
 
 
 class RowColumns(NamedTuple):
@@ -84,9 +83,7 @@ def unpack(path: Path, columns: RowColumns, folder: Path) -> None:
             more = [row.cells.get(one, "") for one in (split, columns.group) if one]
             writer.writerow([name, label, *more])
     if bad:
-        rest = len(bad) - _SHOWN
-        told = [*bad[:_SHOWN], *([f"… and {rest} more lines like these"] if rest > 0 else [])]
-        raise DataError(told, f"correct these lines of {path.name}, or take them out")
+        raise DataError(some(bad), f"correct these lines of {path.name}, or take them out")
 
 
 def _csv_rows(path: Path, columns: RowColumns) -> Iterator[_Found]:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tfedge.data.columns import Columns, columns_of
-from tfedge.data.dialect import Row, rows_of
+from tfedge.data.dialect import Row, rows_of, some
 from tfedge.data.encoding import check_missing
 from tfedge.data.kind import IMAGES, Kind
 from tfedge.data.labels import ONE_LABEL, check_labels, in_order, label_problem, pinned
@@ -27,7 +27,6 @@ from tfedge.errors import DataError
 from tfedge.files.files import shown
 
 SUFFIXES = (".csv", ".tsv")
-_SHOWN = 3  # lines of one kind of problem
 _WAYS = {
     "labels": ONE_LABEL,
     "windows": "give paths relative to the CSV, such as photos/1.jpg",
@@ -98,15 +97,10 @@ def _entries(
         else:
             problems[row.kind].append(f"{path}:{number}: {row}")
     if problems:
-        told = [line for found in problems.values() for line in _some(found)]
+        told = [line for found in problems.values() for line in some(found)]
         ways = [way for kind, way in _WAYS.items() if kind in problems]
         raise DataError(told, "; ".join([f"correct these lines of {path.name}", *ways]))
     return list(entries.values()), partial, again
-
-
-def _some(lines: list[str]) -> list[str]:
-    more = len(lines) - _SHOWN
-    return [*lines[:_SHOWN], *([f"… and {more} more lines like these"] if more > 0 else [])]
 
 
 def _again(row: Entry, before: Entry, line: int) -> _Wrong:
