@@ -50,6 +50,15 @@ class Scan:
     unreadable: Mapping[str, str]
 
     @property
+    def files(self) -> dict[str, Path]:
+        """By SHA-256, where a file with this content lies."""
+        return {
+            self.digests[entry.path]: self.listing.root / entry.path
+            for entry in self.listing.entries
+            if entry.path in self.digests
+        }
+
+    @property
     def digest(self) -> str:
         """SHA-256 over classes and, for each file, path, label, split and content."""
         listing = self.listing

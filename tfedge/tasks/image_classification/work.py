@@ -42,15 +42,9 @@ class Classification(ScoredClasses):
         """Leaves every image decoded in the pixel store."""
         settings = cast(ImageData, pipeline.data)
         found = scan(settings, cache, progress)
-        root = found.listing.root
-        files = {
-            found.digests[entry.path]: root / entry.path
-            for entry in found.listing.entries
-            if entry.path in found.digests
-        }
         decoding = Decoding(settings.image_size, settings.fit, settings.range)
         store = decoding.store(cache)
-        looks, bad = looks_of(store, files, decoding, progress)
+        looks, bad = looks_of(store, found.files, decoding, progress)
         contents = Contents(
             same={digest: look.same for digest, look in looks.items()},
             bad=bad,

@@ -48,12 +48,7 @@ class TextClassification(ScoredClasses):
         row = chosen.row
         pieces = files_of(row, chosen.weights, cache, progress.note).vocabulary()
         found = scan(settings, cache, progress)
-        root = found.listing.root
-        files = {
-            found.digests[entry.path]: root / entry.path
-            for entry in found.listing.entries
-            if entry.path in found.digests
-        }
+        files = found.files
         encoding = Encoding(pieces, row.lower, settings.length, settings.encoding)
         looks, bad = looks_of(encoding.store(cache), files, encoding, progress)
         contents = Contents(
