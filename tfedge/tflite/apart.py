@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from tfedge.errors import ArtifactError
-from tfedge.tflite.runtime import LiteRT, Port, runtime_version
+from tfedge.tflite.runtime import LiteRT, Port, by_name, runtime_version
 
 SECONDS = 120.0  # for all answers together
 # Isolated: nothing is imported from the current folder, which may be that of a hostile drop.
@@ -118,8 +118,7 @@ def _parts(values: np.ndarray, ports: Sequence[Port]) -> list[np.ndarray]:
     if len({(port.dtype, port.shape) for port in ports}) > 1:
         raise ValueError("its inputs differ in type or shape")
     rows = values.reshape(len(ports), *ports[0].shape)
-    by_name = sorted(range(len(ports)), key=lambda at: ports[at].name)
-    return [rows[by_name.index(at)] for at in range(len(ports))]
+    return by_name(rows, ports)
 
 
 def main() -> None:

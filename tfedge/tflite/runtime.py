@@ -350,9 +350,15 @@ def _batched(item: np.ndarray, ports: Sequence[Port], index: int) -> list[np.nda
         return [_checked(item, ports[0], index)]
     if len(item) != len(ports):
         raise ValueError(f"item {index} has {len(item)} parts, the model takes {len(ports)}")
-    by_name = sorted(range(len(ports)), key=lambda at: ports[at].name)
-    part = {at: item[number] for number, at in enumerate(by_name)}
-    return [_checked(part[at], port, index) for at, port in enumerate(ports)]
+    parts = by_name(item, ports)
+    return [_checked(part, port, index) for part, port in zip(parts, ports, strict=True)]
+
+
+def by_name(item: np.ndarray, ports: Sequence[Port]) -> list[np.ndarray]:
+    """The part of an item [inputs, …] that each input gets: parts stand in the order of the inputs'
+    names."""
+    named = sorted(range(len(ports)), key=lambda at: ports[at].name)
+    return [item[named.index(at)] for at in range(len(ports))]
 
 
 def _checked(item: np.ndarray, port: Port, index: int) -> np.ndarray:
