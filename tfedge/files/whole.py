@@ -13,8 +13,12 @@ from tfedge.errors import ArtifactError
 START = 8  # bytes that are looked at before the rest is read
 
 
+def _any(start: bytes) -> None:
+    """Of a file that no first bytes mark."""
+
+
 def whole(
-    path: Path, most: int, check: Callable[[bytes], None], called: str = "", hint: str = ""
+    path: Path, most: int, check: Callable[[bytes], None] = _any, called: str = "", hint: str = ""
 ) -> bytes:
     """The bytes of a regular file of at most ``most`` bytes.
 

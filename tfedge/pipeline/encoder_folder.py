@@ -3,7 +3,7 @@ write it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +106,8 @@ def _encoder(folder: Path, given: Mapping[str, Any], kind: str) -> Encoder:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    nothing: Callable[[bytes], None] = lambda start: None  # noqa: E731
     try:
-        found = parse_json(whole(path, _SMALL, nothing).decode("utf-8"))
+        found = parse_json(whole(path, _SMALL).decode("utf-8"))
     except (ArtifactError, ValueError) as error:
         raise NotRead(f"{path}: no JSON: {error}") from error
     if not isinstance(found, dict):

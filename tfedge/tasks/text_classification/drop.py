@@ -9,6 +9,7 @@ from typing import Any
 from tfedge.errors import DropError
 from tfedge.files.template import fill
 from tfedge.modeling.nets.text_base import IDS, MASK
+from tfedge.pipeline.encoder_folder import VOCABULARY
 from tfedge.portable.wordpiece import read_vocabulary
 from tfedge.tasks.classification.files import LABELS, check_labels, class_facts, labels
 from tfedge.tasks.contract import parts_of, stored
@@ -16,8 +17,6 @@ from tfedge.tasks.drop import Check, Content, Parts
 from tfedge.tasks.text_classification.copied import TEMPLATES
 from tfedge.tasks.text_classification.examples import LabelledTexts
 from tfedge.tasks.text_classification.script import NAME, example
-
-VOCABULARY = "vocab.txt"
 
 
 def contract(model: bytes, examples: LabelledTexts) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,7 +8,8 @@ from safetensors.numpy import load
 
 from tfedge.catalog.encoders import Encoder
 from tfedge.errors import ArtifactError
-from tfedge.modeling.nets.weights.encoder_files import TENSORS, Files
+from tfedge.modeling.nets.weights.encoder_files import Files
+from tfedge.pipeline.encoder_folder import TENSORS
 
 Arrays = dict[str, np.ndarray]
 

