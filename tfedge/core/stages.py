@@ -270,7 +270,7 @@ STAGES: tuple[Stage, ...] = (
             "quantize.noise",
         ),
         libs=("ai-edge-litert", "numpy", "task.libs"),
-        version=6,
+        version=7,
         section="evaluate",
     ),
     Stage(

@@ -67,7 +67,9 @@ def run(ctx: Context) -> None:
         agreement=float(work.same(plain, outputs[last]).mean()) if quantized else None,
         phases=phases.table(work, metric, outputs, targets),
         robustness=robustness,
-        worst=work.worst(outputs[last], examples, rows, config.worst),
+        worst=work.worst(
+            outputs[last], examples, rows, config.worst, lambda inputs: pools[last].run(inputs)[0]
+        ),
         warnings=[],
         proposals=[
             *advice.proposals(history, ctx.pipeline.finetune, changes, metric, can_change),

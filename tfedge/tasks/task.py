@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from tfedge.pipeline.problem import Problem
     from tfedge.pipeline.schema import Finetune, Pipeline
 
+# A model itself: inputs [n, …], as ``Examples.inputs`` gives them, to outputs [n, …].
+Ask = Callable[["np.ndarray"], "np.ndarray"]
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -226,9 +229,10 @@ class Work(DropWork, Protocol):
         """Ways to make an example harder, by name: of (input, seed)."""
 
     def worst(
-        self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int
+        self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int, ask: Ask
     ) -> list[dict[str, Any]]:
-        """The worst wrong answers, the worst first, ready for JSON."""
+        """The worst wrong answers, the worst first, ready for JSON. ``ask`` is the model itself,
+        for what explains them."""
 
     def warnings(self, evaluation: Evaluation) -> list[str]:
         """What else a reader of the evaluation must know."""

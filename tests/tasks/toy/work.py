@@ -21,7 +21,7 @@ from tfedge.pipeline.schema import Evaluate, Finetune, Pipeline
 from tfedge.tasks.blocks import Block, Part, Table, Text
 from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.image_classification.work import Classification
-from tfedge.tasks.task import Examples
+from tfedge.tasks.task import Ask, Examples
 
 
 class NumberedImages(LabelledImages):
@@ -79,7 +79,7 @@ class Regression(NumberDrop):
         return CORRUPTIONS
 
     def worst(
-        self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int
+        self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int, ask: Ask
     ) -> list[dict[str, Any]]:
         far = np.abs(outputs - examples.targets(rows))[:, 0]
         names = examples.names(rows)

@@ -5,7 +5,7 @@ Each takes int32 [2, length], ids and mask, and a seed, and gives the same; the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -27,6 +27,12 @@ def gaps(ids: np.ndarray, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     dropped = max(1, round(DROPPED * len(inner)))
     return _of(ids, np.sort(rng.permutation(inner)[dropped:]))
+
+
+def without(ids: np.ndarray, places: Sequence[int]) -> np.ndarray:
+    """The text without its pieces at these places."""
+    inner = np.arange(1, int(ids[1].sum()) - 1)
+    return _of(ids, np.setdiff1d(inner, np.asarray(places, int)))
 
 
 def _of(ids: np.ndarray, places: np.ndarray) -> np.ndarray:

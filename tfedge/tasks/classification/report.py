@@ -69,6 +69,7 @@ def _worst(mistakes: Sequence[Mapping[str, Any]], kind: Kind) -> list[Block]:
     if not mistakes:
         return [Text("None: no mistake, or `evaluate.worst` is 0.")]
     shown = any("text" in row for row in mistakes)  # of what an example says
+    explained = any(row.get("words") for row in mistakes)
     rows = [
         [
             row["path"],
@@ -77,11 +78,17 @@ def _worst(mistakes: Sequence[Mapping[str, Any]], kind: Kind) -> list[Block]:
             row["predicted"],
             f"{row['score']:.2f}",
             f"{row['true_score']:.2f}",
+            *([_words(row.get("words", []))] if explained else []),
         ]
         for row in mistakes
     ]
     head = [kind.one, *(["begins"] if shown else [])]
-    return [Table([*head, "truth", "answer", "its score", "score of the truth"], rows)]
+    last = ["its score without a word"] if explained else []
+    return [Table([*head, "truth", "answer", "its score", "score of the truth", *last], rows)]
+
+
+def _words(words: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{word['word']} {word['score']:.2f}" for word in words)
 
 
 def count_table(names: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> Table:

@@ -19,7 +19,7 @@ from tfedge.pipeline.schema import Finetune
 from tfedge.portable import golden
 from tfedge.tasks.blocks import Block, Part
 from tfedge.tasks.classification import metrics, report
-from tfedge.tasks.task import Examples
+from tfedge.tasks.task import Ask, Examples
 
 _TINY = 1e-7  # below any score that matters: no logarithm of zero
 
@@ -72,7 +72,7 @@ class ScoredClasses:
         return float((p * np.log(p / q)).sum(1).mean())
 
     def worst(
-        self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int
+        self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int, ask: Ask
     ) -> list[dict[str, Any]]:
         """The wrong answers given with the largest lead over the truth."""
         labels, names = examples.targets(rows), examples.names(rows)

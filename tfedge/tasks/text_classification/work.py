@@ -25,10 +25,11 @@ from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks.blocks import cell
 from tfedge.tasks.classification.scores import ScoredClasses, audited
 from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts
-from tfedge.tasks.task import Examples
+from tfedge.tasks.task import Ask, Examples
 from tfedge.tasks.text_classification import card, drop
 from tfedge.tasks.text_classification import golden as pairs
 from tfedge.tasks.text_classification.examples import LabelledTexts
+from tfedge.tasks.text_classification.occlusion import speaking
 
 _SHOWN = 100  # characters of a text in a report
 _STRANGE = 0.5  # share of a text's words that the vocabulary lacks, from which it is named
@@ -84,15 +85,20 @@ class TextClassification(ScoredClasses):
         return LabelledTexts(EncodedTexts(found, root, cache, encoding))
 
     def worst(
-        self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int
+        self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int, ask: Ask
     ) -> list[dict[str, Any]]:
-        """With how each text begins."""
-        found = super().worst(outputs, examples, rows, count)
-        texts = cast(LabelledTexts, examples).texts
+        """With how each text begins, and the words that speak for the answer."""
+        found = super().worst(outputs, examples, rows, count, ask)
+        labelled = cast(LabelledTexts, examples)
+        texts, pieces = labelled.texts, labelled.texts.encoding.vocabulary
         by_name = dict(zip(examples.names(rows), rows, strict=True))
         for row in found:
-            text = " ".join(texts.text(by_name[row["path"]]).split())
+            number = by_name[row["path"]]
+            text = " ".join(texts.text(number).split())
             row["text"] = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+            answer, ids = labelled.classes.index(row["predicted"]), texts.ids([number])[0]
+            words = speaking(ids, pieces, answer, row["score"], ask)
+            row["words"] = [word._asdict() for word in words]
         return found
 
     def corruptions(self) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
