@@ -1,11 +1,17 @@
 """What the recipes do to accuracy on texts: over sets and splits, on texts held out.
 
-    python tools/text_table.py NAME=PATH [NAME=PATH …] [--splits N] [--recipes NAME …] [--write]
+    python tools/text_table.py NAME=PATH [NAME=PATH …] [--splits N] [--recipes NAME …]
+        [--few N …] [--length N] [--shared] [--write]
 
 PATH is a folder with a folder of ``.txt`` for each class, or a table of texts and labels; each
 split draws train, validation and test (70, 10, 20 %) by the content and the split's number.
 Every cell is a ``tfedge run`` of its own; what comes of it goes into ``--results``, and cells that
 stand there are not run again. ``--write`` puts the table into docs/texts.md: means over the splits.
+``--shared`` says that other work runs beside it, which changes no accuracy: such cells have no
+seconds.
+
+``--few 10 50`` trains on as many texts of each class, another draw in each split, without
+validation texts.
 
 Beside the recipes stands logistic regression on words and pairs of words (scikit-learn: TF-IDF),
 the strongest simple baseline, on the same splits.
@@ -29,16 +35,19 @@ import numpy as np
 from page import ROOT, cpu, put_into
 
 RESULTS = ROOT / "docs" / "texts.jsonl"
-BASELINE = "words"
+BASELINE = "tf-idf"
+FEW = "frozen"  # the recipe of few texts
 RECIPES: dict[str, dict[str, Any]] = {
     "frozen": {"quantize": {"recipe": "ptq"}},
     "unfrozen": {"finetune": {"unfreeze": 2}, "quantize": {"recipe": "auto"}},
+    "all": {"finetune": {"unfreeze": 6}, "quantize": {"recipe": "auto"}},
     "pruned": {"prune": {"sparsity": 0.5}, "quantize": {"recipe": "qat"}},
 }
 TOLD = {
     BASELINE: "logistic regression on TF-IDF of words and pairs (scikit-learn)",
     "frozen": "MiniLM frozen, ptq",
     "unfrozen": "its top 2 layers unfrozen, auto",
+    "all": "all its layers unfrozen, auto",
     "pruned": "50 % pruned, QAT",
 }
 
@@ -67,35 +76,56 @@ def split_of(text: str, number: int) -> str:
     return "train" if share < 0.7 else "val" if share < 0.8 else "test"
 
 
-def baseline(texts: list[Text], number: int) -> dict[str, Any]:
-    """Top-1 on the test split; the penalty is chosen by five folds of the training split."""
+class Parted(NamedTuple):
+    """A text with its split."""
+
+    text: str
+    label: str
+    split: str
+
+
+def parted(texts: list[Text], number: int, few: int | None) -> list[Parted]:
+    """The texts of a split's number; with ``few`` so many of each class to train on, and the
+    test texts."""
+    every = [Parted(*one, split_of(one.text, number)) for one in texts]
+    if few is None:
+        return every
+    drawn = sorted(
+        (one for one in every if one.split == "train"),
+        key=lambda one: hashlib.sha256(f"few {number} {one.text}".encode()).digest(),
+    )
+    classes = sorted({one.label for one in texts})
+    chosen = [[one for one in drawn if one.label == name][:few] for name in classes]
+    return [one for some in chosen for one in some] + [one for one in every if one.split == "test"]
+
+
+def baseline(texts: list[Parted]) -> dict[str, Any]:
+    """Top-1 on the test split; the penalty is chosen by five folds of the others."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegressionCV
     from sklearn.pipeline import make_pipeline
 
-    parts: dict[str, list[Text]] = {"train": [], "val": [], "test": []}
-    for one in texts:
-        parts[split_of(one.text, number)].append(one)
+    train = [one for one in texts if one.split != "test"]
+    test = [one for one in texts if one.split == "test"]
     began = time.monotonic()
     learner = make_pipeline(
         TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True),
         LogisticRegressionCV(Cs=8, cv=5, max_iter=400, scoring="neg_log_loss"),
     )
-    train = [*parts["train"], *parts["val"]]
     learner.fit([one.text for one in train], [one.label for one in train])
-    right = learner.predict([one.text for one in parts["test"]])
-    top1 = float(np.mean(right == np.asarray([one.label for one in parts["test"]])))
-    return {"float": top1, "n": len(parts["test"]), "seconds": time.monotonic() - began}
+    right = learner.predict([one.text for one in test])
+    top1 = float(np.mean(right == np.asarray([one.label for one in test])))
+    return {"float": top1, "n": len(test), "seconds": time.monotonic() - began}
 
 
-def run(texts: list[Text], number: int, recipe: str, length: int, cache: Path) -> dict[str, Any]:
+def run(texts: list[Parted], recipe: str, length: int, cache: Path) -> dict[str, Any]:
     """One pipeline run, and what its run.json says."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with (folder / "texts.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["text", "label", "split"])
-            writer.writerows([*one, split_of(one.text, number)] for one in texts)
+            writer.writerows(texts)
         content = {
             "name": "cell",
             "task": "text-classification",
@@ -129,18 +159,21 @@ def run(texts: list[Text], number: int, recipe: str, length: int, cache: Path) -
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: means over the splits, and the standard error of int8 minus float."""
     lines = [
-        "| set, pieces | recipe | splits | float | int8 | int8 − float | agreement | MB deflated |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| set, pieces | recipe | splits | float | int8 | int8 − float | agreement | MB deflated | "
+        "s |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for name, length in dict.fromkeys((row["set"], row["length"]) for row in rows):
+    for of in dict.fromkeys((row["set"], row["length"], row["few"]) for row in rows):
+        name, length, few = of
+        what = f"{name}, {length}" + (f", {few} texts a class" if few else "")
         for recipe, told in TOLD.items():
             cells = [
                 row
                 for row in rows
-                if (row["set"], row["length"], row["recipe"]) == (name, length, recipe)
+                if (row["set"], row["length"], row["few"], row["recipe"]) == (*of, recipe)
             ]
             if cells:
-                lines.append(f"| {name}, {length} | {told} | {len(cells)} | {_figures(cells)} |")
+                lines.append(f"| {what} | {told} | {len(cells)} | {_figures(cells)} |")
     return "\n".join(lines) + f"\n\n({cpu()}; accuracy on held-out texts, through LiteRT.)\n"
 
 
@@ -150,23 +183,38 @@ def _figures(cells: list[dict[str, Any]]) -> str:
     def mean(key: str) -> float:
         return float(np.mean([cell[key] for cell in cells]))
 
+    timed = [cell["seconds"] for cell in cells if cell["seconds"] is not None]
+    seconds = f"{np.mean(timed):.0f}" if timed else "–"
     if "int8" not in cells[0]:
-        return f"{mean('float'):.1%} | – | – | – | –"
+        return f"{mean('float'):.1%} | – | – | – | – | {seconds}"
     lost = [100 * (cell["int8"] - cell["float"]) for cell in cells]
     error = f" ± {np.std(lost, ddof=1) / len(lost) ** 0.5:.1f}" if len(lost) > 1 else ""
     return (
         f"{mean('float'):.1%} | {mean('int8'):.1%} | {np.mean(lost):+.1f}{error} | "
-        f"{mean('agreement'):.1%} | {mean('deflated') / 1e6:.1f}"
+        f"{mean('agreement'):.1%} | {mean('deflated') / 1e6:.1f} | {seconds}"
     ).replace("-", "−")
 
 
-def cells(arguments: argparse.Namespace) -> Iterator[tuple[str, Path, int, str]]:
-    """Set, its path, split and recipe of each cell that is asked for, split by split."""
+class Cell(NamedTuple):
+    """What is measured at once."""
+
+    set: str
+    length: int
+    split: int
+    recipe: str
+    few: int | None
+
+
+def cells(arguments: argparse.Namespace) -> Iterator[tuple[Cell, Path]]:
+    """Each cell that is asked for and the path of its set, split by split."""
     for number in range(arguments.splits):
         for given in arguments.sets:
             name, _, path = given.partition("=")
             for recipe in (BASELINE, *arguments.recipes):
-                yield name, Path(path), number, recipe
+                yield Cell(name, arguments.length, number, recipe, None), Path(path)
+            for few in arguments.few:
+                for recipe in (BASELINE, FEW):
+                    yield Cell(name, arguments.length, number, recipe, few), Path(path)
 
 
 def main() -> None:
@@ -174,6 +222,8 @@ def main() -> None:
     parser.add_argument("sets", nargs="+", metavar="NAME=PATH")
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--recipes", nargs="*", default=[*RECIPES], choices=RECIPES, metavar="NAME")
+    parser.add_argument("--few", nargs="*", type=int, default=[], metavar="N", help="texts a class")
+    parser.add_argument("--shared", action="store_true", help="other work runs beside it")
     parser.add_argument("--length", type=int, default=64, help="pieces of a text")
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="for runs; else thrown away")
@@ -183,15 +233,17 @@ def main() -> None:
     rows = [json.loads(line) for line in known]
     with tempfile.TemporaryDirectory() as folder:
         cache = (arguments.cache or Path(folder)).absolute()
-        for name, path, number, recipe in cells(arguments):
-            key = {"set": name, "length": arguments.length, "split": number, "recipe": recipe}
+        for cell, path in cells(arguments):
+            key = cell._asdict()
             if any(key.items() <= row.items() for row in rows):
                 continue
-            texts = read(path)
-            if recipe == BASELINE:
-                found = baseline(texts, number)
+            texts = parted(read(path), cell.split, cell.few)
+            if cell.recipe == BASELINE:
+                found = baseline(texts)
             else:
-                found = run(texts, number, recipe, arguments.length, cache)
+                found = run(texts, cell.recipe, cell.length, cache)
+            if arguments.shared:
+                found["seconds"] = None
             rows.append({**key, **found})
             with arguments.results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
