@@ -21,7 +21,9 @@ from tfedge.tflite.runtime import predict
 LITERT = "2.3.2"  # of com.google.ai.edge.litert on Google's Maven, October 2026
 
 _VERSION_DIGITS = 12  # of the run key
-_PARSER = "1.0.0"  # the oldest reader of metadata that knows all that is in it
+# The oldest readers of metadata that know all that is in it: process units of all inputs together,
+# as a tokenizer is one, came later.
+_PARSER, _PARSER_OF_UNITS = "1.0.0", "1.1.0"
 
 
 def layout(content: Content) -> Layout:
@@ -51,11 +53,12 @@ def describe(content: Content, said: Metadata) -> dict[str, Any]:
         "version": content.run_key[:_VERSION_DIGITS],
         "author": package.author,
         "license": package.licence,
-        "min_parser_version": _PARSER,
+        "min_parser_version": _PARSER_OF_UNITS if said.units else _PARSER,
     }
     graph: Mapping[str, Any] = {
         "input_tensor_metadata": said.inputs,
         "output_tensor_metadata": said.outputs,
+        **({"input_process_units": said.units} if said.units else {}),
     }
     return {key: text for key, text in texts.items() if text} | {"subgraph_metadata": [graph]}
 

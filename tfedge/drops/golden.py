@@ -95,7 +95,7 @@ def make(
 
 def write(folder: Path, pairs: Sequence[Pair]) -> None:
     """Raw bytes in C order, no header: a device needs nothing to read them."""
-    (folder / FOLDER).mkdir()
+    (folder / FOLDER).mkdir(exist_ok=True)  # a task's files of the pairs may be there
     for number, pair in enumerate(pairs):
         for name, array in zip(names(number), (pair.input, pair.output), strict=True):
             (folder / name).write_bytes(np.ascontiguousarray(array).tobytes())

@@ -87,7 +87,7 @@ class WordPiece:
                 for character in cleaned
                 if unicodedata.category(character) != "Mn"
             )
-        spaced = (f" {one} " if _is_punctuation(one) else one for one in cleaned)
+        spaced = (f" {one} " if is_punctuation(one) else one for one in cleaned)
         return "".join(spaced).split()
 
     def encode(self, text: str, length: int) -> Encoded:
@@ -148,12 +148,17 @@ def _cleaned(character: str) -> str:
         return ""
     if character.isspace() or category == "Zs":
         return " "
+    return f" {character} " if is_chinese(character) else character
+
+
+def is_chinese(character: str) -> bool:
+    """Whether it is a word of its own: a character of Chinese, and of Japanese as far as it has
+    them."""
     code = ord(character)
-    chinese = code >= 0x3400 and any(first <= code <= last for first, last in _CHINESE)
-    return f" {character} " if chinese else character
+    return code >= 0x3400 and any(first <= code <= last for first, last in _CHINESE)
 
 
-def _is_punctuation(character: str) -> bool:
+def is_punctuation(character: str) -> bool:
     """ASCII's signs are, too, that Unicode calls symbols."""
     code = ord(character)
     if code < 128:

@@ -40,10 +40,11 @@ def run(ctx: Context) -> None:
     if config is None:
         raise ValueError("package is not in this pipeline")
     targets = targets_of(task_of(ctx.pipeline.task), config.targets)
-    content = _content(ctx)
+    content, examples = _content(ctx), examples_of(ctx)
     made = []
     for target in targets:
-        drop = make(content, ctx.out / "drops" / target.name, target)
+        fitting = task_work(ctx).for_target(target.name, content, examples)
+        drop = make(fitting, ctx.out / "drops" / target.name, target)
         row = DropMade(
             target=target.name,
             path=drop.path.relative_to(ctx.out).as_posix(),

@@ -103,13 +103,15 @@ class Metadata:
     """TFLite metadata as far as a task knows it, in the form of ``tfedge.tflite.metadata``.
 
     ``description`` is for a model whose owner gave none. ``inputs`` and ``outputs`` are one
-    TensorMetadata for each of the model's tensors; ``files`` are those that it names, by name.
+    TensorMetadata for each of the model's tensors, in the file's order, ``units`` the ProcessUnits
+    of all inputs together; ``files`` are those that it names, by name.
     """
 
     description: str
     inputs: Sequence[Mapping[str, Any]]
     outputs: Sequence[Mapping[str, Any]]
     files: Mapping[str, bytes] = field(default_factory=dict)
+    units: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,10 @@ class DropWork(Protocol):
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         """How two real-valued outputs of one example differ by more than machines may; "" if they
         do not. The golden rule of the task."""
+
+    def for_target(self, target: str, content: Content, examples: Examples) -> Content:
+        """The same as what reads a drop for ``target`` wants it: as it is, or another file that
+        computes the same, with golden pairs and a manifest that fit it. DropError."""
 
     def parts(self, target: str, content: Content, told: Mapping[str, str]) -> Parts:
         """What goes into a drop for ``target``, one of ``Task.drops``.

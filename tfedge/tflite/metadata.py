@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ from tfedge.files import zips
 from tfedge.files.budget import METADATA, MODEL
 from tfedge.files.files import shown
 from tfedge.tflite import reader
+from tfedge.tflite.front import BUFFERS, Front
+from tfedge.tflite.front import METADATA as ENTRIES
 from tfedge.tflite.metadata_schema import ROOT, TABLES, Field
-from tfedge.tflite.pack import ALIGNMENT, constant
+from tfedge.tflite.pack import constant
 
 ENTRY = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
@@ -38,8 +40,6 @@ _SCALARS = {
     "int": number_types.Int32Flags,
     "float": number_types.Float32Flags,
 }
-# Slots of the table `Model` in TFLite's schema.fbs. All but the version are offsets.
-_VERSION, _BUFFERS, _METADATA = 0, 4, 6
 
 
 def embed(model: bytes, metadata: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
@@ -50,8 +50,7 @@ def embed(model: bytes, metadata: Mapping[str, Any], files: Mapping[str, bytes])
     when the model is no sound .tflite or keeps its kernels behind the flatbuffer (above 2 GB).
     """
     reader.read(model)
-    plain = model[: _end(model)]
-    result = _with_entry(plain, write(metadata))
+    result = _with_entry(without_files(model), write(metadata))
     if not files:
         return result
     archive = io.BytesIO()
@@ -206,40 +205,25 @@ class _Reader:
         return self.table(kind, table.Indirect(position))
 
 
-def _end(model: bytes) -> int:
-    """Where the flatbuffer ends and an appended zip begins: the length without one."""
+def without_files(model: bytes, path: Path | str = "<bytes>") -> bytes:
+    """The flatbuffer alone, without the files behind it. ArtifactError: they can't be read."""
     if not zips.is_zip(model):
-        return len(model)
-    with _opened(model, "<bytes>") as archive:
-        return min((entry.header_offset for entry in archive.infos()), default=len(model))
+        return model
+    with _opened(model, path) as archive:
+        ends = min((entry.header_offset for entry in archive.infos()), default=len(model))
+    return model[:ends]
 
 
 def _with_entry(model: bytes, content: bytes) -> bytes:
     """The model behind a new root that lists its buffers and metadata entries, and one of each
-    more.
-
-    A flatbuffer is built from its end, with offsets that point forward and are relative: the old
-    file is taken as what was built so far, and all offsets inside it hold.
-    """
-    model += bytes(-len(model) % ALIGNMENT)
-    root = Table(model, struct.unpack_from("<I", model)[0])
-    builder = flatbuffers.Builder(len(model) + len(content) + 4096)
-    builder.Prep(ALIGNMENT, 0)
-    builder.head -= len(model)
-    builder.Bytes[builder.head : builder.head + len(model)] = model
-
-    def vector(offsets: Sequence[int]) -> int:
-        builder.StartVector(4, len(offsets), 4)
-        for offset in reversed(offsets):
-            builder.PrependUOffsetTRelative(offset)
-        return builder.EndVector()
-
-    # An old table's distance from the end is what the builder calls its offset.
-    buffers = [len(model) - target for target in _targets(root, _BUFFERS)]
+    more."""
+    front = Front(model)
+    builder = front.builder
+    buffers = front.listed(front.root, BUFFERS)
     entries = [
-        len(model) - target
-        for target in _targets(root, _METADATA)
-        if _entry_name(model, target) != ENTRY.encode()
+        entry
+        for entry in front.listed(front.root, ENTRIES)
+        if _entry_name(front.old(entry)) != ENTRY.encode()
     ]
     data = constant(builder, content)
     builder.StartObject(1)
@@ -250,37 +234,9 @@ def _with_entry(model: bytes, content: bytes) -> bytes:
     builder.PrependUOffsetTRelativeSlot(0, name, 0)
     builder.PrependUint32Slot(1, len(buffers) - 1, 0)
     entries.append(builder.EndObject())
-    made = {_BUFFERS: vector(buffers), _METADATA: vector(entries)}
-    for slot in range(1, _slots(root)):
-        if slot not in made and root.Offset(4 + 2 * slot):
-            made[slot] = len(model) - root.Indirect(root.Pos + root.Offset(4 + 2 * slot))
-    version = root.Offset(4 + 2 * _VERSION)
-    builder.StartObject(max(made) + 1)
-    for slot, offset in made.items():
-        builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
-    if version:
-        number = root.Get(number_types.Uint32Flags, root.Pos + version)
-        builder.PrependUint32Slot(_VERSION, number, 0)
-    builder.Finish(builder.EndObject(), reader.IDENTIFIER)
-    return bytes(builder.Output())
+    return front.finish({BUFFERS: front.tables(buffers), ENTRIES: front.tables(entries)})
 
 
-def _slots(table: Table) -> int:
-    """How many fields the table's vtable has room for."""
-    vtable = table.Pos - table.Get(number_types.SOffsetTFlags, table.Pos)
-    return (int(table.Get(number_types.VOffsetTFlags, vtable)) - 4) // 2
-
-
-def _targets(table: Table, slot: int) -> list[int]:
-    """Positions of the tables that a vector lists."""
-    offset = table.Offset(4 + 2 * slot)
-    if not offset:
-        return []
-    start = table.Vector(offset)
-    return [table.Indirect(start + 4 * i) for i in range(table.VectorLen(offset))]
-
-
-def _entry_name(model: bytes, position: int) -> bytes:
-    table = Table(model, position)
+def _entry_name(table: Table) -> bytes:
     offset = table.Offset(4)
-    return bytes(table.String(position + offset)) if offset else b""
+    return bytes(table.String(table.Pos + offset)) if offset else b""

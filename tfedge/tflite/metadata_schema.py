@@ -13,6 +13,7 @@ ROOT = "ModelMetadata"
 
 # AssociatedFileType and ColorSpaceType
 TENSOR_AXIS_LABELS = 2
+VOCABULARY = 5
 RGB = 1
 
 

@@ -19,6 +19,7 @@ from tfedge.pipeline.schema import Finetune
 from tfedge.portable import golden
 from tfedge.tasks.blocks import Block, Part
 from tfedge.tasks.classification import metrics, report
+from tfedge.tasks.drop import Content
 from tfedge.tasks.task import Ask, Examples
 
 _TINY = 1e-7  # below any score that matters: no logarithm of zero
@@ -122,6 +123,9 @@ class ScoredClasses:
 
     def beside(self, examples: Examples) -> dict[str, bytes]:
         return {}
+
+    def for_target(self, target: str, content: Content, examples: Examples) -> Content:
+        return content
 
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         return golden.difference(expected, got)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from tfedge.portable.wordpiece import read_vocabulary
 from tfedge.tasks.classification.files import LABELS, check_labels, class_facts, labels
 from tfedge.tasks.contract import parts_of, stored
 from tfedge.tasks.drop import Check, Content, Parts
+from tfedge.tasks.text_classification import android
 from tfedge.tasks.text_classification.copied import TEMPLATES
 from tfedge.tasks.text_classification.examples import LabelledTexts
 from tfedge.tasks.text_classification.script import NAME, example
+from tfedge.tasks.text_classification.vocabulary import vocabulary_of
 
 
 def contract(model: bytes, examples: LabelledTexts) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -55,8 +57,18 @@ def beside(examples: LabelledTexts) -> dict[str, bytes]:
     return {VOCABULARY: "".join(f"{piece}\n" for piece in pieces).encode()}
 
 
+def for_target(target: str, content: Content, examples: LabelledTexts) -> Content:
+    """For Android with the input that MediaPipe asks for."""
+    return android.fitting(content, examples) if target == "android" else content
+
+
 def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:
-    """Labels, vocabulary, example script and README of ``target``."""
+    """Labels, vocabulary, example script and README of ``target``; for Android the Kotlin and
+    metadata."""
+    return _PARTS[target](content, told)
+
+
+def _linux(content: Content, told: Mapping[str, str]) -> Parts:
     readme = fill(
         TEMPLATES,
         "linux/README.md",
@@ -75,18 +87,28 @@ def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:
     return Parts(files, check=(NAME, "--check"))
 
 
+_PARTS: dict[str, Callable[[Content, Mapping[str, str]], Parts]] = {
+    "linux": _linux,
+    "android": android.parts,
+}
+
+
 def check(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     """That labels.txt has the manifest's classes, and the vocabulary every id of the golden
-    pairs."""
-    return [check_labels(folder, manifest), _vocabulary(folder, manifest)]
+    pairs; and what an Android drop says of its model."""
+    found = [check_labels(folder, manifest), _vocabulary(folder, manifest)]
+    if manifest.get("target") == "android":
+        found += android.check(folder, manifest)
+    return found
 
 
 def _vocabulary(folder: Path, manifest: Mapping[str, Any]) -> Check:
-    pieces = read_vocabulary((folder / manifest["input"]["vocabulary"]).read_bytes())
+    pieces = read_vocabulary(vocabulary_of(folder, manifest))
     problems = []
+    parts = manifest["input"]["shape"][1]
     for pair in manifest["golden"]:
         data = (folder / pair["input"]).read_bytes()
-        ids = memoryview(data[: len(data) // 2]).cast("i")
+        ids = memoryview(data[: len(data) // parts]).cast("i")
         if any(not 0 <= one < len(pieces) for one in ids):
             problems.append(f"{pair['input']} has ids that are not in {VOCABULARY}")
     return Check("vocabulary", f"{len(pieces):,} pieces", tuple(problems))

@@ -136,6 +136,9 @@ class TextClassification(ScoredClasses):
     def held_out(self, examples: Examples, rows: Sequence[int], count: int) -> Chosen:
         return pairs.held_out(cast(LabelledTexts, examples), rows, count)
 
+    def for_target(self, target: str, content: Content, examples: Examples) -> Content:
+        return drop.for_target(target, content, cast(LabelledTexts, examples))
+
     def parts(self, target: str, content: Content, told: Mapping[str, str]) -> Parts:
         return drop.parts(target, content, told)
 

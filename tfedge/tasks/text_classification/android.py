@@ -1,0 +1,199 @@
+"""A text classifier in an Android app: its Kotlin, and a file that MediaPipe takes, too."""
+
+from __future__ import annotations
+
+import hashlib
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfedge.data.index import SPLITS
+from tfedge.errors import ArtifactError, DropError, UnsupportedModel
+from tfedge.inputs.text.mediapipe import read_otherwise
+from tfedge.modeling.nets.text_base import IDS, MASK
+from tfedge.pipeline.encoder_folder import VOCABULARY
+from tfedge.tasks.classification import kotlin
+from tfedge.tasks.classification.files import LABELS, labels
+from tfedge.tasks.drop import Check, Content, Metadata, Pair, Parts
+from tfedge.tasks.text_classification.copied import TEMPLATES
+from tfedge.tasks.text_classification.examples import LabelledTexts
+from tfedge.tasks.text_classification.vocabulary import vocabulary_of
+from tfedge.tflite import front, metadata, reader
+from tfedge.tflite.metadata_schema import VOCABULARY as OF_A_VOCABULARY
+from tfedge.tflite.model import Model, Signature
+
+SEGMENTS = "segment_ids"  # which MediaPipe's TextClassifier wants beside ids and mask
+SCORES = ("uint8", "float32")  # dtypes that MediaPipe and the Kotlin can read
+
+_KOTLIN = (
+    *("CompiledEngine", "Engine", "InterpreterEngine", "Model"),
+    *("TextClassifier", "WordPiece"),
+)
+_ASSETS = "assets"
+_WIDTH = 100  # of the README
+
+
+def fitting(content: Content, examples: LabelledTexts) -> Content:
+    """With the third input that MediaPipe asks for, in front of the measured file's own bytes, and
+    what MediaPipe's tokenizer makes of the examples. DropError when the input can't be added."""
+    measured = content.model
+    try:
+        model = front.with_unread_input(measured, SEGMENTS)
+    except (ArtifactError, UnsupportedModel) as error:
+        raise DropError(f"no input {SEGMENTS} can be added to the model: {error}") from error
+    if problems := _against_measured(model, measured):
+        raise DropError(f"with the input {SEGMENTS} in it, of the model {', '.join(problems)}")
+    length = content.given["shape"][2]
+    given = {
+        **content.given,
+        "shape": [1, 3, length],
+        "parts": [*content.given["parts"], SEGMENTS],
+        "unread": [SEGMENTS],
+        "vocabulary": f"{_ASSETS}/{content.given['vocabulary']}",
+    }
+    nothing = np.zeros((1, length), np.int32)
+    golden = tuple(
+        Pair(np.concatenate([pair.input, nothing]), pair.output, pair.facts)
+        for pair in content.golden
+    )
+    facts = {
+        **content.facts,
+        "measured": {"bytes": len(measured), "sha256": hashlib.sha256(measured).hexdigest()},
+        "mediapipe": _by_mediapipe(examples),
+    }
+    return replace(content, model=model, given=given, golden=golden, facts=facts)
+
+
+def _by_mediapipe(examples: LabelledTexts) -> dict[str, Any]:
+    """What MediaPipe's tokenizer makes of the examples that judge the model."""
+    split = next(name for name in reversed(SPLITS) if examples.has(name))
+    texts = map(examples.texts.text, examples.rows_of(split))
+    return {"split": split, **read_otherwise(texts, examples.texts.encoding)._asdict()}
+
+
+def told_of_mediapipe(facts: Mapping[str, Any], lower: bool) -> str:
+    """The same in sentences, for card and README."""
+    words = f"{facts['unknown']:,} of their {facts['words']:,} words"
+    cased = "" if lower else ", though this vocabulary has upper case"
+    return (
+        f"MediaPipe's TextClassifier cuts texts by a tokenizer of its own, which lowers ASCII "
+        f"letters alone{cased} and takes no accent off: of most words with other letters it makes "
+        f"[UNK]. Of {facts['texts']:,} {facts['split']} texts {facts['other_ids']:,} get other ids "
+        f"by it than in training, and {words} become [UNK] by it alone. `WordPiece.kt` gives the "
+        "ids of training."
+    )
+
+
+def parts(content: Content, told: Mapping[str, str]) -> Parts:
+    """Labels, vocabulary, golden texts, Kotlin with its test, README and metadata. DropError when
+    the scores can't be read."""
+    given, taken, facts = content.given, content.taken, content.facts
+    (signature,) = reader.read(content.model).signatures
+    values = {
+        **told,
+        **kotlin.values(content, SCORES),
+        "length": str(given["shape"][2]),
+        "lower": str(given["lower"]).lower(),
+        "ids": IDS,
+        "mask": MASK,
+        "inputs": ", ".join(f'"{name}"' for name in given["parts"]),
+        "output_name": signature.outputs[0][0],
+        "vocabulary": VOCABULARY,
+    }
+    readme = {
+        "first": facts["classes"][0],
+        "shown": content.golden_told,
+        "output": f"{taken['dtype']} {taken['shape']}",
+        "unread": SEGMENTS,
+        "mediapipe": textwrap.fill(told_of_mediapipe(facts["mediapipe"], given["lower"]), _WIDTH),
+    }
+    files = kotlin.files(content, TEMPLATES, _KOTLIN, values, readme)
+    files[given["vocabulary"]] = content.beside[VOCABULARY]
+    for number, pair in enumerate(content.golden):
+        files[f"golden/{number:03d}.text.txt"] = pair.facts["text"].encode("utf-8")
+    return Parts(files, metadata=_describe(content, signature))
+
+
+def _describe(content: Content, signature: Signature) -> Metadata:
+    """What readers of TFLite metadata need to feed the model and to name its scores."""
+    length, vocabulary = content.given["shape"][2], content.beside[VOCABULARY]
+    said = {
+        IDS: "Numbers of the pieces of a text by WordPiece, [CLS] before and [SEP] behind them.",
+        MASK: "1 where there is a piece, 0 behind the last one.",
+        SEGMENTS: "Not read.",
+    }
+    names = {index: name for name, index in signature.inputs}
+    inputs = [
+        {
+            "name": names[tensor.index],
+            "description": f"{length} numbers. {said[names[tensor.index]]}",
+            "content": {"content_properties": {"FeatureProperties": {}}},
+        }
+        for tensor in reader.read(content.model).inputs
+    ]
+    file = {
+        "name": VOCABULARY,
+        "description": "The pieces, in the order of their numbers.",
+        "type": OF_A_VOCABULARY,
+    }
+    return Metadata(
+        f"Tells of which of {len(content.facts['classes'])} classes a text is.",
+        inputs,
+        [kotlin.described_scores(content.taken)],
+        {LABELS: labels(content), VOCABULARY: vocabulary},
+        [{"options": {"BertTokenizerOptions": {"vocab_file": [file]}}}],
+    )
+
+
+def check(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+    """That the model's metadata says what the manifest says, and that the measured file lies in it
+    as it was, beside an input that no op reads."""
+    model = (folder / manifest["model"]).read_bytes()
+    return [_metadata(folder, manifest, model), _measured(manifest, model)]
+
+
+def _metadata(folder: Path, manifest: Mapping[str, Any], model: bytes) -> Check:
+    said = kotlin.found_metadata(model, manifest["model"])
+    if said is None:
+        return Check("metadata", "", ("the model carries no TFLite metadata",))
+    found, files = said
+    (graph,) = found["subgraph_metadata"]
+    read = reader.read(model)
+    names = {index: name for name, index in read.signatures[0].inputs}
+    tensors = [names[tensor.index] for tensor in read.inputs]
+    problems = kotlin.labels_problems(graph, files, manifest)
+    described = [entry["name"] for entry in graph["input_tensor_metadata"]]
+    if described != tensors or sorted(described) != sorted(manifest["input"]["parts"]):
+        problems.append(f"its metadata calls the inputs {', '.join(described)}")
+    (unit,) = graph["input_process_units"]
+    (vocabulary,) = unit["options"]["BertTokenizerOptions"]["vocab_file"]
+    if files[vocabulary["name"]] != vocabulary_of(folder, manifest):
+        problems.append("the vocabulary in its metadata is not that of the drop")
+    named = f"{found.get('name', 'no name')}, {len(manifest['classes'])} labels"
+    return Check("metadata", named, tuple(problems))
+
+
+def _measured(manifest: Mapping[str, Any], model: bytes) -> Check:
+    told = manifest["measured"]
+    flat = metadata.without_files(model, manifest["model"])
+    inside = front.inner(flat, int(told["bytes"]))
+    if hashlib.sha256(inside).hexdigest() != told["sha256"]:
+        return Check("measured file", "", ("it does not lie in the model as it was",))
+    found = f"{told['bytes']:,} bytes in it as they were"
+    return Check("measured file", found, tuple(_against_measured(flat, inside)))
+
+
+def _against_measured(model: bytes, measured: bytes) -> list[str]:
+    """How what the model computes differs from what the measured file does."""
+    one, other = reader.read(measured), reader.read(model)
+    return front.differences(one, other, _added(other))
+
+
+def _added(model: Model) -> str:
+    """What the tensor of the third input is called, by the signature."""
+    found: Sequence[int] = [i for name, i in model.signatures[0].inputs if name == SEGMENTS]
+    return model.tensors[found[0]].name if found else SEGMENTS
