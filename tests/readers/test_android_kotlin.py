@@ -1,17 +1,12 @@
 """The Android drop's Kotlin: compiled against stand-ins of the classes it uses, and run on this
-machine's Java. The stand-ins in ``kotlin/`` are written after the references of Android and LiteRT.
+machine's Java (``kotlin_app.py``).
 
 What a phone adds is not seen here: its decoders, its LiteRT. GoldenTest looks at those, there.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -21,74 +16,22 @@ from android_helpers import android
 from awkward_images import FITS, LEVELS, SIZES, awkward_images, sixteen_bits
 from color_helpers import FLOAT, pixels
 from golden_cases import CASES
+from kotlin_app import App, compiled
 from PIL import Image
 
 from tfedge.drops.golden import names
 from tfedge.portable.images import decode
 from tfedge.tflite.runtime import LiteRT
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 SHAPES = ((61, 90), (90, 61), (32, 32), (33, 31), (7, 200), (300, 4), (1, 1), (640, 480))
-SECONDS = 600
 
 pytestmark = pytest.mark.slow
-
-
-@dataclass(frozen=True)
-class App:
-    """A drop in an app: its Kotlin compiled, its assets where they belong."""
-
-    drop: Path
-    classes: str  # the class path
-
-    def ask(self, *jobs: Sequence[object]) -> list[str]:
-        """The harness' answer to each job, from one Java."""
-        serve = f"{sys.executable}|{HERE / 'serve.py'}"
-        decoder = f"{sys.executable}|{HERE / 'decode_image.py'}"
-        java = [
-            *("java", "-cp", self.classes, f"-Dapp={self.drop / 'assets'}"),
-            *(f"-Dtest={self.drop}", f"-Dpython={serve}", f"-Ddecoder={decoder}"),
-            "harness.HarnessKt",
-        ]
-        done = subprocess.run(
-            java,
-            input="".join(" ".join(map(str, job)) + "\n" for job in jobs),
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
-        assert done.returncode == 0, done.stderr
-        answers = [line[2:] for line in done.stdout.splitlines() if line.startswith("> ")]
-        assert len(answers) == len(jobs), done.stdout
-        return answers
-
-
-def compiled(kotlin: Path, drop: Path, out: Path, package: str = "org.example.classifier") -> App:
-    """``package`` as Kotlin writes it."""
-    library = kotlin / "lib" / "kotlin-stdlib.jar"
-    stand_ins = out.with_name("stand_ins")
-    shutil.copytree(HERE / "kotlin", stand_ins)
-    harness = stand_ins / "harness.kt"
-    harness.write_text(harness.read_text("utf-8").replace("org.example.classifier", package))
-    sources = [*drop.rglob("*.kt"), *stand_ins.glob("*.kt")]
-    command = [
-        *("java", "-cp", kotlin / "lib" / "kotlin-compiler.jar"),
-        "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
-        *("-kotlin-home", kotlin, "-jvm-target", "11", "-Werror", "-Wextra", "-d", out, *sources),
-    ]
-    done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, timeout=SECONDS
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return App(drop, f"{out}:{library}")
 
 
 @pytest.fixture(scope="module")
 def app(kotlin: Path, tmp_path_factory: pytest.TempPathFactory) -> App:
     folder = tmp_path_factory.mktemp("android")
-    return compiled(kotlin, android(folder), folder / "out")
+    return compiled(kotlin, android(folder), folder / "out", "images")
 
 
 def random_image(seed: int, width: int, height: int, channels: int = 3) -> np.ndarray:
@@ -320,7 +263,7 @@ def test_the_golden_test_finds_other_answers(app: App, tmp_path: Path) -> None:
 
 
 def test_a_float_model_in_another_fit(kotlin: Path, tmp_path: Path) -> None:
-    app = compiled(kotlin, android(tmp_path, shipped=FLOAT, fit="pad"), tmp_path / "out")
+    app = compiled(kotlin, android(tmp_path, shipped=FLOAT, fit="pad"), tmp_path / "out", "images")
     assert app.ask(*(("golden", test) for test in TESTS)) == ["passed"] * len(TESTS)
     (tmp_path / "a.png").write_bytes(png(pixels(1, 7)))
     (answer,) = app.ask(("classify", "compiled", tmp_path / "a.png", 0, 1))
@@ -334,5 +277,5 @@ def test_a_package_of_words_that_kotlin_reserves(kotlin: Path, tmp_path: Path) -
     name = "in.object.fun._is.is.typeof.val.__.plants"
     drop = android(tmp_path, android={"package": name})
     package = "`in`.`object`.`fun`._is.`is`.`typeof`.`val`.`__`.plants"
-    app = compiled(kotlin, drop, tmp_path / "out", package)
+    app = compiled(kotlin, drop, tmp_path / "out", "images", package)
     assert app.ask(*(("golden", test) for test in TESTS)) == ["passed"] * len(TESTS)

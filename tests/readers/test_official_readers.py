@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,12 @@ import pytest
 from android_helpers import ABOUT, android
 from color_helpers import CLASSES, FLOAT, INT8, SIZE, pixels
 from PIL import Image
+from read_by import read_by
 
 from tfedge.portable.images import decode
 from tfedge.tflite.runtime import LiteRT
 
-HERE = Path(__file__).parent
 LABELS = "red\ngreen\nblue\n"
-SECONDS = 300
 
 pytestmark = pytest.mark.slow
 
@@ -32,14 +30,6 @@ def shipped(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="module")
 def drop(shipped: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return android(tmp_path_factory.mktemp("drop"), shipped=shipped, **ABOUT)
-
-
-def read(python: Path, script: str, *paths: Path) -> dict[str, Any]:
-    done = subprocess.run(
-        [python, HERE / script, *paths], capture_output=True, text=True, timeout=SECONDS
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def check_metadata(found: dict[str, Any], version: str) -> None:
@@ -82,7 +72,7 @@ def test_tflite_support_reads_it_field_by_field(
     drop: Path, shipped: Path, tflite_support: Path
 ) -> None:
     model = drop / "assets" / "color.tflite"
-    found = read(tflite_support, "reader_tflite_support.py", model, shipped)
+    found = read_by(tflite_support, "reader_tflite_support.py", model, shipped)
     assert found["files"] == {"labels.txt": LABELS}
     assert found["rewritten"] == found["metadata"], "the official writer changes nothing in it"
     check_metadata(found["metadata"], version(drop))
@@ -97,7 +87,7 @@ def test_mediapipe_reads_it_and_classifies(drop: Path, mediapipe: Path, tmp_path
         Image.fromarray(mixed.round().astype(np.uint8)).save(paths[-1])
     wide = tmp_path / "wide.png"
     Image.fromarray(pixels(1, 9)).resize((96, 64), Image.Resampling.NEAREST).save(wide)
-    found = read(mediapipe, "reader_mediapipe.py", model, *paths, wide)
+    found = read_by(mediapipe, "reader_mediapipe.py", model, *paths, wide)
     assert found["files"] == {"labels.txt": LABELS}
     check_metadata(found["metadata"], version(drop))
 

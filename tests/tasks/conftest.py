@@ -19,7 +19,7 @@ TOY = "image-regression"
 NAMES = (*TASKS, TOY)
 
 # A net of no more than what a stage needs to have something to do.
-ALL = {"evaluate": {"robustness": 20}, "package": {"targets": ["linux"]}}
+ALL = {"evaluate": {"robustness": 20}}
 IMAGES = {
     **ALL,
     "data": {"image_size": 32, "split": {"val": 0.4, "test": 0.5}},
@@ -35,6 +35,7 @@ TEXTS = {
     "quantize": {"recipe": "qat", "steps": 4, "epochs": 1, "representative": 16},
 }
 TINY = {"text-classification": TEXTS}
+TARGETS = ("linux", "android")  # of drops, as far as the task has them
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,13 @@ class Done:
     def content(self) -> dict[str, Any]:
         tiny = TINY.get(self.task.name, IMAGES)
         data = {"path": self.task.sample, **tiny["data"]}
-        return {"name": "tiny", "task": self.task.name, **tiny, "data": data}
+        package = {"targets": list(self.targets)}
+        return {"name": "tiny", "task": self.task.name, **tiny, "data": data, "package": package}
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """For which drops are made."""
+        return tuple(name for name in TARGETS if name in self.task.drops)
 
     def tfedge(self, *arguments: object) -> int:
         return main([str(argument) for argument in (*arguments, "--cache", self.folder / "cache")])

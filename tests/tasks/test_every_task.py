@@ -165,18 +165,38 @@ def test_the_report_speaks_of_it(done: Done) -> None:
 
 def test_run_and_drop_are_as_their_schemas_say(done: Done) -> None:
     check("run", done.json("run.json"))
-    check("manifest", done.json("drops/linux/MANIFEST.json"))
+    for target in done.targets:
+        check("manifest", done.json(f"drops/{target}/MANIFEST.json"))
 
 
-def test_the_drop_holds_and_a_changed_answer_does_not(done: Done, tmp_path: Path) -> None:
-    drop = done.run_dir / "drops" / "linux"
-    manifest = json.loads((drop / "MANIFEST.json").read_text("utf-8"))
-    assert manifest["task"] == done.task.name
-    assert done_verify(drop) == 0
-    copy = Path(shutil.copytree(drop, tmp_path / "drop"))
-    pair = copy / manifest["golden"][0]["output"]
-    pair.write_bytes(bytes(255 - byte for byte in pair.read_bytes()))
-    assert done_verify(copy) == 9
+def test_each_drop_holds_and_a_changed_answer_does_not(done: Done, tmp_path: Path) -> None:
+    for target in done.targets:
+        drop = done.run_dir / "drops" / target
+        manifest = json.loads((drop / "MANIFEST.json").read_text("utf-8"))
+        assert (manifest["task"], manifest["target"]) == (done.task.name, target)
+        assert done_verify(drop) == 0
+        copy = Path(shutil.copytree(drop, tmp_path / target))
+        pair = copy / manifest["golden"][0]["output"]
+        pair.write_bytes(bytes(255 - byte for byte in pair.read_bytes()))
+        assert done_verify(copy) == 9
+
+
+def test_each_drop_is_taken_out(done: Done, tmp_path: Path) -> None:
+    from tfedge.cli import main
+
+    assert main(["package", str(done.run_dir), "--archive", "zip", "--out", str(tmp_path)]) == 0
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == {f"tiny-{target}.zip" for target in done.targets}
+    assert {done_verify(path) for path in tmp_path.iterdir()} == {0}
+
+
+def test_each_drop_has_the_file_that_was_measured(done: Done) -> None:
+    """Its bytes as they are, behind what a target puts in front of them."""
+    measured = (done.run_dir / "convert" / "model.tflite").read_bytes()
+    for target in done.targets:
+        drop = done.run_dir / "drops" / target
+        manifest = json.loads((drop / "MANIFEST.json").read_text("utf-8"))
+        assert measured in (drop / manifest["model"]).read_bytes()
 
 
 def done_verify(drop: Path) -> int:

@@ -12,12 +12,16 @@ and confusion mean something. It is written five times; another one reads handwr
     digits_int8.tflite   uint8 in [1,8,8,1], uint8 logits out, int8 inside: scikit-learn's digits,
                          whose outputs are compared between machines; a net that was not trained
                          answers the same to everything, and a softmax hides most differences
+    words_float.tflite   int32 ids and mask [1, 16] in, float32 scores of three classes out: each
+                         piece of ``text_helpers.PIECES`` speaks for its class, none trained
+    words_int8.tflite    the same with uint8 scores, int8 inside
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -27,6 +31,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from sklearn.datasets import load_digits
+from text_helpers import CLASSES as TEXT_CLASSES
+from text_helpers import LENGTH, PIECES, WORDS
 
 SIZE, CLASSES = 32, 3
 DIGITS_FOR_TRAINING = 1200  # of 1,797, in their order; the tests look at the others
@@ -140,6 +146,39 @@ def convert_half(model: tf_keras.Model) -> bytes:
     return converter.convert()
 
 
+def convert_words(quantized: bool) -> bytes:
+    """Scores by the words of each class, and a little by each other piece: no two texts are the
+    same."""
+    rng = np.random.default_rng(5)
+    table = rng.normal(0, 0.15, (len(PIECES), len(TEXT_CLASSES))).astype(np.float32)
+    for label, words in enumerate(WORDS.values()):
+        for word in words:
+            table[PIECES.index(word), label] += 1.5
+    pieces, real = tf.constant(table), tf.constant([[0.0], [1.0]])
+    spec = [tf.TensorSpec((1, LENGTH), tf.int32, name) for name in ("ids", "mask")]
+
+    @tf.function(input_signature=spec)
+    def scores(ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        said = tf.gather(pieces, ids) * tf.gather(real, mask)  # [1, length, classes]
+        return tf.nn.softmax(tf.reduce_sum(said, 1))
+
+    def texts() -> Iterator[list[np.ndarray]]:
+        for _ in range(100):
+            count = int(rng.integers(3, LENGTH))
+            ids, mask = np.zeros((2, 1, LENGTH), np.int32)
+            ids[0, :count], mask[0, :count] = rng.integers(2, len(PIECES), count), 1
+            yield [ids, mask]
+
+    concrete = scores.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module())
+    if quantized:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = texts
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_output_type = tf.uint8
+    return converter.convert()
+
+
 def main(folder: Path) -> None:
     model = trained()
     samples, _ = images(60, 3)
@@ -152,6 +191,7 @@ def main(folder: Path) -> None:
         "color_half": convert_half(model),
         "digits_int8": convert_int8(trained_digits(), True, digits()[0][:DIGITS_FOR_TRAINING]),
     }
+    files |= {"words_float": convert_words(False), "words_int8": convert_words(True)}
     for name, data in files.items():
         (folder / f"{name}.tflite").write_bytes(data)
         print(f"{name}.tflite: {len(data)} bytes")

@@ -25,7 +25,7 @@ from tfedge.tflite import metadata
 from tfedge.tflite.runtime import predict
 
 KOTLIN = {"Classifier", "CompiledEngine", "Deep", "Engine", "InterpreterEngine", "Model", "Photo"}
-KOTLIN |= {"Pixels"}
+KOTLIN |= {"Answer", "LiteRt", "Pixels", "Scores"}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_files(drop: Path) -> None:
     expected = {"assets/color.tflite", "assets/labels.txt", "README.md", "CARD.md"}
     expected |= {"MANIFEST.json", "proguard-rules.pro", "gradle/build.gradle.kts"}
     expected |= {f"kotlin/com/shop/colours/{name}.kt" for name in KOTLIN}
-    expected |= {"androidTest/kotlin/com/shop/colours/GoldenTest.kt"}
+    expected |= {f"androidTest/kotlin/com/shop/colours/{n}.kt" for n in ("Golden", "GoldenTest")}
     expected |= {name for number in range(8) for name in golden.names(number)}
     assert found == expected
     assert (drop / "assets/labels.txt").read_text("utf-8") == "red\ngreen\nblue\n"

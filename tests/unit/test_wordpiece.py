@@ -3,57 +3,11 @@
 from __future__ import annotations
 
 import random
-import string
-from pathlib import Path
 
 import pytest
+from text_cases import NASTY, REVIEWS, VOCABULARY, reviews
 
 from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN, WordPiece, lacking, read_vocabulary
-
-SHARED = Path(__file__).parents[3] / "shared" / "texts" / "reviews"
-WORDS = [
-    "the",
-    "a",
-    "film",
-    "movie",
-    "good",
-    "bad",
-    "un",
-    "##able",
-    "##ing",
-    "##ed",
-    "##s",
-    "play",
-    "work",
-    "naive",
-    "cafe",
-    "istanbul",
-]
-LETTERS = [*string.ascii_lowercase, *string.digits, *"äéßσψ日本ไ한"]
-SIGNS = list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«»“”…—¿¡")
-VOCABULARY = [PAD, UNKNOWN, CLS, SEP, *WORDS, *LETTERS, *(f"##{one}" for one in LETTERS), *SIGNS]
-NASTY = [
-    "",
-    "   \t\r\n",
-    "İstanbul ΣΊΣΥΦΟΣ straße Ⅷ",
-    "a\u200bb\x00c\ufffd\x85d\x0be\x1cf",
-    "日本語テスト中文字",
-    "naïve café ÀÉÎ e\u0301\u0301x",
-    "[SEP] [CLS] [UNK] ##ing [PAD]",
-    "x" * 101,
-    "x" * 100,
-    "$100 ^_^ `tick` ~",
-    "\u2028a\u2029b\u00a0c\u3000d",
-    "🙂👩‍👩‍👧 ok",
-    "\u0130\u0131 ſ K ﬁ",
-    "mid·dot «guill» “q” — …",
-    "ᾼ ΐ ǅ",
-    "\U0002f800 \U00020000",
-    "a\u0345b ẞ",
-    "กำ ไทย 한국어",
-    "\U000e0001tag a\u00adb soft",
-    "unplayable works",
-]
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +45,9 @@ def test_ids_of_random_texts_are_those_of_tokenizers(ours: WordPiece) -> None:
 
 
 def test_ids_of_what_people_wrote_are_those_of_tokenizers() -> None:
-    if not SHARED.is_dir():
-        pytest.skip(f"no {SHARED.name} beside the checkout")
-    texts = [
-        line
-        for file in sorted(SHARED.glob("rt-polarity.*"))
-        for line in file.read_text(encoding="latin-1").splitlines()
-    ]
+    if not REVIEWS.is_dir():
+        pytest.skip(f"no {REVIEWS.name} beside the checkout")
+    texts = reviews()
     words = sorted({word for text in texts for word in text.split()})[::7]
     pieces = [*VOCABULARY, *(word for word in words if word not in VOCABULARY)]
     ours, theirs = WordPiece(pieces), reference(pieces)

@@ -17,6 +17,10 @@ object Assert {
         assertTrue("$message: expected $expected, got $actual", expected == actual)
 
     @JvmStatic
+    fun assertArrayEquals(message: String, expecteds: IntArray, actuals: IntArray) =
+        assertTrue("$message: arrays differ", expecteds.contentEquals(actuals))
+
+    @JvmStatic
     fun assertArrayEquals(message: String, expecteds: ByteArray, actuals: ByteArray) =
         assertTrue("$message: arrays differ", expecteds.contentEquals(actuals))
 }

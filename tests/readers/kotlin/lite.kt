@@ -26,5 +26,13 @@ class Interpreter(byteBuffer: ByteBuffer, options: Options) : AutoCloseable {
         (output as ByteBuffer).put(runner.run(ByteArray(given.remaining()).also { given.get(it) }))
     }
 
+    fun runSignature(inputs: Map<String, Any>, outputs: Map<String, Any>) {
+        val given = inputs.toSortedMap().values.map { it as ByteBuffer }
+        require(given.all { it.isDirect && it.remaining() == it.capacity() }) { "not rewound" }
+        val bytes = given.map { one -> ByteArray(one.remaining()).also { one.duplicate().get(it) } }
+        val (output) = outputs.values.map { it as ByteBuffer }
+        output.put(runner.run(bytes.reduce(ByteArray::plus)))
+    }
+
     override fun close() = runner.close()
 }

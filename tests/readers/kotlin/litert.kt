@@ -23,6 +23,13 @@ class TensorBuffer internal constructor() : AutoCloseable {
     }
 
     @Throws(LiteRtException::class)
+    fun writeInt(data: IntArray) {
+        val out = ByteBuffer.allocate(4 * data.size).order(ByteOrder.nativeOrder())
+        out.asIntBuffer().put(data)
+        bytes = out.array()
+    }
+
+    @Throws(LiteRtException::class)
     fun readInt8(): ByteArray = bytes.copyOf()
 
     @Throws(LiteRtException::class)
@@ -63,6 +70,24 @@ class CompiledModel private constructor(private val runner: Runner) : AutoClosea
     @JvmOverloads
     fun run(inputs: List<TensorBuffer>, outputs: List<TensorBuffer>, signatureIndex: Int = 0) {
         outputs[0].bytes = runner.run(inputs[0].bytes)
+    }
+
+    @Throws(LiteRtException::class)
+    fun createInputBuffer(inputName: String, signature: String? = null): TensorBuffer =
+        TensorBuffer()
+
+    @Throws(LiteRtException::class)
+    fun createOutputBuffer(outputName: String, signature: String? = null): TensorBuffer =
+        TensorBuffer()
+
+    @Throws(LiteRtException::class)
+    fun run(
+        inputs: Map<String, TensorBuffer>,
+        outputs: Map<String, TensorBuffer>,
+        signature: String? = null,
+    ) {
+        val given = inputs.toSortedMap().values.map { it.bytes }
+        outputs.values.single().bytes = runner.run(given.reduce(ByteArray::plus))
     }
 
     override fun close() = runner.close()

@@ -41,6 +41,10 @@ def fitting(content: Content, examples: LabelledTexts) -> Content:
     """With the third input that MediaPipe asks for, in front of the measured file's own bytes, and
     what MediaPipe's tokenizer makes of the examples. DropError when the input can't be added."""
     measured = content.model
+    called = [name for one in reader.read(measured).signatures for name, _ in one.inputs]
+    if sorted(called) != [IDS, MASK]:
+        got = ", ".join(called) or "none"
+        raise DropError(f"the model's signature has the inputs {got}, not {IDS} and {MASK}")
     try:
         model = front.with_unread_input(measured, SEGMENTS)
     except (ArtifactError, UnsupportedModel) as error:
