@@ -16,11 +16,15 @@ from text_cases import NASTY, REVIEWS, VOCABULARY, reviews
 from text_helpers import CLASSES, LENGTH, PIECES, WORDS_FLOAT, WORDS_INT8, facts_of, text_drop
 from tflite_helpers import one_op
 
+from tfedge.cli import main
+from tfedge.data.sources import data_root
 from tfedge.inputs.text.mediapipe import MediaPipeWordPiece
+from tfedge.pipeline.schema import pipeline_of
 from tfedge.portable.wordpiece import WordPiece
+from tfedge.tasks.text_classification.work import TextClassification
 from tfedge.tflite import metadata
 from tfedge.tflite.front import with_unread_input
-from tfedge.tflite.runtime import LiteRT
+from tfedge.tflite.runtime import LiteRT, predict
 from tfedge.tflite.signature import signed
 
 ABOUT = {"author": "A. Üthor", "licence": "CC-BY-4.0", "description": "Weather, money or sport?"}
@@ -119,6 +123,37 @@ def test_mediapipe_reads_it_and_answers_as_litert(
     assert len(set(expected.argmax(1).tolist())) == len(CLASSES), "else equal answers say little"
     # A quantum of 1/256, where the kernels round otherwise, may go either way.
     assert np.quantile(np.abs(theirs - expected).max(1), 0.95) <= 2.01 / 256
+
+
+@pytest.mark.train
+def test_mediapipe_answers_as_litert_of_an_encoder(mediapipe: Path, tmp_path: Path) -> None:
+    """Of a whole run, on its test texts."""
+    content = {
+        "name": "words",
+        "task": "text-classification",
+        "data": {"path": "sample:messages", "length": 32, "split": {"val": 0.2, "test": 0.3}},
+        "backbone": {"layers": 2, "vocabulary": "seen"},
+        "quantize": {"recipe": "ptq", "representative": 16},
+        "package": {"targets": ["android"]},
+    }
+    file, run, cache = tmp_path / "words.yaml", tmp_path / "run", tmp_path / "cache"
+    file.write_text(json.dumps(content))  # JSON is YAML
+    assert main(["run", str(file), "--run-dir", str(run), "--cache", str(cache)]) == 0
+    drop, data = run / "drops" / "android", pipeline_of(content).data
+    index = run / "data" / "index.json"
+    task = TextClassification()
+    examples = task.examples(index, data, data_root(data, cache), cache)
+    rows = examples.rows_of("test")
+    texts = [examples.texts.text(row) for row in rows]
+    assert len(texts) > 100 and all(text.isascii() for text in texts)
+    (tmp_path / "texts.json").write_text(json.dumps(texts))
+    paths = model_of(drop), tmp_path / "texts.json"
+    found = read_by(mediapipe, "reader_mediapipe_text.py", *paths)["answers"]
+    theirs = [max(answer, key=lambda row: row[1])[0] for answer in found]
+    scores = predict(run / "convert" / "model.tflite", examples.inputs(rows))
+    ours = [examples.classes[best] for best in scores.argmax(1)]
+    assert np.mean([one == other for one, other in zip(ours, theirs, strict=True)]) >= LEAST
+    assert len(set(ours)) > 2
 
 
 def probe(vocabulary: list[str], length: int) -> bytes:

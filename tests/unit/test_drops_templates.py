@@ -14,6 +14,7 @@ from tfedge.files.imports import imported
 from tfedge.files.template import fill, texts
 from tfedge.pipeline.schema import Package
 from tfedge.portable.assemble import Source, source
+from tfedge.tasks.classification import copied as of_classifiers
 from tfedge.tasks.image_classification import copied
 from tfedge.tasks.table import names, task_of
 
@@ -25,7 +26,11 @@ def test_another_text_or_another_script_is_another_digest(
 ) -> None:
     assert stage("package").probe == f"{outside.__name__}:{outside.digest.__name__}"
     digests = [outside.digest(Package(), tmp_path)]
-    for module, folder in (templates, "FOLDER"), (copied, "TEMPLATES"):
+    for module, folder in (
+        (templates, "FOLDER"),
+        (copied, "TEMPLATES"),
+        (of_classifiers, "TEMPLATES"),
+    ):
         copy = tmp_path / module.__name__
         shutil.copytree(getattr(module, folder), copy)
         monkeypatch.setattr(module, folder, copy)

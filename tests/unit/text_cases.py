@@ -26,7 +26,7 @@ WORDS = [
     "cafe",
     "istanbul",
 ]
-LETTERS = [*string.ascii_lowercase, *string.digits, *"äéßσψ日本ไ한"]
+LETTERS = [*string.ascii_lowercase, *string.digits, *"äéßσψ日本ไ한𐐨"]
 SIGNS = list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«»“”…—¿¡")
 VOCABULARY = [PAD, UNKNOWN, CLS, SEP, *WORDS, *LETTERS, *(f"##{one}" for one in LETTERS), *SIGNS]
 NASTY = [
@@ -52,6 +52,7 @@ NASTY = [
     "unplayable works",
     "DİYARBAKIR ISPARTA ışık i\u0307",
     "Straße STRASSE ẞ groß",
+    "𐐨" * 100 + " " + "𐐀" * 101,
     "🙂" * 100 + " " + "🙂" * 101 + " a" + "🙂" * 3,
     "e\u0301\u0323\u0302 q\u0307\u0323 \u1e69 \u0301 \u0301a",
     "tab\tnl\ncr\rcrlf\r\nend\x0c\x7f\x80",
