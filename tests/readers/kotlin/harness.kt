@@ -8,7 +8,7 @@ import java.io.File
 import org.junit.Test
 
 /** The model in an interpreter of Python's: raw bytes to it, raw bytes from it. */
-class Runner(model: File) : AutoCloseable {
+class Runner(private val model: File) : AutoCloseable {
     private val python = System.getProperty("python").split("|")
     private val process = ProcessBuilder(python + model.path)
         .redirectError(ProcessBuilder.Redirect.INHERIT)
@@ -20,6 +20,14 @@ class Runner(model: File) : AutoCloseable {
         process.outputStream.write(given)
         process.outputStream.flush()
         return ByteArray(answers.readInt()).also { answers.readFully(it) }
+    }
+
+    /** Refuses names of tensors and of a signature that are not in the file. */
+    fun called(tensor: String, signature: String?) {
+        val content = model.readText(Charsets.ISO_8859_1)
+        for (name in listOf(tensor, requireNotNull(signature))) {
+            require("\u0000$name\u0000" in content) { "the model has nothing called $name" }
+        }
     }
 
     override fun close() {

@@ -26,7 +26,8 @@ class Interpreter(byteBuffer: ByteBuffer, options: Options) : AutoCloseable {
         (output as ByteBuffer).put(runner.run(ByteArray(given.remaining()).also { given.get(it) }))
     }
 
-    fun runSignature(inputs: Map<String, Any>, outputs: Map<String, Any>) {
+    fun runSignature(inputs: Map<String, Any>, outputs: Map<String, Any>, signatureKey: String?) {
+        (inputs.keys + outputs.keys).forEach { runner.called(it, signatureKey) }
         val given = inputs.toSortedMap().values.map { it as ByteBuffer }
         require(given.all { it.isDirect && it.remaining() == it.capacity() }) { "not rewound" }
         val bytes = given.map { one -> ByteArray(one.remaining()).also { one.duplicate().get(it) } }

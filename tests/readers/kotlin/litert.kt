@@ -74,11 +74,11 @@ class CompiledModel private constructor(private val runner: Runner) : AutoClosea
 
     @Throws(LiteRtException::class)
     fun createInputBuffer(inputName: String, signature: String? = null): TensorBuffer =
-        TensorBuffer()
+        TensorBuffer().also { runner.called(inputName, signature) }
 
     @Throws(LiteRtException::class)
     fun createOutputBuffer(outputName: String, signature: String? = null): TensorBuffer =
-        TensorBuffer()
+        TensorBuffer().also { runner.called(outputName, signature) }
 
     @Throws(LiteRtException::class)
     fun run(
@@ -86,6 +86,7 @@ class CompiledModel private constructor(private val runner: Runner) : AutoClosea
         outputs: Map<String, TensorBuffer>,
         signature: String? = null,
     ) {
+        (inputs.keys + outputs.keys).forEach { runner.called(it, signature) }
         val given = inputs.toSortedMap().values.map { it.bytes }
         outputs.values.single().bytes = runner.run(given.reduce(ByteArray::plus))
     }

@@ -105,6 +105,7 @@ def parts(content: Content, told: Mapping[str, str]) -> Parts:
         "ids": IDS,
         "mask": MASK,
         "inputs": ", ".join(f'"{name}"' for name in given["parts"]),
+        "signature": signature.key,
         "output_name": signature.outputs[0][0],
         "vocabulary": VOCABULARY,
     }
