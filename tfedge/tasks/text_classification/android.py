@@ -50,7 +50,7 @@ def fitting(content: Content, examples: LabelledTexts) -> Content:
     except (ArtifactError, UnsupportedModel) as error:
         raise DropError(f"no input {SEGMENTS} can be added to the model: {error}") from error
     if problems := _against_measured(model, measured):
-        raise DropError(f"with the input {SEGMENTS} in it, of the model {', '.join(problems)}")
+        raise DropError(f"with the input {SEGMENTS} the model is another: {', '.join(problems)}")
     length = content.given["shape"][2]
     given = {
         **content.given,
