@@ -156,7 +156,7 @@ def keras() -> list[bytes]:
 
 
 def pickles() -> list[bytes]:
-    """A legacy torch file, written without torch."""
+    """A torch file of either format, written without torch."""
     from tfedge.modeling.nets.weights import unpickle
 
     def fake(module: str, name: str) -> Any:
@@ -183,7 +183,13 @@ def pickles() -> list[bytes]:
     state = OrderedDict([("a.weight", Tensor())])
     for value in (unpickle.MAGIC, unpickle.PROTOCOL, facts, state, ["0"]):
         Pickler(file, 2).dump(value)
-    return [file.getvalue() + struct.pack("<q6f", 6, *range(6))]
+    legacy = file.getvalue() + struct.pack("<q6f", 6, *range(6))
+    file, pickled = io.BytesIO(), io.BytesIO()
+    Pickler(pickled, 2).dump(state)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled.getvalue())
+        archive.writestr("archive/data/0", struct.pack("<6f", *range(6)))
+    return [legacy, file.getvalue()]
 
 
 def with_metadata() -> list[bytes]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from tests.torch_files import tensor, torch_names, zipped
 from tfedge.catalog.encoders import ENCODERS, Encoder
 from tfedge.core.outputs import Pretrained
 from tfedge.data.index import Index, Row
@@ -27,7 +30,7 @@ from tfedge.modeling.nets.export import float_part, frozen, to_tflite
 from tfedge.modeling.nets.network import HEAD, POOL, cut
 from tfedge.modeling.nets.text_base import TextBase
 from tfedge.modeling.nets.weights.encoder import converted, tensors
-from tfedge.modeling.nets.weights.encoder_files import Files
+from tfedge.modeling.nets.weights.encoder_files import Files, from_folder
 from tfedge.modeling.texts import TextHead
 from tfedge.modeling.training.texts import TextSource
 from tfedge.tasks.text_classification.work import TextClassification
@@ -243,6 +246,50 @@ def test_a_tensor_that_is_not_there_is_named() -> None:
     with pytest.raises(ArtifactError, match=r"holds no encoder.layer.1.output.dense.bias"):
         converted(given, ROW, 2, LENGTH)
     converted(given, ROW, 1, LENGTH)  # nobody asks for it
+
+
+def test_norms_as_tensorflow_calls_them_are_read() -> None:
+    given = random_tensors()
+    renamed = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    old = {}
+    for name, value in given.items():
+        for ours, theirs in renamed.items():
+            name = name.replace(ours, theirs)
+        old[name] = value
+    found, plain = (converted(one, ROW, 2, LENGTH) for one in (old, given))
+    assert all((found[name] == plain[name]).all() for name in plain)
+
+
+def torch_file(state: dict[str, Any]) -> bytes:
+    with torch_names():
+        return zipped(state)
+
+
+def test_weights_of_a_pickle_are_those_of_safetensors(tmp_path: Path) -> None:
+    """``pytorch_model.bin``; the other is taken where both are there."""
+    given = random_tensors()
+    (tmp_path / "pytorch_model.bin").write_bytes(
+        torch_file({name: tensor(value) for name, value in given.items()})
+    )
+    found = tensors(from_folder(ROW, tmp_path))
+    assert set(found) == set(given)
+    for name, value in given.items():
+        np.testing.assert_array_equal(found[name], value)
+    (tmp_path / "model.safetensors").write_bytes(
+        save({"other": given["embeddings.LayerNorm.bias"]})
+    )
+    assert set(tensors(from_folder(ROW, tmp_path))) == {"other"}
+
+
+def test_code_in_a_pickle_does_not_run(tmp_path: Path) -> None:
+    trace = tmp_path / "ran"
+    evil = type("Evil", (), {"__reduce__": lambda _: (os.system, (f"touch {trace}",))})()
+    (tmp_path / "pytorch_model.bin").write_bytes(torch_file({"x": evil}))
+    with pytest.raises(
+        ArtifactError, match=r"no code of it was run: it asks for \w+.system"
+    ) as said:
+        tensors(from_folder(ROW, tmp_path))
+    assert "saved as model.safetensors" in said.value.hint and not trace.exists()
 
 
 def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:

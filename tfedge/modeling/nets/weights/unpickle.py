@@ -1,4 +1,4 @@
-"""Reading the tensors of a legacy torch pickle without torch, and without running its code.
+"""Reading the tensors of a torch file without torch, and without running its code.
 
 A pickle is a program. Python's own unpickler runs it here with the few instructions that a
 dictionary of tensors needs, and with constructors of ours (OrderedDict, torch's tensor and its
@@ -6,9 +6,12 @@ storages): any other instruction and any other global is refused by name before 
 It is the unpickler written in Python, since the one in C sets aside memory for whatever index a
 file names.
 
-The format (``torch.save`` before 1.6): pickles one after the other (magic number, protocol, facts
-of the machine, the object, the keys of the storages), then each storage: its number of elements as
-int64, and the elements, little-endian.
+The legacy format (``torch.save`` before 1.6): pickles one after the other (magic number, protocol,
+facts of the machine, the object, the keys of the storages), then each storage: its number of
+elements as int64, and the elements, little-endian.
+
+The format since: a zip with one folder, in it ``data.pkl``, a storage's elements in ``data/KEY``,
+and in later versions ``byteorder``.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import math
 import pickle
 import pickletools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,9 +29,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tfedge.errors import ArtifactError
+from tfedge.files import zips
+from tfedge.files.budget import WEIGHTS
+
+Arrays = dict[str, np.ndarray]
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
+_ZIP = b"PK\x03\x04"
+_PICKLE, _ORDER, _LITTLE = "data.pkl", "byteorder", b"little"
 
 _STORAGES = {
     "torch.DoubleStorage": "<f8",
@@ -182,7 +191,7 @@ def _read_storages(stream: io.BytesIO, storages: dict[str, _Storage], keys: list
         raise _Refused(f"storages without data: {', '.join(sorted(unread)[:3])}")
 
 
-def _load(data: bytes) -> dict[str, np.ndarray]:
+def _legacy(data: bytes) -> tuple[dict[str, _Tensor], dict[str, _Storage]]:
     stream, storages = io.BytesIO(data), dict[str, _Storage]()
 
     def unpickled() -> Any:
@@ -200,26 +209,76 @@ def _load(data: bytes) -> dict[str, np.ndarray]:
         raise _Refused("it was written on a big-endian machine")
     tensors = _expect(unpickled(), dict)
     _read_storages(stream, storages, _expect(unpickled(), list))
-    # Strides of 0 and shared storages would let a small file fill the memory.
+    return tensors, storages
+
+
+def _zipped(data: bytes, called: str) -> tuple[dict[str, _Tensor], dict[str, _Storage]]:
+    """ArtifactError for a zip that can't be read as one."""
+    with zips.opened(data, WEIGHTS.budget(called, len(data))) as archive:
+        infos = list(archive.infos())
+        members = {info.filename: info for info in infos}
+        pickles = [name for name in members if name.split("/")[1:] == [_PICKLE]]
+        if len(pickles) != 1 or len(members) != len(infos):
+            raise _Refused(f"it is no torch file: a zip without one {_PICKLE}, or with names twice")
+        folder = pickles[0].removesuffix(_PICKLE)
+
+        def read(name: str, most: int) -> bytes:
+            if (member := members.get(folder + name)) is None:
+                raise _Refused(f"it holds no {name}")
+            found = bytearray()
+            for piece in archive.pieces(member):
+                found += piece
+                if len(found) > most:
+                    raise _Refused(f"{name} has more than {most:,} bytes")
+            return bytes(found)
+
+        order = folder + _ORDER
+        if order in members and read(_ORDER, len(_LITTLE)) != _LITTLE:
+            raise _Refused("it was written on a big-endian machine")
+        storages: dict[str, _Storage] = {}
+        pickled = io.BytesIO(read(_PICKLE, _MAX_BYTES))
+        tensors = _expect(_Unpickler(pickled, storages).load(), dict)
+        for key, storage in storages.items():
+            size = storage.count * storage.dtype.itemsize
+            storage.data = read(f"data/{key}", size)
+            if len(storage.data) != size:
+                raise _Refused(f"storage {key} has {len(storage.data):,} bytes, {size:,} announced")
+    return tensors, storages
+
+
+def _arrays(
+    tensors: Mapping[str, _Tensor], storages: Mapping[str, _Storage]
+) -> dict[str, np.ndarray]:
+    """Tied weights are one tensor under several names: they share an array."""
+    views = {
+        name: (id(_expect(tensor, _Tensor).storage), tensor.offset, tensor.shape, tensor.strides)
+        for name, tensor in tensors.items()
+    }
+    once = {views[name]: tensor for name, tensor in tensors.items()}
+    # Strides of 0 and overlapping tensors would let a small file fill the memory.
     stored = sum(storage.count for storage in storages.values())
-    if sum(math.prod(_expect(tensor, _Tensor).shape) for tensor in tensors.values()) > stored:
+    if sum(math.prod(tensor.shape) for tensor in once.values()) > stored:
         raise _Refused("its tensors have more elements than the file")
-    return {name: tensor.array() for name, tensor in tensors.items()}
+    arrays = {view: tensor.array() for view, tensor in once.items()}
+    return {name: arrays[view] for name, view in views.items()}
 
 
-def load(data: bytes, path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors of a legacy torch file by name, each a fresh array in C order.
+def load(data: bytes, path: str | Path, saved_as: str = ".h5, .keras or .npz") -> Arrays:
+    """The tensors of a torch file by name, in C order; tied ones are the same array.
 
-    ``path`` is what error messages call the file. Raises ArtifactError for anything that is not a
-    plain dictionary of tensors: another format, code in the pickle, a truncated file, a tensor
-    that reaches beyond its storage.
+    ``path`` is what error messages call the file, ``saved_as`` what they offer instead. Raises
+    ArtifactError for anything that is not a plain dictionary of tensors: another format, code in
+    the pickle, a truncated file, a tensor that reaches beyond its storage.
     """
     try:
-        return _load(data)
-    except _DAMAGE as error:
-        why = error if isinstance(error, _Refused) else f"it is damaged ({error})"
+        found = _zipped(data, str(path)) if data.startswith(_ZIP) else _legacy(data)
+        return _arrays(*found)
+    except (*_DAMAGE, ArtifactError) as error:
+        why = f"it is damaged ({error})"
+        if isinstance(error, ArtifactError | _Refused):
+            why = str(error).removeprefix(f"{path}: ")
         raise ArtifactError(
             path,
             f"refused, and no code of it was run: {why}",
-            "use weights from a source you trust, saved as .h5, .keras or .npz",
+            f"use weights from a source you trust, saved as {saved_as}",
         ) from error
