@@ -17,7 +17,11 @@ WORDS = re.compile(
 # Learning to tell classes apart is the same whatever the examples are: text will use it, too.
 SHARED = {"modeling/training/classes.py", "modeling/training/logistic.py"}
 # What a piece of text attends to are shares, by a softmax, whatever the task is.
-SHARED |= {"modeling/nets/encoder.py", "modeling/compression/quantize_configs.py"}
+SHARED |= {
+    "modeling/nets/encoder.py",
+    "modeling/nets/transformer.py",
+    "modeling/compression/quantize_configs.py",
+}
 
 # The folders of classifiers, and what these have in common.
 OWN = ("tasks/classification/", "tasks/image_classification/", "tasks/text_classification/")

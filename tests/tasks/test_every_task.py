@@ -129,7 +129,7 @@ def test_outputs_of_another_shape_are_refused(done: Done) -> None:
 
 def test_corruptions_change_an_input_the_same_way_every_time(done: Done) -> None:
     (given,) = examples(done).inputs([0])
-    for corrupt in done.work.corruptions().values():
+    for corrupt in done.work.corruptions(examples(done)).values():
         first, second, other = corrupt(given, 1), corrupt(given, 1), given
         assert (first.dtype, first.shape) == (given.dtype, given.shape)
         np.testing.assert_array_equal(first, second)
@@ -139,7 +139,7 @@ def test_corruptions_change_an_input_the_same_way_every_time(done: Done) -> None
 def test_robustness_is_told_for_each_phase(done: Done) -> None:
     found = done.json("evaluate/metrics.json")["robustness"]
     assert list(found["models"]) == ["float", "pruned", "int8"]
-    assert set(found["models"]["int8"]) == {"none", *done.work.corruptions()}
+    assert set(found["models"]["int8"]) == {"none", *done.work.corruptions(examples(done))}
     assert found[done.task.primary.key] == found["models"]["int8"]
     noise = done.work.noise  # prune and quantize have shown some of it
     assert found["trained_with"] == [noise]

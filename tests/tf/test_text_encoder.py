@@ -24,11 +24,12 @@ from tfedge.modeling.compression import clipping, quantization
 from tfedge.modeling.compression.mixed import convert
 from tfedge.modeling.nets import encoder
 from tfedge.modeling.nets.backbone import assign
-from tfedge.modeling.nets.encoder import CHOSEN, EncoderSpec
+from tfedge.modeling.nets.encoder import EncoderSpec
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import float_part, frozen, to_tflite
 from tfedge.modeling.nets.network import HEAD, POOL, cut
 from tfedge.modeling.nets.text_base import TextBase
+from tfedge.modeling.nets.transformer import CHOSEN
 from tfedge.modeling.nets.weights.encoder import converted, tensors
 from tfedge.modeling.nets.weights.encoder_files import Files, from_folder
 from tfedge.modeling.texts import TextHead
@@ -428,7 +429,7 @@ def test_texts_of_the_same_ids_are_computed_once(tmp_path: Path) -> None:
         digest = hashlib.sha256(text.encode()).hexdigest()
         rows.append(Row(f"{name}.txt", 0, "train", digest))
     index = Index(("x", "y"), tuple(rows), "csv", pieces)
-    encoding = Encoding(pieces, True, LENGTH, "utf-8")
+    encoding = Encoding(index.vocabulary, LENGTH, "utf-8")
     cache = tmp_path / "cache"
     source = TextSource(EncodedTexts(index, tmp_path, cache, encoding), 1, cache, NoProgress())
     one, other, third = (source.key((row, 0)) for row in range(3))

@@ -12,10 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tfedge.portable.bpe import _CHARACTERS, ByteLevelBPE
 from tfedge.tasks.text_classification.script import NAME, example
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "##s"]
 LENGTH = 8
+GIVEN = {
+    "dtype": "int32",
+    "shape": [1, 2, LENGTH],
+    "tokenizer": "WordPiece",
+    "vocabulary": "vocab.txt",
+    "encoding": "utf-8",
+    "lower": True,
+}
 # An ai-edge-litert whose inputs come in the other order, and whose scores say which words it got.
 INTERPRETER = """
 import numpy as np
@@ -72,13 +81,7 @@ def write_manifest(folder: Path, **changes: Any) -> None:
     manifest = {
         "model": "m.tflite",
         "files": files,
-        "input": {
-            "dtype": "int32",
-            "shape": [1, 2, LENGTH],
-            "vocabulary": "vocab.txt",
-            "encoding": "utf-8",
-            "lower": True,
-        },
+        "input": GIVEN,
         "output": {"dtype": "uint8", "shape": [1, 2], "scale": 1 / 256, "zero_point": 0},
         "classes": ["good", "b\x1bad"],
         "golden": [{**pair, "text": "GOOD films"}],
@@ -162,20 +165,14 @@ def test_a_changed_answer_is_found_out(drop: Path) -> None:
     ("change", "said"),
     [
         ({"input": {"dtype": "int32", "shape": [1, 2, LENGTH]}}, "does not say what a drop says"),
+        ({"input": {**GIVEN, "tokenizer": "SentencePiece"}}, "does not say what a drop says"),
         ({"golden": [{"input": "a", "output": "b"}]}, "does not say what a drop says"),
         (
-            {"input": {"shape": [1, 9], "vocabulary": "v", "encoding": "u", "lower": True}},
+            {"input": {**GIVEN, "shape": [1, 9]}},
             "texts in, classes out",
         ),
         (
-            {
-                "input": {
-                    "shape": [1, 2, LENGTH],
-                    "vocabulary": "../../etc/passwd",
-                    "encoding": "utf-8",
-                    "lower": True,
-                }
-            },
+            {"input": {**GIVEN, "vocabulary": "../../etc/passwd"}},
             "which is no file that it lists",
         ),
         ({"classes": ["a", "b", "c"]}, "MANIFEST.json says"),
@@ -193,3 +190,57 @@ def test_a_vocabulary_that_is_none_is_said(drop: Path) -> None:
         write_manifest(drop)
         done = run(drop, "good")
         assert done.returncode == 2 and said in done.stderr
+
+
+# ------------------------------------------------------------------ byte-level BPE
+
+MERGES = ("g o", "o d", "go od", "Ġ good", "b a", "Ġ ba", "Ġba d")
+BYTES = ByteLevelBPE.read(
+    {
+        "vocabulary": json.dumps(
+            {
+                piece: n
+                for n, piece in enumerate((*_CHARACTERS, *(m.replace(" ", "") for m in MERGES)))
+            }
+        ).encode(),
+        "merges": "\n".join(MERGES).encode(),
+    },
+    lower=False,
+)
+
+
+@pytest.fixture
+def bytes_drop(drop: Path) -> Path:
+    """The same with the tokenizer of a GPT-2; the interpreter counts words 261 and 262."""
+    (drop / "vocab.txt").unlink()
+    for name, content in ByteLevelBPE.written(BYTES).items():
+        (drop / name).write_bytes(content)
+    fake = drop.parent / "fake" / "ai_edge_litert" / "interpreter.py"
+    counted = INTERPRETER.replace(" and ids[0] == 2", "").replace("(4, 5)", "(259, 262)")
+    fake.write_text(counted)
+    encoded = ByteLevelBPE(BYTES).encode(" good bad", LENGTH)
+    ids = np.asarray([encoded.ids, encoded.mask], np.int32)
+    assert ids[0, :2].tolist() == [259, 262] and ids[1].sum() == 2
+    (drop / "golden" / "000.input.bin").write_bytes(ids.tobytes())
+    (drop / "golden" / "000.output.bin").write_bytes(bytes([50, 50]))
+    pair = {"input": "golden/000.input.bin", "output": "golden/000.output.bin"}
+    write_manifest(drop, input=GIVEN_BYTES, golden=[{**pair, "text": " good bad"}])
+    return drop
+
+
+GIVEN_BYTES = {**GIVEN, "tokenizer": "byte-level BPE", **ByteLevelBPE.files, "lower": False}
+
+
+def test_a_drop_may_have_byte_level_bpe(bytes_drop: Path) -> None:
+    done = run(bytes_drop, "--check")
+    assert done.returncode == 0, done.stderr
+    assert "1 golden pairs" in done.stdout and "0 failed" in done.stdout
+    assert "78.1 %  good" in run(bytes_drop, "a good, GOOD \N{GRINNING FACE}", "--top", 1).stdout
+
+
+def test_bad_merges_of_a_drop_are_said(bytes_drop: Path) -> None:
+    (bytes_drop / "merges.txt").write_text("#version: 0.2\ng o\ng x\n")
+    write_manifest(bytes_drop, input=GIVEN_BYTES, golden=[])
+    done = run(bytes_drop, "good")
+    assert done.returncode == 2 and "merges.txt: line 3 is no merge of two" in done.stderr
+    assert done.stderr.count("\n") == 1

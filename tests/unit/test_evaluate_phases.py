@@ -164,6 +164,12 @@ def test_learning_too_little_is_answered_by_unfreezing() -> None:
     assert len(both) == 2
 
 
+def test_a_net_that_can_not_train_is_not_to_be_unfrozen() -> None:
+    for learnt in (known(0.99, 0.85), known(0.85, 0.8)):
+        (text,) = advice.proposals(learnt, Finetune(), False, TOP1, can_train=False)
+        assert "unfreeze" not in text
+
+
 def test_a_good_fit_proposes_nothing() -> None:
     assert advice.proposals(known(0.98, 0.9), Finetune(), False, TOP1) == []
     assert (

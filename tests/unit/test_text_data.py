@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +14,30 @@ import pytest
 
 from tfedge.core.cleaning import contents
 from tfedge.data import messages, rows
+from tfedge.data.index import Index
 from tfedge.data.rows import RowColumns, kept_rows, unpack
 from tfedge.data.sources import data_root, scan, source_digest
-from tfedge.errors import ConfigError, DataError
+from tfedge.errors import ArtifactError, ConfigError, DataError
 from tfedge.files.progress import NoProgress
-from tfedge.inputs.text.corruptions import CORRUPTIONS
+from tfedge.inputs.text.corruptions import corruptions
 from tfedge.inputs.text.schema import TextData
 from tfedge.inputs.text.texts import LARGEST, Encoding, Refused, looks_of, seen_pieces, text_of
+from tfedge.modeling.nets.weights.encoder_files import from_folder
 from tfedge.pipeline.encoder import Encoder
 from tfedge.pipeline.encoder_folder import encoder_of
 from tfedge.pipeline.load import load
+from tfedge.portable.bpe import _CHARACTERS, ByteLevelBPE
+from tfedge.portable.pieces import Vocabulary
 from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN, WordPiece
 
 PIECES = (PAD, UNKNOWN, CLS, SEP, "good", "bad", "film")
+MERGES = ("g o", "o d", "go od", "Ġ good")
 PLAIN = RowColumns("text", "label")
+CORRUPTIONS = corruptions(marks=2)
+
+
+def vocabulary(pieces: Sequence[str]) -> Vocabulary:
+    return Vocabulary(WordPiece.name, pieces, lower=True)
 
 
 def table(folder: Path, name: str, content: str) -> Path:
@@ -72,7 +84,7 @@ def test_texts_are_encoded_once(tmp_path: Path) -> None:
     for name, text in {"a": "good film", "b": "GOOD\n film ", "c": "bad film Ж Ж Ж"}.items():
         path = table(tmp_path, f"{name}.txt", text)
         files[hashlib.sha256(path.read_bytes()).hexdigest()] = path
-    encoding = Encoding(PIECES, True, 8, "utf-8")
+    encoding = Encoding(vocabulary(PIECES), 8, "utf-8")
     store = encoding.store(tmp_path / "cache")
     looks, bad = looks_of(store, files, encoding, NoProgress())
     one, other, third = looks.values()
@@ -88,13 +100,13 @@ def test_pieces_that_are_seen_cut_training_texts_as_before() -> None:
     """And a word of unseen pieces is spelt, not unknown."""
     letters = list("abdfgilmos")
     pieces = [*PIECES, "films", "goodbye", *letters, *(f"##{one}" for one in letters), "##ilm"]
-    whole = WordPiece(pieces)
+    whole = WordPiece(vocabulary(pieces))
     train = ["good films", "bad film", "dog bad"]
     ids = np.asarray([whole.encode(text, 12).ids for text in train])
     kept = seen_pieces(pieces, ids)
     left = [pieces[one] for one in kept]
     assert "goodbye" not in left and "##ilm" not in left and {"films", "##d", "[UNK]"} <= set(left)
-    fewer = WordPiece(left)
+    fewer = WordPiece(vocabulary(left))
     for text in train:
         again = fewer.encode(text, 12)
         assert [kept[one] for one in again.ids] == whole.encode(text, 12).ids
@@ -201,6 +213,20 @@ def test_a_long_text_is_cut_to_thirty_two_pieces() -> None:
     assert CORRUPTIONS["short"](ids(64), 1)[1].sum() == 32
 
 
+@pytest.mark.parametrize("how", corruptions(marks=0))
+@pytest.mark.parametrize("count", [1, 2, 20, 64])
+def test_a_text_without_marks_may_lose_any_of_its_pieces(how: str, count: int) -> None:
+    """But not all of them."""
+    given = ids(64)
+    given[:, count:] = 0
+    found = corruptions(marks=0)[how](given, 7)
+    left = int(found[1].sum())
+    assert max(1, min(32, count // 2)) <= left <= max(1, count - 1) and not found[:, left:].any()
+    if how == "short":
+        np.testing.assert_array_equal(found[0, :left], given[0, :left])
+        assert left == (32 if count > 32 else max(1, count // 2))
+
+
 # ------------------------------------------------------------------ what a pipeline may ask
 
 
@@ -222,7 +248,14 @@ def problems(tmp_path: Path, **sections: Any) -> list[str]:
         ({"distill": {"teacher": "float"}}, "distill: is not for encoders yet"),
         ({"quantize": {"keep": {"layer_0_sum": "float"}}}, "quantize.keep: is not for encoders"),
         ({"backbone": {"name": "MobileNetV2"}}, "no encoder 'MobileNetV2'"),
-        ({"backbone": {"name": "roberta-base"}}, "its byte-level vocabulary is not read"),
+        (
+            {"backbone": {"name": "roberta-base"}},
+            "its positions and marks are others than a BERT's",
+        ),
+        ({"backbone": {"name": "albert"}}, "its layers share their weights"),
+        ({"backbone": {"name": "t5-small"}}, "a classifier needs one answer: minilm-l6 is a small"),
+        ({"backbone": {"name": "gpt2"}}, "backbone.weights: FOLDER takes one of your own (bert, "),
+        ({"backbone": {"pooling": "last"}}, "last is not for a bert: its last piece is the mark"),
         ({"backbone": {"name": "xlnet"}}, "its attention over permutations"),
         ({"backbone": {"layers": 7}}, "minilm-l6 has 6 layers, got 7"),
         ({"backbone": {"alpha": 0.5}}, "backbone.alpha: no such key: it is for images"),
@@ -303,7 +336,16 @@ def test_a_distilbert_and_an_electra_say_it_in_their_own_words(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"model_type": "roberta"}, "model_type 'roberta' is not read: bert, electra, distilbert"),
+        (
+            {"model_type": "roberta"},
+            "model_type 'roberta' is not read, since its positions and marks are others than a "
+            "BERT's and a GPT-2's: bert, electra, distilbert, gpt2 are",
+        ),
+        ({"model_type": "t5"}, "model_type 't5' is not read, since it writes texts"),
+        ({"model_type": "albert"}, "model_type 'albert' is not read, since its layers share"),
+        ({"model_type": "xlnet"}, "model_type 'xlnet' is not read, since its attention"),
+        ({"model_type": "gptj"}, "model_type 'gptj' is not read: bert, electra, distilbert, gpt2"),
+        ({"is_decoder": True}, "is_decoder True is not read, False is"),
         ({"hidden_act": "gelu_new"}, "hidden_act 'gelu_new' is not read, 'gelu' is"),
         ({"position_embedding_type": "relative_key"}, "'relative_key' is not read"),
         ({"hidden_size": -1}, "hidden_size: -1"),
@@ -321,14 +363,150 @@ def test_an_encoder_that_is_not_read_is_said(
 def test_a_folder_without_an_encoder_is_said(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
-    (folder / "config.json").write_text("[" * 10_000)
+    told = "\n".join(problems(tmp_path, backbone={"weights": str(folder)}))
+    assert "no config.json: load it with its library" in told
+    (folder / "config.json").write_text(json.dumps(CONFIG))
     told = "\n".join(problems(tmp_path, backbone={"weights": str(folder)}))
     assert "no model.safetensors, vocab.txt: load it with its library" in told
+    (folder / "config.json").write_text("[" * 10_000)
     assert "no folder" in "\n".join(problems(tmp_path, backbone={"weights": "nowhere"}))
     braces = own(tmp_path / "{x}", model_type="{0}")
     told = "\n".join(problems(tmp_path, backbone={"weights": str(braces)}))
     assert f"{braces}: model_type '{{0}}' is not read" in told
-    for name in ("model.safetensors", "vocab.txt"):
-        (folder / name).write_bytes(b"")
     told = "\n".join(problems(tmp_path, backbone={"weights": str(folder)}))
     assert "config.json: no JSON" in told
+
+
+# ------------------------------------------------------------------ a GPT-2
+
+GPT2 = {
+    "model_type": "gpt2",
+    "n_embd": 16,
+    "n_layer": 2,
+    "n_head": 2,
+    "n_inner": None,
+    "vocab_size": 262,
+    "n_positions": 32,
+    "layer_norm_epsilon": 1e-5,
+    "activation_function": "gelu_new",
+}
+FROZEN = {"quantize": {"recipe": "dynamic"}, "data": {"path": "texts", "length": 32}}
+TOKENS = Vocabulary(ByteLevelBPE.name, (*_CHARACTERS, "go", "od", "good", "Ġgood"), merges=MERGES)
+
+
+def gpt2(folder: Path, **config: Any) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**GPT2, **config}))
+    (folder / "model.safetensors").write_bytes(b"")
+    for name, content in ByteLevelBPE.written(TOKENS).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_a_gpt2_says_what_it_is(tmp_path: Path) -> None:
+    folder = gpt2(tmp_path / "g")
+    found = Encoder(weights=str(folder), pooling="last")
+    row = found.row
+    assert (row.style, row.hidden, row.layers, row.heads, row.inner) == ("gpt2", 16, 2, 2, 64)
+    assert (row.positions, row.epsilon, row.tokenizer) == (32, 1e-5, "byte-level BPE")
+    assert [block.output for block in found.blocks] == ["positions", "layer_0_sum", "layer_1_sum"]
+    assert found.frozen and not Encoder().frozen
+    before = found.reads, found.digest
+    (folder / "merges.txt").write_text("#version: 0.2\ng o\n")
+    assert found.reads != before[0] and found.digest != before[1]
+    assert encoder_of(gpt2(tmp_path / "wide", n_inner=40)).inner == 40
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({}, None),
+        ({"quantize": None}, None),
+        ({"quantize": {"recipe": "none"}}, None),
+        ({"quantize": {}}, "quantize.recipe: the activations of a gpt2 have no 8 bits yet: take"),
+        ({"quantize": {"recipe": "ptq"}}, "take quantize: {recipe: dynamic}"),
+        ({"quantize": {"recipe": "qat"}}, "take quantize: {recipe: dynamic}"),
+        ({"finetune": {"unfreeze": 1}}, "finetune.unfreeze: the layers of a gpt2 do not train"),
+        ({"prune": {}}, "prune: the layers of a gpt2 do not train here yet: leave it out"),
+        ({"backbone": {"pooling": "cls"}}, "cls is not for a gpt2: its first piece has read"),
+        ({"backbone": {"vocabulary": "seen"}}, "seen is for WordPiece alone, a gpt2 has byte"),
+        ({"backbone": {"layers": 3}}, "g has 2 layers, got 3"),
+        ({"data": {"path": "texts", "length": 33}}, "g reads 32 pieces at most, got 33"),
+    ],
+)
+def test_what_a_gpt2_can_not_do_is_said(
+    tmp_path: Path, sections: dict[str, Any], said: str | None
+) -> None:
+    folder = gpt2(tmp_path / "g")
+    backbone = {"weights": str(folder), **sections.get("backbone", {})}
+    content = {**FROZEN, **sections, "backbone": backbone}
+    content = {key: value for key, value in content.items() if value is not None}
+    if said is None:
+        (tmp_path / "texts").mkdir()
+        file = tmp_path / "t.yaml"
+        file.write_text(json.dumps({"name": "t", "task": "text-classification", **content}))
+        assert load(file).pipeline.backbone.frozen
+    else:
+        assert said in "\n".join(problems(tmp_path, **content))
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"activation_function": "gelu"}, "activation_function 'gelu' is not read, 'gelu_new' is"),
+        ({"scale_attn_by_inverse_layer_idx": True}, "True is not read, False is"),
+        ({"add_cross_attention": True}, "add_cross_attention True is not read"),
+        ({"n_head": 3}, "16 numbers in 3 heads"),
+        ({"n_layer": None}, "n_layer: None"),
+        ({"layer_norm_epsilon": 0}, "layer_norm_epsilon: 0"),
+    ],
+)
+def test_a_gpt2_that_is_not_read_is_said(tmp_path: Path, config: dict[str, Any], said: str) -> None:
+    folder = gpt2(tmp_path / "g", **config)
+    assert said in "\n".join(problems(tmp_path, **FROZEN, backbone={"weights": str(folder)}))
+
+
+def test_a_tokenizer_that_does_otherwise_is_said(tmp_path: Path) -> None:
+    folder = gpt2(tmp_path / "g")
+    (folder / "tokenizer_config.json").write_text('{"add_prefix_space": true}')
+    told = "\n".join(problems(tmp_path, **FROZEN, backbone={"weights": str(folder)}))
+    assert "tokenizer_config.json: add_prefix_space True is not read, False is" in told
+    (folder / "merges.txt").unlink()
+    told = "\n".join(problems(tmp_path, **FROZEN, backbone={"weights": str(folder)}))
+    assert "g: no merges.txt: load it with its library" in told
+
+
+def test_a_vocabulary_is_read_by_the_tokenizer_of_the_row(tmp_path: Path) -> None:
+    """Two rows of the table that no text gets are a GPT-2's own affair; a piece too many is not."""
+    folder = gpt2(tmp_path / "g")
+    row = encoder_of(folder)
+    assert from_folder(row, folder).vocabulary() == TOKENS
+    fewer = dataclasses.replace(row, vocabulary=259)
+    with pytest.raises(ArtifactError, match=r"vocab.json: of another encoder") as error:
+        from_folder(fewer, folder).vocabulary()
+    assert "expected 259 pieces, got 260" in error.value.message
+    (folder / "merges.txt").write_text("g o\ng x\n")
+    with pytest.raises(ArtifactError, match=r"merges.txt: line 2 is no merge"):
+        from_folder(row, folder).vocabulary()
+
+
+def test_ids_of_other_merges_are_kept_apart(tmp_path: Path) -> None:
+    first, second = (
+        Encoding(TOKENS._replace(merges=merges), 8, "utf-8") for merges in (MERGES, MERGES[:1])
+    )
+    text = table(tmp_path, "t.txt", "good")
+    files = {hashlib.sha256(text.read_bytes()).hexdigest(): text}
+    for encoding, count in ((first, 1), (second, 3)):
+        store = encoding.store(tmp_path / "cache")
+        looks_of(store, files, encoding, NoProgress())
+        assert store.get(list(files))[0, 1].sum() == count
+
+
+def test_an_index_keeps_a_vocabulary(tmp_path: Path) -> None:
+    index = Index(("x",), (), "csv", TOKENS.pieces, True, (), TOKENS.tokenizer, MERGES)
+    index.save(tmp_path / "index.json")
+    assert Index.load(tmp_path / "index.json").vocabulary == TOKENS
+    raw = (tmp_path / "index.json").read_text("utf-8")
+    (tmp_path / "other.json").write_text(raw.replace('"go od"', '"od go"'), "utf-8")
+    with pytest.raises(ArtifactError, match="was changed"):
+        Index.load(tmp_path / "other.json")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from text_cases import NASTY, REVIEWS, VOCABULARY, reviews
 
-from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN, WordPiece, lacking, read_vocabulary
+from tfedge.portable.pieces import BadVocabulary, Vocabulary
+from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN, WordPiece
+
+
+def tokenizer(pieces: Sequence[str], lower: bool = True) -> WordPiece:
+    return WordPiece(Vocabulary(WordPiece.name, pieces, lower))
 
 
 @pytest.fixture(scope="module")
 def ours() -> WordPiece:
-    return WordPiece(VOCABULARY)
+    return tokenizer(VOCABULARY)
 
 
 def reference(vocabulary: list[str]):
@@ -50,7 +56,7 @@ def test_ids_of_what_people_wrote_are_those_of_tokenizers() -> None:
     texts = reviews()
     words = sorted({word for text in texts for word in text.split()})[::7]
     pieces = [*VOCABULARY, *(word for word in words if word not in VOCABULARY)]
-    ours, theirs = WordPiece(pieces), reference(pieces)
+    ours, theirs = tokenizer(pieces), reference(pieces)
     wrong = [text for text in texts if ids(ours, text, 512) != theirs.encode(text).ids]
     assert len(texts) > 10_000 and wrong == []
 
@@ -72,7 +78,7 @@ def test_no_more_of_a_text_is_read_than_fits(ours: WordPiece, monkeypatch) -> No
     monkeypatch.setattr(
         WordPiece, "words", lambda self, text: looked.append(text) or whole(self, text)
     )
-    found = WordPiece(VOCABULARY).encode(" ".join(f"good{n}" for n in range(10_000)), 16)
+    found = tokenizer(VOCABULARY).encode(" ".join(f"good{n}" for n in range(10_000)), 16)
     assert found.cut and len(looked) < 20
 
 
@@ -83,13 +89,20 @@ def test_unknown_words_are_counted(ours: WordPiece) -> None:
 
 def test_case_and_accents_stay_where_the_vocabulary_has_them() -> None:
     pieces = [PAD, UNKNOWN, CLS, SEP, "Café", "cafe"]
-    assert ids(WordPiece(pieces, lower=False), "Café cafe CAFE") == [2, 4, 5, 1, 3]
-    assert ids(WordPiece(pieces, lower=True), "Café cafe CAFE") == [2, 5, 5, 5, 3]
+    assert ids(tokenizer(pieces, lower=False), "Café cafe CAFE") == [2, 4, 5, 1, 3]
+    assert ids(tokenizer(pieces, lower=True), "Café cafe CAFE") == [2, 5, 5, 5, 3]
 
 
 def test_a_vocabulary_is_read_line_by_line() -> None:
     content = "[PAD]\r\n[UNK]\r\n\u2028\r\nx\r\n\r\n"  # a piece may be what some call a line break
-    assert read_vocabulary(content.encode()) == ["[PAD]", "[UNK]", "\u2028", "x"]
-    assert lacking(["[PAD]", "[CLS]"]) == [UNKNOWN, SEP]
+    content += "[CLS]\n[SEP]"
+    found = WordPiece.read({"vocabulary": content.encode()}, lower=False)
+    assert found.pieces == ("[PAD]", "[UNK]", "\u2028", "x", "", "[CLS]", "[SEP]")
+    assert not found.lower
+    (written,) = WordPiece.written(found).values()
+    assert WordPiece.read({"vocabulary": written}, lower=False) == found
+    for wrong, said in ((b"\xff", "is not UTF-8"), (b"[PAD]\n[CLS]", r"lacks \[UNK\], \[SEP\]")):
+        with pytest.raises(BadVocabulary, match=said):
+            WordPiece.read({"vocabulary": wrong}, lower=False)
     with pytest.raises(KeyError):
-        WordPiece(["[PAD]", "[CLS]"])
+        tokenizer(["[PAD]", "[CLS]"])

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from tfedge.catalog.backbones import Block, Kernel
 from tfedge.catalog.weights import Pinned
+from tfedge.portable.bpe import ByteLevelBPE
+from tfedge.portable.wordpiece import WordPiece
 
 
 @dataclass(frozen=True)
@@ -32,14 +34,66 @@ class EncoderWheel(Pinned):
 
 
 @dataclass(frozen=True)
+class Style:
+    """What encoders of one architecture have in common.
+
+    ``tokenizer`` names what makes ids of their texts. ``pooling`` is what of a text a head may see,
+    ``not_pooled`` why not the rest. ``frozen``: activations have no 8 bits here so far, and no
+    layer trains. ``embedded`` and ``ends`` are the last layers of the embeddings and of a layer.
+    """
+
+    name: str
+    tokenizer: str = WordPiece.name
+    pooling: tuple[str, ...] = ("mean", "cls")
+    not_pooled: str = "its last piece is the mark [SEP]"
+    frozen: bool = False
+    embedded: str = "embeddings_norm"
+    ends: str = "norm"
+
+
+STYLES = {
+    style.name: style
+    for style in (
+        Style("bert"),
+        Style("distilbert"),
+        Style("electra"),
+        Style(
+            "gpt2",
+            tokenizer=ByteLevelBPE.name,
+            pooling=("mean", "last"),
+            not_pooled="its first piece has read nothing but itself",
+            frozen=True,
+            embedded="positions",
+            ends="sum",
+        ),
+    )
+}
+
+# By how a model_type or the name of an encoder begins: why there is none of it here.
+_REFUSED = {
+    "xlnet": "its attention over permutations has no int8 form here",
+    "roberta": "its positions and marks are others than a BERT's and a GPT-2's",
+    "xlm-roberta": "its SentencePiece vocabulary is not read",
+    "albert": "its layers share their weights, so int8 has no range for each",
+    "t5": "it writes texts, and a classifier needs one answer",
+}
+
+
+def why_not(name: str) -> str:
+    """Why encoders of this kind are not read; "" where nothing is known of it."""
+    return next((why for kind, why in _REFUSED.items() if name.lower().startswith(kind)), "")
+
+
+@dataclass(frozen=True)
 class Encoder:
-    """What the architecture of a BERT (Devlin et al. 2019) follows from.
+    """What the architecture of an encoder follows from: that of a BERT (Devlin et al. 2019) or of a
+    GPT-2 (Radford et al. 2019).
 
     ``layers`` of ``hidden`` numbers a piece, ``heads`` heads of attention, ``inner`` units of each
     feed-forward part, at most ``positions`` pieces; ``vocabulary`` pieces there are, ``lower``: of
     no upper case. ``epsilon`` is layer normalisation's. ``embedding`` are the numbers of a piece
     before the first layer, which a projection makes ``hidden`` of where they differ (ELECTRA; Clark
-    et al. 2020). ``style`` says how its tensors are called.
+    et al. 2020). ``style`` is a name in ``STYLES``, and says how its tensors are called.
     """
 
     name: str
@@ -52,21 +106,32 @@ class Encoder:
     epsilon: float
     lower: bool
     embedding: int
-    style: str = "bert"  # | "distilbert" | "electra"
+    style: str = "bert"
     wheel: EncoderWheel | None = None
+
+    @property
+    def facts(self) -> Style:
+        """What it has in common with others."""
+        return STYLES[self.style]
+
+    @property
+    def tokenizer(self) -> str:
+        """The name of what makes ids of its texts: a key of ``portable.tokenizers.TOKENIZERS``."""
+        return self.facts.tokenizer
 
     def blocks(self, layers: int) -> tuple[Block, ...]:
         """Of its first ``layers`` layers; see ``encoder_blocks``."""
-        return encoder_blocks(layers, self.hidden, self.inner, self.vocabulary, self.embedding)
+        sizes = (self.hidden, self.inner, self.vocabulary, self.embedding)
+        return encoder_blocks(self.style, layers, *sizes)
 
 
 def encoder_blocks(
-    layers: int, hidden: int, inner: int, vocabulary: int, embedding: int
+    style: str, layers: int, hidden: int, inner: int, vocabulary: int, embedding: int
 ) -> tuple[Block, ...]:
     """The blocks of an encoder. Multiply-adds are those of 128 pieces."""
-    pieces, shape = 128, (1, 128, hidden)
+    pieces, shape, facts = 128, (1, 128, hidden), STYLES[style]
     kernels = [Kernel("words", (vocabulary, embedding), "table")]
-    output = "embeddings_norm"
+    output = facts.embedded
     if embedding != hidden:
         output = "embeddings_projection"
         kernels.append(Kernel(output, (1, 1, embedding, hidden), "conv"))
@@ -81,7 +146,7 @@ def encoder_blocks(
         )
         attention = 2 * pieces * hidden
         macs = pieces * (sum(kernel.size for kernel in found) + attention)
-        blocks.append(Block(name, f"{name}_norm", found, shape, macs))
+        blocks.append(Block(name, f"{name}_{facts.ends}", found, shape, macs))
     return tuple(blocks)
 
 

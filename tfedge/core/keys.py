@@ -30,7 +30,8 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
     ``device`` what training computes on here, with its cores and kernels; under ``weights_seed``
     the seed of a backbone that starts from random numbers; under ``changes_examples`` whether what
     is learnt from is changed at random; under ``first_labels`` those of the run that this one goes
-    on from, which come first; under ``net_reads`` how the net has examples become its input.
+    on from, which come first; under ``net_reads`` how the net has examples become its input; under
+    ``net_trains`` whether more of it can train than its head.
     """
     lowest = lowest_trained(pipeline)
     names = [block.name for block in blocks_of(pipeline)]
@@ -52,6 +53,7 @@ def settings(pipeline: Pipeline) -> dict[str, Any]:
         "first_labels": list(pipeline.data.earlier),
         "device": computes_on(pipeline),
         "net_reads": pipeline.backbone.reads,
+        "net_trains": not pipeline.backbone.frozen,
         "weights_seed": pipeline.seed if pipeline.backbone.weights == "none" else None,
     }
 

@@ -259,6 +259,7 @@ STAGES: tuple[Stage, ...] = (
         config=(
             "task.inputs",
             "changes_examples",
+            "net_trains",
             "finetune.unfreeze",
             "finetune.head",
             "finetune.class_weights",

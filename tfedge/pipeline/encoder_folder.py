@@ -4,34 +4,74 @@ write it."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tfedge.catalog.encoders import Encoder
+from tfedge.catalog.encoders import STYLES, Encoder, why_not
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import parse_json, sha256_file, sha256_json
 from tfedge.files.whole import whole
+from tfedge.portable.tokenizers import TOKENIZERS
 
-CONFIG, TENSORS, PICKLED, VOCABULARY, TOKENIZER = (
+CONFIG, TENSORS, PICKLED, TOKENIZER = (
     "config.json",
     "model.safetensors",
     "pytorch_model.bin",
-    "vocab.txt",
     "tokenizer_config.json",
 )
 _SMALL = 2**20  # bytes of a config
 _SAVE = "load it with its library, and keep it with save_pretrained(folder)"
-# By model_type: how the keys are called, which a BERT's are called otherwise.
-_KEYS: Mapping[str, Mapping[str, str]] = {
-    "bert": {},
-    "electra": {},
-    "distilbert": {
-        "num_hidden_layers": "n_layers",
-        "hidden_size": "dim",
-        "num_attention_heads": "n_heads",
-        "intermediate_size": "hidden_dim",
-        "hidden_act": "activation",
-    },
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How the config of an architecture is read: ``names`` of keys that a BERT's are called
+    otherwise, ``defaults`` where they are missing, and the keys that have one value here, ``must``
+    in config.json and ``tokenizer`` in tokenizer_config.json. ``inner`` units for each hidden one
+    have feed-forward parts that config.json leaves open."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, float] = field(default_factory=dict)
+    must: Mapping[str, object] = field(default_factory=dict)
+    tokenizer: Mapping[str, object] = field(default_factory=dict)
+    inner: int | None = None
+
+
+_BERT = {"hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
+_NORM = {"layer_norm_eps": 1e-12}
+_READINGS: Mapping[str, _Reading] = {  # by model_type, the name of a Style
+    "bert": _Reading(defaults=_NORM, must=_BERT),
+    "electra": _Reading(defaults=_NORM, must=_BERT),
+    "distilbert": _Reading(
+        names={
+            "num_hidden_layers": "n_layers",
+            "hidden_size": "dim",
+            "num_attention_heads": "n_heads",
+            "intermediate_size": "hidden_dim",
+        },
+        defaults=_NORM,
+        must={"activation": "gelu", "sinusoidal_pos_embds": False},
+    ),
+    "gpt2": _Reading(
+        names={
+            "num_hidden_layers": "n_layer",
+            "hidden_size": "n_embd",
+            "num_attention_heads": "n_head",
+            "intermediate_size": "n_inner",
+            "max_position_embeddings": "n_positions",
+            "layer_norm_eps": "layer_norm_epsilon",
+        },
+        defaults={"layer_norm_eps": 1e-5},
+        must={
+            "activation_function": "gelu_new",
+            "scale_attn_weights": True,
+            "scale_attn_by_inverse_layer_idx": False,
+            "add_cross_attention": False,
+        },
+        tokenizer={"add_prefix_space": False, "add_bos_token": False},
+        inner=4,
+    ),
 }
 
 
@@ -41,13 +81,16 @@ class NotRead(ValueError):
 
 def encoder_of(folder: Path) -> Encoder:
     """The encoder that a folder holds. NotRead."""
-    read = (CONFIG, tensors_of(folder), VOCABULARY)
-    if missing := [name for name in read if not (folder / name).is_file()]:
-        raise NotRead(f"{folder}: no {', '.join(missing)}: {_SAVE}")
+    _must_have(folder, (CONFIG,))
     given = _json(folder / CONFIG)
     kind = given.get("model_type")
-    if not isinstance(kind, str) or kind not in _KEYS:
-        raise NotRead(f"{folder}: model_type {kind!r} is not read: {', '.join(_KEYS)} are")
+    if not isinstance(kind, str) or kind not in _READINGS:
+        why = why_not(kind) if isinstance(kind, str) else ""
+        reason = f", since {why}" if why else ""
+        raise NotRead(
+            f"{folder}: model_type {kind!r} is not read{reason}: {', '.join(_READINGS)} are"
+        )
+    _must_have(folder, (tensors_of(folder), *_vocabulary(kind)))
     return _encoder(folder, given, kind)
 
 
@@ -58,14 +101,14 @@ def tensors_of(folder: Path) -> str:
     return PICKLED if pickled else TENSORS
 
 
-def digest_of(folder: Path) -> str:
-    """SHA-256 over the files that are read. OSError."""
-    return _digest(folder, (CONFIG, tensors_of(folder), VOCABULARY))
+def digest_of(folder: Path, row: Encoder) -> str:
+    """SHA-256 over the files of an encoder's folder that are read. OSError."""
+    return _digest(folder, (CONFIG, tensors_of(folder), *_vocabulary(row.style)))
 
 
-def reads_of(folder: Path) -> str:
+def reads_of(folder: Path, row: Encoder) -> str:
     """SHA-256 over the files that say how texts become ids: small ones. OSError."""
-    return _digest(folder, (CONFIG, VOCABULARY))
+    return _digest(folder, (CONFIG, *_vocabulary(row.style)))
 
 
 def _digest(folder: Path, names: tuple[str, ...]) -> str:
@@ -74,36 +117,43 @@ def _digest(folder: Path, names: tuple[str, ...]) -> str:
     return sha256_json({name: sha256_file(folder / name) for name in read})
 
 
+def _vocabulary(style: str) -> tuple[str, ...]:
+    """The files of a vocabulary."""
+    return tuple(TOKENIZERS[STYLES[style].tokenizer].files.values())
+
+
+def _must_have(folder: Path, names: tuple[str, ...]) -> None:
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise NotRead(f"{folder}: no {', '.join(missing)}: {_SAVE}")
+
+
 def _encoder(folder: Path, given: Mapping[str, Any], kind: str) -> Encoder:
-    names = _KEYS[kind]
+    reading, path = _READINGS[kind], folder / CONFIG
 
     def number(key: str, default: int | None = None) -> int:
-        value = given.get(names.get(key, key), default)
+        name = reading.names.get(key, key)
+        value = given.get(name)
+        value = default if value is None else value
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**31:
-            raise NotRead(f"{folder / CONFIG}: {names.get(key, key)}: {value!r}")
+            raise NotRead(f"{path}: {name}: {value!r}")
         return value
 
-    def must_be(key: str, wanted: object) -> None:
-        value = given.get(names.get(key, key), wanted)
-        if value != wanted:
-            raise NotRead(f"{folder / CONFIG}: {key} {value!r} is not read, {wanted!r} is")
-
-    must_be("hidden_act", "gelu")
-    must_be("position_embedding_type", "absolute")
-    must_be("sinusoidal_pos_embds", False)
+    _check(path, given, reading.must)
+    tokenizer = _json(folder / TOKENIZER) if (folder / TOKENIZER).is_file() else {}
+    _check(folder / TOKENIZER, tokenizer, reading.tokenizer)
     hidden, heads = number("hidden_size"), number("num_attention_heads")
     if hidden % heads:
-        raise NotRead(f"{folder / CONFIG}: {hidden} numbers in {heads} heads")
-    epsilon = given.get("layer_norm_eps", 1e-12)
+        raise NotRead(f"{path}: {hidden} numbers in {heads} heads")
+    norm = reading.names.get("layer_norm_eps", "layer_norm_eps")
+    epsilon = given.get(norm, reading.defaults["layer_norm_eps"])
     if not isinstance(epsilon, float) or not 0 < epsilon < 1:
-        raise NotRead(f"{folder / CONFIG}: layer_norm_eps: {epsilon!r}")
-    tokenizer = _json(folder / TOKENIZER) if (folder / TOKENIZER).is_file() else {}
+        raise NotRead(f"{path}: {norm}: {epsilon!r}")
     return Encoder(
         name=folder.name,
         layers=number("num_hidden_layers"),
         hidden=hidden,
         heads=heads,
-        inner=number("intermediate_size"),
+        inner=number("intermediate_size", reading.inner and reading.inner * hidden),
         vocabulary=number("vocab_size"),
         positions=number("max_position_embeddings"),
         epsilon=epsilon,
@@ -111,6 +161,13 @@ def _encoder(folder: Path, given: Mapping[str, Any], kind: str) -> Encoder:
         embedding=number("embedding_size", hidden) if kind == "electra" else hidden,
         style=kind,
     )
+
+
+def _check(path: Path, given: Mapping[str, Any], must: Mapping[str, object]) -> None:
+    """NotRead for a key of another value than the one that is read."""
+    for key, wanted in must.items():
+        if (value := given.get(key, wanted)) != wanted:
+            raise NotRead(f"{path}: {key} {value!r} is not read, {wanted!r} is")
 
 
 def _json(path: Path) -> dict[str, Any]:

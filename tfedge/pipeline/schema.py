@@ -149,6 +149,12 @@ class Net(Section):
         return ""
 
     @property
+    def frozen(self) -> bool:
+        """Whether its features are taken as they are: nothing of it trains here, and its
+        activations have no 8 bits."""
+        return False
+
+    @property
     def text(self) -> str:
         """Which net, in a few words."""
         raise NotImplementedError

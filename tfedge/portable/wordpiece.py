@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import NamedTuple, Sequence
+from typing import ClassVar, Mapping, NamedTuple, Sequence
+
+from tfedge.portable.pieces import BadVocabulary, Encoded, Tokenizer, Vocabulary, decoded, padded
 
 PAD, UNKNOWN, CLS, SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 SPECIAL = (PAD, UNKNOWN, CLS, SEP)
+_VOCABULARY = "vocabulary"
 _PARTS = re.compile("[^ \t\n\r]+")  # blanks that part words whatever stands beside them
 _REMEMBERED = 1 << 16  # parts of texts whose pieces are kept
 _LONGEST = 100  # characters of a word; a longer one is unknown, as BERT has it
@@ -32,49 +35,46 @@ _CHINESE = (
 )
 
 
-class Encoded(NamedTuple):
-    """``ids`` and ``mask`` are of the asked length, ``mask`` 1 where there is a piece. ``words``
-    are those that were looked at, ``unknown`` those of them without pieces; ``cut``: the text went
-    on."""
-
-    ids: list[int]
-    mask: list[int]
-    words: int
-    unknown: int
-    cut: bool
-
-
 class _Part(NamedTuple):
     ids: list[int]
     words: int
     unknown: int
 
 
-def read_vocabulary(content: bytes) -> list[str]:
-    """The pieces of a vocab.txt, one a line, in the order of their ids. UnicodeDecodeError."""
-    lines = content.decode("utf-8").split("\n")  # not splitlines: a piece may be U+2028
-    pieces = [line.rstrip("\r") for line in lines]
-    while pieces and not pieces[-1]:
-        pieces.pop()
-    return pieces
-
-
-def lacking(vocabulary: Sequence[str]) -> list[str]:
-    """The special pieces that a vocabulary must have and this one has not."""
-    return [piece for piece in SPECIAL if piece not in vocabulary]
-
-
-class WordPiece:
+class WordPiece(Tokenizer):
     """A tokenizer of one vocabulary."""
 
-    def __init__(self, vocabulary: Sequence[str], lower: bool = True) -> None:
-        """``lower``: the vocabulary knows neither upper case nor accents. KeyError for one that
-        lacks a special piece."""
-        self._ids = {piece: number for number, piece in enumerate(vocabulary)}
-        self._lower = lower
+    name = "WordPiece"
+    files: ClassVar[Mapping[str, str]] = {_VOCABULARY: "vocab.txt"}
+    marks = 2
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        """KeyError for a vocabulary that lacks a special piece."""
+        self._ids = {piece: number for number, piece in enumerate(vocabulary.pieces)}
+        self._lower = vocabulary.lower
         self._unknown, self._cls, self._sep = (self._ids[one] for one in (UNKNOWN, CLS, SEP))
         self._pad = self._ids[PAD]
         self._known: dict[str, _Part] = {}
+
+    @staticmethod
+    def read(contents: Mapping[str, bytes], lower: bool) -> Vocabulary:
+        lines = decoded(_VOCABULARY, contents[_VOCABULARY]).split("\n")
+        pieces = [line.rstrip("\r") for line in lines]  # not splitlines: a piece may be U+2028
+        while pieces and not pieces[-1]:
+            pieces.pop()
+        lacking = [piece for piece in SPECIAL if piece not in pieces]
+        if lacking:
+            raise BadVocabulary(_VOCABULARY, f"lacks {', '.join(lacking)}")
+        return Vocabulary(WordPiece.name, tuple(pieces), lower)
+
+    @staticmethod
+    def written(vocabulary: Vocabulary) -> dict[str, bytes]:
+        content = "".join(f"{piece}\n" for piece in vocabulary.pieces)
+        return {WordPiece.files[_VOCABULARY]: content.encode()}
+
+    @staticmethod
+    def words_of(pieces: Sequence[str]) -> list[str]:
+        return [piece for piece in pieces if piece.isalpha()]
 
     def words(self, text: str) -> list[str]:
         """The words of a text, as they are cut into pieces."""
@@ -91,10 +91,7 @@ class WordPiece:
         return "".join(spaced).split()
 
     def encode(self, text: str, length: int) -> Encoded:
-        """[CLS], the pieces of a text as far as they fit, [SEP]; padded to ``length`` ids.
-
-        No more of the text is read than fits.
-        """
+        """[CLS], the pieces of a text, [SEP]."""
         room = length - 2
         ids: list[int] = []
         words = unknown = 0
@@ -107,9 +104,7 @@ class WordPiece:
             unknown += found.unknown
         cut = len(ids) > room
         ids = [self._cls, *ids[:room], self._sep]
-        padding = length - len(ids)
-        mask = [1] * len(ids) + [0] * padding
-        return Encoded(ids + [self._pad] * padding, mask, words, unknown, cut)
+        return Encoded(*padded(ids, length, self._pad), words, unknown, cut)
 
     def _pieces(self, part: str) -> _Part:
         """What stands between two blanks of a text; most of it has been there before."""

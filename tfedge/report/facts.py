@@ -139,9 +139,10 @@ def warnings(facts: Facts) -> list[str]:
     """What a reader of the numbers must know; those about the examples are left to the report."""
     found = [*_training(facts), *(facts.metrics.warnings if facts.metrics else [])]
     if facts.model and quantizing(facts.model.recipe).float_activations:
+        others = "; for others, and to see which is faster, quantize.recipe: ptq"
         found.append(
             "int8 has 8-bit weights and float activations: it is for processors with fast float "
-            "arithmetic; for others, and to see which is faster, quantize.recipe: ptq"
+            f"arithmetic{'' if facts.base and facts.base.frozen else others}"
         )
     found += harmed(facts.debug) if facts.debug else []
     found += _worse(facts.distill, facts.task.primary) if facts.distill else []

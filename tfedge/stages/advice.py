@@ -127,9 +127,11 @@ def proposals(
     changes_examples: bool,
     metric: Metric,
     can_change: bool = True,
+    can_train: bool = True,
 ) -> list[str]:
     """What to try, by how well the float model knows its training examples and others.
-    ``can_change``: examples of this task can be changed at random (``data.augment``).
+    ``can_change``: examples of this task can be changed at random (``data.augment``);
+    ``can_train``: more than the head of this net can train.
 
     Nothing for a metric that is no share: there is no saying what is much.
     """
@@ -143,7 +145,7 @@ def proposals(
     if gap > WIDE + _ROUNDING:
         ways = ["make data.augment stronger" if changes_examples else "set data.augment"]
         ways = ways if can_change else ["collect more of them"]
-        ways += ["finetune.unfreeze: 0.25"] if frozen else []
+        ways += ["finetune.unfreeze: 0.25"] if frozen and can_train else []
         found.append(
             f"the float model knows its training examples much better than others: {learnt}, "
             f"{metric.text(others)} of {history.val.n} validation examples, a gap of "
@@ -151,6 +153,7 @@ def proposals(
         )
     if metric.lost(float(metric.higher), known) > 1 - LEARNT + _ROUNDING:
         ways = ["finetune.unfreeze: 0.25" if frozen else "raise finetune.unfreeze_epochs"]
+        ways = ways if can_train else ["take another backbone"]
         ways += ["finetune.head: logistic"] if finetune.head == "sgd" else []
         found.append(
             f"the float model does not even learn its training examples: {learnt}: "

@@ -50,7 +50,7 @@ def run(ctx: Context) -> None:
     quantized = last == phases.INT8
     plain = outputs[phases.FLOAT] if quantized else outputs[last]
     robustness = None
-    if config.robustness and work.corruptions():
+    if config.robustness and work.corruptions(examples):
         step = -(-len(rows) // config.robustness)  # rows are in the order of their files
         clean = {name: found[::step] for name, found in outputs.items() if name != phases.HEAD}
         robustness = _robustness(ctx, pools, examples, rows[::step], clean)
@@ -72,7 +72,14 @@ def run(ctx: Context) -> None:
         ),
         warnings=[],
         proposals=[
-            *advice.proposals(history, ctx.pipeline.finetune, changes, metric, can_change),
+            *advice.proposals(
+                history,
+                ctx.pipeline.finetune,
+                changes,
+                metric,
+                can_change,
+                ctx.config["net_trains"],
+            ),
             *work.proposals(examples, ctx.pipeline.finetune),
         ],
         **work.settings(config, examples),
@@ -97,7 +104,7 @@ def _robustness(
     seeds = [int(key[:15], 16) for key in examples.keys(rows)]
     shown = {name: pools[name] for name in clean}
     found = {"none": clean}
-    for name, corrupt in work.corruptions().items():
+    for name, corrupt in work.corruptions(examples).items():
 
         def change(number: int, given: np.ndarray, corrupt: Any = corrupt) -> np.ndarray:
             changed: np.ndarray = corrupt(given, seeds[number])

@@ -225,8 +225,10 @@ class Work(DropWork, Protocol):
     def divergence(self, reference: np.ndarray, outputs: np.ndarray) -> float:
         """How far outputs are from a reference, mean; 0 when they are equal."""
 
-    def corruptions(self) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
-        """Ways to make an example harder, by name: of (input, seed)."""
+    def corruptions(
+        self, examples: Examples
+    ) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
+        """Ways to make one of these examples harder, by name: of (input, seed)."""
 
     def worst(
         self, outputs: np.ndarray, examples: Examples, rows: Sequence[int], count: int, ask: Ask

@@ -75,7 +75,9 @@ class Regression(NumberDrop):
     def divergence(self, reference: np.ndarray, outputs: np.ndarray) -> float:
         return float(np.square(reference - outputs).mean())
 
-    def corruptions(self) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
+    def corruptions(
+        self, examples: Examples
+    ) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
         return CORRUPTIONS
 
     def worst(

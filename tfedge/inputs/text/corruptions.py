@@ -1,47 +1,62 @@
 """Ways to make a text harder, on its ids: what people type in the field is not what was collected.
 
-Each takes int32 [2, length], ids and mask, and a seed, and gives the same; the same every time.
+Each takes int32 [2, length], ids and mask, a seed, and how many of the pieces are marks of the
+text's beginning and end, and gives ids and mask; the same every time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
-SHORT = 32  # pieces that are left of a text, with its two marks
+SHORT = 32  # pieces that are left of a text, with its marks
 DROPPED = 0.15  # share of the pieces between the marks that are missing
 
 
-def short(ids: np.ndarray, seed: int) -> np.ndarray:
+def short(ids: np.ndarray, seed: int, marks: int) -> np.ndarray:
     """The text breaks off: its first pieces alone; a text that has no more loses its second
     half."""
-    inner = int(ids[1].sum()) - 2
-    left = SHORT - 2 if inner > SHORT - 2 else inner // 2
-    return _of(ids, np.arange(1, 1 + left))
+    inner = _inner(ids, marks)
+    room = SHORT - marks
+    left = room if len(inner) > room else len(inner) // 2
+    return _of(ids, inner[: max(left, _least(marks))], marks)
 
 
-def gaps(ids: np.ndarray, seed: int) -> np.ndarray:
+def gaps(ids: np.ndarray, seed: int, marks: int) -> np.ndarray:
     """Pieces are missing here and there, one at least."""
-    inner = np.arange(1, int(ids[1].sum()) - 1)
+    inner = _inner(ids, marks)
     rng = np.random.default_rng(seed)
-    dropped = max(1, round(DROPPED * len(inner)))
-    return _of(ids, np.sort(rng.permutation(inner)[dropped:]))
+    dropped = min(max(1, round(DROPPED * len(inner))), len(inner) - _least(marks))
+    return _of(ids, np.sort(rng.permutation(inner)[dropped:]), marks)
 
 
-def without(ids: np.ndarray, places: Sequence[int]) -> np.ndarray:
+def without(ids: np.ndarray, places: Sequence[int], marks: int) -> np.ndarray:
     """The text without its pieces at these places."""
-    inner = np.arange(1, int(ids[1].sum()) - 1)
-    return _of(ids, np.setdiff1d(inner, np.asarray(places, int)))
+    return _of(ids, np.setdiff1d(_inner(ids, marks), np.asarray(places, int)), marks)
 
 
-def _of(ids: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _least(marks: int) -> int:
+    """Pieces that a text must keep beside its marks."""
+    return 0 if marks else 1
+
+
+def _inner(ids: np.ndarray, marks: int) -> np.ndarray:
+    """The places of the pieces between the marks."""
+    begin = marks // 2
+    return np.arange(begin, int(ids[1].sum()) - (marks - begin))
+
+
+def _of(ids: np.ndarray, places: np.ndarray, marks: int) -> np.ndarray:
     """A text of its pieces at some places, between its marks."""
-    last = int(ids[1].sum()) - 1
-    pieces = [ids[0, 0], *ids[0, places[places < last]], ids[0, last]]
+    count, begin = int(ids[1].sum()), marks // 2
+    kept = [*range(begin), *places, *range(count - (marks - begin), count)]
     found = np.zeros_like(ids)
-    found[0, : len(pieces)], found[1, : len(pieces)] = pieces, 1
+    found[0, : len(kept)], found[1, : len(kept)] = ids[0, kept], 1
     return found
 
 
-CORRUPTIONS: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {"short": short, "gaps": gaps}
+def corruptions(marks: int) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
+    """By name, for texts with so many marks."""
+    return {one.__name__: partial(one, marks=marks) for one in (short, gaps)}

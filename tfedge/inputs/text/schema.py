@@ -48,7 +48,7 @@ class TextData(Data):
     )
     length: Annotated[StrictInt, Field(ge=8, le=512)] = key(
         128,
-        "Pieces of a text that the model reads, with its two marks; what goes on behind them is "
+        "Pieces of a text that the model reads, with its marks; what goes on behind them is "
         "cut. Half as many take less than half of the time.",
     )
     encoding: StrictStr = key(

@@ -16,7 +16,9 @@ from tfedge.data.index import Index
 from tfedge.errors import ArtifactError
 from tfedge.files.progress import NoProgress, Progress
 from tfedge.files.store import MissingRecords, RecordStore, shared
-from tfedge.portable.wordpiece import SPECIAL, Encoded, WordPiece
+from tfedge.portable.pieces import Encoded, Tokenizer, Vocabulary
+from tfedge.portable.tokenizers import TOKENIZERS
+from tfedge.portable.wordpiece import SPECIAL, WordPiece
 
 LARGEST = 16 * 2**20  # bytes of a text's file
 _VERSION = 1  # rises when the same text gets other ids
@@ -50,28 +52,34 @@ def text_of(content: bytes, encoding: str) -> str:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a text becomes ids: ``vocabulary`` are the pieces in the order of their ids."""
+    """How a text becomes ids: by which vocabulary, how many, and how its file holds characters."""
 
-    vocabulary: tuple[str, ...]
-    lower: bool
+    vocabulary: Vocabulary
     length: int
     encoding: str
 
     def store(self, cache: Path) -> RecordStore:
         """The store of int32 [2, length], ids and mask, by the SHA-256 of a text's file."""
-        digest = hashlib.sha256("\n".join(self.vocabulary).encode()).hexdigest()[:16]
-        case = "lower" if self.lower else "cased"
+        parts = ["\n".join(self.vocabulary.pieces)]
+        if self.vocabulary.tokenizer != WordPiece.name:
+            parts += [self.vocabulary.tokenizer, *self.vocabulary.merges]
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+        case = "lower" if self.vocabulary.lower else "cased"
         name = f"ids-{self.length}-{digest}-{case}-{self.encoding}-v{_VERSION}"
         return shared(cache / "store" / name, np.int32, (2, self.length))
 
-    def tokenizer(self) -> WordPiece:
-        return WordPiece(self.vocabulary, self.lower)
+    def tokenizer(self) -> Tokenizer:
+        return self.kind(self.vocabulary)
+
+    @property
+    def kind(self) -> type[Tokenizer]:
+        return TOKENIZERS[self.vocabulary.tokenizer]
 
 
 def seen_pieces(vocabulary: Sequence[str], ids: np.ndarray) -> tuple[int, ...]:
-    """Which pieces of a vocabulary are among these ids, ascending, with the special ones and all
-    single characters: texts with these ids are cut into the same pieces by what is left, and no
-    word that can be spelt becomes unknown."""
+    """Which pieces of WordPiece's vocabulary are among these ids, ascending, with the special ones
+    and all single characters: texts with these ids are cut into the same pieces by what is left,
+    and no word that can be spelt becomes unknown."""
     found = set(np.unique(ids).tolist())
     found |= {number for number, piece in enumerate(vocabulary) if _is_kept(piece)}
     return tuple(sorted(found))

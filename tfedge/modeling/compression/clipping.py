@@ -20,8 +20,8 @@ from tfedge.core.outputs import Correction, Distance
 from tfedge.modeling.compression import quantization
 from tfedge.modeling.compression.calibration import Batches, Calibrated
 from tfedge.modeling.compression.observation import Observation, Ranges, observe, ranges_of
-from tfedge.modeling.nets.encoder import DIFFERENCE, KEY, OUTER, SQUARES, SUM, VALUE
 from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.transformer import DIFFERENCE, KEY, OUTER, SQUARES, SUM, VALUE
 from tfedge.tasks.task import Work
 
 LIMITS = (60.0, 40.0, 25.0)  # of what is clipped, of which one is chosen

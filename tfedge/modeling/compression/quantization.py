@@ -20,10 +20,10 @@ from tfedge.modeling.compression.quantize_configs import configs_of, neighbours,
 from tfedge.modeling.compression.quantize_layers import OWN, TABLES, FixedRange, as_depthwise
 from tfedge.modeling.compression.tfmot import quantize_wrapper
 from tfedge.modeling.nets.attention import SquaredNorm
-from tfedge.modeling.nets.encoder import CHOSEN
 from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.layers import Carrier, HardSwish, InverseRoot
 from tfedge.modeling.nets.network import inference_norm
+from tfedge.modeling.nets.transformer import CHOSEN
 
 PREFIX = "quant_"  # before the names of wrapped layers, as TF-MOT has it
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from tfedge.modeling.nets.env import keras, tf
 
+_NEVER = -10_000.0
 PADDING = -16.0  # is added to the scores of padding: its share of attention is below 1e-6
 
 
@@ -140,10 +141,49 @@ class FirstPiece(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("tfedge")
 class Gelu(keras.layers.Layer):
-    """x · Φ(x) (Hendrycks and Gimpel 2016), with the error function: one op, GELU."""
+    """x · Φ(x) (Hendrycks and Gimpel 2016): one op, GELU. With the error function; or, which GPT-2
+    was trained with, ``approximate``, by a hyperbolic tangent."""
+
+    def __init__(self, approximate: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.approximate = approximate
 
     def call(self, inputs: Any) -> Any:
-        return tf.nn.gelu(inputs, approximate=False)
+        return tf.nn.gelu(inputs, approximate=self.approximate)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "approximate": self.approximate}
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class Causal(keras.layers.Layer):
+    """Adds to scores [B, heads, S, S] what leaves a piece no share of those behind it.
+
+    So no piece sees padding, which comes last. In float: e^-10,000 is 0, whatever the scores are.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        later = 1 - tf.linalg.band_part(tf.ones(inputs.shape[2:]), -1, 0)
+        return inputs + _NEVER * later
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class PieceShares(keras.layers.Layer):
+    """How much of a text each of its pieces stands for, [B, 1, 1, S], of packed inputs [B, 2, S]:
+    all as much, or the ``last`` one alone. In float, exactly; nothing of a text without any."""
+
+    def __init__(self, last: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.last = last
+
+    def call(self, inputs: Any) -> Any:
+        mask = tf.cast(inputs[:, 1], tf.float32)[:, None, None]
+        if self.last:  # which no other follows
+            return mask - tf.concat([mask[..., 1:], tf.zeros_like(mask[..., :1])], -1)
+        return mask / tf.maximum(tf.reduce_sum(mask, -1, keepdims=True), 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "last": self.last}
 
 
 @keras.utils.register_keras_serializable("tfedge")

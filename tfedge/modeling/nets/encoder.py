@@ -8,37 +8,23 @@
       pool                   the mean of the pieces, or the first one
       logits                 dense, one unit a class
 
-A layer normalisation is its steps (mean, difference, sum of squares, inverse root, product, and a
-depthwise convolution with gamma and beta), for that is what 8 bits need ranges for.
+That is a BERT; ``decoder`` has a GPT-2.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfedge.modeling.nets.attention import (
-    AttentionScores,
-    AttentionSum,
-    FirstPiece,
-    Gelu,
-    PaddingMask,
-    PieceIds,
-    Positions,
-    SquaredNorm,
-    WeightedMean,
-    WordTable,
-)
+from tfedge.modeling.nets import decoder
+from tfedge.modeling.nets.attention import FirstPiece, Gelu, PaddingMask, WeightedMean
 from tfedge.modeling.nets.env import keras
-from tfedge.modeling.nets.layers import ChannelMean, InverseRoot
 from tfedge.modeling.nets.network import HEAD, NAME, POOL
 from tfedge.modeling.nets.text_base import TextBase
+from tfedge.modeling.nets.transformer import SUM, attended, dense, embedded, normalised
 
 L = keras.layers
-SUM, DIFFERENCE, NORM, SQUARES = "_sum", "_difference", "_norm", "_squares"
-OUTER, KEY, VALUE = "_outer", "_key", "_value"
-# Names of layers end so whose ranges are chosen, not met: see ``compression/clipping.py``.
-CHOSEN = (OUTER, KEY, VALUE, SUM, DIFFERENCE, SQUARES)
 
 
 @dataclass(frozen=True)
@@ -51,49 +37,44 @@ class EncoderSpec:
 
 def build(spec: EncoderSpec) -> Any:
     """The network, untrained: packed [None, 2, S] int32 → logits [None, classes]."""
-    base = spec.base
-    packed = keras.Input((2, base.length), name="packed", dtype="int32")
-    padding = PaddingMask(name="padding")(packed)
-    table = WordTable(base.pieces, base.embedding, name="words")
-    pieces = Positions(name="positions")(table(PieceIds(name="ids")(packed)))
-    pieces = _normalised(base, pieces, "embeddings")
-    if base.embedding != base.hidden:
-        pieces = L.Conv2D(base.hidden, 1, name="embeddings_projection")(pieces)
-    for number in range(base.depth):
-        pieces = _layer(base, pieces, padding, f"layer_{number}")
-    if base.pooling == "cls":
-        pooled = FirstPiece(name=POOL)(pieces)
-    else:
-        shares = L.Activation("softmax", name="pool_shares")(padding)
-        pooled = WeightedMean(name=POOL)([shares, pieces])
+    packed = keras.Input((2, spec.base.length), name="packed", dtype="int32")
+    pooled = _STYLES[spec.base.style](spec.base, packed)
     return keras.Model(packed, L.Dense(spec.classes, name=HEAD)(pooled), name=NAME)
 
 
+def _bert(base: TextBase, packed: Any) -> Any:
+    """Packed inputs [B, 2, S] → features [B, H] (Devlin et al. 2019)."""
+    padding = PaddingMask(name="padding")(packed)
+    pieces = normalised(base, embedded(base, packed), "embeddings")
+    if base.embedding != base.hidden:
+        pieces = dense(pieces, base.hidden, "embeddings_projection")
+    for number in range(base.depth):
+        pieces = _layer(base, pieces, padding, f"layer_{number}")
+    return _pooled(base, pieces, padding)
+
+
+def _pooled(base: TextBase, pieces: Any, padding: Any) -> Any:
+    if base.pooling == "cls":
+        return FirstPiece(name=POOL)(pieces)
+    shares = L.Activation("softmax", name="pool_shares")(padding)
+    return WeightedMean(name=POOL)([shares, pieces])
+
+
 def _layer(base: TextBase, pieces: Any, padding: Any, name: str) -> Any:
-    """A layer of the encoder (Devlin et al. 2019)."""
+    def masked(scores: Any) -> Any:
+        return L.Add(name=f"{name}_masked")([scores, padding])
 
-    def dense(inputs: Any, units: int, part: str) -> Any:
-        return L.Conv2D(units, 1, name=f"{name}_{part}")(inputs)
-
-    query, key, value = (dense(pieces, base.hidden, part) for part in ("query", "key", "value"))
-    scores = AttentionScores(base.heads, name=f"{name}_scores")([query, key])
-    scores = L.Add(name=f"{name}_masked")([scores, padding])
-    shares = L.Activation("softmax", name=f"{name}_shares")(scores)
-    found = AttentionSum(base.heads, name=f"{name}_context")([shares, value])
-    found = dense(found, base.hidden, "attended")
+    found = attended(base, pieces, name, masked)
     found = L.Add(name=f"{name}_attention{SUM}")([found, pieces])
-    pieces = _normalised(base, found, f"{name}_attention")
-    inner = Gelu(name=f"{name}_gelu")(dense(pieces, base.inner, "inner"))
-    found = L.Add(name=f"{name}{SUM}")([dense(inner, base.hidden, "outer"), pieces])
-    return _normalised(base, found, name)
+    pieces = normalised(base, found, f"{name}_attention")
+    inner = Gelu(name=f"{name}_gelu")(dense(pieces, base.inner, f"{name}_inner"))
+    found = L.Add(name=f"{name}{SUM}")([dense(inner, base.hidden, f"{name}_outer"), pieces])
+    return normalised(base, found, name)
 
 
-def _normalised(base: TextBase, pieces: Any, name: str) -> Any:
-    """Layer normalisation (Ba et al. 2016) of H numbers: gamma times √H, since the variance is a
-    sum."""
-    mean = ChannelMean(name=f"{name}_mean")(pieces)
-    difference = L.Subtract(name=f"{name}{DIFFERENCE}")([pieces, mean])
-    squares = SquaredNorm(name=f"{name}{SQUARES}")(difference)
-    root = InverseRoot(base.epsilon * pieces.shape[-1], name=f"{name}_root")(squares)
-    scaled = L.Multiply(name=f"{name}_scaled")([difference, root])
-    return L.DepthwiseConv2D(1, name=f"{name}{NORM}")(scaled)
+_STYLES: Mapping[str, Callable[[TextBase, Any], Any]] = {
+    "bert": _bert,
+    "distilbert": _bert,
+    "electra": _bert,
+    "gpt2": decoder.gpt2,
+}

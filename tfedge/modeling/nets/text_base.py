@@ -16,7 +16,8 @@ class TextBase(Base):
     pieces: int  # of the vocabulary
     epsilon: float  # of layer normalisation
     length: int  # pieces of a text that are read
-    pooling: str  # "mean" | "cls"
+    pooling: str  # "mean" | "cls" | "last"
+    style: str = "bert"  # a name in catalog.encoders.STYLES
 
     @classmethod
     def of(cls, base: Base) -> TextBase:

@@ -39,7 +39,8 @@ class TextSource:
         (found,) = self.texts.ids([row])
         if view != NOISY:
             return np.asarray(found)
-        return gaps(found, int(self.texts.index.rows[row].sha256[:15], 16))
+        seed = int(self.texts.index.rows[row].sha256[:15], 16)
+        return gaps(found, seed, self.texts.encoding.kind.marks)
 
     def key(self, item: Item) -> str:
         return hashlib.sha256(self.ids(item).tobytes()).hexdigest()

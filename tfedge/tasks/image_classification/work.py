@@ -62,7 +62,9 @@ class Classification(ScoredClasses):
         size, fit, levels = settings.image_size, settings.fit, settings.range
         return LabelledImages(DecodedImages(Index.load(index), root, cache, size, fit, levels))
 
-    def corruptions(self) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
+    def corruptions(
+        self, examples: Examples
+    ) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
         return CORRUPTIONS
 
     def net_text(self, base: Base) -> str:

@@ -15,17 +15,18 @@ from tfedge.data.index import SPLITS
 from tfedge.errors import ArtifactError, DropError, UnsupportedModel
 from tfedge.inputs.text.mediapipe import read_otherwise
 from tfedge.modeling.nets.text_base import IDS, MASK
-from tfedge.pipeline.encoder_folder import VOCABULARY
+from tfedge.portable.wordpiece import WordPiece
 from tfedge.tasks.classification import kotlin
 from tfedge.tasks.classification.files import LABELS, labels
 from tfedge.tasks.drop import Check, Content, Metadata, Pair, Parts
 from tfedge.tasks.text_classification.copied import TEMPLATES
 from tfedge.tasks.text_classification.examples import LabelledTexts
-from tfedge.tasks.text_classification.vocabulary import vocabulary_of
+from tfedge.tasks.text_classification.vocabulary import contents_of
 from tfedge.tflite import front, metadata, reader
 from tfedge.tflite.metadata_schema import VOCABULARY as OF_A_VOCABULARY
 from tfedge.tflite.model import Model, Signature
 
+VOCABULARY = WordPiece.files["vocabulary"]
 SEGMENTS = "segment_ids"  # which MediaPipe's TextClassifier wants beside ids and mask
 SCORES = ("uint8", "float32")  # dtypes that MediaPipe and the Kotlin can read
 
@@ -176,7 +177,7 @@ def _metadata(folder: Path, manifest: Mapping[str, Any], model: bytes) -> Check:
         problems.append(f"its metadata calls the inputs {', '.join(described)}")
     (unit,) = graph["input_process_units"]
     (vocabulary,) = unit["options"]["BertTokenizerOptions"]["vocab_file"]
-    if files[vocabulary["name"]] != vocabulary_of(folder, manifest):
+    if files[vocabulary["name"]] != contents_of(folder, manifest)["vocabulary"]:
         problems.append("the vocabulary in its metadata is not that of the drop")
     named = f"{found.get('name', 'no name')}, {len(manifest['classes'])} labels"
     return Check("metadata", named, tuple(problems))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tfedge.data.kind import TEXTS
+from tfedge.portable.tokenizers import TOKENIZERS
 from tfedge.tasks.blocks import cell
 from tfedge.tasks.classification.card import metrics
 from tfedge.tasks.classification.report import count_table
@@ -12,13 +13,16 @@ from tfedge.tasks.text_classification.android import told_of_mediapipe
 
 def card(content: Content) -> Card:
     given, taken, classes = content.given, content.taken, content.facts["classes"]
+    kind = TOKENIZERS[given["tokenizer"]]
+    files = " and ".join(f"`{given[key]}`" for key in kind.files)
+    marks = ", its two marks among them" if kind.marks else ""
     length, names = given["shape"][2], ", ".join(map(cell, classes))
     scale = f", times {taken['scale']:g}" if taken["scale"] else ""
     return Card(
         use=f"Says of which of {len(classes)} classes a text is: {names}.",
         given=f"`ids` and `mask`, `{given['dtype']}` [1, {length}] each: the first {length} pieces "
-        f"of a text by {given['tokenizer']} with `{given['vocabulary']}`, its two marks among "
-        f"them; what follows is not read.{_unread(content)}",
+        f"of a text by {given['tokenizer']} with {files}{marks}; what follows is not "
+        f"read.{_unread(content)}",
         taken=f"a score for each class, `{taken['dtype']}` {taken['shape']}{scale}.",
         data=[count_table(classes, content.data["counts"])],
         metrics=metrics(content.metrics, TEXTS) if content.metrics is not None else [],

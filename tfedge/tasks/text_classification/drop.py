@@ -9,8 +9,10 @@ from typing import Any
 from tfedge.errors import DropError
 from tfedge.files.template import fill
 from tfedge.modeling.nets.text_base import IDS, MASK
-from tfedge.pipeline.encoder_folder import VOCABULARY
-from tfedge.portable.wordpiece import read_vocabulary
+from tfedge.portable.bpe import ByteLevelBPE
+from tfedge.portable.pieces import BadVocabulary
+from tfedge.portable.tokenizers import TOKENIZERS
+from tfedge.portable.wordpiece import WordPiece
 from tfedge.tasks.classification.files import LABELS, check_labels, class_facts, labels
 from tfedge.tasks.contract import parts_of, stored
 from tfedge.tasks.drop import Check, Content, Parts
@@ -18,7 +20,16 @@ from tfedge.tasks.text_classification import android
 from tfedge.tasks.text_classification.copied import TEMPLATES
 from tfedge.tasks.text_classification.examples import LabelledTexts
 from tfedge.tasks.text_classification.script import NAME, example
-from tfedge.tasks.text_classification.vocabulary import vocabulary_of
+from tfedge.tasks.text_classification.vocabulary import contents_of
+
+# What a README says of a vocabulary's files.
+_VOCABULARIES = {
+    WordPiece.name: "- `vocab.txt`: the pieces that ids stand for, one a line. `classify.py` makes "
+    "ids of a text by\n  WordPiece, as BERT has it, with Python's own library.",
+    ByteLevelBPE.name: "- `vocab.json`: the pieces and their ids; `merges.txt`: which pairs are "
+    "merged, the first ones first.\n  `classify.py` makes ids of a text by byte-level BPE, as "
+    "GPT-2 has it, with Python's own library.",
+}
 
 
 def contract(model: bytes, examples: LabelledTexts) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -37,9 +48,9 @@ def contract(model: bytes, examples: LabelledTexts) -> tuple[dict[str, Any], dic
         "dtype": "int32",
         "shape": [1, 2, length],
         "parts": [IDS, MASK],
-        "tokenizer": "WordPiece",
-        "vocabulary": VOCABULARY,
-        "lower": encoding.lower,
+        "tokenizer": encoding.kind.name,
+        **encoding.kind.files,
+        "lower": encoding.vocabulary.lower,
         "encoding": encoding.encoding,
     }
     meaning = "softmax score of each class, in the order of classes"
@@ -52,9 +63,9 @@ def facts(examples: LabelledTexts) -> dict[str, Any]:
 
 
 def beside(examples: LabelledTexts) -> dict[str, bytes]:
-    """The vocabulary, one piece a line."""
-    pieces = examples.texts.encoding.vocabulary
-    return {VOCABULARY: "".join(f"{piece}\n" for piece in pieces).encode()}
+    """The vocabulary's files."""
+    encoding = examples.texts.encoding
+    return encoding.kind.written(encoding.vocabulary)
 
 
 def for_target(target: str, content: Content, examples: LabelledTexts) -> Content:
@@ -77,10 +88,11 @@ def _linux(content: Content, told: Mapping[str, str]) -> Parts:
         length=str(content.given["shape"][2]),
         out=content.taken["dtype"],
         shown=content.golden_told,
+        vocabulary=_VOCABULARIES[content.given["tokenizer"]],
     )
     files = {
         LABELS: labels(content),
-        VOCABULARY: content.beside[VOCABULARY],
+        **content.beside,
         "README.md": readme,
         NAME: example(),
     }
@@ -103,12 +115,17 @@ def check(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
 
 
 def _vocabulary(folder: Path, manifest: Mapping[str, Any]) -> Check:
-    pieces = read_vocabulary(vocabulary_of(folder, manifest))
+    given = manifest["input"]
+    kind = TOKENIZERS[given["tokenizer"]]
+    try:
+        pieces = kind.read(contents_of(folder, manifest), given["lower"]).pieces
+    except BadVocabulary as error:
+        return Check("vocabulary", "", (f"{given[error.file]} {error}",))
     problems = []
     parts = manifest["input"]["shape"][1]
     for pair in manifest["golden"]:
         data = (folder / pair["input"]).read_bytes()
         ids = memoryview(data[: len(data) // parts]).cast("i")
         if any(not 0 <= one < len(pieces) for one in ids):
-            problems.append(f"{pair['input']} has ids that are not in {VOCABULARY}")
+            problems.append(f"{pair['input']} has ids that are not in {given['vocabulary']}")
     return Check("vocabulary", f"{len(pieces):,} pieces", tuple(problems))

@@ -41,7 +41,9 @@ def held_out(examples: LabelledTexts, rows: Sequence[int], count: int) -> Chosen
 def synthetic(examples: LabelledTexts, asked: Asked, count: int) -> Chosen:
     """Texts that nobody wrote, of words of the vocabulary: those that the model takes for different
     classes, and those that lie where two classes meet."""
-    return _picked(made(examples.texts.encoding.vocabulary), examples, asked, count, "made texts")
+    encoding = examples.texts.encoding
+    words = encoding.kind.words_of(encoding.vocabulary.pieces)
+    return _picked(made(words), examples, asked, count, "made texts")
 
 
 def public(files: Sequence[Path], examples: LabelledTexts, asked: Asked, count: int) -> Chosen:
@@ -61,16 +63,16 @@ def public(files: Sequence[Path], examples: LabelledTexts, asked: Asked, count: 
     return _picked(texts, examples, asked, count, "texts that the owner calls public")
 
 
-def made(vocabulary: Sequence[str]) -> list[str]:
-    """Texts of whole words of a vocabulary, and a few that tokenizers go wrong at; the same every
-    time."""
-    words = [piece for piece in vocabulary if piece.isalpha() and len(piece) >= _LEAST]
+def made(known: Sequence[str]) -> list[str]:
+    """Texts of the long ones of the words that a vocabulary has whole, and a few texts that
+    tokenizers go wrong at; the same every time."""
+    words = [word for word in known if len(word) >= _LEAST]
     rng = np.random.default_rng(0)
     found = list(_AWKWARD)
-    for _ in range(_MADE - len(found)):
+    for _ in range(_MADE - len(found) if words else 0):
         count = int(rng.integers(_WORDS[0], _WORDS[1] + 1))
         # Of few different words: such a text is of something.
-        few = rng.choice(len(words), 1 + count // 4, replace=False)
+        few = rng.choice(len(words), min(len(words), 1 + count // 4), replace=False)
         found.append(" ".join(words[i] for i in rng.choice(few, count)))
     return found
 

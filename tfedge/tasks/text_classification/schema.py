@@ -11,6 +11,7 @@ from tfedge.inputs.text.schema import TextData
 from tfedge.pipeline import encoder
 from tfedge.pipeline.encoder import Encoder
 from tfedge.pipeline.problem import Problem
+from tfedge.pipeline.recipes import is_quantized, quantized_by
 from tfedge.pipeline.schema import Pipeline
 from tfedge.pipeline.unfreeze import TrainingStage, first_trained
 from tfedge.tasks.classification.schema import LEAST, TOP1, ClassifierEvaluate
@@ -40,6 +41,8 @@ def _not_yet(pipeline: Pipeline) -> Iterator[Problem]:
     for section in ("distill", "cluster"):
         if getattr(pipeline, section) is not None:
             yield Problem(section, "is not for encoders yet: leave it out")
+    if pipeline.backbone.frozen:
+        yield from _frozen(pipeline, cast(Encoder, pipeline.backbone).row.style)
     stages: tuple[TrainingStage, ...] = ("finetune", "prune", "quantize")
     for stage in stages:
         if (
@@ -51,6 +54,20 @@ def _not_yet(pipeline: Pipeline) -> Iterator[Problem]:
             yield Problem(f"{stage}.unfreeze", what, ("backbone",))
     if pipeline.quantize is not None and pipeline.quantize.keep:
         yield Problem("quantize.keep", "is not for encoders yet: leave it out")
+
+
+def _frozen(pipeline: Pipeline, style: str) -> Iterator[Problem]:
+    """What an encoder can't do whose features are taken as they are."""
+    uses = ("backbone.weights",)
+    if pipeline.finetune.unfreeze != "none":
+        what = f"the layers of a {style} do not train here yet: take none"
+        yield Problem("finetune.unfreeze", what, uses)
+    if pipeline.prune is not None:
+        what = f"the layers of a {style} do not train here yet: leave it out"
+        yield Problem("prune", what, uses)
+    if is_quantized(pipeline) and not quantized_by(pipeline).float_activations:
+        what = f"the activations of a {style} have no 8 bits yet"
+        yield Problem("quantize.recipe", f"{what}: take quantize: {{recipe: dynamic}}", uses)
 
 
 def _from_the_table(pipeline: Pipeline, stage: TrainingStage) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from tfedge.data.kind import TEXTS
 from tfedge.data.schema import Data
 from tfedge.data.sources import scan
 from tfedge.files.progress import Progress
-from tfedge.inputs.text.corruptions import CORRUPTIONS
+from tfedge.inputs.text.corruptions import corruptions
 from tfedge.inputs.text.schema import TextData
 from tfedge.inputs.text.texts import EncodedTexts, Encoding, Look, looks_of, seen_pieces
 from tfedge.modeling.nets.text_base import TextBase
@@ -47,10 +48,10 @@ class TextClassification(ScoredClasses):
         settings = cast(TextData, pipeline.data)
         chosen = cast(Encoder, pipeline.backbone)
         row = chosen.row
-        pieces = files_of(row, chosen.weights, cache, progress.note).vocabulary()
+        vocabulary = files_of(row, chosen.weights, cache, progress.note).vocabulary()
         found = scan(settings, cache, progress)
         files = found.files
-        encoding = Encoding(pieces, row.lower, settings.length, settings.encoding)
+        encoding = Encoding(vocabulary, settings.length, settings.encoding)
         looks, bad = looks_of(encoding.store(cache), files, encoding, progress)
         contents = Contents(
             same={digest: look.same for digest, look in looks.items()},
@@ -64,24 +65,28 @@ class TextClassification(ScoredClasses):
         kept: tuple[int, ...] = ()
         if chosen.vocabulary == "seen":
             train = index.keys(index.rows_of("train"))
-            kept = seen_pieces(pieces, encoding.store(cache).get(train)[:, 0])
-            pieces = tuple(pieces[one] for one in kept)
-            encoding = Encoding(pieces, row.lower, settings.length, settings.encoding)
+            kept = seen_pieces(vocabulary.pieces, encoding.store(cache).get(train)[:, 0])
+            vocabulary = vocabulary._replace(pieces=[vocabulary.pieces[one] for one in kept])
+            encoding = Encoding(vocabulary, settings.length, settings.encoding)
             looks, _ = looks_of(encoding.store(cache), files, encoding, progress)
-            progress.note(
-                f"{len(pieces):,} of {row.vocabulary:,} pieces of the vocabulary are kept"
-            )
+            progress.note(f"{len(kept):,} of {row.vocabulary:,} pieces of the vocabulary are kept")
         shown = [looks[row.sha256] for row in index.rows]
         for text in _read_by_the_model(shown, settings.length):
             progress.note(text)
             findings.warnings.append(text)
-        index = Index(index.classes, index.rows, index.split_from, pieces, not row.lower, kept)
-        index.save(out / "index.json")
+        replace(
+            index,
+            pieces=tuple(vocabulary.pieces),
+            cased=not vocabulary.lower,
+            kept=kept,
+            tokenizer=vocabulary.tokenizer,
+            merges=tuple(vocabulary.merges),
+        ).save(out / "index.json")
         findings.save(out / "audit.json")
 
     def examples(self, index: Path, data: Data, root: Path, cache: Path) -> LabelledTexts:
         settings, found = cast(TextData, data), Index.load(index)
-        encoding = Encoding(found.pieces, not found.cased, settings.length, settings.encoding)
+        encoding = Encoding(found.vocabulary, settings.length, settings.encoding)
         return LabelledTexts(EncodedTexts(found, root, cache, encoding))
 
     def worst(
@@ -101,8 +106,10 @@ class TextClassification(ScoredClasses):
             row["words"] = [word._asdict() for word in words]
         return found
 
-    def corruptions(self) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
-        return CORRUPTIONS
+    def corruptions(
+        self, examples: Examples
+    ) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
+        return corruptions(cast(LabelledTexts, examples).texts.encoding.kind.marks)
 
     def net_text(self, base: Base) -> str:
         net = TextBase.of(base)

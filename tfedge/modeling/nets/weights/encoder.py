@@ -1,6 +1,8 @@
-"""A BERT's weights, from its own names to the network's."""
+"""An encoder's weights, from its own names to the network's."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from safetensors import SafetensorError
@@ -40,32 +42,66 @@ def converted(
 
     Kernels become 1×1 convolutions HWIO; the query is divided by √(hidden / heads), so that scores
     need no factor; gammas are multiplied by the root of how many numbers they scale, since a
-    variance is taken as a sum. ``length`` positions are kept, with the first segment's embedding
-    added. ArtifactError names a tensor that is not there, and the file, ``called``.
+    variance is taken as a sum. ``length`` positions are kept, of a BERT with the first segment's
+    embedding added. ArtifactError names a tensor that is not there, or of another shape than
+    config.json says, and the file, ``called``.
     """
-    reader = _Reader(given, row, called)
-    words, positions = (reader(f"embeddings.{one}_embeddings.weight") for one in _TABLES)
-    positions = positions[:length]
-    if row.style != "distilbert":
-        positions = positions + reader("embeddings.token_type_embeddings.weight")[0]
-    found: Arrays = {"words/table": words, "positions/table": positions[None, None]}
-    found |= reader.norm("embeddings_norm", "embeddings.LayerNorm")
-    if row.embedding != row.hidden:
-        found |= reader.dense("embeddings_projection", "embeddings_project")
-    names = _LAYERS[row.style]
-    factor = (row.hidden / row.heads) ** -0.5
-    for number in range(depth):
-        theirs = {part: names["layer"].format(number) + name for part, name in names.items()}
-        ours = f"layer_{number}"
-        found |= reader.dense(f"{ours}_query", theirs["query"], factor)
-        for part in ("key", "value", "attended", "inner", "outer"):
-            found |= reader.dense(f"{ours}_{part}", theirs[part])
-        found |= reader.norm(f"{ours}_attention_norm", theirs["attention_norm"])
-        found |= reader.norm(f"{ours}_norm", theirs["norm"])
+    found = _STYLES[row.style](_Reader(given, row, called), row, depth, length)
     return {key: np.ascontiguousarray(value, np.float32) for key, value in found.items()}
 
 
-_TABLES = ("word", "position")
+def _bert(reader: _Reader, row: Encoder, depth: int, length: int) -> Arrays:
+    wide, hidden = row.embedding, row.hidden
+    words = reader("embeddings.word_embeddings.weight", shape=(row.vocabulary, wide))
+    positions = reader.positions("embeddings.position_embeddings.weight", length)
+    if row.style != "distilbert":
+        segments = reader("embeddings.token_type_embeddings.weight", shape=(None, wide))
+        positions = positions + segments[0]
+    found: Arrays = {"words/table": words, "positions/table": positions[None, None]}
+    found |= reader.norm("embeddings_norm", "embeddings.LayerNorm", wide)
+    if wide != hidden:
+        found |= reader.dense("embeddings_projection", "embeddings_project", wide, hidden)
+    names = _LAYERS[row.style]
+    for number in range(depth):
+        theirs = {part: names["layer"].format(number) + name for part, name in names.items()}
+        ours = f"layer_{number}"
+        for part in ("query", "key", "value", "attended"):
+            factor = (hidden / row.heads) ** -0.5 if part == "query" else 1.0
+            found |= reader.dense(f"{ours}_{part}", theirs[part], hidden, hidden, factor)
+        found |= reader.dense(f"{ours}_inner", theirs["inner"], hidden, row.inner)
+        found |= reader.dense(f"{ours}_outer", theirs["outer"], row.inner, hidden)
+        found |= reader.norm(f"{ours}_attention_norm", theirs["attention_norm"], hidden)
+        found |= reader.norm(f"{ours}_norm", theirs["norm"], hidden)
+    return found
+
+
+def _gpt2(reader: _Reader, row: Encoder, depth: int, length: int) -> Arrays:
+    """Its kernels are [inputs, outputs] (``Conv1D``), one of them query, key and value."""
+    hidden = row.hidden
+    words = reader("wte.weight", shape=(row.vocabulary, hidden))
+    positions = reader.positions("wpe.weight", length)
+    found: Arrays = {"words/table": words, "positions/table": positions[None, None]}
+    for number in range(depth):
+        theirs, ours = f"h.{number}", f"layer_{number}"
+        kernel = reader(f"{theirs}.attn.c_attn.weight", shape=(hidden, 3 * hidden))
+        bias = reader(f"{theirs}.attn.c_attn.bias", shape=(3 * hidden,))
+        for place, part in enumerate(("query", "key", "value")):
+            at = slice(place * hidden, (place + 1) * hidden)
+            factor = (hidden / row.heads) ** -0.5 if part == "query" else 1.0
+            found |= _dense(f"{ours}_{part}", kernel[:, at], bias[at], factor)
+        for part, name, inputs, outputs in (
+            ("attended", "attn.c_proj", hidden, hidden),
+            ("inner", "mlp.c_fc", hidden, row.inner),
+            ("outer", "mlp.c_proj", row.inner, hidden),
+        ):
+            kernel = reader(f"{theirs}.{name}.weight", shape=(inputs, outputs))
+            bias = reader(f"{theirs}.{name}.bias", shape=(outputs,))
+            found |= _dense(f"{ours}_{part}", kernel, bias)
+        found |= reader.norm(f"{ours}_attention_norm", f"{theirs}.ln_1", hidden)
+        found |= reader.norm(f"{ours}_norm", f"{theirs}.ln_2", hidden)
+    return found | reader.norm("final_norm", "ln_f", hidden)
+
+
 _BERT = {
     "layer": "encoder.layer.{}.",
     "query": "attention.self.query",
@@ -100,22 +136,55 @@ class _Reader:
     def __init__(self, given: Arrays, row: Encoder, called: str) -> None:
         self._given, self._row, self._called = given, row, called
 
-    def __call__(self, *names: str) -> np.ndarray:
-        """The first of these that there is."""
-        for name in names:
-            for full in (name, f"{self._row.style}.{name}"):
-                if full in self._given:
-                    return self._given[full]
-        what, style = f"holds no {names[0]}", self._row.style
-        raise ArtifactError(self._called, what, f"of a {style}, as it says?")
+    def __call__(self, *names: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        """The first of these that there is, of that shape; None: any number."""
+        style = self._row.style
+        prefix = _PREFIXES.get(style, style)
+        places = (full for name in names for full in (name, f"{prefix}.{name}"))
+        found = next((self._given[full] for full in places if full in self._given), None)
+        if found is None:
+            raise ArtifactError(self._called, f"holds no {names[0]}", f"of a {style}, as it says?")
+        fits = len(found.shape) == len(shape) and all(
+            wanted in (None, got) for wanted, got in zip(shape, found.shape, strict=True)
+        )
+        if not fits or 0 in found.shape:
+            expected = str(["any" if side is None else side for side in shape]).replace("'", "")
+            what = f"{names[0]} is not of the shape that config.json says"
+            raise ArtifactError(self._called, what, "", expected, str(list(found.shape)))
+        return found
 
-    def dense(self, ours: str, theirs: str, factor: float = 1.0) -> Arrays:
-        kernel, bias = self(f"{theirs}.weight"), self(f"{theirs}.bias")
-        return {f"{ours}/kernel": (kernel.T * factor)[None, None], f"{ours}/bias": bias * factor}
+    def positions(self, name: str, length: int) -> np.ndarray:
+        """The embeddings [length, E] of the first places."""
+        found = self(name, shape=(None, self._row.embedding))
+        if len(found) < length:
+            what = f"{name} has {len(found)} positions of the {length} that are read"
+            raise ArtifactError(self._called, what, "lower data.length")
+        return found[:length]
 
-    def norm(self, ours: str, theirs: str) -> Arrays:
-        # As files that came from TensorFlow call them.
-        gamma = self(f"{theirs}.weight", f"{theirs}.gamma")
-        beta = self(f"{theirs}.bias", f"{theirs}.beta")
-        kernel = (gamma * len(gamma) ** 0.5)[None, None, :, None]
+    def dense(
+        self, ours: str, theirs: str, inputs: int, outputs: int, factor: float = 1.0
+    ) -> Arrays:
+        """Of a kernel [outputs, inputs]."""
+        kernel = self(f"{theirs}.weight", shape=(outputs, inputs))
+        return _dense(ours, kernel.T, self(f"{theirs}.bias", shape=(outputs,)), factor)
+
+    def norm(self, ours: str, theirs: str, size: int) -> Arrays:
+        """Of a layer normalisation; the second names are those of files from TensorFlow."""
+        gamma = self(f"{theirs}.weight", f"{theirs}.gamma", shape=(size,))
+        beta = self(f"{theirs}.bias", f"{theirs}.beta", shape=(size,))
+        kernel = (gamma * size**0.5)[None, None, :, None]
         return {f"{ours}/depthwise_kernel": kernel, f"{ours}/bias": beta}
+
+
+def _dense(ours: str, kernel: np.ndarray, bias: np.ndarray, factor: float = 1.0) -> Arrays:
+    """Of a kernel [inputs, outputs]."""
+    return {f"{ours}/kernel": (kernel * factor)[None, None], f"{ours}/bias": bias * factor}
+
+
+_STYLES: Mapping[str, Callable[[_Reader, Encoder, int, int], Arrays]] = {
+    "bert": _bert,
+    "distilbert": _bert,
+    "electra": _bert,
+    "gpt2": _gpt2,
+}
+_PREFIXES = {"gpt2": "transformer"}  # of names in a model with a head, where not the style's own

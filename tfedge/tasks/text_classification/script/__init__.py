@@ -8,7 +8,14 @@ from pathlib import Path
 from tfedge.portable.assemble import assembled, ingredients, source
 
 NAME = "classify.py"
-_PARTS = ("tfedge.portable.golden", "tfedge.portable.wordpiece", "tfedge.portable.dropped")
+_PARTS = (
+    "tfedge.portable.golden",
+    "tfedge.portable.pieces",
+    "tfedge.portable.wordpiece",
+    "tfedge.portable.bpe",
+    "tfedge.portable.tokenizers",
+    "tfedge.portable.dropped",
+)
 _MAIN = f"{__name__}.classify"
 
 

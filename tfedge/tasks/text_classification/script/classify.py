@@ -34,7 +34,8 @@ from tfedge.portable.dropped import (
     options,
     shown,
 )
-from tfedge.portable.wordpiece import WordPiece, lacking, read_vocabulary
+from tfedge.portable.pieces import BadVocabulary, Tokenizer
+from tfedge.portable.tokenizers import TOKENIZERS
 
 LARGEST = 16 * 2**20  # bytes of a text's file
 SHOWN = 60  # characters of a text that an answer repeats
@@ -47,7 +48,9 @@ class TextDrop(Drop):
     takes = "int32"
 
     def read(self, facts: dict) -> None:
-        self.vocabulary = str(facts["input"]["vocabulary"])
+        given = facts["input"]
+        self.kind = TOKENIZERS[given["tokenizer"]]
+        self.vocabulary = {key: str(given[key]) for key in self.kind.files}
         self.encoding = str(facts["input"]["encoding"])
         self.lower = bool(facts["input"]["lower"])
         self.texts = [str(pair["text"]) for pair in facts["golden"]]
@@ -58,16 +61,14 @@ class TextDrop(Drop):
     def ports(self) -> list:
         return [described([1, self.shape[2]], self.takes)] * 2
 
-    def tokenizer(self) -> WordPiece:
+    def tokenizer(self) -> Tokenizer:
         """What makes ids of a text."""
-        place = self.place(self.vocabulary)
+        places = {key: self.place(name) for key, name in self.vocabulary.items()}
+        contents = {key: content(place, LARGEST) for key, place in places.items()}
         try:
-            pieces = read_vocabulary(content(place, LARGEST))
-        except UnicodeDecodeError as error:
-            raise Failed(f"{place} is not UTF-8") from error
-        if lacking(pieces):
-            raise Failed(f"{place} lacks {', '.join(lacking(pieces))}")
-        return WordPiece(pieces, self.lower)
+            return self.kind(self.kind.read(contents, self.lower))
+        except BadVocabulary as error:
+            raise Failed(f"{places[error.file]}: {error}") from error
 
 
 class Reader:

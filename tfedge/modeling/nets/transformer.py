@@ -1,0 +1,62 @@
+"""What the networks of encoders are made of, in Keras' functional way.
+
+A layer normalisation is its steps (mean, difference, sum of squares, inverse root, product, and a
+depthwise convolution with gamma and beta), for that is what 8 bits need ranges for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tfedge.modeling.nets.attention import (
+    AttentionScores,
+    AttentionSum,
+    PieceIds,
+    Positions,
+    SquaredNorm,
+    WordTable,
+)
+from tfedge.modeling.nets.env import keras
+from tfedge.modeling.nets.layers import ChannelMean, InverseRoot
+from tfedge.modeling.nets.text_base import TextBase
+
+L = keras.layers
+SUM, DIFFERENCE, NORM, SQUARES = "_sum", "_difference", "_norm", "_squares"
+OUTER, KEY, VALUE = "_outer", "_key", "_value"
+# Names of layers end so whose ranges are chosen, not met: see ``compression/clipping.py``.
+CHOSEN = (OUTER, KEY, VALUE, SUM, DIFFERENCE, SQUARES)
+
+
+def embedded(base: TextBase, packed: Any) -> Any:
+    """The pieces [B, 1, S, E] of packed inputs [B, 2, S], their places added."""
+    table = WordTable(base.pieces, base.embedding, name="words")
+    return Positions(name="positions")(table(PieceIds(name="ids")(packed)))
+
+
+def dense(pieces: Any, units: int, name: str) -> Any:
+    """Of each piece."""
+    return L.Conv2D(units, 1, name=name)(pieces)
+
+
+def attended(base: TextBase, pieces: Any, name: str, masked: Callable[[Any], Any]) -> Any:
+    """Attention among pieces [B, 1, S, H] (Vaswani et al. 2017); ``masked`` takes from scores
+    [B, heads, S, S] those that no piece may have."""
+    query, key, value = (
+        dense(pieces, base.hidden, f"{name}_{part}") for part in ("query", "key", "value")
+    )
+    scores = masked(AttentionScores(base.heads, name=f"{name}_scores")([query, key]))
+    shares = L.Activation("softmax", name=f"{name}_shares")(scores)
+    found = AttentionSum(base.heads, name=f"{name}_context")([shares, value])
+    return dense(found, base.hidden, f"{name}_attended")
+
+
+def normalised(base: TextBase, pieces: Any, name: str) -> Any:
+    """Layer normalisation (Ba et al. 2016) of H numbers: gamma times √H, since the variance is a
+    sum."""
+    mean = ChannelMean(name=f"{name}_mean")(pieces)
+    difference = L.Subtract(name=f"{name}{DIFFERENCE}")([pieces, mean])
+    squares = SquaredNorm(name=f"{name}{SQUARES}")(difference)
+    root = InverseRoot(base.epsilon * pieces.shape[-1], name=f"{name}_root")(squares)
+    scaled = L.Multiply(name=f"{name}_scaled")([difference, root])
+    return L.DepthwiseConv2D(1, name=f"{name}{NORM}")(scaled)
