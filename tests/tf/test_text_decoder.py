@@ -12,21 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import small_encoders
 from safetensors.numpy import save
+from small_encoders import graph
 
 from tests.torch_files import tensor, torch_names, zipped
 from tfedge.catalog.encoders import Encoder
 from tfedge.cli import main
-from tfedge.core.outputs import Pretrained
 from tfedge.errors import ArtifactError
 from tfedge.modeling import invariants
-from tfedge.modeling.nets import encoder
-from tfedge.modeling.nets.backbone import assign
-from tfedge.modeling.nets.encoder import EncoderSpec
-from tfedge.modeling.nets.env import fresh, keras, tf
-from tfedge.modeling.nets.export import frozen, to_tflite
-from tfedge.modeling.nets.network import HEAD, POOL
-from tfedge.modeling.nets.text_base import TextBase
+from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.nets.export import to_tflite
+from tfedge.modeling.nets.network import POOL
 from tfedge.modeling.nets.weights.encoder import converted, tensors
 from tfedge.modeling.nets.weights.encoder_files import from_folder
 from tfedge.portable.bpe import _CHARACTERS, ByteLevelBPE
@@ -35,7 +32,7 @@ from tfedge.tflite.compact import compact
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 
-LENGTH, CLASSES = 40, 3
+LENGTH = 40
 ROW = Encoder(
     name="mine",
     layers=3,
@@ -124,31 +121,7 @@ def texts(count: int, seed: int = 0) -> np.ndarray:
 
 
 def built(depth: int = 3, pooling: str = "mean", row: Encoder = ROW) -> Any:
-    base = TextBase(
-        name=row.name,
-        weights=Pretrained(source="none", detail="", sha256="", licence=""),
-        depth=depth,
-        hidden=row.hidden,
-        embedding=row.embedding,
-        heads=row.heads,
-        inner=row.inner,
-        pieces=row.vocabulary,
-        epsilon=row.epsilon,
-        length=LENGTH,
-        pooling=pooling,
-        style=row.style,
-    )
-    fresh(1)
-    model = encoder.build(EncoderSpec(base, CLASSES))
-    assign(model, converted(random_tensors(row), row, depth, LENGTH), skip=(HEAD,))
-    return model
-
-
-def graph(model: Any) -> Any:
-    specs = [tf.TensorSpec((1, LENGTH), tf.int32, name) for name in ("ids", "mask")]
-    return frozen(
-        lambda ids, mask: tf.nn.softmax(model(tf.stack([ids, mask], 1), training=False)), *specs
-    )
+    return small_encoders.built(row, random_tensors(row), LENGTH, depth, pooling)
 
 
 @pytest.mark.parametrize(("depth", "pooling"), [(3, "mean"), (3, "last"), (1, "mean")])

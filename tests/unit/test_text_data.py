@@ -339,12 +339,12 @@ def test_a_distilbert_and_an_electra_say_it_in_their_own_words(tmp_path: Path) -
         (
             {"model_type": "roberta"},
             "model_type 'roberta' is not read, since its positions and marks are others than a "
-            "BERT's and a GPT-2's: bert, electra, distilbert, gpt2 are",
+            "BERT's and a GPT-2's: bert, electra, distilbert, gpt2, mobilebert are",
         ),
         ({"model_type": "t5"}, "model_type 't5' is not read, since it writes texts"),
         ({"model_type": "albert"}, "model_type 'albert' is not read, since its layers share"),
         ({"model_type": "xlnet"}, "model_type 'xlnet' is not read, since its attention"),
-        ({"model_type": "gptj"}, "model_type 'gptj' is not read: bert, electra, distilbert, gpt2"),
+        ({"model_type": "gptj"}, "model_type 'gptj' is not read: bert, electra, distilbert, gpt2,"),
         ({"is_decoder": True}, "is_decoder True is not read, False is"),
         ({"hidden_act": "gelu_new"}, "hidden_act 'gelu_new' is not read, 'gelu' is"),
         ({"position_embedding_type": "relative_key"}, "'relative_key' is not read"),
@@ -510,3 +510,54 @@ def test_an_index_keeps_a_vocabulary(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(raw.replace('"go od"', '"od go"'), "utf-8")
     with pytest.raises(ArtifactError, match="was changed"):
         Index.load(tmp_path / "other.json")
+
+
+# ------------------------------------------------------------------ a MobileBERT
+
+MOBILE = {
+    "model_type": "mobilebert",
+    "hidden_act": "relu",
+    "embedding_size": 4,
+    "intra_bottleneck_size": 8,
+    "num_feedforward_networks": 3,
+    "normalization_type": "no_norm",
+}
+
+
+def test_a_mobilebert_says_what_it_is(tmp_path: Path) -> None:
+    found = Encoder(weights=str(own(tmp_path / "m", **MOBILE)), layers=1)
+    row = found.row
+    assert (row.style, row.hidden, row.bottleneck, row.stacked) == ("mobilebert", 16, 8, 3)
+    assert (row.embedding, row.tokenizer, found.frozen) == (4, "WordPiece", True)
+    words, layer = found.blocks
+    kernels = {kernel.layer: kernel.shape for kernel in (*words.kernels, *layer.kernels)}
+    assert kernels["embeddings_projection"] == (1, 1, 12, 16)  # of three pieces
+    assert kernels["layer_0_value"] == (1, 1, 16, 8)
+    assert kernels["layer_0_2_outer"] == (1, 1, 32, 8) and len(kernels) == 2 + 6 + 2 * 3 + 1
+    assert (words.output, layer.output) == ("embeddings_norm", "layer_0_norm")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"normalization_type": "layer_norm"}, "'layer_norm' is not read, 'no_norm' is"),
+        ({"key_query_shared_bottleneck": False}, "False is not read, True is"),
+        ({"use_bottleneck_attention": True}, "True is not read, False is"),
+        ({"trigram_input": False}, "trigram_input False is not read"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not read, 'relu' is"),
+        ({"intra_bottleneck_size": 9}, "9 numbers in 2 heads"),
+        ({"num_feedforward_networks": 0}, "num_feedforward_networks: 0"),
+    ],
+)
+def test_a_mobilebert_that_is_not_read_is_said(
+    tmp_path: Path, config: dict[str, Any], said: str
+) -> None:
+    folder = own(tmp_path / "m", **{**MOBILE, **config})
+    assert said in "\n".join(problems(tmp_path, backbone={"weights": str(folder)}))
+
+
+def test_a_mobilebert_has_no_8_bits_yet(tmp_path: Path) -> None:
+    backbone = {"weights": str(own(tmp_path / "m", **MOBILE))}
+    data = {"path": "texts", "length": 32}
+    told = "\n".join(problems(tmp_path, backbone=backbone, data=data, quantize={"recipe": "ptq"}))
+    assert "the activations of a mobilebert have no 8 bits yet: take quantize: {recipe:" in told

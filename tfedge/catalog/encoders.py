@@ -8,7 +8,9 @@ Block names, from the ids up: ``embeddings``, ``layer_0``, ``layer_1`` …
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from tfedge.catalog.backbones import Block, Kernel
 from tfedge.catalog.weights import Pinned
@@ -66,6 +68,7 @@ STYLES = {
             embedded="positions",
             ends="sum",
         ),
+        Style("mobilebert", frozen=True),
     )
 }
 
@@ -86,14 +89,15 @@ def why_not(name: str) -> str:
 
 @dataclass(frozen=True)
 class Encoder:
-    """What the architecture of an encoder follows from: that of a BERT (Devlin et al. 2019) or of a
-    GPT-2 (Radford et al. 2019).
+    """What the architecture of an encoder follows from: that of a BERT (Devlin et al. 2019), of a
+    GPT-2 (Radford et al. 2019) or of a MobileBERT (Sun et al. 2020).
 
     ``layers`` of ``hidden`` numbers a piece, ``heads`` heads of attention, ``inner`` units of each
     feed-forward part, at most ``positions`` pieces; ``vocabulary`` pieces there are, ``lower``: of
     no upper case. ``epsilon`` is layer normalisation's. ``embedding`` are the numbers of a piece
     before the first layer, which a projection makes ``hidden`` of where they differ (ELECTRA; Clark
-    et al. 2020). ``style`` is a name in ``STYLES``, and says how its tensors are called.
+    et al. 2020). A MobileBERT's layers have ``bottleneck`` numbers a piece, and ``stacked``
+    feed-forward parts. ``style`` is a name in ``STYLES``, and says how its tensors are called.
     """
 
     name: str
@@ -108,6 +112,8 @@ class Encoder:
     embedding: int
     style: str = "bert"
     wheel: EncoderWheel | None = None
+    bottleneck: int = 0
+    stacked: int = 1
 
     @property
     def facts(self) -> Style:
@@ -121,36 +127,65 @@ class Encoder:
 
     def blocks(self, layers: int) -> tuple[Block, ...]:
         """Of its first ``layers`` layers; see ``encoder_blocks``."""
-        sizes = (self.hidden, self.inner, self.vocabulary, self.embedding)
-        return encoder_blocks(self.style, layers, *sizes)
+        return encoder_blocks(self, layers, self.vocabulary)
 
 
-def encoder_blocks(
-    style: str, layers: int, hidden: int, inner: int, vocabulary: int, embedding: int
-) -> tuple[Block, ...]:
+class Sizes(Protocol):
+    """What the kernels of an encoder follow from; see ``Encoder``."""
+
+    @property
+    def style(self) -> str: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def inner(self) -> int: ...
+    @property
+    def embedding(self) -> int: ...
+    @property
+    def bottleneck(self) -> int: ...
+    @property
+    def stacked(self) -> int: ...
+
+
+def encoder_blocks(sizes: Sizes, layers: int, vocabulary: int) -> tuple[Block, ...]:
     """The blocks of an encoder. Multiply-adds are those of 128 pieces."""
-    pieces, shape, facts = 128, (1, 128, hidden), STYLES[style]
-    kernels = [Kernel("words", (vocabulary, embedding), "table")]
-    output = facts.embedded
-    if embedding != hidden:
-        output = "embeddings_projection"
-        kernels.append(Kernel(output, (1, 1, embedding, hidden), "conv"))
+    pieces, shape, facts = 128, (1, 128, sizes.hidden), STYLES[sizes.style]
+    kernels = [Kernel("words", (vocabulary, sizes.embedding), "table")]
+    output, read = facts.embedded, sizes.embedding
+    if sizes.bottleneck:
+        read = 3 * read  # a piece with its neighbours
+    if read != sizes.hidden:
+        kernels.append(Kernel("embeddings_projection", (1, 1, read, sizes.hidden), "conv"))
+        output = output if sizes.bottleneck else "embeddings_projection"
     macs = pieces * sum(kernel.size for kernel in kernels[1:])
     blocks = [Block("embeddings", output, tuple(kernels), shape, macs)]
     for number in range(layers):
         name = f"layer_{number}"
-        found = (
-            *(Kernel(f"{name}_{part}", (1, 1, hidden, hidden), "conv") for part in _SQUARE),
-            Kernel(f"{name}_inner", (1, 1, hidden, inner), "conv"),
-            Kernel(f"{name}_outer", (1, 1, inner, hidden), "conv"),
+        found = tuple(
+            Kernel(f"{name}_{part}", (1, 1, inputs, outputs), "conv")
+            for part, inputs, outputs in _dense_of(sizes)
         )
-        attention = 2 * pieces * hidden
+        attention = 2 * pieces * (sizes.bottleneck or sizes.hidden)
         macs = pieces * (sum(kernel.size for kernel in found) + attention)
         blocks.append(Block(name, f"{name}_{facts.ends}", found, shape, macs))
     return tuple(blocks)
 
 
-_SQUARE = ("query", "key", "value", "attended")
+def _dense_of(sizes: Sizes) -> Iterator[tuple[str, int, int]]:
+    """The dense layers of a layer: name, inputs, outputs."""
+    hidden, inside = sizes.hidden, sizes.bottleneck
+    if not inside:
+        yield from ((part, hidden, hidden) for part in ("query", "key", "value", "attended"))
+        yield from (("inner", hidden, sizes.inner), ("outer", sizes.inner, hidden))
+        return
+    yield from ((part, hidden, inside) for part in ("narrowed", "shared"))
+    yield from ((part, inside, inside) for part in ("query", "key"))
+    yield from (("value", hidden, inside), ("attended", inside, inside))
+    for number in range(sizes.stacked):
+        yield f"{number}_inner", inside, sizes.inner
+        yield f"{number}_outer", sizes.inner, inside
+    yield "widened", inside, hidden
+
 
 _ROWS = (
     Encoder(

@@ -64,9 +64,7 @@ class TextHead(NetworkHead):
         if self._kept:
             found = found.model_copy(update={"pieces": len(self._kept)})
         self.spec = EncoderSpec(found, self.objective.units)
-        self.blocks = encoder_blocks(
-            found.style, found.depth, found.hidden, found.inner, found.pieces, found.embedding
-        )
+        self.blocks = encoder_blocks(found, found.depth, found.pieces)
         self.macs = sum(block.macs for block in self.blocks) * found.length / 128
 
     def objective_of(self, examples: TextExamples) -> Objective:
@@ -107,6 +105,8 @@ class TextHead(NetworkHead):
             length=length,
             pooling=chosen.pooling,
             style=row.style,
+            bottleneck=row.bottleneck,
+            stacked=row.stacked,
             frozen=chosen.frozen,
         )
         return found, base

@@ -29,20 +29,23 @@ class _Reading:
     """How the config of an architecture is read: ``names`` of keys that a BERT's are called
     otherwise, ``defaults`` where they are missing, and the keys that have one value here, ``must``
     in config.json and ``tokenizer`` in tokenizer_config.json. ``inner`` units for each hidden one
-    have feed-forward parts that config.json leaves open."""
+    have feed-forward parts that config.json leaves open. ``projected``: config.json says how many
+    numbers a piece has before the first layer; ``bottleneck``: and how many inside of a layer."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, float] = field(default_factory=dict)
     must: Mapping[str, object] = field(default_factory=dict)
     tokenizer: Mapping[str, object] = field(default_factory=dict)
     inner: int | None = None
+    projected: bool = False
+    bottleneck: bool = False
 
 
 _BERT = {"hidden_act": "gelu", "position_embedding_type": "absolute", "is_decoder": False}
 _NORM = {"layer_norm_eps": 1e-12}
 _READINGS: Mapping[str, _Reading] = {  # by model_type, the name of a Style
     "bert": _Reading(defaults=_NORM, must=_BERT),
-    "electra": _Reading(defaults=_NORM, must=_BERT),
+    "electra": _Reading(defaults=_NORM, must=_BERT, projected=True),
     "distilbert": _Reading(
         names={
             "num_hidden_layers": "n_layers",
@@ -71,6 +74,19 @@ _READINGS: Mapping[str, _Reading] = {  # by model_type, the name of a Style
         },
         tokenizer={"add_prefix_space": False, "add_bos_token": False},
         inner=4,
+    ),
+    "mobilebert": _Reading(
+        defaults=_NORM,
+        must={
+            "hidden_act": "relu",
+            "normalization_type": "no_norm",
+            "trigram_input": True,
+            "use_bottleneck": True,
+            "use_bottleneck_attention": False,
+            "key_query_shared_bottleneck": True,
+        },
+        projected=True,
+        bottleneck=True,
     ),
 }
 
@@ -142,8 +158,9 @@ def _encoder(folder: Path, given: Mapping[str, Any], kind: str) -> Encoder:
     tokenizer = _json(folder / TOKENIZER) if (folder / TOKENIZER).is_file() else {}
     _check(folder / TOKENIZER, tokenizer, reading.tokenizer)
     hidden, heads = number("hidden_size"), number("num_attention_heads")
-    if hidden % heads:
-        raise NotRead(f"{path}: {hidden} numbers in {heads} heads")
+    bottleneck = number("intra_bottleneck_size") if reading.bottleneck else 0
+    if (width := bottleneck or hidden) % heads:
+        raise NotRead(f"{path}: {width} numbers in {heads} heads")
     norm = reading.names.get("layer_norm_eps", "layer_norm_eps")
     epsilon = given.get(norm, reading.defaults["layer_norm_eps"])
     if not isinstance(epsilon, float) or not 0 < epsilon < 1:
@@ -158,8 +175,10 @@ def _encoder(folder: Path, given: Mapping[str, Any], kind: str) -> Encoder:
         positions=number("max_position_embeddings"),
         epsilon=epsilon,
         lower=bool(tokenizer.get("do_lower_case", True)),
-        embedding=number("embedding_size", hidden) if kind == "electra" else hidden,
+        embedding=number("embedding_size", hidden) if reading.projected else hidden,
         style=kind,
+        bottleneck=bottleneck,
+        stacked=number("num_feedforward_networks") if reading.bottleneck else 1,
     )
 
 

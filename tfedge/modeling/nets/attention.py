@@ -10,8 +10,8 @@ from typing import Any
 
 from tfedge.modeling.nets.env import keras, tf
 
-_NEVER = -10_000.0
 PADDING = -16.0  # is added to the scores of padding: its share of attention is below 1e-6
+NEVER = -10_000.0  # the same in float: no share at all, whatever the scores are
 
 
 @keras.utils.register_keras_serializable("tfedge")
@@ -24,13 +24,20 @@ class PieceIds(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable("tfedge")
 class PaddingMask(keras.layers.Layer):
-    """0 for a piece and ``PADDING`` for padding, [B, 1, 1, S], of packed inputs [B, 2, S].
+    """0 for a piece and ``low`` for padding, [B, 1, 1, S], of packed inputs [B, 2, S].
 
     Looked up in a table: in 8 bits that is a GATHER, and there is no cast from the integers.
     """
 
+    def __init__(self, low: float = PADDING, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.low = low
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "low": self.low}
+
     def call(self, inputs: Any) -> Any:
-        return self.looked_up(inputs, tf.constant([PADDING, 0.0]))
+        return self.looked_up(inputs, tf.constant([self.low, 0.0]))
 
     def looked_up(self, inputs: Any, table: Any) -> Any:
         mask = tf.cast(inputs[:, 1], tf.int32)
@@ -58,6 +65,15 @@ class WordTable(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pieces": self.pieces, "hidden": self.hidden}
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class Trigrams(keras.layers.Layer):
+    """Each piece [B, 1, S, H] between the next one and the one before it: [B, 1, S, 3 H]."""
+
+    def call(self, inputs: Any) -> Any:
+        around = tf.pad(inputs, ((0, 0), (0, 0), (1, 1), (0, 0)))
+        return tf.concat([around[:, :, 2:], inputs, around[:, :, :-2]], 3)
 
 
 @keras.utils.register_keras_serializable("tfedge")
@@ -164,7 +180,7 @@ class Causal(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         later = 1 - tf.linalg.band_part(tf.ones(inputs.shape[2:]), -1, 0)
-        return inputs + _NEVER * later
+        return inputs + NEVER * later
 
 
 @keras.utils.register_keras_serializable("tfedge")

@@ -11,7 +11,7 @@ from tfedge.modeling.nets.attention import Causal, Gelu, PieceShares, WeightedMe
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.network import POOL
 from tfedge.modeling.nets.text_base import TextBase
-from tfedge.modeling.nets.transformer import SUM, attended, dense, embedded, normalised
+from tfedge.modeling.nets.transformer import SUM, Attention, attended, dense, embedded, normalised
 
 L = keras.layers
 
@@ -32,7 +32,8 @@ def gpt2(base: TextBase, packed: Any) -> Any:
 
 def _layer(base: TextBase, pieces: Any, name: str) -> Any:
     read = normalised(base, pieces, f"{name}_attention")
-    found = attended(base, read, name, Causal(name=f"{name}_masked"))
+    sizes = Attention(base.heads, base.hidden)
+    found = attended(read, read, sizes, name, Causal(name=f"{name}_masked"))
     pieces = L.Add(name=f"{name}_attention{SUM}")([found, pieces])
     inner = dense(normalised(base, pieces, name), base.inner, f"{name}_inner")
     inner = Gelu(approximate=True, name=f"{name}_gelu")(inner)

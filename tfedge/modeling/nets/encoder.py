@@ -8,7 +8,7 @@
       pool                   the mean of the pieces, or the first one
       logits                 dense, one unit a class
 
-That is a BERT; ``decoder`` has a GPT-2.
+That is a BERT; ``decoder`` has a GPT-2, ``mobilebert`` a MobileBERT.
 """
 
 from __future__ import annotations
@@ -17,12 +17,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfedge.modeling.nets import decoder
-from tfedge.modeling.nets.attention import FirstPiece, Gelu, PaddingMask, WeightedMean
+from tfedge.modeling.nets import decoder, mobilebert
+from tfedge.modeling.nets.attention import Gelu, PaddingMask
 from tfedge.modeling.nets.env import keras
-from tfedge.modeling.nets.network import HEAD, NAME, POOL
+from tfedge.modeling.nets.network import HEAD, NAME
 from tfedge.modeling.nets.text_base import TextBase
-from tfedge.modeling.nets.transformer import SUM, attended, dense, embedded, normalised
+from tfedge.modeling.nets.transformer import (
+    SUM,
+    Attention,
+    attended,
+    dense,
+    embedded,
+    normalised,
+    pooled,
+)
 
 L = keras.layers
 
@@ -38,8 +46,8 @@ class EncoderSpec:
 def build(spec: EncoderSpec) -> Any:
     """The network, untrained: packed [None, 2, S] int32 → logits [None, classes]."""
     packed = keras.Input((2, spec.base.length), name="packed", dtype="int32")
-    pooled = _STYLES[spec.base.style](spec.base, packed)
-    return keras.Model(packed, L.Dense(spec.classes, name=HEAD)(pooled), name=NAME)
+    features = _STYLES[spec.base.style](spec.base, packed)
+    return keras.Model(packed, L.Dense(spec.classes, name=HEAD)(features), name=NAME)
 
 
 def _bert(base: TextBase, packed: Any) -> Any:
@@ -50,21 +58,14 @@ def _bert(base: TextBase, packed: Any) -> Any:
         pieces = dense(pieces, base.hidden, "embeddings_projection")
     for number in range(base.depth):
         pieces = _layer(base, pieces, padding, f"layer_{number}")
-    return _pooled(base, pieces, padding)
-
-
-def _pooled(base: TextBase, pieces: Any, padding: Any) -> Any:
-    if base.pooling == "cls":
-        return FirstPiece(name=POOL)(pieces)
-    shares = L.Activation("softmax", name="pool_shares")(padding)
-    return WeightedMean(name=POOL)([shares, pieces])
+    return pooled(base, pieces, padding)
 
 
 def _layer(base: TextBase, pieces: Any, padding: Any, name: str) -> Any:
     def masked(scores: Any) -> Any:
         return L.Add(name=f"{name}_masked")([scores, padding])
 
-    found = attended(base, pieces, name, masked)
+    found = attended(pieces, pieces, Attention(base.heads, base.hidden), name, masked)
     found = L.Add(name=f"{name}_attention{SUM}")([found, pieces])
     pieces = normalised(base, found, f"{name}_attention")
     inner = Gelu(name=f"{name}_gelu")(dense(pieces, base.inner, f"{name}_inner"))
@@ -77,4 +78,5 @@ _STYLES: Mapping[str, Callable[[TextBase, Any], Any]] = {
     "distilbert": _bert,
     "electra": _bert,
     "gpt2": decoder.gpt2,
+    "mobilebert": mobilebert.mobilebert,
 }

@@ -18,6 +18,8 @@ class TextBase(Base):
     length: int  # pieces of a text that are read
     pooling: str  # "mean" | "cls" | "last"
     style: str = "bert"  # a name in catalog.encoders.STYLES
+    bottleneck: int = 0  # numbers a piece inside of a layer, where these are others; MobileBERT
+    stacked: int = 1  # feed-forward parts of a layer
 
     @classmethod
     def of(cls, base: Base) -> TextBase:

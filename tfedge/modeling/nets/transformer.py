@@ -7,18 +7,21 @@ depthwise convolution with gamma and beta), for that is what 8 bits need ranges 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfedge.modeling.nets.attention import (
     AttentionScores,
     AttentionSum,
+    FirstPiece,
     PieceIds,
     Positions,
     SquaredNorm,
+    WeightedMean,
     WordTable,
 )
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.layers import ChannelMean, InverseRoot
+from tfedge.modeling.nets.network import POOL
 from tfedge.modeling.nets.text_base import TextBase
 
 L = keras.layers
@@ -28,10 +31,22 @@ OUTER, KEY, VALUE = "_outer", "_key", "_value"
 CHOSEN = (OUTER, KEY, VALUE, SUM, DIFFERENCE, SQUARES)
 
 
-def embedded(base: TextBase, packed: Any) -> Any:
-    """The pieces [B, 1, S, E] of packed inputs [B, 2, S], their places added."""
+class Attention(NamedTuple):
+    """Its heads, and the numbers of a piece in all of them."""
+
+    heads: int
+    width: int
+
+
+def words(base: TextBase, packed: Any) -> Any:
+    """The pieces [B, 1, S, E] of packed inputs [B, 2, S]."""
     table = WordTable(base.pieces, base.embedding, name="words")
-    return Positions(name="positions")(table(PieceIds(name="ids")(packed)))
+    return table(PieceIds(name="ids")(packed))
+
+
+def embedded(base: TextBase, packed: Any) -> Any:
+    """The same, their places added."""
+    return Positions(name="positions")(words(base, packed))
 
 
 def dense(pieces: Any, units: int, name: str) -> Any:
@@ -39,16 +54,28 @@ def dense(pieces: Any, units: int, name: str) -> Any:
     return L.Conv2D(units, 1, name=name)(pieces)
 
 
-def attended(base: TextBase, pieces: Any, name: str, masked: Callable[[Any], Any]) -> Any:
-    """Attention among pieces [B, 1, S, H] (Vaswani et al. 2017); ``masked`` takes from scores
-    [B, heads, S, S] those that no piece may have."""
+def attended(
+    compared: Any, summed: Any, sizes: Attention, name: str, masked: Callable[[Any], Any]
+) -> Any:
+    """Attention among pieces (Vaswani et al. 2017): what queries and keys are made from and what
+    values are, [B, 1, S, …] each; ``masked`` takes from scores [B, heads, S, S] those that no piece
+    may have."""
     query, key, value = (
-        dense(pieces, base.hidden, f"{name}_{part}") for part in ("query", "key", "value")
+        dense(pieces, sizes.width, f"{name}_{part}")
+        for part, pieces in (("query", compared), ("key", compared), ("value", summed))
     )
-    scores = masked(AttentionScores(base.heads, name=f"{name}_scores")([query, key]))
+    scores = masked(AttentionScores(sizes.heads, name=f"{name}_scores")([query, key]))
     shares = L.Activation("softmax", name=f"{name}_shares")(scores)
-    found = AttentionSum(base.heads, name=f"{name}_context")([shares, value])
-    return dense(found, base.hidden, f"{name}_attended")
+    found = AttentionSum(sizes.heads, name=f"{name}_context")([shares, value])
+    return dense(found, sizes.width, f"{name}_attended")
+
+
+def pooled(base: TextBase, pieces: Any, padding: Any) -> Any:
+    """What the head sees [B, H] of the pieces of a BERT."""
+    if base.pooling == "cls":
+        return FirstPiece(name=POOL)(pieces)
+    shares = L.Activation("softmax", name="pool_shares")(padding)
+    return WeightedMean(name=POOL)([shares, pieces])
 
 
 def normalised(base: TextBase, pieces: Any, name: str) -> Any:

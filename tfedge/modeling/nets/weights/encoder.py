@@ -53,7 +53,7 @@ def converted(
 def _bert(reader: _Reader, row: Encoder, depth: int, length: int) -> Arrays:
     wide, hidden = row.embedding, row.hidden
     words = reader("embeddings.word_embeddings.weight", shape=(row.vocabulary, wide))
-    positions = reader.positions("embeddings.position_embeddings.weight", length)
+    positions = reader.positions("embeddings.position_embeddings.weight", length, wide)
     if row.style != "distilbert":
         segments = reader("embeddings.token_type_embeddings.weight", shape=(None, wide))
         positions = positions + segments[0]
@@ -79,7 +79,7 @@ def _gpt2(reader: _Reader, row: Encoder, depth: int, length: int) -> Arrays:
     """Its kernels are [inputs, outputs] (``Conv1D``), one of them query, key and value."""
     hidden = row.hidden
     words = reader("wte.weight", shape=(row.vocabulary, hidden))
-    positions = reader.positions("wpe.weight", length)
+    positions = reader.positions("wpe.weight", length, hidden)
     found: Arrays = {"words/table": words, "positions/table": positions[None, None]}
     for number in range(depth):
         theirs, ours = f"h.{number}", f"layer_{number}"
@@ -153,9 +153,9 @@ class _Reader:
             raise ArtifactError(self._called, what, "", expected, str(list(found.shape)))
         return found
 
-    def positions(self, name: str, length: int) -> np.ndarray:
-        """The embeddings [length, E] of the first places."""
-        found = self(name, shape=(None, self._row.embedding))
+    def positions(self, name: str, length: int, size: int) -> np.ndarray:
+        """The embeddings [length, size] of the first places."""
+        found = self(name, shape=(None, size))
         if len(found) < length:
             what = f"{name} has {len(found)} positions of the {length} that are read"
             raise ArtifactError(self._called, what, "lower data.length")
@@ -169,10 +169,14 @@ class _Reader:
         return _dense(ours, kernel.T, self(f"{theirs}.bias", shape=(outputs,)), factor)
 
     def norm(self, ours: str, theirs: str, size: int) -> Arrays:
-        """Of a layer normalisation; the second names are those of files from TensorFlow."""
+        """Of a layer normalisation."""
+        return self.scale(ours, theirs, size, size**0.5)
+
+    def scale(self, ours: str, theirs: str, size: int, factor: float = 1.0) -> Arrays:
+        """Of gamma and beta; the second names are those of files from TensorFlow."""
         gamma = self(f"{theirs}.weight", f"{theirs}.gamma", shape=(size,))
         beta = self(f"{theirs}.bias", f"{theirs}.beta", shape=(size,))
-        kernel = (gamma * size**0.5)[None, None, :, None]
+        kernel = (gamma * factor)[None, None, :, None]
         return {f"{ours}/depthwise_kernel": kernel, f"{ours}/bias": beta}
 
 
@@ -181,10 +185,46 @@ def _dense(ours: str, kernel: np.ndarray, bias: np.ndarray, factor: float = 1.0)
     return {f"{ours}/kernel": (kernel * factor)[None, None], f"{ours}/bias": bias * factor}
 
 
+def _mobilebert(reader: _Reader, row: Encoder, depth: int, length: int) -> Arrays:
+    hidden, inside = row.hidden, row.bottleneck
+    words = reader("embeddings.word_embeddings.weight", shape=(row.vocabulary, row.embedding))
+    positions = reader.positions("embeddings.position_embeddings.weight", length, hidden)
+    segments = reader("embeddings.token_type_embeddings.weight", shape=(None, hidden))
+    found: Arrays = {"words/table": words, "positions/table": (positions + segments[0])[None, None]}
+    transformation = ("embeddings_projection", "embeddings.embedding_transformation")
+    found |= reader.dense(*transformation, 3 * row.embedding, hidden)
+    found |= reader.scale("embeddings_norm", "embeddings.LayerNorm", hidden)
+    for number in range(depth):
+        theirs, ours = f"encoder.layer.{number}", f"layer_{number}"
+        for part, name in (("narrowed", "input"), ("shared", "attention")):
+            narrow = f"{theirs}.bottleneck.{name}"
+            found |= reader.dense(f"{ours}_{part}", f"{narrow}.dense", hidden, inside)
+            found |= reader.scale(f"{ours}_{part}_norm", f"{narrow}.LayerNorm", inside)
+        attention, factor = f"{theirs}.attention", (inside / row.heads) ** -0.5
+        found |= reader.dense(f"{ours}_query", f"{attention}.self.query", inside, inside, factor)
+        found |= reader.dense(f"{ours}_key", f"{attention}.self.key", inside, inside)
+        found |= reader.dense(f"{ours}_value", f"{attention}.self.value", hidden, inside)
+        found |= reader.dense(f"{ours}_attended", f"{attention}.output.dense", inside, inside)
+        found |= reader.scale(f"{ours}_attention_norm", f"{attention}.output.LayerNorm", inside)
+        for place in range(row.stacked):
+            # The last one stands where a BERT has its only one.
+            stacked = f"{theirs}.ffn.{place}" if place < row.stacked - 1 else theirs
+            part = f"{ours}_{place}"
+            inner = f"{stacked}.intermediate.dense"
+            found |= reader.dense(f"{part}_inner", inner, inside, row.inner)
+            found |= reader.dense(f"{part}_outer", f"{stacked}.output.dense", row.inner, inside)
+            found |= reader.scale(f"{part}_norm", f"{stacked}.output.LayerNorm", inside)
+        widened = f"{theirs}.output.bottleneck"
+        found |= reader.dense(f"{ours}_widened", f"{widened}.dense", inside, hidden)
+        found |= reader.scale(f"{ours}_norm", f"{widened}.LayerNorm", hidden)
+    return found
+
+
 _STYLES: Mapping[str, Callable[[_Reader, Encoder, int, int], Arrays]] = {
     "bert": _bert,
     "distilbert": _bert,
     "electra": _bert,
     "gpt2": _gpt2,
+    "mobilebert": _mobilebert,
 }
 _PREFIXES = {"gpt2": "transformer"}  # of names in a model with a head, where not the style's own
