@@ -175,6 +175,7 @@ DERIVED = (
     "changes_examples",
     "weights_seed",
     "first_labels",
+    "net_trains",
 )
 
 

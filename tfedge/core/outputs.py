@@ -83,7 +83,7 @@ class Base(TaskOutput):
     name: str
     weights: Pretrained
     layers: int | None = None  # that have weights
-    frozen: bool = False  # its features are taken as they are: see pipeline's Net
+    frozen: bool | None = None  # its features are taken as they are: see pipeline's Net
 
 
 class Side(Figure):

@@ -107,7 +107,7 @@ class TextHead(NetworkHead):
             style=row.style,
             bottleneck=row.bottleneck,
             stacked=row.stacked,
-            frozen=chosen.frozen,
+            frozen=chosen.frozen or None,
         )
         return found, base
 
