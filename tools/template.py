@@ -142,7 +142,7 @@ def page() -> str:
 def _own(task: str) -> Iterator[tuple[str, str, list[Key]]]:
     """The sections that another task has in its own way: ``data`` without what all have."""
     plain = {key.path for key in keys(Data)}
-    for section in ("data", "backbone"):
+    for section in ("data", "backbone", "distill.teacher"):
         found = [key for key in keys(schema_of(task)) if key.path.startswith(f"{section}.")]
         if section == "data":
             found = [key for key in found if key.path.removeprefix("data.") not in plain]

@@ -22,13 +22,15 @@ from tfedge.inputs.text.texts import EncodedTexts, Encoding
 from tfedge.modeling import invariants
 from tfedge.modeling.compression import clipping, quantization
 from tfedge.modeling.compression.mixed import convert
+from tfedge.modeling.compression.sensitivity import Mixtures
+from tfedge.modeling.compression.units import Graph
 from tfedge.modeling.nets import encoder
 from tfedge.modeling.nets.backbone import assign
 from tfedge.modeling.nets.encoder import EncoderSpec
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import float_part, frozen, to_tflite
 from tfedge.modeling.nets.network import HEAD, POOL, cut
-from tfedge.modeling.nets.text_base import TextBase
+from tfedge.modeling.nets.text_base import EncoderBase
 from tfedge.modeling.nets.transformer import CHOSEN
 from tfedge.modeling.nets.weights.encoder import converted, tensors
 from tfedge.modeling.nets.weights.encoder_files import Files, from_folder
@@ -130,9 +132,9 @@ def texts(count: int, seed: int = 0) -> np.ndarray:
     return found
 
 
-def base_of(depth: int = 2, pooling: str = "mean", row: Encoder = ROW) -> TextBase:
+def base_of(depth: int = 2, pooling: str = "mean", row: Encoder = ROW) -> EncoderBase:
     weights = Pretrained(source="none", detail="", sha256="", licence="")
-    return TextBase(
+    return EncoderBase(
         name="minilm-l6",
         weights=weights,
         depth=depth,
@@ -385,6 +387,28 @@ def test_a_text_that_is_cut_short_ends_with_its_mark() -> None:
     lengths = np.minimum(shown[:, 1].sum(1), clipping.SHORT)
     assert (found[:, 1].sum(1) == lengths).all()
     assert all(text[0, count - 1] == 3 for text, count in zip(found, lengths, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("kept", "wide"),
+    [
+        ({"layer_0_sum": "float"}, "float32"),
+        ({"layer_1_*": "float"}, "float32"),
+        ({"words": "float"}, "float32"),
+        ({"layer_0_outer": "int16"}, "int16"),
+    ],
+)
+def test_what_is_kept_above_8_bits_answers_as_its_graph(kept: dict[str, str], wide: str) -> None:
+    """No layer but these is: ``convert`` would say so. Ids are no layer's precision."""
+    wrapped = clipping.ranged(built(), texts(64, 2), preserve_zeros=False)
+    made = graph(wrapped)
+    units = Graph.of(made).kept(kept)
+    content = convert(made, units, output_type=tf.uint8)
+    assert wide in {tensor.dtype for tensor in read(content).tensors}
+    shown, work = texts(40, 9), TextClassification()
+    wanted = Mixtures(Graph.of(made), shown, work).outcome(units).scores
+    # Ops of 8 bits round once more than fake-quant nodes do, sixty times behind each other.
+    assert np.abs(predict(content, shown) - wanted).mean() < 0.02
 
 
 def test_weights_alone_in_8_bits() -> None:

@@ -21,9 +21,12 @@ def test_a_line_for_each(
     assert main(["backbones"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= WIDTH
-    *lines, nothing, encoder = lines
+    *lines, nothing, encoder, words = lines
     assert [line.split()[0] for line in lines[1:]] == list(BACKBONES)
     assert not nothing and encoder.startswith("for texts: minilm-l6 (6 layers of 384, gt-all-")
+    assert words == (
+        "for texts: words (mean of word vectors, 32 numbers of the table of minilm-l6)"
+    )
     (b0,) = [line for line in lines if line.startswith("EfficientNetB0 ")]
     assert b0.split() == [
         *[

@@ -19,7 +19,7 @@ from tfedge.errors import ConfigError
 from tfedge.pipeline.load import Loaded, load
 from tfedge.pipeline.rules import check, notes
 from tfedge.pipeline.schema import Pipeline, TeacherNet, pipeline_of
-from tfedge.pipeline.teacher import learners, size_of
+from tfedge.pipeline.teacher import learners
 from tfedge.report import markdown
 from tfedge.report.table import summary
 from tfedge.stages import package
@@ -234,8 +234,8 @@ def test_auto_is_the_size_that_the_weights_were_made_for() -> None:
         ("InceptionV3", "none"): 299,
     }
     for (name, weights), size in sizes.items():
-        assert size_of(TeacherNet(name=name, weights=weights)) == size
-    assert size_of(TeacherNet(name="MobileNet", image_size=96)) == 96
+        assert TeacherNet(name=name, weights=weights).size == size
+    assert TeacherNet(name="MobileNet", image_size=96).size == 96
 
 
 def test_who_learns() -> None:

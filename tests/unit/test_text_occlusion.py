@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfedge.inputs.text.texts import Encoding
+from tfedge.portable.bpe import _CHARACTERS, ByteLevelBPE
+from tfedge.portable.pieces import Vocabulary
 from tfedge.portable.wordpiece import WordPiece
 from tfedge.tasks.text_classification.occlusion import Word, speaking, words_of
 
@@ -12,8 +15,11 @@ PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "dull", "##ness", "a", ".", "fine"
 WEIGHTS = {"dull": 0.5, "##ness": 0.1, "fine": -0.2}
 
 
-def encoded(text: str, length: int = 80) -> np.ndarray:
-    found = WordPiece(PIECES).encode(text, length)
+ENCODING = Encoding(Vocabulary(WordPiece.name, PIECES, True), 80, "utf-8")
+
+
+def encoded(text: str, length: int = 80, encoding: Encoding = ENCODING) -> np.ndarray:
+    found = encoding.tokenizer().encode(text, length)
     return np.asarray([found.ids, found.mask], np.int32)
 
 
@@ -31,7 +37,7 @@ class Model:
 
 
 def test_a_word_is_all_its_pieces_and_all_its_occurrences() -> None:
-    found = words_of(encoded("A dullness. A fine dull"), PIECES)
+    found = words_of(encoded("A dullness. A fine dull"), ENCODING)
     assert found == [
         Word("a", (1, 5)),
         Word("dullness", (2, 3)),
@@ -42,27 +48,36 @@ def test_a_word_is_all_its_pieces_and_all_its_occurrences() -> None:
 
 
 def test_a_text_that_fills_the_input_and_one_of_no_words() -> None:
-    assert words_of(encoded("dullness a a", 5), PIECES) == [
+    assert words_of(encoded("dullness a a", 5), ENCODING) == [
         Word("dullness", (1, 2)),
         Word("a", (3,)),
     ]
-    assert words_of(encoded(""), PIECES) == []
-    assert speaking(encoded(""), PIECES, 1, 0.3, Model()) == []
+    assert words_of(encoded(""), ENCODING) == []
+    assert speaking(encoded(""), ENCODING, 1, 0.3, Model()) == []
+
+
+def test_words_of_bytes_and_a_text_without_marks() -> None:
+    blank = _CHARACTERS[ord(" ")]
+    pieces = (*_CHARACTERS, "du", "ll", "dull", f"{blank}a", f"{blank}f")
+    merges = ("d u", "l l", "du ll", f"{blank} a", f"{blank} f")
+    encoding = Encoding(Vocabulary(ByteLevelBPE.name, pieces, False, merges), 80, "utf-8")
+    found = words_of(encoded("dull a fi.", encoding=encoding), encoding)
+    assert found == [Word("dull", (0,)), Word("a", (1,)), Word("fi", (2, 3)), Word(".", (4,))]
 
 
 def test_the_words_without_which_the_score_falls_most() -> None:
     ids, model = encoded("a dull fine ."), Model()
     score = float(model(ids[None])[0, 1])
-    (found,) = speaking(ids, PIECES, 1, score, model)
+    (found,) = speaking(ids, ENCODING, 1, score, model)
     assert found.word == "dull"
     np.testing.assert_allclose(found.score, 0.1)
-    (other,) = speaking(ids, PIECES, 0, 1 - score, model)  # of the other class
+    (other,) = speaking(ids, ENCODING, 0, 1 - score, model)  # of the other class
     assert other.word == "fine"
 
 
 def test_a_long_text_is_asked_about_in_runs_and_gives_the_same_word() -> None:
     ids, model = encoded(" ".join([*FILLERS[:41], "dullness", *FILLERS[41:]])), Model()
-    (found,) = speaking(ids, PIECES, 1, 0.9, model)
+    (found,) = speaking(ids, ENCODING, 1, 0.9, model)
     assert found.word == "dullness"
     np.testing.assert_allclose(found.score, 0.3)
     assert model.asked < 30 < len(FILLERS)
@@ -70,4 +85,4 @@ def test_a_long_text_is_asked_about_in_runs_and_gives_the_same_word() -> None:
 
 def test_what_an_eight_bit_step_may_be_is_not_told() -> None:
     ids = encoded("a dull fine .")
-    assert speaking(ids, PIECES, 1, 0.1 + 0.01, Model()) == []
+    assert speaking(ids, ENCODING, 1, 0.1 + 0.01, Model()) == []

@@ -3,7 +3,8 @@
 Plain data, readable without TensorFlow or numpy. The layers of an encoder follow from five numbers,
 so there is no file for each as the backbones of images have.
 
-Block names, from the ids up: ``embeddings``, ``layer_0``, ``layer_1`` …
+Block names, from the ids up: ``embeddings``, ``layer_0``, ``layer_1`` …; the mean of word vectors
+has one block, ``words``.
 """
 
 from __future__ import annotations
@@ -212,3 +213,28 @@ _ROWS = (
 )
 
 ENCODERS: dict[str, Encoder] = {row.name: row for row in _ROWS}
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """The mean of word vectors (as fastText's classifier; Joulin et al. 2017, "Bag of Tricks for
+    Efficient Text Classification"): the table of ``encoder``'s pieces, of which ``dimensions``
+    principal components are kept."""
+
+    name: str
+    encoder: Encoder
+    dimensions: int
+
+    @property
+    def wheel(self) -> EncoderWheel | None:
+        return self.encoder.wheel
+
+
+WORDS = WordVectors("words", ENCODERS["minilm-l6"], 32)
+NAMES = (*ENCODERS, WORDS.name)
+
+
+def word_blocks(vocabulary: int, dimensions: int) -> tuple[Block, ...]:
+    """The one block of the mean of word vectors. Multiply-adds are the additions of 128 pieces."""
+    table = Kernel("words", (vocabulary, dimensions), "table")
+    return (Block("words", "words", (table,), (1, 128, dimensions), 128 * dimensions),)

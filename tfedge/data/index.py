@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +45,18 @@ class Index:
     def vocabulary(self) -> Vocabulary:
         """By which texts become ids."""
         return Vocabulary(self.tokenizer, self.pieces, not self.cased, self.merges)
+
+    def with_vocabulary(self, vocabulary: Vocabulary, kept: tuple[int, ...] = ()) -> Index:
+        """The same, its texts read by other pieces; ``kept``: which of an encoder's own they
+        are."""
+        return replace(
+            self,
+            pieces=tuple(vocabulary.pieces),
+            cased=not vocabulary.lower,
+            kept=kept,
+            tokenizer=vocabulary.tokenizer,
+            merges=tuple(vocabulary.merges),
+        )
 
     @cached_property
     def labels(self) -> list[int]:

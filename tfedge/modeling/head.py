@@ -22,7 +22,7 @@ from tfedge.modeling.nets.export import Frozen
 from tfedge.modeling.training import loop, transfer
 from tfedge.modeling.training.objective import Objective
 from tfedge.modeling.training.part import Samples
-from tfedge.pipeline.schema import Distill, Pipeline, TeacherNet, Transfer
+from tfedge.pipeline.schema import Distill, Net, Pipeline, Transfer
 from tfedge.tasks.task import Material, Work
 from tfedge.tflite.model import Model
 
@@ -174,6 +174,6 @@ class NetworkHead:
         raise NotImplementedError
 
     @classmethod
-    def taught(cls, given: Material, teacher: TeacherNet, settings: Distill) -> TeacherOutputs:
+    def taught(cls, given: Material, teacher: Net, settings: Distill) -> TeacherOutputs:
         """Another backbone with a head of its own, learnt from the same examples and views."""
         raise NotImplementedError

@@ -82,7 +82,7 @@ def mixed(model: Model, kept: Mapping[str, str], kernels: Collection[str], prefi
 
     ``kept`` maps the names of layers to ``float`` or ``int16`` (16-bit activations, 8-bit weights),
     ``kernels`` are those of them whose kernels must be found; ``prefix`` stands before layers'
-    names in those of tensors.
+    names in those of tensors. Whole numbers of 32 bits (ids, places) have no precision to keep.
     """
     wanted = {"int8": {"int8", "uint8"}, "int16": {"int16"}, "float": {"float32"}}
     wrong, found = [], set()
@@ -95,7 +95,7 @@ def mixed(model: Model, kept: Mapping[str, str], kernels: Collection[str], prefi
         names = [part for t in (*made, *weights) for part in re.split("[/;]", t.name)]
         layers = [name for part in names if (name := part.removeprefix(prefix)) in kept]
         precision = kept[layers[0]] if layers else "int8"
-        types = {t.dtype for t in (*read, *made) if not t.is_const}
+        types = {t.dtype for t in (*read, *made) if not t.is_const} - {"int32"}
         stored = {t.dtype for t in weights if len(t.shape) > 1 and op.name in WEIGHTED}
         if types - wanted[precision] or stored - {"float32" if precision == "float" else "int8"}:
             got = ", ".join(sorted(types | stored))

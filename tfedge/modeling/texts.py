@@ -1,34 +1,38 @@
-"""Networks of texts: an encoder with a head, as stages train and convert them."""
+"""Networks of texts: an encoder, or the mean of word vectors, with a head, as stages train and
+convert them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
-from tfedge.catalog.encoders import encoder_blocks
+from tfedge.catalog.backbones import Block
+from tfedge.catalog.encoders import encoder_blocks, word_blocks
 from tfedge.core.outputs import FROM_FILE, Base, Pretrained
 from tfedge.errors import InvariantBroken, UnsupportedModel
 from tfedge.files.progress import Progress
 from tfedge.inputs.text.schema import TextData
-from tfedge.inputs.text.texts import EncodedTexts
+from tfedge.inputs.text.texts import EncodedTexts, Encoding
 from tfedge.modeling.head import NetworkHead, TeacherOutputs
-from tfedge.modeling.nets import encoder, network
+from tfedge.modeling.nets import encoder, network, words
 from tfedge.modeling.nets.backbone import Weights, assign, weights_of
 from tfedge.modeling.nets.encoder import EncoderSpec
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import Frozen, frozen, to_tflite
 from tfedge.modeling.nets.network import HEAD
-from tfedge.modeling.nets.text_base import IDS, MASK, TextBase
-from tfedge.modeling.nets.weights.encoder import converted, tensors
+from tfedge.modeling.nets.text_base import IDS, MASK, EncoderBase, TextBase, WordsBase
+from tfedge.modeling.nets.weights.encoder import converted, tensors, word_table
 from tfedge.modeling.nets.weights.encoder_files import files_of
 from tfedge.modeling.training.objective import Objective
 from tfedge.modeling.training.part import Samples
 from tfedge.modeling.training.texts import TextSource
-from tfedge.pipeline.encoder import Encoder
-from tfedge.pipeline.schema import Distill, Pipeline, TeacherNet
+from tfedge.pipeline.encoder import Encoder, TeacherEncoder
+from tfedge.pipeline.schema import Distill, Net, Pipeline
+from tfedge.pipeline.unfreeze import resolve
 from tfedge.tasks.task import Examples, Material
 from tfedge.tflite.compact import compact
 from tfedge.tflite.model import Model
@@ -45,6 +49,9 @@ class TextExamples(Examples, Protocol):
 
     texts: EncodedTexts
 
+    def read_by(self, encoding: Encoding) -> TextExamples:
+        """The same as another vocabulary has them."""
+
 
 class TextHead(NetworkHead):
     """A network int32 [1, S] of ids and the same of a mask → ``objective.serve`` of its head's
@@ -57,14 +64,19 @@ class TextHead(NetworkHead):
 
     def __init__(self, material: Material, base: Base) -> None:
         examples = cast(TextExamples, material.examples)
-        source = TextSource(examples.texts, material.seed, material.cache, material.progress)
-        self.samples = Samples(source, examples, self.objective_of(examples))
-        self.work, self.material = material.work, material
         found, self._kept = TextBase.of(base), list(examples.texts.index.kept)
         if self._kept:
             found = found.model_copy(update={"pieces": len(self._kept)})
-        self.spec = EncoderSpec(found, self.objective.units)
-        self.blocks = encoder_blocks(found, found.depth, found.pieces)
+        source = TextSource(
+            examples.texts,
+            material.seed,
+            material.cache,
+            material.progress,
+            masked=isinstance(found, EncoderBase),
+        )
+        self.samples = Samples(source, examples, self.objective_of(examples))
+        self.work, self.material = material.work, material
+        self.net, self.blocks = found, _blocks(found)
         self.macs = sum(block.macs for block in self.blocks) * found.length / 128
 
     def objective_of(self, examples: TextExamples) -> Objective:
@@ -75,44 +87,16 @@ class TextHead(NetworkHead):
     def base(pipeline: Pipeline, cache: Path, progress: Progress) -> tuple[Weights, TextBase]:
         """An encoder's pretrained weights, and what they are. Errors are those of
         ``weights.encoder``."""
-        chosen, length = cast(Encoder, pipeline.backbone), cast(TextData, pipeline.data).length
-        row, wheel = chosen.row, chosen.row.wheel
-        files = files_of(row, chosen.weights, cache, progress.note)
-        found = converted(tensors(files), row, chosen.depth, length, files.tensors)
-        if wheel is not None:
-            weights = Pretrained(
-                source=chosen.weights,
-                detail=wheel.requirement,
-                sha256=wheel.sha256,
-                licence=wheel.licence,
-            )
-        else:
-            weights = Pretrained(
-                source=FROM_FILE, detail=chosen.weights, sha256=chosen.digest, licence=None
-            )
-        licence = weights.licence or "licence not known"
-        progress.note(f"weights: {weights.detail} ({licence}), sha256 {weights.sha256[:12]}")
-        base = TextBase(
-            name=row.name,
-            weights=weights,
-            depth=chosen.depth,
-            hidden=row.hidden,
-            embedding=row.embedding,
-            heads=row.heads,
-            inner=row.inner,
-            pieces=row.vocabulary,
-            epsilon=row.epsilon,
-            length=length,
-            pooling=chosen.pooling,
-            style=row.style,
-            bottleneck=row.bottleneck,
-            stacked=row.stacked,
-            frozen=chosen.frozen or None,
-        )
-        return found, base
+        chosen = cast(Encoder, pipeline.backbone)
+        return _pretrained(chosen, cast(TextData, pipeline.data).length, cache, progress)
+
+    def _build(self) -> Any:
+        if isinstance(self.net, WordsBase):
+            return words.build(self.net, self.objective.units)
+        return encoder.build(EncoderSpec(self.net, self.objective.units))
 
     def headless(self, base: Weights, random: bool) -> Any:
-        model = encoder.build(self.spec)
+        model = self._build()
         if self._kept:
             base = {**base, _TABLE: base[_TABLE][self._kept]}
         assign(model, base, skip=(HEAD,))
@@ -123,7 +107,7 @@ class TextHead(NetworkHead):
         return {**weights_of(model), **named}
 
     def load(self, weights: Weights) -> Any:
-        model = encoder.build(self.spec)
+        model = self._build()
         assign(model, weights)
         return model
 
@@ -139,7 +123,7 @@ class TextHead(NetworkHead):
         return self._frozen(lambda packed: part(packed, training=False))
 
     def _frozen(self, function: Callable[[Any], Any]) -> Frozen:
-        shape = (1, self.spec.base.length)
+        shape = (1, self.net.length)
         specs = (tf.TensorSpec(shape, tf.int32, name) for name in (IDS, MASK))
         return frozen(lambda ids, mask: function(tf.stack([ids, mask], 1)), *specs)
 
@@ -199,6 +183,75 @@ class TextHead(NetworkHead):
             raise InvariantBroken("static shapes", "no open dimension", ", ".join(dynamic[:3]))
 
     @classmethod
-    def taught(cls, given: Material, teacher: TeacherNet, settings: Distill) -> TeacherOutputs:
-        remedy = "leave distill out"
-        raise UnsupportedModel("another net can't teach a text classifier", [teacher.name], remedy)
+    def taught(cls, given: Material, teacher: Net, settings: Distill) -> TeacherOutputs:
+        """By a vocabulary and at a length of its own."""
+        chosen, examples = cast(TeacherEncoder, teacher), cast(TextExamples, given.examples)
+        ours, row = examples.texts.encoding, chosen.row
+        vocabulary = files_of(row, chosen.weights, given.cache, given.progress.note).vocabulary()
+        encoding = Encoding(vocabulary, chosen.reads_of(ours.length), ours.encoding)
+        weights, base = _pretrained(chosen, encoding.length, given.cache, given.progress)
+        head = cls(replace(given, examples=examples.read_by(encoding)), base)
+        model = head.headless(weights, random=False)
+        first = resolve(settings.unfreeze, head.blocks)
+        learned = head.learn(
+            model, settings, random=False, first=first, lowest=first, whose="teacher's "
+        )
+        outputs = learned.logits(model, len(head.samples.items))
+        return TeacherOutputs(outputs, base, learned.history)
+
+
+def _blocks(base: EncoderBase | WordsBase) -> tuple[Block, ...]:
+    if isinstance(base, WordsBase):
+        return word_blocks(base.pieces, base.embedding)
+    return encoder_blocks(base, base.depth, base.pieces)
+
+
+def _pretrained(
+    chosen: Encoder, length: int, cache: Path, progress: Progress
+) -> tuple[Weights, EncoderBase | WordsBase]:
+    """An encoder's pretrained weights, or the word vectors made of its table, for ``length`` pieces
+    of a text; and what they are. Errors are those of ``weights.encoder``."""
+    row, wheel = chosen.row, chosen.row.wheel
+    files = files_of(row, chosen.weights, cache, progress.note)
+    given = tensors(files)
+    if wheel is not None:
+        weights = Pretrained(
+            source=chosen.weights,
+            detail=wheel.requirement,
+            sha256=wheel.sha256,
+            licence=wheel.licence,
+        )
+    else:
+        weights = Pretrained(
+            source=FROM_FILE, detail=chosen.weights, sha256=chosen.digest, licence=None
+        )
+    licence = weights.licence or "licence not known"
+    progress.note(f"weights: {weights.detail} ({licence}), sha256 {weights.sha256[:12]}")
+    if chosen.words:
+        table = words.projected(word_table(given, row, files.tensors), chosen.dimensions)
+        return {_TABLE: table}, WordsBase(
+            name=chosen.name,
+            weights=weights,
+            embedding=chosen.dimensions,
+            pieces=row.vocabulary,
+            length=length,
+            net="words",
+        )
+    found = converted(given, row, chosen.depth, length, files.tensors)
+    return found, EncoderBase(
+        name=row.name,
+        weights=weights,
+        depth=chosen.depth,
+        hidden=row.hidden,
+        embedding=row.embedding,
+        heads=row.heads,
+        inner=row.inner,
+        pieces=row.vocabulary,
+        epsilon=row.epsilon,
+        length=length,
+        pooling=chosen.pooling,
+        style=row.style,
+        bottleneck=row.bottleneck,
+        stacked=row.stacked,
+        frozen=chosen.frozen or None,
+    )

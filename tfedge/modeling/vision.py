@@ -16,7 +16,7 @@ import numpy as np
 from tfedge.catalog.backbones import BACKBONES, layers, net
 from tfedge.core.outputs import Base
 from tfedge.data.schema import Data
-from tfedge.errors import InvariantBroken, TfedgeError, UnsupportedModel
+from tfedge.errors import InvariantBroken, UnsupportedModel
 from tfedge.files.progress import Progress
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import ImageData
@@ -31,8 +31,7 @@ from tfedge.modeling.nets.weights import source
 from tfedge.modeling.training.images import ImageSource
 from tfedge.modeling.training.objective import Objective
 from tfedge.modeling.training.part import Samples
-from tfedge.pipeline.schema import Backbone, Distill, Pipeline, TeacherNet
-from tfedge.pipeline.teacher import size_of
+from tfedge.pipeline.schema import Backbone, Distill, Net, Pipeline, TeacherNet
 from tfedge.pipeline.unfreeze import resolve
 from tfedge.tasks.task import Examples, Material
 from tfedge.tflite.compact import compact
@@ -200,23 +199,20 @@ class VisionHead(NetworkHead):
             raise InvariantBroken("static shapes, batch 1", "no open dimension", open_ones)
 
     @classmethod
-    def taught(cls, given: Material, teacher: TeacherNet, settings: Distill) -> TeacherOutputs:
+    def taught(cls, given: Material, teacher: Net, settings: Distill) -> TeacherOutputs:
         """At a size of its own."""
-        size = size_of(teacher)
-        try:
-            loaded = source.load(teacher, size, given.cache, given.progress)
-        except TfedgeError as error:  # the way out is the teacher's key, not the student's
-            error.hint = error.hint.replace("backbone.weights", "distill.teacher.weights")
-            raise
-        base = source.described(teacher, size, loaded)
+        chosen = cast(TeacherNet, teacher)
+        size = chosen.size
+        loaded = source.load(chosen, size, given.cache, given.progress)
+        base = source.described(chosen, size, loaded)
         examples = cast(ImageExamples, given.examples).at(size)
         head = cls(replace(given, examples=examples), base)
         # Decoded on all cores, before anybody asks for one after the other.
         rows = [*head.samples.train_rows, *head.samples.val_rows]
         examples.images.memmap_rows(rows, given.progress)
-        random = teacher.weights == "none"
+        random = chosen.weights == "none"
         model = head.headless(loaded.weights, random)
-        first = resolve(settings.unfreeze, layers(teacher.name, teacher.alpha))
+        first = resolve(settings.unfreeze, layers(chosen.name, chosen.alpha))
         learned = head.learn(
             model, settings, random=random, first=first, lowest=first, whose="teacher's "
         )

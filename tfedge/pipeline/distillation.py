@@ -4,38 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tfedge.catalog.backbones import BACKBONES
 from tfedge.errors import ConfigError
-from tfedge.pipeline import nets
 from tfedge.pipeline.problem import Problem
-from tfedge.pipeline.schema import Pipeline, TeacherNet, Transfer
-from tfedge.pipeline.teacher import learners, retrained, size_of
+from tfedge.pipeline.schema import Net, Pipeline, Transfer
+from tfedge.pipeline.teacher import learners, retrained
 from tfedge.pipeline.unfreeze import resolve
 
-_NET, _SIZE = "distill.teacher", "distill.teacher.image_size"
+NET = "distill.teacher"
 
 
 def problems(pipeline: Pipeline) -> Iterator[Problem]:
-    """Every problem of a ``distill`` section; none without one."""
+    """Every problem of a ``distill`` section but those of the teacher's net, which its task knows;
+    none without one."""
     distill = pipeline.distill
     if distill is None:
         return
     if not learners(pipeline):
         yield Problem("distill", _nobody(pipeline), ("prune", "cluster", "quantize"))
     teacher = distill.teacher
-    if isinstance(teacher, TeacherNet):
-        size = size_of(teacher) if teacher.name in BACKBONES else 0
-        yield from nets.problems(teacher, _NET, size, _SIZE)
+    if isinstance(teacher, Net):
         try:
             if teacher.known:
                 resolve(distill.unfreeze, teacher.blocks)
         except ConfigError as error:
-            yield Problem("distill.unfreeze", error.message, (_NET,))
+            yield Problem("distill.unfreeze", error.message, (NET,))
         return
     for name, field in Transfer.model_fields.items():
         if getattr(distill, name) != field.default:
             what = "the teacher float is what finetune made: nothing trains here, see finetune."
-            yield Problem(f"distill.{name}", what + name, (_NET,))
+            yield Problem(f"distill.{name}", what + name, (NET,))
 
 
 def _nobody(pipeline: Pipeline) -> str:
@@ -46,9 +43,7 @@ def _nobody(pipeline: Pipeline) -> str:
     return f"nothing learns from it: give it a share (0.7, say) in {' or '.join(deaf)}"
 
 
-def notes(pipeline: Pipeline) -> list[str]:
-    """What is allowed, but should be known before the run starts."""
+def teacher_of(pipeline: Pipeline) -> Net | None:
+    """The net that teaches; None where the float model does, or nobody."""
     teacher = pipeline.distill.teacher if pipeline.distill is not None else None
-    if not isinstance(teacher, TeacherNet):
-        return []
-    return nets.notes(teacher, _NET, size_of(teacher), _SIZE)
+    return teacher if isinstance(teacher, Net) else None

@@ -28,8 +28,8 @@ from tfedge.pipeline.schema import (
     RENAMED,
     SPREAD,
     SYNTHETIC,
+    Net,
     Pipeline,
-    TeacherNet,
     known_task,
     schema_of,
 )
@@ -216,7 +216,7 @@ def _paths(pipeline: Pipeline) -> dict[KeyPath, str | tuple[str, ...]]:
     """The keys that name files and folders here, with what they say."""
     data, distill, package = pipeline.data, pipeline.distill, pipeline.package
     weights: dict[KeyPath, str] = {("backbone", "weights"): pipeline.backbone.weights}
-    if distill is not None and isinstance(distill.teacher, TeacherNet):
+    if distill is not None and isinstance(distill.teacher, Net):
         weights["distill", "teacher", "weights"] = distill.teacher.weights
     given: dict[KeyPath, str | tuple[str, ...]] = {}
     if data.path is not None and "://" not in data.path and not data.path.startswith(rules.SAMPLE):

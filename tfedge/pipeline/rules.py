@@ -51,7 +51,6 @@ def notes(pipeline: Pipeline) -> list[str]:
     coral = pipeline.package is not None and "coral" in pipeline.package.targets
     return [
         *task_of(pipeline.task).notes(pipeline),
-        *distillation.notes(pipeline),
         *_head_notes(pipeline),
         *pruning_rules.structure_notes(pipeline),
         *keep_notes(pipeline.quantize, coral),

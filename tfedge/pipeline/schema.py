@@ -13,10 +13,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, create_model
+from pydantic import (
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    create_model,
+    model_validator,
+)
 
 from tfedge.catalog.backbones import BACKBONES, Block, layers
-from tfedge.catalog.weights import WHEELS
+from tfedge.catalog.weights import WHEELS, Pinned, Wheel
 from tfedge.config.former import Removed, Spread
 from tfedge.config.section import (
     Count,
@@ -56,6 +64,12 @@ REMOVED: dict[str, Removed] = {
 BACKBONE = "The pretrained net that the model is made of."
 DATA = "The labelled examples, and how they become the model's input."
 GATES = "Limits that stop the run with exit code 6; one that is left out is not checked."
+TEACHER = "Another backbone; or `float`, the float model itself, which needs no training keys."
+DISTILL = (
+    "Who teaches prune, cluster and quantize, instead of the float model at temperature 1. Keys "
+    "other than `teacher` and `temperature` say how the teacher's head is trained, as in "
+    "`finetune`."
+)
 EVALUATE = "How good the exported files themselves are, and the limits that they must keep."
 
 Unfreeze = (
@@ -127,6 +141,18 @@ class Net(Section):
         """Patterns of how the names of its layers begin. KeyError for one that is not known."""
         raise NotImplementedError
 
+    @classmethod
+    def usual(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What other keys are, dotted, where a file leaves them out that gives the net these keys
+        of its own; others have their default."""
+        return {}
+
+    @property
+    def wheel(self) -> Pinned | None:
+        """The pinned wheel that its weights come from, if they do. KeyError for a net that has no
+        such weights."""
+        raise NotImplementedError
+
     @property
     def pinned(self) -> str | None:
         """SHA-256 of weights that the catalogue pins, empty for those that need none; None: their
@@ -190,10 +216,15 @@ class Backbone(Net):
         return tuple(pattern for pattern, _ in BACKBONES[self.name].blocks)
 
     @property
+    def wheel(self) -> Wheel | None:
+        return WHEELS[self.name, self.alpha] if self.weights == "wheel" else None
+
+    @property
     def pinned(self) -> str | None:
         if self.weights in ("imagenet", "none"):  # Keras pins its own itself
             return ""
-        return WHEELS[self.name, self.alpha].sha256 if self.weights == "wheel" else None
+        wheel = self.wheel
+        return None if wheel is None else wheel.sha256
 
     @property
     def run(self) -> Path | None:
@@ -277,6 +308,20 @@ class TeacherNet(Backbone):
         "auto", "Pixels a side of what it sees; `auto`: what its weights were made for."
     )
 
+    @property
+    def size(self) -> int:
+        """Pixels a side; ``auto`` is the size that the weights were made for. KeyError for a
+        backbone that there is none of."""
+        if self.image_size != "auto":
+            return self.image_size
+        row = BACKBONES[self.name]
+        own = row.wheel_size if self.weights == "wheel" else None
+        return own or row.native_size
+
+    @property
+    def text(self) -> str:
+        return f"{super().text} at {self.size} pixels"
+
 
 class Distill(Transfer):
     """Whose soft labels the stages that train learn from; how much they do, each of them says.
@@ -284,12 +329,7 @@ class Distill(Transfer):
 
     first = ("teacher", "temperature")
 
-    teacher: Annotated[
-        Literal["float"] | TeacherNet,
-        about(
-            "Another backbone; or `float`, the float model itself, which needs no training keys."
-        ),
-    ]
+    teacher: Annotated[Literal["float"] | Net, about(TEACHER)]
     # Above 100 nothing is left of the answers in float32.
     temperature: Annotated[float, Field(gt=0.0, le=100.0)] = key(
         2.0, "Softens the answers of teacher and student: scores are divided by it."
@@ -583,8 +623,8 @@ class Runtime(Section):
 class Pipeline(Section):
     """The whole file. A section that is left out is a stage that is not run.
 
-    ``schema_of`` gives the same with the sections of a task: ``data``, ``backbone`` and
-    ``evaluate``.
+    ``schema_of`` gives the same with the sections of a task: ``data``, ``backbone``, ``evaluate``
+    and the teacher of ``distill``.
     """
 
     name: Annotated[
@@ -602,12 +642,7 @@ class Pipeline(Section):
     finetune: Finetune = key(
         Finetune(), "A new head on the frozen backbone; then, if asked, its top blocks."
     )
-    distill: Distill | None = key(
-        None,
-        "Who teaches prune, cluster and quantize, instead of the float model at temperature 1. "
-        "Keys other than `teacher` and `temperature` say how the teacher's head is trained, as in "
-        "`finetune`.",
-    )
+    distill: Distill | None = key(None, DISTILL)
     prune: Prune | None = key(None, "Zeros in the kernels: a smaller download, once compressed.")
     cluster: Cluster | None = key(
         None, "Kernels of few distinct values: a smaller download, once compressed."
@@ -621,6 +656,23 @@ class Pipeline(Section):
         None, "Drops: a folder with the model and all that using it takes, for each target."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_is_usual(cls, data: Any) -> Any:
+        """The same with what is usual with its net where it says nothing."""
+        net = cls.model_fields["backbone"].default
+        given = data.get("backbone") if isinstance(data, dict) else None
+        if not isinstance(net, Net) or not isinstance(given, dict):
+            return data
+        found = dict(data)
+        for dotted, value in net.usual(given).items():
+            section, name = dotted.split(".")
+            always = isinstance(cls.model_fields[section].default, Section)
+            there = found.get(section, {} if always else None)
+            if isinstance(there, dict):
+                found[section] = {name: value, **there}
+        return found
+
 
 @cache
 def schema_of(task: str) -> type[Pipeline]:
@@ -629,12 +681,16 @@ def schema_of(task: str) -> type[Pipeline]:
     data: Any = Annotated[row.data, about(DATA)]
     evaluate: Any = Annotated[row.evaluate | None, about(EVALUATE)]
     net: Any = row.backbone or Backbone
+    other: Any = row.teacher or TeacherNet
+    teacher: Any = Annotated[Literal["float"] | other, about(TEACHER)]
+    distill: Any = create_model("Distill", __base__=Distill, teacher=(teacher, ...))
     return create_model(
         "Pipeline",
         __base__=Pipeline,
         data=(data, ...),
         backbone=(net, key(net(), BACKBONE)),
         evaluate=(evaluate, None),
+        distill=(distill | None, key(None, DISTILL)),
     )
 
 

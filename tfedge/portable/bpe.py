@@ -96,6 +96,13 @@ class ByteLevelBPE(Tokenizer):
         return {ByteLevelBPE.files[key]: content for key, content in contents.items()}
 
     @staticmethod
+    def spelt(piece: str) -> tuple[str, bool]:
+        """A byte that is no whole character is spelt as it stands in the vocabulary."""
+        found = _text_of(piece)
+        text = piece if found is None else found
+        return text.strip(), not text[:1].isalnum()
+
+    @staticmethod
     def words_of(pieces: Sequence[str]) -> list[str]:
         blank = _CHARACTERS[ord(" ")]
         texts = [_text_of(piece[1:]) for piece in pieces if piece.startswith(blank)]

@@ -62,6 +62,11 @@ class Tokenizer:
         raise NotImplementedError
 
     @staticmethod
+    def spelt(piece: str) -> tuple[str, bool]:
+        """What a piece stands for in a text, and whether it begins a word."""
+        raise NotImplementedError
+
+    @staticmethod
     def words_of(pieces: Sequence[str]) -> list[str]:
         """The texts of those pieces that are words of letters."""
         raise NotImplementedError

@@ -73,6 +73,11 @@ class WordPiece(Tokenizer):
         return {WordPiece.files[_VOCABULARY]: content.encode()}
 
     @staticmethod
+    def spelt(piece: str) -> tuple[str, bool]:
+        inside = piece.startswith("##") and len(piece) > 2
+        return (piece[2:] if inside else piece), not inside
+
+    @staticmethod
     def words_of(pieces: Sequence[str]) -> list[str]:
         return [piece for piece in pieces if piece.isalpha()]
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 from tfedge.core import outputs
 from tfedge.core.context import Context
 from tfedge.core.outputs import Base, Distillation, History, ValidationResult
+from tfedge.errors import TfedgeError
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh
-from tfedge.pipeline.schema import TeacherNet
+from tfedge.pipeline.schema import Net
 from tfedge.stages.examples import primary_of
 from tfedge.stages.heads import head_class, material_of
 from tfedge.stages.judge import chosen_state
@@ -28,9 +29,13 @@ def run(ctx: Context) -> None:
     finetune = outputs.read(ctx.inputs["finetune/history.json"], History)
     net: Base | None = None
     history: History | None = None
-    if isinstance(settings.teacher, TeacherNet):
+    if isinstance(settings.teacher, Net):
         fresh(ctx.pipeline.seed)
-        taught = head_class(ctx).taught(material_of(ctx), settings.teacher, settings)
+        try:
+            taught = head_class(ctx).taught(material_of(ctx), settings.teacher, settings)
+        except TfedgeError as error:  # the way out is the teacher's key, not the student's
+            error.hint = error.hint.replace("backbone.weights", "distill.teacher.weights")
+            raise
         logits, name = taught.outputs, settings.teacher.name
         net, history = taught.base, taught.history
     else:

@@ -7,7 +7,7 @@ from textwrap import wrap
 from typing import Any
 
 from tfedge.catalog.backbones import Backbone, net
-from tfedge.catalog.encoders import ENCODERS, Encoder
+from tfedge.catalog.encoders import ENCODERS, WORDS, Encoder, WordVectors
 from tfedge.catalog.keras_files import KERAS_FILES
 from tfedge.catalog.support import load
 from tfedge.catalog.weights import WHEELS
@@ -87,12 +87,18 @@ def everything(rows: Iterable[Backbone]) -> str:
     """The catalogue, what came of the nets that were tried, and the encoders of texts."""
     found = load()
     tried = ["", *outcomes.listing(found)] if found else []
-    return "\n".join([listing(rows), *tried, "", *map(_encoder_line, ENCODERS.values())])
+    of_texts = [*map(_encoder_line, ENCODERS.values()), _words_line(WORDS)]
+    return "\n".join([listing(rows), *tried, "", *of_texts])
 
 
 def _encoder_line(row: Encoder) -> str:
     source = f", {row.wheel.requirement}, {row.wheel.licence}" if row.wheel else ""
     return f"for texts: {row.name} ({row.layers} layers of {row.hidden}{source})"
+
+
+def _words_line(row: WordVectors) -> str:
+    of = f"of the table of {row.encoder.name}"
+    return f"for texts: {row.name} (mean of word vectors, {row.dimensions} numbers {of})"
 
 
 def listing(rows: Iterable[Backbone]) -> str:

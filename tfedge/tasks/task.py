@@ -77,7 +77,8 @@ class Task:
     """One row.
 
     ``data``, ``evaluate`` and ``backbone`` are its sections of the pipeline file, the last a
-    ``pipeline.schema.Net`` (None: that of nets over images). ``rules`` gives what is wrong
+    ``pipeline.schema.Net``, and ``teacher`` is another, that of ``distill.teacher`` (None: those of
+    nets over images). ``rules`` gives what is wrong
     with a pipeline, and ``notes`` what is allowed but should be known, as far as this task knows.
     ``primary`` is the figure that gates, phases and reports go by, ``beside`` are others that a
     summary tells, ``least`` those that a gate of the task's own holds, by the gate's key: the
@@ -120,6 +121,7 @@ class Task:
     drops: tuple[str, ...] = ()
     version: int = 1
     backbone: type[Section] | None = None
+    teacher: type[Section] | None = None
     scanned: tuple[str, ...] = ()
 
     def keys(self) -> dict[str, tuple[str, ...]]:

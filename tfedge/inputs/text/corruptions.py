@@ -18,7 +18,7 @@ DROPPED = 0.15  # share of the pieces between the marks that are missing
 def short(ids: np.ndarray, seed: int, marks: int) -> np.ndarray:
     """The text breaks off: its first pieces alone; a text that has no more loses its second
     half."""
-    inner = _inner(ids, marks)
+    inner = between(ids, marks)
     room = SHORT - marks
     left = room if len(inner) > room else len(inner) // 2
     return _of(ids, inner[: max(left, _least(marks))], marks)
@@ -26,7 +26,7 @@ def short(ids: np.ndarray, seed: int, marks: int) -> np.ndarray:
 
 def gaps(ids: np.ndarray, seed: int, marks: int) -> np.ndarray:
     """Pieces are missing here and there, one at least."""
-    inner = _inner(ids, marks)
+    inner = between(ids, marks)
     rng = np.random.default_rng(seed)
     dropped = min(max(1, round(DROPPED * len(inner))), len(inner) - _least(marks))
     return _of(ids, np.sort(rng.permutation(inner)[dropped:]), marks)
@@ -34,7 +34,7 @@ def gaps(ids: np.ndarray, seed: int, marks: int) -> np.ndarray:
 
 def without(ids: np.ndarray, places: Sequence[int], marks: int) -> np.ndarray:
     """The text without its pieces at these places."""
-    return _of(ids, np.setdiff1d(_inner(ids, marks), np.asarray(places, int)), marks)
+    return _of(ids, np.setdiff1d(between(ids, marks), np.asarray(places, int)), marks)
 
 
 def _least(marks: int) -> int:
@@ -42,7 +42,7 @@ def _least(marks: int) -> int:
     return 0 if marks else 1
 
 
-def _inner(ids: np.ndarray, marks: int) -> np.ndarray:
+def between(ids: np.ndarray, marks: int) -> np.ndarray:
     """The places of the pieces between the marks."""
     begin = marks // 2
     return np.arange(begin, int(ids[1].sum()) - (marks - begin))

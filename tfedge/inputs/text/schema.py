@@ -49,7 +49,7 @@ class TextData(Data):
     length: Annotated[StrictInt, Field(ge=8, le=512)] = key(
         128,
         "Pieces of a text that the model reads, with its marks; what goes on behind them is "
-        "cut. Half as many take less than half of the time.",
+        "cut. Half as many take less than half of the time. With `words` it is 256.",
     )
     encoding: StrictStr = key(
         "utf-8", "How the files hold characters, such as `utf-8`, `cp1252` or `latin-1`."

@@ -148,7 +148,8 @@ def train_in_float(wrapped: Any, graph: Graph, kept: Kept) -> None:
     results = {layer_of(fake) for fake, precision in tensors.items() if precision != "int8"}
     for layer in wrapped.layers:
         name = layer.name.removeprefix(PREFIX)
-        if name in kernels:
+        if name in kernels and hasattr(layer, "_weight_vars"):  # a mask's table has none
+            layer.layer.kept_in_float = True  # for tables, which round what they hold themselves
             layer._weight_vars = [
                 (weight, _NotInTraining(quantizer), variables)
                 for weight, quantizer, variables in layer._weight_vars

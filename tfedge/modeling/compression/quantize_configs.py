@@ -25,6 +25,7 @@ from tfedge.modeling.nets.attention import (
     AttentionSum,
     FirstPiece,
     Gelu,
+    PieceMean,
     Positions,
     SquaredNorm,
     WeightedMean,
@@ -52,7 +53,7 @@ _PASSING = (
 _OPS = (
     *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply),
     *(HardSwish, ChannelMean, InverseRoot, Gelu),
-    *(SquaredNorm, AttentionScores, AttentionSum, WeightedMean, Positions),
+    *(SquaredNorm, AttentionScores, AttentionSum, WeightedMean, PieceMean, Positions),
 )
 
 

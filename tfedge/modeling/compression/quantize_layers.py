@@ -13,6 +13,7 @@ from tfedge.modeling.nets.attention import (
     PaddingMask,
     PieceIds,
     Positions,
+    RepeatedPieces,
     WordTable,
 )
 from tfedge.modeling.nets.env import tf
@@ -129,7 +130,9 @@ def as_int8_table(layer: WordTable) -> Callable[..., Any]:
     as they are."""
     most = float(np.abs(layer.table.numpy()).max()) or 1.0
 
-    def call(inputs: Any) -> Any:
+    def call(inputs: Any, training: Any = None) -> Any:
+        if training and layer.kept_in_float:
+            return layer.looked_up(inputs, layer.table)
         table = tf.quantization.fake_quant_with_min_max_args(
             layer.table, -most, most, narrow_range=True
         )
@@ -150,7 +153,7 @@ def as_int8_positions(layer: Positions) -> Callable[..., Any]:
 
 
 # Layers whose ranges are known, and so need no quantizer.
-KNOWN = (PixelOffset, Carrier, HardSigmoid, PieceIds, PaddingMask)
+KNOWN = (PixelOffset, Carrier, HardSigmoid, PieceIds, PaddingMask, RepeatedPieces)
 
 # What layers with weights of their own compute in 8 bits.
 TABLES: dict[type, Callable[[Any], Callable[..., Any]]] = {
@@ -165,6 +168,7 @@ OWN: dict[type, Any] = {
     HardSwish: QuantizedHardSwish,
     InverseRoot: QuantizedInverseRoot,
     PieceIds: PieceIds,
+    RepeatedPieces: RepeatedPieces,
     PaddingMask: QuantizedPaddingMask,
 }
 

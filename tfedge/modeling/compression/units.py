@@ -71,6 +71,17 @@ class Graph:
         return found
 
     @cached_property
+    def _whole(self) -> set[str]:
+        """What is computed from whole-numbered inputs (ids, a mask) alone, and is whole numbers
+        itself: no unit's, for it has no precision to keep, and several may read it."""
+        found: set[str] = set()
+        for name in self._ordered:
+            sources = set(data_inputs(self.nodes[name])) - self._fixed
+            if _dtype(self.nodes[name]).is_integer and sources <= found and name not in self._fixed:
+                found.add(name)
+        return found
+
+    @cached_property
     def _ordered(self) -> list[str]:
         """The names of the nodes, each behind what it reads."""
         left = {name: len(set(data_inputs(node))) for name, node in self.nodes.items()}
@@ -116,7 +127,7 @@ class Graph:
             name = waiting.pop()
             if name in self._fixed:
                 weights |= self._kernel_fakes(name)
-            elif name not in nodes and not self.nodes[name].op.startswith(_OUTSIDE):
+            elif name not in nodes | self._whole and not self.nodes[name].op.startswith(_OUTSIDE):
                 nodes.add(name)
                 waiting += data_inputs(self.nodes[name])
         return nodes, weights
@@ -254,6 +265,13 @@ class Graph:
 def data_inputs(node: Any) -> list[str]:
     """The nodes whose tensors a node reads."""
     return [name.split(":")[0] for name in node.input if not name.startswith("^")]
+
+
+def _dtype(node: Any) -> Any:
+    """The type of what a node gives; float32 where it does not say."""
+    attributes = (node.attr[key] for key in ("DstT", "Tparams", "T", "dtype") if key in node.attr)
+    found = next((attribute.type for attribute in attributes if attribute.type), None)
+    return tf.float32 if found is None else tf.as_dtype(found)
 
 
 def layer_of(node: str) -> str:

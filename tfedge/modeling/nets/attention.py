@@ -48,6 +48,8 @@ class PaddingMask(keras.layers.Layer):
 class WordTable(keras.layers.Layer):
     """The embedding [B, 1, S, H] of each id [B, S]."""
 
+    kept_in_float = False  # while it trains for 8 bits
+
     def __init__(self, pieces: int, hidden: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pieces, self.hidden = pieces, hidden
@@ -74,6 +76,26 @@ class Trigrams(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         around = tf.pad(inputs, ((0, 0), (0, 0), (1, 1), (0, 0)))
         return tf.concat([around[:, :, 2:], inputs, around[:, :, :-2]], 3)
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class RepeatedPieces(keras.layers.Layer):
+    """The ids [B, S - 2] int32 between the two marks of packed texts [B, 2, S], from the first one
+    again behind the last. A text of nothing but its marks gives the second of them."""
+
+    def call(self, inputs: Any) -> Any:
+        ids, mask = (tf.cast(inputs[:, part], tf.int32) for part in (0, 1))
+        inner = tf.maximum(tf.reduce_sum(mask, 1, keepdims=True) - 2, 1)
+        places = tf.range(inputs.shape[2] - 2) % inner + 1  # at most S - 2, whatever the mask
+        return tf.gather(ids, places, batch_dims=1)
+
+
+@keras.utils.register_keras_serializable("tfedge")
+class PieceMean(keras.layers.Layer):
+    """The mean [B, H] of pieces [B, 1, S, H]."""
+
+    def call(self, inputs: Any) -> Any:
+        return tf.reduce_mean(inputs, (1, 2))
 
 
 @keras.utils.register_keras_serializable("tfedge")

@@ -10,13 +10,13 @@ from typing import Any
 from tfedge.modeling.nets.attention import Causal, Gelu, PieceShares, WeightedMean
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.network import POOL
-from tfedge.modeling.nets.text_base import TextBase
+from tfedge.modeling.nets.text_base import EncoderBase
 from tfedge.modeling.nets.transformer import SUM, Attention, attended, dense, embedded, normalised
 
 L = keras.layers
 
 
-def gpt2(base: TextBase, packed: Any) -> Any:
+def gpt2(base: EncoderBase, packed: Any) -> Any:
     """Packed inputs [B, 2, S] → features [B, H] (Radford et al. 2019).
 
     A layer normalises what it reads, not what it gives; so the pieces are normalised at the end,
@@ -30,7 +30,7 @@ def gpt2(base: TextBase, packed: Any) -> Any:
     return WeightedMean(name=POOL)([shares, pieces])
 
 
-def _layer(base: TextBase, pieces: Any, name: str) -> Any:
+def _layer(base: EncoderBase, pieces: Any, name: str) -> Any:
     read = normalised(base, pieces, f"{name}_attention")
     sizes = Attention(base.heads, base.hidden)
     found = attended(read, read, sizes, name, Causal(name=f"{name}_masked"))

@@ -21,7 +21,7 @@ from tfedge.modeling.nets import decoder, mobilebert
 from tfedge.modeling.nets.attention import Gelu, PaddingMask
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.network import HEAD, NAME
-from tfedge.modeling.nets.text_base import TextBase
+from tfedge.modeling.nets.text_base import EncoderBase
 from tfedge.modeling.nets.transformer import (
     SUM,
     Attention,
@@ -39,7 +39,7 @@ L = keras.layers
 class EncoderSpec:
     """What the architecture follows from."""
 
-    base: TextBase
+    base: EncoderBase
     classes: int
 
 
@@ -50,7 +50,7 @@ def build(spec: EncoderSpec) -> Any:
     return keras.Model(packed, L.Dense(spec.classes, name=HEAD)(features), name=NAME)
 
 
-def _bert(base: TextBase, packed: Any) -> Any:
+def _bert(base: EncoderBase, packed: Any) -> Any:
     """Packed inputs [B, 2, S] → features [B, H] (Devlin et al. 2019)."""
     padding = PaddingMask(name="padding")(packed)
     pieces = normalised(base, embedded(base, packed), "embeddings")
@@ -61,7 +61,7 @@ def _bert(base: TextBase, packed: Any) -> Any:
     return pooled(base, pieces, padding)
 
 
-def _layer(base: TextBase, pieces: Any, padding: Any, name: str) -> Any:
+def _layer(base: EncoderBase, pieces: Any, padding: Any, name: str) -> Any:
     def masked(scores: Any) -> Any:
         return L.Add(name=f"{name}_masked")([scores, padding])
 
@@ -73,7 +73,7 @@ def _layer(base: TextBase, pieces: Any, padding: Any, name: str) -> Any:
     return normalised(base, found, name)
 
 
-_STYLES: Mapping[str, Callable[[TextBase, Any], Any]] = {
+_STYLES: Mapping[str, Callable[[EncoderBase, Any], Any]] = {
     "bert": _bert,
     "distilbert": _bert,
     "electra": _bert,

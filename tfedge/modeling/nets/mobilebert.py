@@ -9,13 +9,13 @@ from typing import Any
 
 from tfedge.modeling.nets.attention import NEVER, PaddingMask, Positions, Trigrams
 from tfedge.modeling.nets.env import keras
-from tfedge.modeling.nets.text_base import TextBase
+from tfedge.modeling.nets.text_base import EncoderBase
 from tfedge.modeling.nets.transformer import NORM, SUM, Attention, attended, dense, pooled, words
 
 L = keras.layers
 
 
-def mobilebert(base: TextBase, packed: Any) -> Any:
+def mobilebert(base: EncoderBase, packed: Any) -> Any:
     """Packed inputs [B, 2, S] → features [B, H] (Sun et al. 2020)."""
     padding = PaddingMask(NEVER, name="padding")(packed)
     trigrams = Trigrams(name="embeddings_trigrams")(words(base, packed))
@@ -26,7 +26,7 @@ def mobilebert(base: TextBase, packed: Any) -> Any:
     return pooled(base, pieces, padding)
 
 
-def _layer(base: TextBase, pieces: Any, padding: Any, name: str) -> Any:
+def _layer(base: EncoderBase, pieces: Any, padding: Any, name: str) -> Any:
     def masked(scores: Any) -> Any:
         return L.Add(name=f"{name}_masked")([scores, padding])
 

@@ -22,7 +22,7 @@ from tfedge.modeling.nets.attention import (
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.layers import ChannelMean, InverseRoot
 from tfedge.modeling.nets.network import POOL
-from tfedge.modeling.nets.text_base import TextBase
+from tfedge.modeling.nets.text_base import EncoderBase
 
 L = keras.layers
 SUM, DIFFERENCE, NORM, SQUARES = "_sum", "_difference", "_norm", "_squares"
@@ -38,13 +38,13 @@ class Attention(NamedTuple):
     width: int
 
 
-def words(base: TextBase, packed: Any) -> Any:
+def words(base: EncoderBase, packed: Any) -> Any:
     """The pieces [B, 1, S, E] of packed inputs [B, 2, S]."""
     table = WordTable(base.pieces, base.embedding, name="words")
     return table(PieceIds(name="ids")(packed))
 
 
-def embedded(base: TextBase, packed: Any) -> Any:
+def embedded(base: EncoderBase, packed: Any) -> Any:
     """The same, their places added."""
     return Positions(name="positions")(words(base, packed))
 
@@ -70,7 +70,7 @@ def attended(
     return dense(found, sizes.width, f"{name}_attended")
 
 
-def pooled(base: TextBase, pieces: Any, padding: Any) -> Any:
+def pooled(base: EncoderBase, pieces: Any, padding: Any) -> Any:
     """What the head sees [B, H] of the pieces of a BERT."""
     if base.pooling == "cls":
         return FirstPiece(name=POOL)(pieces)
@@ -78,7 +78,7 @@ def pooled(base: TextBase, pieces: Any, padding: Any) -> Any:
     return WeightedMean(name=POOL)([shares, pieces])
 
 
-def normalised(base: TextBase, pieces: Any, name: str) -> Any:
+def normalised(base: EncoderBase, pieces: Any, name: str) -> Any:
     """Layer normalisation (Ba et al. 2016) of H numbers: gamma times √H, since the variance is a
     sum."""
     mean = ChannelMean(name=f"{name}_mean")(pieces)

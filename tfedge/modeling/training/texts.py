@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.errors import UnsupportedModel
 from tfedge.files.progress import Progress
 from tfedge.inputs.text.corruptions import gaps
 from tfedge.inputs.text.texts import EncodedTexts
@@ -23,12 +22,14 @@ from tfedge.modeling.training.features import NOISY, Item
 @dataclass(frozen=True)
 class TextSource:
     """Texts, and where what is computed of them is kept: ``cache`` is the folder of record
-    stores. An item goes by its ids: texts that become the same ids are computed once."""
+    stores. An item goes by its ids: texts that become the same ids are computed once. ``masked``:
+    a part above a frozen one reads the mask."""
 
     texts: EncodedTexts
     seed: int
     cache: Path
     progress: Progress
+    masked: bool = True
 
     views = 0
 
@@ -48,8 +49,10 @@ class TextSource:
     def inputs(self, items: Sequence[Item]) -> Ids:
         return Ids(self, items)
 
-    def beside(self, items: Sequence[Item]) -> loop.Gather:
+    def beside(self, items: Sequence[Item]) -> loop.Gather | None:
         """The mask, float32 [n, 1, length, 1]."""
+        if not self.masked:
+            return None
 
         def masks(at: np.ndarray) -> np.ndarray:
             found = [self.ids(items[position])[1] for position in at]
@@ -65,8 +68,14 @@ class TextSource:
         batch_size: int,
         noise: loop.Noise | None = None,
     ) -> loop.Batches:
-        raise UnsupportedModel(
-            "all of an encoder can't train", [], "finetune.unfreeze: none, or some of its layers"
+        """Texts as they are, each once an epoch."""
+
+        def ids(at: np.ndarray) -> np.ndarray:
+            return self.texts.ids([rows[position] for position in at]).astype(np.float32)
+
+        every = np.arange(len(rows))
+        return loop.Memory(
+            ids, lambda rng: every, learning_targets, weights, batch_size, self.seed, noise
         )
 
     def converted(self, model: Any) -> bytes:

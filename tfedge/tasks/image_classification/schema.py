@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.recipes import DYNAMIC
 from tfedge.inputs.images.schema import ImageData
-from tfedge.pipeline import nets, pruning_rules
+from tfedge.pipeline import distillation, nets, pruning_rules
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.recipes import quantized_by
-from tfedge.pipeline.schema import Backbone, Pipeline
+from tfedge.pipeline.schema import Backbone, Pipeline, TeacherNet
 from tfedge.tasks.classification.schema import LEAST, TOP1, ClassifierEvaluate
 from tfedge.tasks.task import Task
 
-_SIZE = "data.image_size"
+_SIZE, _TEACHER_SIZE = "data.image_size", f"{distillation.NET}.image_size"
 
 
 def image_size(pipeline: Pipeline) -> int:
@@ -28,6 +29,9 @@ def _rules(pipeline: Pipeline) -> Iterator[Problem]:
         yield Problem("data.range", f"black must be below white, got {list(levels)}")
     chosen = cast(Backbone, pipeline.backbone)
     yield from nets.problems(chosen, "backbone", size, _SIZE)
+    if (teacher := _teacher(pipeline)) is not None:
+        size_there = teacher.size if teacher.name in BACKBONES else 0
+        yield from nets.problems(teacher, distillation.NET, size_there, _TEACHER_SIZE)
     yield from pruning_rules.xnnpack_size(pipeline, size, _SIZE)
     if quantized_by(pipeline).float_activations:
         what = "is for text encoders: ptq calibrates ranges and ships int8 weights and activations"
@@ -35,8 +39,15 @@ def _rules(pipeline: Pipeline) -> Iterator[Problem]:
 
 
 def _notes(pipeline: Pipeline) -> list[str]:
-    chosen = cast(Backbone, pipeline.backbone)
-    return nets.notes(chosen, "backbone", image_size(pipeline), _SIZE)
+    chosen, teacher = cast(Backbone, pipeline.backbone), _teacher(pipeline)
+    found = nets.notes(chosen, "backbone", image_size(pipeline), _SIZE)
+    if teacher is not None:
+        found += nets.notes(teacher, distillation.NET, teacher.size, _TEACHER_SIZE)
+    return found
+
+
+def _teacher(pipeline: Pipeline) -> TeacherNet | None:
+    return cast("TeacherNet | None", distillation.teacher_of(pipeline))
 
 
 TASK = Task(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfedge.data.index import Index
-from tfedge.inputs.text.texts import EncodedTexts
+from tfedge.inputs.text.texts import EncodedTexts, Encoding
 from tfedge.tasks.classification.examples import Labelled
 
 
@@ -20,6 +20,11 @@ class LabelledTexts(Labelled):
     @property
     def index(self) -> Index:
         return self.texts.index
+
+    def read_by(self, encoding: Encoding) -> LabelledTexts:
+        """The same as another vocabulary has them."""
+        index = self.index.with_vocabulary(encoding.vocabulary)
+        return LabelledTexts(EncodedTexts(index, self.texts.root, self.texts.cache, encoding))
 
     def inputs(self, rows: Sequence[int]) -> np.ndarray:
         """int32 [n, 2, length]."""

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfedge.inputs.text.corruptions import without
+from tfedge.inputs.text.corruptions import between, without
+from tfedge.inputs.text.texts import Encoding
 from tfedge.tasks.task import Ask
 
 WORDS = 3  # that are named of a text, at most
@@ -35,44 +36,45 @@ class Without(NamedTuple):
     score: float
 
 
-def words_of(ids: np.ndarray, pieces: Sequence[str]) -> list[Word]:
+def words_of(ids: np.ndarray, encoding: Encoding) -> list[Word]:
     """The different words between the marks of a text, int32 [2, length], ids and mask, in the
-    order in which they come. A word is a piece and those that go on with ``##``."""
+    order in which they come."""
     found: dict[str, list[int]] = {}
     text, places = "", list[int]()
-    for place in range(1, int(ids[1].sum()) - 1):
-        piece = pieces[ids[0, place]]
-        if piece.startswith("##") and places:
-            text, places = text + piece[2:], [*places, place]
+    for place in between(ids, encoding.kind.marks).tolist():
+        spelt, begins = encoding.kind.spelt(encoding.vocabulary.pieces[ids[0, place]])
+        if places and not begins:
+            text, places = text + spelt, [*places, place]
             continue
         if places:
             found.setdefault(text, []).extend(places)
-        text, places = piece, [place]
+        text, places = spelt, [place]
     if places:
         found.setdefault(text, []).extend(places)
-    return [Word(text, tuple(places)) for text, places in found.items()]
+    return [Word(text, tuple(places)) for text, places in found.items() if text]
 
 
 def speaking(
-    ids: np.ndarray, pieces: Sequence[str], answer: int, score: float, ask: Ask
+    ids: np.ndarray, encoding: Encoding, answer: int, score: float, ask: Ask
 ) -> list[Without]:
     """The words of a text (see ``words_of``) without which the score [0, 1] of class ``answer``
-    falls most, the most first.
+    falls most, the most first; none for a text of one word.
 
     A long text's words are left out in runs first, then those of the runs that mattered, one by
     one: some thirty questions a text.
     """
+    words = words_of(ids, encoding)
+    if len(words) < 2:
+        return []
 
     def left(groups: Sequence[Sequence[Word]]) -> np.ndarray:
-        if not groups:
-            return np.empty(0)
-        shown = [without(ids, [p for word in group for p in word.places]) for group in groups]
-        scores: np.ndarray = ask(np.stack(shown))[:, answer]
+        places = [[place for word in group for place in word.places] for group in groups]
+        shown = np.stack([without(ids, some, encoding.kind.marks) for some in places])
+        scores: np.ndarray = ask(shown)[:, answer]
         return scores
 
-    words = words_of(ids, pieces)
     if len(words) > 2 * _RUNS:
-        runs = [list(run) for run in np.array_split(np.arange(len(words)), _RUNS)]
+        runs = np.array_split(np.arange(len(words)), _RUNS)
         groups = [[words[at] for at in run] for run in runs]
         closely = np.argsort(left(groups), kind="stable")[:_CLOSELY]
         words = [word for at in sorted(closely.tolist()) for word in groups[at]]

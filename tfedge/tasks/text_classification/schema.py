@@ -6,26 +6,33 @@ import codecs
 from collections.abc import Iterator
 from typing import cast
 
+from tfedge.catalog.encoders import WORDS
+from tfedge.catalog.recipes import DYNAMIC
 from tfedge.errors import ConfigError
 from tfedge.inputs.text.schema import TextData
-from tfedge.pipeline import encoder
-from tfedge.pipeline.encoder import Encoder
+from tfedge.pipeline import distillation, encoder
+from tfedge.pipeline.encoder import Encoder, TeacherEncoder
 from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.recipes import is_quantized, quantized_by
-from tfedge.pipeline.schema import Pipeline
-from tfedge.pipeline.unfreeze import TrainingStage, first_trained
+from tfedge.pipeline.schema import Distill, Pipeline
+from tfedge.pipeline.unfreeze import TrainingStage, first_trained, resolve
 from tfedge.tasks.classification.schema import LEAST, TOP1, ClassifierEvaluate
 from tfedge.tasks.task import Task
 
 _LENGTH = "data.length"
+_TABLE_STAYS = "the table of words does not train: name a layer, or how many of them"
 
 
 def _rules(pipeline: Pipeline) -> Iterator[Problem]:
     data, chosen = cast(TextData, pipeline.data), cast(Encoder, pipeline.backbone)
     yield from encoder.problems(chosen, data.length, _LENGTH)
+    yield from _teacher(pipeline, data.length)
     if not _is_text_encoding(data.encoding):
         yield Problem("data.encoding", f"no encoding {data.encoding!r}: utf-8, cp1252, latin-1 …")
-    yield from _not_yet(pipeline)
+    if quantized_by(pipeline).float_activations and pipeline.quantize and pipeline.quantize.keep:
+        what = f"{DYNAMIC.name} leaves all activations in float: leave it out"
+        yield Problem("quantize.keep", what, ("quantize.recipe",))
+    yield from _of_words(pipeline) if chosen.words else _not_yet(pipeline)
 
 
 def _is_text_encoding(name: str) -> bool:
@@ -36,11 +43,43 @@ def _is_text_encoding(name: str) -> bool:
     return bool(getattr(found, "_is_text_encoding", True))
 
 
+def _teacher(pipeline: Pipeline, length: int) -> Iterator[Problem]:
+    """What is wrong with the encoder of ``distill.teacher``."""
+    teacher = cast("TeacherEncoder | None", distillation.teacher_of(pipeline))
+    if teacher is None:
+        return
+    key = distillation.NET
+    at = _LENGTH if teacher.length == "auto" else f"{key}.length"
+    yield from encoder.problems(teacher, teacher.reads_of(length), at, key)
+    if teacher.vocabulary != "full":
+        what = "a teacher goes into no file, and reads by all pieces that it has: leave it out"
+        yield Problem(f"{key}.vocabulary", what, (key,))
+    if teacher.frozen and pipeline.distill and pipeline.distill.unfreeze != "none":
+        what = f"the layers of a {teacher.row.style} do not train here yet: take none"
+        yield Problem("distill.unfreeze", what, (key,))
+    elif teacher.known and not teacher.words and _is_all(pipeline.distill, teacher):
+        yield Problem("distill.unfreeze", _TABLE_STAYS, (key,))
+
+
+def _is_all(section: Distill | None, net: Encoder) -> bool:
+    """Whether all of the net trains, its table too."""
+    try:
+        return section is not None and resolve(section.unfreeze, net.blocks) == 0
+    except ConfigError:  # a block that there is none of: another rule says so
+        return False
+
+
+def _of_words(pipeline: Pipeline) -> Iterator[Problem]:
+    """What the mean of word vectors has no kernels for: all that it has is a table, and a head."""
+    way = "backbone.vocabulary: seen makes the file smaller: leave it out"
+    for section in ("prune", "cluster"):
+        if getattr(pipeline, section) is not None:
+            what = f"{WORDS.name} is a table of word vectors, without kernels to {section}"
+            yield Problem(section, f"{what}; {way}", ("backbone.name",))
+
+
 def _not_yet(pipeline: Pipeline) -> Iterator[Problem]:
     """What encoders can't do here so far; refused by name."""
-    for section in ("distill", "cluster"):
-        if getattr(pipeline, section) is not None:
-            yield Problem(section, "is not for encoders yet: leave it out")
     if pipeline.backbone.frozen:
         yield from _frozen(pipeline, cast(Encoder, pipeline.backbone).row.style)
     stages: tuple[TrainingStage, ...] = ("finetune", "prune", "quantize")
@@ -50,10 +89,7 @@ def _not_yet(pipeline: Pipeline) -> Iterator[Problem]:
             and getattr(pipeline, stage)
             and _from_the_table(pipeline, stage)
         ):
-            what = "the table of words does not train: name a layer, or how many of them"
-            yield Problem(f"{stage}.unfreeze", what, ("backbone",))
-    if pipeline.quantize is not None and pipeline.quantize.keep:
-        yield Problem("quantize.keep", "is not for encoders yet: leave it out")
+            yield Problem(f"{stage}.unfreeze", _TABLE_STAYS, ("backbone",))
 
 
 def _frozen(pipeline: Pipeline, style: str) -> Iterator[Problem]:
@@ -62,9 +98,10 @@ def _frozen(pipeline: Pipeline, style: str) -> Iterator[Problem]:
     if pipeline.finetune.unfreeze != "none":
         what = f"the layers of a {style} do not train here yet: take none"
         yield Problem("finetune.unfreeze", what, uses)
-    if pipeline.prune is not None:
-        what = f"the layers of a {style} do not train here yet: leave it out"
-        yield Problem("prune", what, uses)
+    for section in ("prune", "cluster"):
+        if getattr(pipeline, section) is not None:
+            what = f"the layers of a {style} do not train here yet: leave it out"
+            yield Problem(section, what, uses)
     if is_quantized(pipeline) and not quantized_by(pipeline).float_activations:
         what = f"the activations of a {style} have no 8 bits yet"
         yield Problem("quantize.recipe", f"{what}: take quantize: {{recipe: dynamic}}", uses)
@@ -81,6 +118,7 @@ TASK = Task(
     name="text-classification",
     data=TextData,
     backbone=Encoder,
+    teacher=TeacherEncoder,
     evaluate=ClassifierEvaluate,
     primary=TOP1,
     beside=(LEAST["min_macro_recall"],),

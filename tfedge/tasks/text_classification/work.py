@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +18,7 @@ from tfedge.files.progress import Progress
 from tfedge.inputs.text.corruptions import corruptions
 from tfedge.inputs.text.schema import TextData
 from tfedge.inputs.text.texts import EncodedTexts, Encoding, Look, looks_of, seen_pieces
-from tfedge.modeling.nets.text_base import TextBase
+from tfedge.modeling.nets.text_base import TextBase, WordsBase
 from tfedge.modeling.nets.weights.encoder_files import files_of
 from tfedge.pipeline.encoder import Encoder
 from tfedge.pipeline.schema import Pipeline
@@ -74,14 +73,7 @@ class TextClassification(ScoredClasses):
         for text in _read_by_the_model(shown, settings.length):
             progress.note(text)
             findings.warnings.append(text)
-        replace(
-            index,
-            pieces=tuple(vocabulary.pieces),
-            cased=not vocabulary.lower,
-            kept=kept,
-            tokenizer=vocabulary.tokenizer,
-            merges=tuple(vocabulary.merges),
-        ).save(out / "index.json")
+        index.with_vocabulary(vocabulary, kept).save(out / "index.json")
         findings.save(out / "audit.json")
 
     def examples(self, index: Path, data: Data, root: Path, cache: Path) -> LabelledTexts:
@@ -95,14 +87,14 @@ class TextClassification(ScoredClasses):
         """With how each text begins, and the words that speak for the answer."""
         found = super().worst(outputs, examples, rows, count, ask)
         labelled = cast(LabelledTexts, examples)
-        texts, pieces = labelled.texts, labelled.texts.encoding.vocabulary
+        texts, encoding = labelled.texts, labelled.texts.encoding
         by_name = dict(zip(examples.names(rows), rows, strict=True))
         for row in found:
             number = by_name[row["path"]]
             text = " ".join(texts.text(number).split())
             row["text"] = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
             answer, ids = labelled.classes.index(row["predicted"]), texts.ids([number])[0]
-            words = speaking(ids, pieces, answer, row["score"], ask)
+            words = speaking(ids, encoding, answer, row["score"], ask)
             row["words"] = [word._asdict() for word in words]
         return found
 
@@ -113,6 +105,9 @@ class TextClassification(ScoredClasses):
 
     def net_text(self, base: Base) -> str:
         net = TextBase.of(base)
+        if isinstance(net, WordsBase):
+            of = f"{net.embedding} numbers for each of {net.pieces:,} pieces"
+            return f"{cell(net.name)}, {of}, {net.length} pieces of a text"
         return f"{cell(net.name)}, {net.depth} layers, {net.length} pieces of a text"
 
     def contract(self, model: bytes, examples: Examples) -> tuple[dict[str, Any], dict[str, Any]]:

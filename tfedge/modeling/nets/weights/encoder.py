@@ -52,7 +52,7 @@ def converted(
 
 def _bert(reader: _Reader, row: Encoder, depth: int, length: int) -> Arrays:
     wide, hidden = row.embedding, row.hidden
-    words = reader("embeddings.word_embeddings.weight", shape=(row.vocabulary, wide))
+    words = reader(_WORDS, shape=(row.vocabulary, wide))
     positions = reader.positions("embeddings.position_embeddings.weight", length, wide)
     if row.style != "distilbert":
         segments = reader("embeddings.token_type_embeddings.weight", shape=(None, wide))
@@ -102,6 +102,7 @@ def _gpt2(reader: _Reader, row: Encoder, depth: int, length: int) -> Arrays:
     return found | reader.norm("final_norm", "ln_f", hidden)
 
 
+_WORDS = "embeddings.word_embeddings.weight"
 _BERT = {
     "layer": "encoder.layer.{}.",
     "query": "attention.self.query",
@@ -128,6 +129,12 @@ _LAYERS = {
         "norm": "output_layer_norm",
     },
 }
+
+
+def word_table(given: Arrays, row: Encoder, called: str = TENSORS) -> np.ndarray:
+    """The embeddings of the pieces alone, float32 [pieces, embedding]. ArtifactError as
+    ``converted``."""
+    return _Reader(given, row, called)(_WORDS, shape=(row.vocabulary, row.embedding))
 
 
 class _Reader:
@@ -187,7 +194,7 @@ def _dense(ours: str, kernel: np.ndarray, bias: np.ndarray, factor: float = 1.0)
 
 def _mobilebert(reader: _Reader, row: Encoder, depth: int, length: int) -> Arrays:
     hidden, inside = row.hidden, row.bottleneck
-    words = reader("embeddings.word_embeddings.weight", shape=(row.vocabulary, row.embedding))
+    words = reader(_WORDS, shape=(row.vocabulary, row.embedding))
     positions = reader.positions("embeddings.position_embeddings.weight", length, hidden)
     segments = reader("embeddings.token_type_embeddings.weight", shape=(None, hidden))
     found: Arrays = {"words/table": words, "positions/table": (positions + segments[0])[None, None]}
