@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kotlin_app import App, compiled
-from text_cases import NASTY, REVIEWS, VOCABULARY, reviews
+from text_cases import NASTY, REVIEWS, VOCABULARY, of_pieces, reviews
 from text_helpers import CLASSES, LENGTH, PIECES, TEXTS, WORDS_FLOAT, facts_of, text_drop
 
 from tfedge.portable.wordpiece import WordPiece
@@ -58,7 +58,7 @@ def same_ids(app: App, tmp_path: Path) -> Callable[..., None]:
         file = written(tmp_path / "texts", texts)
         (answer,) = app.ask(("ids", vocabulary, str(lower).lower(), length, file, locale))
         assert answer == str(len(texts))
-        ours = WordPiece(pieces, lower)
+        ours = WordPiece(of_pieces(pieces, lower))
         for text, got in zip(texts, answered(file), strict=True):
             want = ours.encode(text, length)
             assert got == " ".join(map(str, want.ids[: sum(want.mask)])), ascii(text[:200])
@@ -111,7 +111,7 @@ def test_every_character_is_taken_as_in_training(app: App, tmp_path: Path, lower
     file = written(tmp_path / "texts", texts)
     (answer,) = app.ask(("words", str(lower).lower(), file, "tr"))
     assert answer == str(len(texts))
-    ours = WordPiece(VOCABULARY, lower)
+    ours = WordPiece(of_pieces(VOCABULARY, lower))
     wrong = {
         ascii(text): got
         for text, got in zip(texts, answered(file), strict=True)
@@ -137,7 +137,7 @@ def test_texts_get_the_answers_that_python_gives(app: App, tmp_path: Path, engin
     file = written(tmp_path / "texts", texts)
     (answer,) = app.ask(("classify", engine, 2, file))
     runtime = LiteRT(app.drop / "assets" / "words.tflite")
-    ports, ours = [port.name for port in runtime.inputs()], WordPiece(PIECES)
+    ports, ours = [port.name for port in runtime.inputs()], WordPiece(of_pieces(PIECES))
     assert len(ports) == 3
     for text, told in zip(texts, answer.split("|"), strict=True):
         one = ours.encode(text, LENGTH)

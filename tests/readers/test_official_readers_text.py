@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from read_by import read_by
-from text_cases import NASTY, REVIEWS, VOCABULARY, reviews
+from text_cases import NASTY, REVIEWS, VOCABULARY, of_pieces, reviews
 from text_helpers import CLASSES, LENGTH, PIECES, WORDS_FLOAT, WORDS_INT8, facts_of, text_drop
 from tflite_helpers import one_op
 
@@ -98,7 +98,7 @@ def ascii_texts() -> list[str]:
 
 def ours(model: Path, pieces: tuple[str, ...], texts: list[str]) -> np.ndarray:
     """Scores [texts, classes] by LiteRT and our tokenizer."""
-    runtime, tokenizer, found = LiteRT(model), WordPiece(pieces), []
+    runtime, tokenizer, found = LiteRT(model), WordPiece(of_pieces(pieces)), []
     for text in texts:
         one = tokenizer.encode(text, LENGTH)
         (stored,) = runtime.invoke(*(np.asarray([p], np.int32) for p in (one.ids, one.mask)))
@@ -190,7 +190,7 @@ def test_our_mediapipe_tokenizer_is_mediapipes(mediapipe: Path, tmp_path: Path) 
         asked += [text for text in reviews() if not text.isascii()][:400]
     texts.write_text(json.dumps(asked), "utf-8")
     found = read_by(mediapipe, "reader_mediapipe_text.py", file, texts)
-    tokenizer = MediaPipeWordPiece(VOCABULARY)
+    tokenizer = MediaPipeWordPiece(of_pieces(VOCABULARY))
     wrong = {}
     for text, answer in zip(asked, found["answers"], strict=True):
         theirs = [round(score) for _, score in answer]

@@ -14,7 +14,7 @@ from tfedge.modeling.nets.encoder import EncoderSpec
 from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.export import frozen
 from tfedge.modeling.nets.network import HEAD
-from tfedge.modeling.nets.text_base import TextBase
+from tfedge.modeling.nets.text_base import EncoderBase
 from tfedge.modeling.nets.weights.encoder import converted
 
 CLASSES = 3
@@ -24,7 +24,7 @@ def built(
     row: Encoder, tensors: dict[str, np.ndarray], length: int, depth: int, pooling: str
 ) -> Any:
     """The network with these tensors of the row's own names."""
-    base = TextBase(
+    base = EncoderBase(
         name=row.name,
         weights=Pretrained(source="none", detail="", sha256="", licence=""),
         depth=depth,

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from text_cases import of_pieces
 from text_helpers import (
     CLASSES,
     LENGTH,
@@ -118,7 +119,7 @@ def test_answers_are_those_of_the_measured_file_whatever_the_third_input(
 
 
 def test_golden_pairs_go_from_text_to_ids_to_scores(drop: Path) -> None:
-    tokenizer, facts = WordPiece(PIECES), facts_of(drop)
+    tokenizer, facts = WordPiece(of_pieces(PIECES)), facts_of(drop)
     for number, pair in enumerate(facts["golden"]):
         text = (drop / f"golden/{number:03d}.text.txt").read_text("utf-8")
         ids, mask, nothing = np.fromfile(drop / pair["input"], np.int32).reshape(3, LENGTH)

@@ -508,6 +508,8 @@ def test_a_gpt2_says_what_it_is(tmp_path: Path) -> None:
         ({"quantize": {"recipe": "qat"}}, "take quantize: {recipe: dynamic}"),
         ({"finetune": {"unfreeze": 1}}, "finetune.unfreeze: the layers of a gpt2 do not train"),
         ({"prune": {}}, "prune: the layers of a gpt2 do not train here yet: leave it out"),
+        ({"cluster": {}}, "cluster: the layers of a gpt2 do not train here yet: leave it out"),
+        ({"package": {"targets": ["android"]}}, "the Kotlin knows WordPiece alone, a gpt2 has"),
         ({"backbone": {"pooling": "cls"}}, "cls is not for a gpt2: its first piece has read"),
         ({"backbone": {"vocabulary": "seen"}}, "seen is for WordPiece alone, a gpt2 has byte"),
         ({"backbone": {"layers": 3}}, "g has 2 layers, got 3"),

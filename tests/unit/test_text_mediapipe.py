@@ -3,12 +3,12 @@ shown in tests/readers."""
 
 from __future__ import annotations
 
-from text_cases import VOCABULARY
+from text_cases import VOCABULARY, of_pieces
 
 from tfedge.inputs.text.mediapipe import MediaPipeWordPiece, ReadOtherwise, read_otherwise
 from tfedge.inputs.text.texts import Encoding
 
-LOWER = Encoding(tuple(VOCABULARY), True, 32, "utf-8")
+LOWER = Encoding(of_pieces(VOCABULARY), 32, "utf-8")
 
 
 def test_ascii_texts_are_read_alike() -> None:
@@ -23,12 +23,15 @@ def test_accents_and_upper_case_outside_ascii_are_unknown_to_it() -> None:
 
 
 def test_blanks_outside_ascii_join_words_to_it() -> None:
-    assert MediaPipeWordPiece(VOCABULARY).words("Good\u00a0film a") == ["good\u00a0film", "a"]
+    assert MediaPipeWordPiece(of_pieces(VOCABULARY)).words("Good\u00a0film a") == [
+        "good\u00a0film",
+        "a",
+    ]
     assert read_otherwise(["good\u00a0film a"], LOWER).unknown == 1
 
 
 def test_it_lowers_what_has_case() -> None:
-    cased = Encoding((*VOCABULARY, "Good"), False, 32, "utf-8")
+    cased = Encoding(of_pieces((*VOCABULARY, "Good"), False), 32, "utf-8")
     assert read_otherwise(["Good film", "good film"], cased) == ReadOtherwise(2, 1, 4, 0)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from text_cases import of_pieces
 
 from tfedge.inputs.text.texts import Encoding
 from tfedge.portable.bpe import _CHARACTERS, ByteLevelBPE
 from tfedge.portable.pieces import Vocabulary
-from tfedge.portable.wordpiece import WordPiece
 from tfedge.tasks.text_classification.occlusion import Word, speaking, words_of
 
 FILLERS = [f"w{number}" for number in range(60)]
@@ -15,7 +15,7 @@ PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "dull", "##ness", "a", ".", "fine"
 WEIGHTS = {"dull": 0.5, "##ness": 0.1, "fine": -0.2}
 
 
-ENCODING = Encoding(Vocabulary(WordPiece.name, PIECES, True), 80, "utf-8")
+ENCODING = Encoding(of_pieces(PIECES), 80, "utf-8")
 
 
 def encoded(text: str, length: int = 80, encoding: Encoding = ENCODING) -> np.ndarray:

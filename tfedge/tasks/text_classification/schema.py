@@ -16,6 +16,7 @@ from tfedge.pipeline.problem import Problem
 from tfedge.pipeline.recipes import is_quantized, quantized_by
 from tfedge.pipeline.schema import Distill, Pipeline
 from tfedge.pipeline.unfreeze import TrainingStage, first_trained, resolve
+from tfedge.portable.wordpiece import WordPiece
 from tfedge.tasks.classification.schema import LEAST, TOP1, ClassifierEvaluate
 from tfedge.tasks.task import Task
 
@@ -33,6 +34,7 @@ def _rules(pipeline: Pipeline) -> Iterator[Problem]:
         what = f"{DYNAMIC.name} leaves all activations in float: leave it out"
         yield Problem("quantize.keep", what, ("quantize.recipe",))
     yield from _of_words(pipeline) if chosen.words else _not_yet(pipeline)
+    yield from _on_android(pipeline, chosen)
 
 
 def _is_text_encoding(name: str) -> bool:
@@ -105,6 +107,14 @@ def _frozen(pipeline: Pipeline, style: str) -> Iterator[Problem]:
     if is_quantized(pipeline) and not quantized_by(pipeline).float_activations:
         what = f"the activations of a {style} have no 8 bits yet"
         yield Problem("quantize.recipe", f"{what}: take quantize: {{recipe: dynamic}}", uses)
+
+
+def _on_android(pipeline: Pipeline, chosen: Encoder) -> Iterator[Problem]:
+    wanted = pipeline.package is not None and "android" in pipeline.package.targets
+    if wanted and chosen.known and chosen.row.tokenizer != WordPiece.name:
+        what = f"the Kotlin knows {WordPiece.name} alone, a {chosen.row.style} has "
+        what += f"{chosen.row.tokenizer}: take linux"
+        yield Problem("package.targets", what, ("backbone.weights",))
 
 
 def _from_the_table(pipeline: Pipeline, stage: TrainingStage) -> bool:
