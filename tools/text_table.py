@@ -38,13 +38,15 @@ RESULTS = ROOT / "docs" / "texts.jsonl"
 BASELINE = "tf-idf"
 FEW = "frozen"  # the recipe of few texts
 RECIPES: dict[str, dict[str, Any]] = {
-    "frozen": {"quantize": {"recipe": "ptq"}},
+    "words": {"backbone": {"name": "words"}, "data": {"length": 256}},
+    "frozen": {},
     "unfrozen": {"finetune": {"unfreeze": 2}, "quantize": {"recipe": "auto"}},
     "all": {"finetune": {"unfreeze": 6}, "quantize": {"recipe": "auto"}},
     "pruned": {"prune": {"sparsity": 0.5}, "quantize": {"recipe": "qat"}},
 }
 TOLD = {
     BASELINE: "logistic regression on TF-IDF of words and pairs (scikit-learn)",
+    "words": "word vectors (`words`, 256 pieces), ptq",
     "frozen": "MiniLM frozen, ptq",
     "unfrozen": "its top 2 layers unfrozen, auto",
     "all": "all its layers unfrozen, auto",
@@ -120,6 +122,7 @@ def baseline(texts: list[Parted]) -> dict[str, Any]:
 
 def run(texts: list[Parted], recipe: str, length: int, cache: Path) -> dict[str, Any]:
     """One pipeline run, and what its run.json says."""
+    chosen = dict(RECIPES[recipe])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with (folder / "texts.csv").open("w", encoding="utf-8", newline="") as file:
@@ -134,9 +137,11 @@ def run(texts: list[Parted], recipe: str, length: int, cache: Path) -> dict[str,
                 "length": length,
                 "on_conflict": "drop",
                 "on_leak": "drop",
+                **chosen.pop("data", {}),
             },
+            "quantize": {"recipe": "ptq"},
             "evaluate": {"robustness": 0},
-            **RECIPES[recipe],
+            **chosen,
         }
         (folder / "cell.yaml").write_text(json.dumps(content), encoding="utf-8")
         command = [sys.executable, "-m", "tfedge", "run", folder / "cell.yaml"]
