@@ -179,11 +179,11 @@ def test_more_values_than_asked_for_stop_the_run(monkeypatch):
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_equal_weights_stay_equal_and_zeros_zero_whatever_the_optimizer(optimizer):
     decay = {"weight_decay": 0.1} if optimizer == "adamw" else {}
-    rule = schedules.optimizer(Training(optimizer=optimizer, **decay))
     rng = np.random.default_rng(3)
     cluster = rng.integers(0, 5, (3, 3, 8, 1))
     start = np.array([-0.4, -0.1, 0.0, 0.2, 0.5], np.float32)
     kernel = tf.Variable(start[cluster])
+    rule = schedules.optimizer(Training(optimizer=optimizer, **decay), [kernel])
     quantizer = ClusterPreserving(DepthwiseQuantizer(), kernel.numpy())
     factors = rng.normal(size=(3, 3, 8, 1)).astype(np.float32)
     for step in range(5):

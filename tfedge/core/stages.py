@@ -109,7 +109,7 @@ STAGES: tuple[Stage, ...] = (
         unkeyed=("finetune.tensorboard",),  # where the run tells how training goes
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=9,
+        version=10,
     ),
     Stage(
         "distill",
@@ -126,7 +126,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=4,
+        version=5,
         section="distill",
         probe="tfedge.core.keys:teacher_digest",
     ),
@@ -154,7 +154,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TFMOT,
         also=_HEADS,
-        version=7,
+        version=8,
         section="prune",
     ),
     Stage(
@@ -183,7 +183,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TFMOT,
         also=_HEADS,
-        version=6,
+        version=7,
         section="cluster",
     ),
     Stage(
@@ -216,7 +216,7 @@ STAGES: tuple[Stage, ...] = (
         without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
         also=_HEADS,
-        version=8,
+        version=9,
         section="quantize",
     ),
     Stage(

@@ -224,15 +224,18 @@ def switched(graph: Graph, fakes: Sequence[str]) -> Any:
     each.attr["num"].i, each.attr["axis"].i = len(fakes), 0
     each.attr["T"].type = tf.bool.as_datatype_enum
     for index, name in enumerate(fakes):
-        node = nodes[name]
+        node, kind = nodes[name], tf.float32.as_datatype_enum
+        # Switch and Merge: what is off is not computed.
+        fork = made.node.add(op="Switch", name=f"{name}/fork")
+        fork.input.extend([node.input[0], f"switch:{index}"])
+        fork.attr["T"].type = kind
         on = made.node.add()
         on.CopyFrom(node)
-        on.name = f"{name}/on"
-        source = node.input[0]
+        on.name, on.input[0] = f"{name}/on", f"{fork.name}:1"
         node.Clear()
-        node.name, node.op = name, "SelectV2"
-        node.input.extend([f"switch:{index}", on.name, source])
-        node.attr["T"].type = tf.float32.as_datatype_enum
+        node.name, node.op = name, "Merge"
+        node.input.extend([fork.name, on.name])
+        node.attr["T"].type, node.attr["N"].i = kind, 2
     return made
 
 

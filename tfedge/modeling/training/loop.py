@@ -208,8 +208,7 @@ def train(
             validation may be as high while that of training falls.
     """
     variables = list(model.trainable_variables)
-    rule = optimizer(training)
-    rule.build(variables)
+    rule = optimizer(training, variables)
     rate = Rate(training, learning_rate, steps)
     epochs = math.ceil(steps / batches.steps)
 
