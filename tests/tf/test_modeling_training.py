@@ -64,10 +64,9 @@ def test_optimizers_are_what_their_names_say():
     assert type(sgd) is legacy.SGD and sgd.get_config()["momentum"] == 0.9
     assert sgd.get_config()["nesterov"]
     for decay in (0.0, 0.1):
-        rule = optimizer(Training(optimizer="adamw", weight_decay=decay), [])
-        assert type(rule) is keras.optimizers.AdamW
         weight = tf.Variable([2.0])
-        rule.build([weight])
+        rule = optimizer(Training(optimizer="adamw", weight_decay=decay), [weight])
+        assert type(rule) is keras.optimizers.AdamW
         rule.learning_rate.assign(0.5)
         rule.apply_gradients([(tf.zeros(1), weight)])
         assert weight.numpy() == pytest.approx(2.0 * (1 - 0.5 * decay))
