@@ -17,9 +17,9 @@ import numpy as np
 from tfedge.modeling.compression.observation import Ranges, observe, ranges_of, shares
 from tfedge.modeling.compression.quantize_clusters import ClusterPreserving
 from tfedge.modeling.compression.quantize_configs import configs_of, neighbours, same_scale
-from tfedge.modeling.compression.quantize_layers import OWN, TABLES, FixedRange, as_depthwise
+from tfedge.modeling.compression.quantize_layers import CALLS, OWN, FixedRange, as_depthwise
 from tfedge.modeling.compression.tfmot import quantize_wrapper
-from tfedge.modeling.nets.attention import SquaredNorm
+from tfedge.modeling.nets.attention import SumOfSquares
 from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.layers import Carrier, HardSwish, InverseRoot
 from tfedge.modeling.nets.network import inference_norm
@@ -47,7 +47,7 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
     known = {name for group in same_scale(model) for name in group} | shares(model)
     # 1 / √0 is infinite; on the device, and in a range that is held, it is the range's end.
     known |= {layer.name for layer in model.layers if isinstance(layer, InverseRoot)}
-    if any(isinstance(layer, SquaredNorm) for layer in model.layers):
+    if any(isinstance(layer, SumOfSquares) for layer in model.layers):
         known |= {layer.name for layer in model.layers if layer.name.endswith(CHOSEN)}
     for name in known:
         _freeze_range(configs[name], model.get_layer(name))
@@ -60,8 +60,8 @@ def wrap(model: Any, *, preserve_zeros: bool, clustered: Collection[str] = ()) -
                 return layer
         elif isinstance(neighbours(layer)[0], Carrier):
             layer.call = as_depthwise(layer)
-        elif table := TABLES.get(type(layer)):
-            layer.call = table(layer)
+        elif other := CALLS.get(type(layer)):
+            layer.call = other(layer)
         return quantize_wrapper.QuantizeWrapperV2(layer, configs[layer.name], name_prefix=PREFIX)
 
     return keras.models.clone_model(model, clone_function=wrapped)

@@ -27,7 +27,7 @@ from tfedge.modeling.nets.attention import (
     Gelu,
     PieceMean,
     Positions,
-    SquaredNorm,
+    SumOfSquares,
     WeightedMean,
     WordTable,
 )
@@ -53,7 +53,7 @@ _PASSING = (
 _OPS = (
     *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply),
     *(HardSwish, ChannelMean, InverseRoot, Gelu),
-    *(SquaredNorm, AttentionScores, AttentionSum, WeightedMean, PieceMean, Positions),
+    *(SumOfSquares, AttentionScores, AttentionSum, WeightedMean, PieceMean, Positions),
 )
 
 

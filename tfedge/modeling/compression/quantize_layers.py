@@ -14,6 +14,7 @@ from tfedge.modeling.nets.attention import (
     PieceIds,
     Positions,
     RepeatedPieces,
+    SumOfSquares,
     WordTable,
 )
 from tfedge.modeling.nets.env import tf
@@ -155,10 +156,11 @@ def as_int8_positions(layer: Positions) -> Callable[..., Any]:
 # Layers whose ranges are known, and so need no quantizer.
 KNOWN = (PixelOffset, Carrier, HardSigmoid, PieceIds, PaddingMask, RepeatedPieces)
 
-# What layers with weights of their own compute in 8 bits.
-TABLES: dict[type, Callable[[Any], Callable[..., Any]]] = {
+# What layers compute in 8 bits where that is something else.
+CALLS: dict[type, Callable[[Any], Callable[..., Any]]] = {
     WordTable: as_int8_table,
     Positions: as_int8_positions,
+    SumOfSquares: lambda layer: layer.as_product,
 }
 
 OWN: dict[type, Any] = {

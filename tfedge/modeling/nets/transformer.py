@@ -15,7 +15,7 @@ from tfedge.modeling.nets.attention import (
     FirstPiece,
     PieceIds,
     Positions,
-    SquaredNorm,
+    SumOfSquares,
     WeightedMean,
     WordTable,
 )
@@ -83,7 +83,7 @@ def normalised(base: EncoderBase, pieces: Any, name: str) -> Any:
     sum."""
     mean = ChannelMean(name=f"{name}_mean")(pieces)
     difference = L.Subtract(name=f"{name}{DIFFERENCE}")([pieces, mean])
-    squares = SquaredNorm(name=f"{name}{SQUARES}")(difference)
+    squares = SumOfSquares(name=f"{name}{SQUARES}")(difference)
     root = InverseRoot(base.epsilon * pieces.shape[-1], name=f"{name}_root")(squares)
     scaled = L.Multiply(name=f"{name}_scaled")([difference, root])
     return L.DepthwiseConv2D(1, name=f"{name}{NORM}")(scaled)
