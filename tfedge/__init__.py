@@ -14,10 +14,14 @@ if TYPE_CHECKING:
         Run,
         bench,
         check,
+        compare,
+        doctor,
         evaluate,
         inspect,
         load,
+        predict,
         run,
+        runs,
         verify,
     )
     from tfedge.core.progress import RunProgress
@@ -31,10 +35,14 @@ __all__ = [
     "RunProgress",
     "bench",
     "check",
+    "compare",
+    "doctor",
     "evaluate",
     "inspect",
     "load",
+    "predict",
     "run",
+    "runs",
     "verify",
 ]
 

@@ -11,21 +11,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar
 
 from tfedge.errors import ConfigError
 
 if TYPE_CHECKING:
     from tfedge.benchmark.result import Result
+    from tfedge.core.doctor import Finding
     from tfedge.core.plan import Selection, Step
     from tfedge.core.progress import RunProgress
+    from tfedge.core.runs import FoundRun
+    from tfedge.drops.asked import Prediction
     from tfedge.drops.verify import Check
     from tfedge.edgetpu.inspect import Inspection
     from tfedge.pipeline.load import Loaded
+    from tfedge.report.compare import RunComparison
     from tfedge.report.versus import SpeedComparison
 
 AnyPath = str | os.PathLike[str]
@@ -64,6 +68,7 @@ class Run:
         from tfedge.core.rundir import RESULT
         from tfedge.errors import ArtifactError
         from tfedge.files.artifact import read_json
+        from tfedge.tasks.table import DEFAULT, task_of
 
         path = Path(directory).resolve()
         run = cls(path, read_json(path / RESULT))
@@ -71,6 +76,7 @@ class Run:
             if run.result["schema"] != SCHEMA:
                 raise ValueError(f"its schema is not {SCHEMA}")
             _ = run.pipeline, run.status, run.seconds, run.stages, run.metrics, run.model, run.drops
+            task_of(run.result.get("task", DEFAULT))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             what = f"does not say what a run says: {type(error).__name__} {error}"
             raise ArtifactError(path / RESULT, what, "run the pipeline again") from error
@@ -113,9 +119,17 @@ class Run:
         """The folder of each drop, by its target: linux, coral, android."""
         return {drop["target"]: self.directory / drop["path"] for drop in self.result["drops"]}
 
+    def summary(self) -> str:
+        """What a person reads when a run has ended: float against int8, warnings, where things
+        lie."""
+        from tfedge.report.table import summary
+
+        return summary(self.result, self.directory)
+
     @property
     def report(self) -> Path | None:
-        """``report.md``; None for a run that failed before there was something to report."""
+        """``report.md``, beside which ``report.html`` has the same as a page; None for a run that
+        failed before there was something to report."""
         path = self.directory / "report.md"
         return path if path.is_file() else None
 
@@ -293,6 +307,31 @@ def run(
     return Run(opened.path, result)
 
 
+def runs(folder: AnyPath = "runs") -> list[FoundRun]:
+    """The runs in a folder, the oldest first, also those that are at work, were killed, or can't
+    be read: ``status`` says so. ArtifactError when the folder can't be read."""
+    from tfedge.core.runs import find
+
+    return find(Path(folder))
+
+
+def compare(several: Sequence[AnyPath | Run]) -> RunComparison:
+    """Set finished runs side by side: accuracy, size, latency, and what their pipelines differ in.
+
+    They are ranked, with the Pareto front of the three, when the same examples judged them by the
+    same metric and their latency was measured in the same way; else ``unranked`` says why not.
+    What no run has measured is left out of the front; what one alone lacks is a reason, too.
+
+    Raises:
+        ConfigError: fewer than two, or one of them twice.
+        ArtifactError: one has not ended, or its files are not what they must be.
+    """
+    from tfedge.report.compare import compare
+
+    found = [one if isinstance(one, Run) else Run.read(one) for one in several]
+    return compare([(one.directory, one.result) for one in found])
+
+
 def evaluate(
     model: AnyPath | Run,
     images: AnyPath | Run | None = None,
@@ -366,6 +405,61 @@ def evaluate(
         return dump(labelled.accuracy(path, found, top_k, shown))
     finally:
         shown.clear()
+
+
+def predict(
+    model: AnyPath | Run,
+    inputs: AnyPath | Sequence[AnyPath] = (),
+    *,
+    texts: str | Sequence[str] = (),
+    top: int = 3,
+    task: str | None = None,
+    labels: AnyPath | Sequence[str] | None = None,
+    fit: str | None = None,
+    stream: BinaryIO | None = None,
+    cache: AnyPath | None = None,
+    progress: RunProgress | TextIO | None = None,
+) -> Iterator[Prediction]:
+    """Ask a model that ships, as its drop or run says that it is asked.
+
+    Args:
+        model: a drop (its folder or its .zip), a run or its directory, or a .tflite. A file in a
+            drop or a run directory is asked as these say.
+        inputs: files; folders, of which files of the task's kind are taken, hidden ones left out;
+            patterns such as ``photos/**/*.jpg``; ``-`` for ``stream``.
+        texts: texts themselves, of a model that takes texts.
+        top: how many answers are told of each input, the best first.
+        task, labels, fit: for a .tflite by itself: its task, its labels in the order of its scores
+            (or a file with one a line), how an image becomes square; None: what its TFLite metadata
+            say, and images are cropped.
+        stream: bytes; each line is a text in UTF-8, or all of it is one image.
+        cache: see :func:`run`.
+        progress: hears which files of a folder are left out.
+
+    Returns:
+        The answers, in the order of the inputs, computed as they are asked for. Of one that can't
+        be read ``error`` says why, and the others are answered.
+
+    Raises:
+        ConfigError: an argument makes no sense, or what a .tflite does not say was not said.
+        DataError: an input that leads to nothing: no such file, an empty folder.
+        ArtifactError, DropError, UnsupportedModel: the model is not what it must be.
+    """
+    from tfedge.core.progress import shown_on
+    from tfedge.drops.asked import named, predictions
+    from tfedge.drops.served import served
+    from tfedge.files.cache import cache_folder
+    from tfedge.tasks.drop import Told
+
+    if top < 1:
+        raise ConfigError([f"top must be 1 or more, got {top}"])
+    place = model.directory if isinstance(model, Run) else Path(model)
+    told = Told(None if labels is None else _lines(labels), fit)
+    asked = served(place, cache_folder(_path(cache)), task, told)
+    files = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
+    names = [os.fspath(one) for one in files]
+    found = named(names, _several(texts), asked.reader, stream, shown_on(progress))
+    return predictions(asked, found, top)
 
 
 def bench(
@@ -522,6 +616,24 @@ def verify(
     from tfedge.drops.replay import on_device
 
     return verify(Path(drop), [on_device(name, _path(devices_file)) for name in names])
+
+
+def doctor(*, cache: AnyPath | None = None, network: bool = False) -> list[Finding]:
+    """What this machine has for tfedge and what it lacks: libraries, processor, GPU, runtimes,
+    space, pretrained weights, programs.
+
+    Nothing is imported that may be broken or slow, and nothing is installed. Of what is missing
+    each finding says what it would enable and what brings it; ``needed``: no run without it.
+
+    Args:
+        cache: the folder whose space and weights are looked at; see :func:`run`.
+        network: ask the package index and Keras' server whether weights that are not cached can be
+            had there. Without it nothing leaves this machine.
+    """
+    from tfedge.core.doctor import examine
+    from tfedge.files.cache import cache_folder
+
+    return examine(cache_folder(_path(cache)), network=network)
 
 
 def templates() -> dict[str, str]:

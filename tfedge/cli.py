@@ -156,8 +156,6 @@ def run(
         click.echo(plan)
         return
     loaded = api.load(file, overrides, devices_file=devices)
-    from tfedge.report.table import summary  # not in a dry run, which has no time for numpy
-
     try:
         with terminal() as stream:
             done = api.run(
@@ -173,9 +171,9 @@ def run(
             )
     except GateFailed as error:  # what was measured is worth seeing all the same
         if error.run_dir is not None:
-            click.echo(summary(api.Run.read(error.run_dir).result, error.run_dir))
+            click.echo(api.Run.read(error.run_dir).summary())
         raise
-    click.echo(summary(done.result, done.directory))
+    click.echo(done.summary())
 
 
 def process() -> NoReturn:

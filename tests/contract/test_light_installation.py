@@ -174,13 +174,14 @@ def test_what_works_without_the_train_part(light: Run, arguments: list[object], 
 
 FROM_PYTHON = """
 import sys
-from tfedge import bench, check, evaluate, inspect, load, run, verify
+from tfedge import bench, check, evaluate, inspect, load, predict, run, verify
 from tfedge.errors import MissingDependency
 drop, model, pipeline, images = sys.argv[1:]
 assert not any(found.problems for found in verify(drop))
 assert inspect(model).float_tensors == 0
 assert bench(model, runs=5, warmup=1, processes=1).results[0].summary.n == 5
 assert evaluate(model, images)["n"] == 2
+assert len(list(predict(drop, images))) == 2
 assert len(check(load(pipeline)).steps) > 5
 try:
     run(pipeline)
@@ -253,6 +254,25 @@ def test_looking_at_the_images_needs_nothing_to_train_with(light: Run, tmp_path:
     assert (tmp_path / "runs" / "latest" / "data" / "index.json").is_file()
 
 
+def test_doctor_says_what_a_run_lacks(light: Run) -> None:
+    ran = light("doctor")
+    assert ran.returncode == 3
+    for name in TRAIN:
+        assert f"missing    {name} " in ran.stdout
+    assert ran.stdout.count(f"-> {TO_TRAIN}\n") == len(TRAIN)
+    assert ran.stderr.endswith(f"\nhint: {TO_TRAIN}\n")
+
+
+@pytest.mark.parametrize("library", sorted(LIGHT.keys() - {"click"}))
+def test_doctor_works_whatever_is_missing(without: Run, library: str) -> None:
+    ran = without({library}, "doctor")
+    assert ran.returncode == 3, ran.stderr
+    assert f"missing    {library} " in ran.stdout
+    assert ran.stderr == (
+        f"a run needs what is missing here: {library}\nhint: pip install tfedge\n"
+    )
+
+
 def test_the_built_in_sample_is_a_library_s(light: Run, tmp_path: Path) -> None:
     ran = light("run", PIPELINE, "--to", "data")
     assert ran.returncode == 3
@@ -278,6 +298,8 @@ def test_the_built_in_sample_is_a_library_s(light: Run, tmp_path: Path) -> None:
         ("ai-edge-litert", ["bench", MODEL]),
         ("flatbuffers", ["verify", DROP]),
         ("numpy", ["bench", MODEL]),
+        ("pillow", ["predict", DROP, "x"]),
+        ("ai-edge-litert", ["predict", DROP, __file__]),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
@@ -289,12 +311,15 @@ def test_a_light_library_that_is_missing_is_one_message(
     assert ran.stderr == f"{library} is not installed\nhint: pip install tfedge\n"
 
 
-def test_a_run_without_pillow_is_refused_at_once(without: Run, tmp_path: Path) -> None:
-    ran = without({"pillow"}, "run", folder_of_images(tmp_path), "--to", "data")
-    assert ran.returncode == 3
-    assert ran.stderr == (
-        "this installation can't run this yet: pillow is not installed\nhint: pip install tfedge\n"
+@pytest.mark.parametrize("library", ["pillow", "jinja2"])  # it begins, and it ends with a report
+def test_a_run_without_it_is_refused_at_once(without: Run, library: str, tmp_path: Path) -> None:
+    ran = without({library}, "run", folder_of_images(tmp_path), "--to", "data")
+    assert (ran.returncode, ran.stdout) == (3, "")
+    assert ran.stderr.startswith(
+        f"this installation can't run this yet: {library} is not installed\n"
+        "hint: pip install tfedge\n"
     )
+    assert "Traceback" not in ran.stderr
 
 
 def test_a_library_of_another_platform_is_one_message(without: Run, tmp_path: Path) -> None:

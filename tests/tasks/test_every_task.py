@@ -13,6 +13,7 @@ import pytest
 
 from tests.schemas import check
 from tests.tasks.conftest import Done
+from tfedge.api import predict as predict_files
 from tfedge.core.outputs import Change, Evaluation
 from tfedge.core.outputs import read as read_output
 from tfedge.data.schema import Data
@@ -203,6 +204,23 @@ def done_verify(drop: Path) -> int:
     from tfedge.cli import main
 
     return main(["verify", str(drop)])
+
+
+def test_predict_asks_the_run_and_the_drop_as_the_task_reads_files(done: Done) -> None:
+    """Each file, read anew, is answered as the run's own examples are."""
+    data = pipeline_of(json.loads((done.run_dir / "resolved.json").read_text("utf-8"))).data
+    rows = examples(done).rows_of("test")[:20]
+    folder = root(data, done.folder / "cache")
+    files = [folder / name for name in examples(done).names(rows)]
+    drop = done.run_dir / "drops" / "linux"
+    manifest = json.loads((drop / "MANIFEST.json").read_text("utf-8"))
+    reader = done.work.reader(manifest, lambda name: (drop / name).read_bytes())
+    expected = [reader.answer(scores, 2).facts for scores in outputs(done, rows)]
+    assert len({json.dumps(facts) for facts in expected}) > 1
+    for place in (done.run_dir, drop, done.run_dir / "convert" / "model.tflite"):
+        found = [*predict_files(place, files, top=2, cache=done.folder / "cache")]
+        assert [one.input for one in found] == [str(file) for file in files]
+        assert [one.answer and one.answer.facts for one in found] == expected
 
 
 def test_nothing_is_done_twice(done: Done) -> None:

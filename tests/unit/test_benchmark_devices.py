@@ -19,7 +19,7 @@ from tfedge.devices.device import Busy
 from tfedge.errors import ArtifactError, DeviceError, GateFailed
 from tfedge.files.text import WIDTH
 from tfedge.pipeline.schema import pipeline_of
-from tfedge.report import markdown
+from tfedge.report import written
 from tfedge.report.facts import comparison, gather, warnings
 from tfedge.report.table import summary
 from tfedge.stages import benchmark, package
@@ -70,7 +70,7 @@ def test_every_device_is_measured_and_shown(tmp_path: Path) -> None:
     } <= set(shown)
     assert shown["latency, pi4, 1 thread"][2].startswith("9.00 ± ")
     assert "fast" in shown["latency, pi4, 1 thread"][3], "float against int8 on one device"
-    text = markdown.write(run.folder, run_json(run)).read_text("utf-8")
+    text = written.write(run.folder, run_json(run)).read_text("utf-8")
     assert "- pi4: a cpu (aarch64), 4 cores" in text
     assert "| pi4 | int8 | LiteRT 2.3.0 | 2 threads | 9.00 ± " in text
 
@@ -101,7 +101,7 @@ def test_an_optional_device_that_is_away_is_a_visible_gap(tmp_path: Path) -> Non
     shown = summary(outcome, run.folder)
     assert "not measured: it was away" in shown and "no route to host" in shown
     assert max(map(len, shown.splitlines())) <= WIDTH
-    text = markdown.write(run.folder, outcome).read_text("utf-8")
+    text = written.write(run.folder, outcome).read_text("utf-8")
     assert "- pi4: not measured: no route to host \\| it sleeps" in text
     (row,) = [line for line in text.splitlines() if line.startswith("| pi4 |")]
     assert row == "| pi4 | not measured |" + " – |" * 8
@@ -125,7 +125,7 @@ def test_a_card_tells_the_machines_apart(tmp_path: Path) -> None:
 def test_all_devices_away_is_a_report_without_a_number(tmp_path: Path) -> None:
     pi4 = dict(DEVICES[1])
     run = measured(tmp_path, Lab(Board("pi4", away=AWAY)), [pi4])
-    text = markdown.write(run.folder, run_json(run)).read_text("utf-8")
+    text = written.write(run.folder, run_json(run)).read_text("utf-8")
     assert "- pi4: not measured" in text
     assert "latency, pi4" in summary(run_json(run), run.folder)
 
@@ -238,7 +238,7 @@ def test_an_int8_model_that_is_slower_than_float_is_said_with_the_ops_that_cause
     profiled = [turn for turn in board.turns if "profile" in turn]
     assert [(turn["threads"]) for turn in profiled] == ["1", "2"], "the slower one alone, once each"
     assert SLOWER in warnings(gather(run.folder, run_json(run)))
-    text = markdown.write(run.folder, run_json(run)).read_text("utf-8")
+    text = written.write(run.folder, run_json(run)).read_text("utf-8")
     assert "int8 is 3.00 times slower than float" in text
 
 

@@ -17,6 +17,7 @@ from tfedge.core import accelerator, keys
 from tfedge.core.plan import lines, plan, select
 from tfedge.core.stages import STAGES, stage
 from tfedge.errors import StageError
+from tfedge.files import processor
 from tfedge.files.parallel import cores
 from tfedge.pipeline.load import load
 from tfedge.pipeline.schema import Pipeline, pipeline_of
@@ -86,11 +87,11 @@ def test_what_trains_is_known_by_the_instructions_of_the_processor(
 ) -> None:
     """Kernels are chosen by them, and round otherwise."""
     file = tmp_path / "cpuinfo"
-    plain.setattr(accelerator, "CPUINFO", tmp_path / "none")
+    plain.setattr(processor, "CPUINFO", tmp_path / "none")
     assert accelerator.instructions() == platform.machine()
     file.write_text(text)
     other = {} if name == platform.machine() else TRAINED
-    assert changed_by(lambda: plain.setattr(accelerator, "CPUINFO", file)) == set(other)
+    assert changed_by(lambda: plain.setattr(processor, "CPUINFO", file)) == set(other)
     assert keys.settings(make("cpu"))["device"]["instructions"] == name
 
 

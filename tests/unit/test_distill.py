@@ -20,7 +20,7 @@ from tfedge.pipeline.load import Loaded, load
 from tfedge.pipeline.rules import check, notes
 from tfedge.pipeline.schema import Pipeline, TeacherNet, pipeline_of
 from tfedge.pipeline.teacher import learners
-from tfedge.report import markdown
+from tfedge.report import written
 from tfedge.report.table import summary
 from tfedge.stages import package
 from tfedge.tasks.table import task_of
@@ -371,7 +371,7 @@ def test_a_teacher_that_is_worse_than_its_student_is_told(
 ) -> None:
     run = finished(tmp_path, accuracy)
     shown = summary(result(run), run.folder)
-    text = markdown.write(run.folder, result(run)).read_text("utf-8")
+    text = written.write(run.folder, result(run)).read_text("utf-8")
     for told in (" ".join(shown.split()), text):
         warning = (
             "the teacher, EfficientNetLite0, is worse than the float model on the val examples"

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from tfedge.report.facts import gather, warnings
-from tfedge.report.markdown import write
 from tfedge.report.table import summary
+from tfedge.report.written import write
 
 RESULT = {"pipeline": "p", "status": "ok", "seconds": 1.0}
 

@@ -11,11 +11,11 @@ from color_helpers import make_run
 from tests.output_helpers import evaluation
 from tfedge.files.text import WIDTH
 from tfedge.report.facts import gather
-from tfedge.report.markdown import write
 from tfedge.report.markup import render
 from tfedge.report.phases import line
 from tfedge.report.robustness import robustness
 from tfedge.report.table import summary
+from tfedge.report.written import write
 from tfedge.stages import evaluate
 from tfedge.tasks.table import task_of
 

@@ -11,7 +11,7 @@ from color_helpers import FLOAT, make_run
 
 from tfedge.benchmark.result import Result
 from tfedge.files.text import WIDTH
-from tfedge.report import markdown, sparse
+from tfedge.report import sparse, written
 from tfedge.report.table import summary
 from tfedge.stages import benchmark
 from tfedge.tflite import xnnpack
@@ -87,7 +87,7 @@ def test_terminal_and_report_say_so(tmp_path: Path, shipped: int, machine: str, 
     run.add("benchmark/benchmark.json", rows)
     result = {"status": "ok", "pipeline": "color", "seconds": 1.0, "stages": []}
     text = summary(result, run.folder)
-    report = markdown.write(run.folder, result).read_text("utf-8")
+    report = written.write(run.folder, result).read_text("utf-8")
     faster, x86 = shipped < 2_000_000, machine == "x86_64"
     latency, beside = [line for line in text.splitlines() if line.startswith("latency")]
     assert expected in latency and beside.startswith("latency, 1 thread, dense   2.00 ±")

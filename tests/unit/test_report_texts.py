@@ -13,9 +13,10 @@ from tfedge.drops import linux
 from tfedge.errors import ArtifactError
 from tfedge.files.text import WIDTH
 from tfedge.pipeline.load import load
-from tfedge.report import markdown
+from tfedge.report import written
+from tfedge.report.document import _again
 from tfedge.report.facts import gather
-from tfedge.report.markup import table
+from tfedge.report.markup import render, table
 from tfedge.report.table import summary
 from tfedge.stages import benchmark, evaluate, package
 
@@ -76,7 +77,7 @@ def sections(text: str) -> dict[str, str]:
 
 def test_report_has_every_section_filled(whole: tuple[Run, dict]) -> None:
     run, result = whole
-    path = markdown.write(run.folder, result)
+    path = written.write(run.folder, result)
     assert path == run.folder / "report.md"
     found = sections(path.read_text("utf-8"))
     assert list(found) == SECTIONS
@@ -122,15 +123,15 @@ def test_the_command_to_do_it_again_can_be_typed_where_tfedge_was_called(
     resolved.parent.mkdir(parents=True)
     resolved.write_text(json.dumps({"data": {"path": str(tmp_path / "photos")}}))
     monkeypatch.chdir(tmp_path)
-    text = "\n".join(markdown._again(gather(resolved.parent, {})))
-    assert "    tfedge run 'runs/my run/resolved.json'\n" in text
+    text = "\n".join(render(_again(gather(resolved.parent, {}))))
+    assert "```sh\ntfedge run 'runs/my run/resolved.json'\n```" in text
     assert "`--set data.path=…`" in text
 
 
 def test_tables_are_whole(whole: tuple[Run, dict]) -> None:
     """Every row of a table has as many cells as its head."""
     run, result = whole
-    lines = markdown.write(run.folder, result).read_text("utf-8").splitlines()
+    lines = written.write(run.folder, result).read_text("utf-8").splitlines()
     width = 0
     for line in lines:
         bars = line.replace("\\|", "").count("|") if line.startswith("|") else 0
@@ -152,7 +153,7 @@ def test_a_failed_gate_is_told_with_what_there_is(tmp_path: Path) -> None:
             "hint": "train longer",
         },
     }
-    text = markdown.write(run.folder, result).read_text("utf-8")
+    text = written.write(run.folder, result).read_text("utf-8")
     assert "**failed**" in text
     assert "It stopped in stage `evaluate`" in text
     assert "limit 0.99, got 0.5" in text
@@ -173,7 +174,7 @@ def test_a_run_that_failed_at_once(tmp_path: Path) -> None:
         "seconds": 0,
         "error": {"message": "photos: no such folder"},
     }
-    text = markdown.write(tmp_path, result).read_text("utf-8")
+    text = written.write(tmp_path, result).read_text("utf-8")
     found = sections(text)
     assert list(found) == NOT_EVALUATED[-2:]
     assert f"Not run, and so left out: {', '.join(NOT_EVALUATED[:-2])}." in text
@@ -183,7 +184,7 @@ def test_a_run_that_failed_at_once(tmp_path: Path) -> None:
 
 def test_summary_is_the_table_of_the_issue(whole: tuple[Run, dict]) -> None:
     run, result = whole
-    markdown.write(run.folder, result)
+    written.write(run.folder, result)
     text = summary(result, run.folder)
     lines = text.splitlines()
     assert lines[0] == "color: ok in 12 s, 1 of 2 stages from the cache"
@@ -212,7 +213,7 @@ def test_float_run_has_one_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "int8" not in text
     assert "zeros" not in text
     assert "latency, 1 thread" in text
-    found = sections(markdown.write(run.folder, result).read_text("utf-8"))
+    found = sections(written.write(run.folder, result).read_text("utf-8"))
     assert "Nothing was pruned." in found["Sparsity"]
     assert "Shipped: float, recipe float" in found["Result"]
 
@@ -223,7 +224,7 @@ def test_clusters_are_told_layer_by_layer(tmp_path: Path) -> None:
     layers = [layer | {"frozen": False}, layer | {"name": "below", "distinct": 31, "frozen": True}]
     run.add("cluster/clusters.json", {"clusters": 16, "layers": layers})
     result = {"status": "ok", "pipeline": "color", "seconds": 1}
-    text = sections(markdown.write(run.folder, result).read_text("utf-8"))["Sparsity"]
+    text = sections(written.write(run.folder, result).read_text("utf-8"))["Sparsity"]
     assert "Clustered to 16 values in each of 1 kernels" in text
     assert "| point | 32 | 16 | 25.0 % |  |" in text
     assert "| below | 32 | 31 | 25.0 % | frozen |" in text
@@ -240,7 +241,7 @@ def test_names_can_not_break_a_table() -> None:
 def test_many_classes_are_listed_by_mistake(whole: tuple[Run, dict], monkeypatch) -> None:
     run, result = whole
     monkeypatch.setattr("tfedge.tasks.classification.report._WIDE", 2)
-    found = sections(markdown.write(run.folder, result).read_text("utf-8"))
+    found = sections(written.write(run.folder, result).read_text("utf-8"))
     assert "| red | green | 2 |" in found["Confusion"]
 
 
@@ -258,7 +259,7 @@ def test_audit_findings_are_listed(tmp_path: Path) -> None:
     }
     (run.folder / "data" / "audit.json").write_text(json.dumps(audit))
     result = {"status": "ok", "pipeline": "color", "seconds": 1}
-    data = sections(markdown.write(run.folder, result).read_text("utf-8"))["Data"]
+    data = sections(written.write(run.folder, result).read_text("utf-8"))["Data"]
     assert "25 images left out as bad" in data
     assert "- left out: 0.jpg (empty file)" in data
     assert "… and 5 more" in data
@@ -270,7 +271,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run.folder / "convert" / "model.json").write_text("{")
     with pytest.raises(ArtifactError, match=r"model\.json: can't be read"):
-        markdown.write(run.folder, {"status": "ok", "pipeline": "color", "seconds": 1})
+        written.write(run.folder, {"status": "ok", "pipeline": "color", "seconds": 1})
     assert not (run.folder / "report.md").exists()
 
 
@@ -292,6 +293,6 @@ def test_training_that_brought_nothing_is_told_at_the_end(tmp_path: Path) -> Non
         f"pruning was stopped because {stopped}: epoch 1 went on; lower prune.learning_rate",
     ]
     shown = " ".join(summary(result, run.folder).split())
-    report = markdown.write(run.folder, result).read_text("utf-8")
+    report = written.write(run.folder, result).read_text("utf-8")
     for line in told:
         assert f"warning: {line}" in shown and f"- warning: {line}" in report

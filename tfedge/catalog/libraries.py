@@ -10,6 +10,9 @@ LIGHT = {
     "ai-edge-litert": ">=2.3,<3",
     "click": ">=8.1",
     "flatbuffers": ">=24.3",
+    "jinja2": ">=3.1",
+    "markdown-it-py": ">=3",
+    "markupsafe": ">=2",
     "numpy": ">=1.26,<3",
     "packaging": ">=22",
     "pillow": ">=10.3",
@@ -35,5 +38,10 @@ INSTALL_LIGHT = "pip install tfedge"
 INSTALL_TRAIN = "pip install 'tfedge[train]'"
 
 # Names under which they are imported, where these are not the distribution's with underscores.
-_IMPORTED_AS = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}
+_IMPORTED_AS = {
+    "markdown-it-py": "markdown_it",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
+}
 MODULES = {_IMPORTED_AS.get(name, name.replace("-", "_")): name for name in (*LIGHT, *TRAIN)}

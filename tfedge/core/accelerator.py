@@ -8,33 +8,20 @@ these libraries.
 from __future__ import annotations
 
 import os
-import platform
 import re
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from tfedge.core.stages import Stage
 from tfedge.errors import StageError
 from tfedge.files.parallel import cores
+from tfedge.files.processor import NVIDIA, instructions
 from tfedge.pipeline.schema import Pipeline
 
 VARIABLE = "TFEDGE_DEVICE"  # how modeling/nets/env.py is told, before it imports TensorFlow
 SETTING = "device"  # the key of a row whose results depend on it
 DOOR = "tfedge.modeling.nets.env"  # which imports TensorFlow, set up for us
-NVIDIA = Path("/dev/nvidiactl")  # there when NVIDIA's driver has found a GPU
-CPUINFO = Path("/proc/cpuinfo")
-# What kernels are chosen by, the widest first: oneDNN's, XNNPACK's, and those of numpy's BLAS.
-_SETS = (
-    ("avx512", ("avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl")),
-    ("avx2", ("avx2", "fma")),
-    ("avx", ("avx",)),
-    ("sse", ("sse2",)),
-    ("sve", ("sve",)),
-    ("fp16", ("asimd", "asimdhp")),
-    ("neon", ("asimd",)),
-)
 ONEDNN, THREADS = "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS"
 
 
@@ -50,18 +37,6 @@ def onednn() -> bool:
     """Whether oneDNN's kernels may compute: unless the environment says no. (TensorFlow by itself
     turns them on only where it finds AVX512-VNNI or AMX.)"""
     return os.environ.get(ONEDNN, "1").strip().lower() not in ("0", "false")
-
-
-def instructions() -> str:
-    """The widest set of vector instructions that the processor has, by a short name; that of the
-    architecture where it does not say."""
-    try:
-        text = CPUINFO.read_text("utf-8", "replace")
-    except OSError:
-        text = ""
-    said = re.search(r"^(?:flags|Features)\s*:(.*)", text, re.MULTILINE)
-    has = set(said[1].split()) if said else set()
-    return next((name for name, needed in _SETS if has.issuperset(needed)), platform.machine())
 
 
 def training_threads() -> int:

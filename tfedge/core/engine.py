@@ -33,7 +33,7 @@ from tfedge.pipeline.load import Loaded
 from tfedge.redact import without_secrets
 from tfedge.tasks.table import task_of
 
-REPORT = "tfedge.report.markdown:write"
+REPORT = "tfedge.report.written:write"
 
 Result = dict[str, Any]
 

@@ -30,10 +30,10 @@ def lacking(distributions: Iterable[str]) -> MissingDependency | None:
     names = sorted(set(distributions))
     absent = [name for name in names if installed(name) is None]
     others = {name: found for name in names if (found := installed(name)) is not None}
-    unsupported = [name for name, found in others.items() if not _supported(name, found)]
+    unsupported = [name for name, found in others.items() if not supported(name, found)]
     if not absent and not unsupported:
         return None
-    said = [f"{name} is {others[name]}, not {_versions(name)}" for name in unsupported]
+    said = [f"{name} is {others[name]}, not {wanted(name)}" for name in unsupported]
     if absent:
         said.insert(0, f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed")
     trains = any(name not in LIGHT for name in (*absent, *unsupported))
@@ -53,7 +53,7 @@ def explained(error: BaseException) -> MissingDependency | None:
     what = f"{library} {found} is installed, but can't be imported: {reason}"
     if isinstance(error, ModuleNotFoundError) and _root(error.name) not in MODULES:
         return MissingDependency(what, _command([library]))  # it lacks a library of its own
-    again = f"pip install --force-reinstall --no-deps {shlex.quote(library + _versions(library))}"
+    again = f"pip install --force-reinstall --no-deps {shlex.quote(library + wanted(library))}"
     return MissingDependency(what, again)
 
 
@@ -61,14 +61,16 @@ def _command(distributions: Collection[str]) -> str:
     return INSTALL_LIGHT if all(name in LIGHT for name in distributions) else INSTALL_TRAIN
 
 
-def _versions(distribution: str) -> str:
+def wanted(distribution: str) -> str:
+    """The versions of a library that are supported, as a specifier; empty: any."""
     return LIGHT.get(distribution) or TRAIN.get(distribution, "")
 
 
-def _supported(distribution: str, found: str) -> bool:
+def supported(distribution: str, found: str) -> bool:
+    """Whether that version of one of tfedge's libraries is one that it was tried with."""
     from packaging.specifiers import SpecifierSet
 
-    return SpecifierSet(_versions(distribution)).contains(found, prereleases=True)
+    return SpecifierSet(wanted(distribution)).contains(found, prereleases=True)
 
 
 def _failed_library(error: ImportError) -> str | None:

@@ -31,6 +31,7 @@ from tfedge.redact import without_secrets
 from tfedge.tasks.task import Task
 
 SCHEMA = "tfedge.run/1"
+MODEL = "convert/model.tflite"  # what ships, in a run directory
 _DETAIL = ("worst", "warnings", "proposals")  # stay in evaluate/metrics.json
 
 
@@ -95,8 +96,7 @@ def assemble(
         "stages": list(stages),
         "distill": made.distillation and _without(dump(made.distillation), ["history"]),
         "metrics": _metrics(made.metrics, task),
-        "model": made.model
-        and {"path": "convert/model.tflite", **_without(dump(made.model), ["layers"])},
+        "model": made.model and {"path": MODEL, **_without(dump(made.model), ["layers"])},
         "benchmark": made.benchmark.rows(samples=False),  # which stay in benchmark.json
         "drops": [dump(drop) for drop in made.drops],
         "versions": dict(sorted(versions.items())),

@@ -23,6 +23,7 @@ from tfedge.files.files import holder_of, try_lock
 
 LOCK, EVENTS, RESULT, LOG = "lock", "events.jsonl", "run.json", "log.txt"
 PIPELINE, RESOLVED, REPORT = "pipeline.yaml", "resolved.json", "report.md"
+PAGE = "report.html"
 DROPS = "drops"
 RESERVE = ".reserve"  # space for run.json, so that a run that a full disk stops can still say so
 _RESERVED = 64 * 1024  # bytes
@@ -123,7 +124,7 @@ def reuse(path: Path, stages: Iterable[str]) -> RunDir:
         if (path / name).is_symlink():
             (path / name).unlink()
         shutil.rmtree(path / name, ignore_errors=True)
-    for name in (RESULT, EVENTS, REPORT, RESERVE):
+    for name in (RESULT, EVENTS, REPORT, PAGE, RESERVE):
         (path / name).unlink(missing_ok=True)
     for left in path.glob(f".*{TEMPORARY}"):
         left.unlink(missing_ok=True)

@@ -62,6 +62,7 @@ class Stage:
     again: str = ""
 
 
+_REPORT = ("jinja2", "markdown-it-py", "markupsafe")  # what every run ends with
 _TF = ("tensorflow", "tf-keras", "numpy", "ai-edge-litert")
 _TFMOT = (*_TF, "tensorflow-model-optimization")
 # What else the heads of tasks import, whatever a stage makes of them.
@@ -394,7 +395,7 @@ def _on(pipeline: Pipeline, row: Stage) -> bool:
 
 def libraries(stages: Iterable[Stage]) -> set[str]:
     """The distributions without which these stages can't run."""
-    return {name for row in stages for name in (*row.libs, *row.also)}
+    return {*_REPORT, *(name for row in stages for name in (*row.libs, *row.also))}
 
 
 def function_of(reference: str) -> Callable[..., Any]:

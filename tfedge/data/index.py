@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import parse_json, write_text
+from tfedge.files.artifact import parse_json, sha256_json, write_text
 from tfedge.files.once import Once
 from tfedge.portable.pieces import Vocabulary
 from tfedge.portable.wordpiece import WordPiece
@@ -103,6 +103,14 @@ class Index:
         found = {"pieces": self.pieces, "cased": self.cased, "kept": self.kept}
         merged = {"tokenizer": self.tokenizer, "merges": self.merges}
         return found | (merged if self.tokenizer != WordPiece.name else {})
+
+    def split_digest(self, split: str) -> str:
+        """SHA-256 over the examples of a split, by content and class: the same for the same
+        examples, whatever their names, their order and the other splits are."""
+        rows = sorted(
+            (self.rows[n].sha256, self.classes[self.rows[n].label]) for n in self.rows_of(split)
+        )
+        return sha256_json(rows)
 
     def save(self, path: Path) -> None:
         """Writes index.json: classes, rows, split_from, digest, counts, pieces if any."""

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 
+from tfedge.catalog.programs import ADB
 from tfedge.devices.adb_faults import (
     connect_fault,
     fault,
@@ -69,7 +70,7 @@ class AdbDevice(HeldDevice):
         if shutil.which("adb") is None:
             raise MissingDependency(
                 f"{self.name}: there is no adb on this machine",
-                "apt install adb, or Android's SDK Platform-Tools in the PATH",
+                ADB,
             )
         self._folder = tempfile.TemporaryDirectory(prefix="tfedge-")
         try:

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tfedge.catalog.programs import SSH
 from tfedge.devices.held import HeldDevice
 from tfedge.devices.hold import Hold, hold_command
 from tfedge.devices.ssh_faults import Target, connect_fault, lost_fault, session_fault
@@ -71,9 +72,7 @@ class SshDevice(HeldDevice):
 
     def __enter__(self) -> SshDevice:
         if shutil.which("ssh") is None:
-            raise MissingDependency(
-                f"{self.name}: there is no ssh on this machine", "apt install openssh-client"
-            )
+            raise MissingDependency(f"{self.name}: there is no ssh on this machine", SSH)
         self._folder = _private_folder()
         try:
             self._hold = self._connect()

@@ -8,15 +8,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from tfedge.catalog.programs import EDGETPU_COMPILER
 from tfedge.errors import MissingDependency
 from tfedge.pipeline.schema import CONTAINER, Coral, Package
-
-_INSTALL = (
-    "install edgetpu_compiler (Debian package of Google's Coral repository, x86-64 only: "
-    "https://coral.ai/docs/edgetpu/compiler), or name an image that has it as "
-    "package.coral.compiler: docker:IMAGE, or set package.coral.compile: defer for a drop with a "
-    "script that compiles it later"
-)
 
 
 def needs(package: Package | None) -> None:
@@ -30,7 +24,7 @@ def needs(package: Package | None) -> None:
 
 def not_installed(program: str) -> MissingDependency:
     """The error that says so, with the ways out."""
-    return MissingDependency(f"target coral: {program} is not installed", _INSTALL)
+    return MissingDependency(f"target coral: {program} is not installed", EDGETPU_COMPILER)
 
 
 def command(coral: Coral, folder: Path = Path()) -> list[str]:

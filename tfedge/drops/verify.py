@@ -32,8 +32,8 @@ Run = Callable[[Path, Sequence[Path]], Answers]
 
 _TOLD = 20  # problems of one check
 _TOLD_DROPS = 4  # of a folder that holds some
-_OF_ANOTHER_KIND = (
-    *(KeyError, TypeError, AttributeError, IndexError),
+OF_ANOTHER_KIND = (  # what fields raise that are not there or of another kind
+    *(KeyError, TypeError, AttributeError, IndexError, ValueError),
     *(ArithmeticError, RuntimeError),
 )
 
@@ -45,7 +45,7 @@ def verify(path: Path, replays: Sequence[Replay] = ()) -> list[Check]:
     unless all that can be read holds: first here, in a process of its own, then by ``replays``
     (on devices). DropError when there is no drop to check.
     """
-    with _opened(path) as folder:
+    with opened(path) as folder:
         facts = manifest.load(folder)
         if problems := manifest.untrustworthy(folder, facts):
             return [_check("files", "", problems)]
@@ -60,7 +60,7 @@ def _read(folder: Path, facts: Mapping[str, Any]) -> Iterator[Check]:
     """What can be seen without running anything."""
     try:
         work, model = work_for(facts), reader.read(folder / facts["model"])
-        contract = _contract(model, facts)
+        contract = contract_check(model, facts)
         yield contract
         yield from work.check_drop(folder, facts)
         if facts.get("target") == "coral":
@@ -68,7 +68,7 @@ def _read(folder: Path, facts: Mapping[str, Any]) -> Iterator[Check]:
         if not contract.problems:
             yield from _pairs(folder, facts, model)
     # A manifest whose fields are not there or of another kind; the digests can't show that.
-    except (*_OF_ANOTHER_KIND, ValueError) as error:
+    except OF_ANOTHER_KIND as error:
         what = f"{manifest.NAME} does not say what a drop says: {type(error).__name__} {error}"
         yield Check("manifest", "", (what,))
     except (ArtifactError, OSError) as error:
@@ -95,7 +95,8 @@ def work_for(facts: Mapping[str, Any]) -> Work:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Path]:
+def opened(path: Path) -> Iterator[Path]:
+    """The folder of a drop, of a .zip an unpacked copy. DropError for what is no drop."""
     if path.is_dir():
         if not (path / manifest.NAME).exists():
             raise DropError(f"{path}: no drop: there is no {manifest.NAME} in it", _way_out(path))
@@ -162,7 +163,9 @@ def _addable_files(facts: Mapping[str, Any]) -> list[str]:
     return [name, f"{name.removesuffix('.tflite')}.log"]
 
 
-def _contract(model: Model, facts: Mapping[str, Any]) -> Check:
+def contract_check(model: Model, facts: Mapping[str, Any]) -> Check:
+    """The model's inputs and output against what the manifest says of them. LookupError, TypeError
+    or AttributeError for a manifest of another kind."""
     problems = []
     if len(model.outputs) != 1 or not model.inputs:
         count = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"

@@ -93,6 +93,21 @@ def try_lock(path: Path, holder: str = "") -> int | None:
             raise
 
 
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds it, now; False where there is none. It stays as it is."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def _is_there(path: Path, handle: int) -> bool:
     try:
         there = path.stat()

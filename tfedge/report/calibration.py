@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from tfedge.core.outputs import Correction, Distance, Trial
 from tfedge.report.facts import Facts
-from tfedge.report.markup import table
-from tfedge.tasks.blocks import bold, percent
+from tfedge.tasks.blocks import Block, Table, Text, bold, percent
 from tfedge.tasks.task import Metric
 
 
@@ -19,25 +18,27 @@ def has_calibration(facts: Facts) -> bool:
     return found is not None and bool(found.correction or found.tried or found.trained)
 
 
-def calibration(facts: Facts) -> list[str]:
+def calibration(facts: Facts) -> list[Block]:
     """What was tried on the way to 8 bits, and what stayed."""
     found, metric = facts.quantize, facts.task.primary
     if found is None:
         return []
-    lines = _correction(found.correction) if found.correction else []
+    blocks = _correction(found.correction) if found.correction else []
     tried = [*(found.tried or []), *([found.trained] if found.trained else [])]
     if tried:
         head = ["state", "examples", "before", "after", "agreement", "p", ""]
-        lines += ["", *table(head, [_row(row, metric) for row in tried]), ""]
-        lines.append(
-            f"{metric.title} on the same examples; p by McNemar's exact test. `ptq` "
-            "stands against the float model, 8-bit training against its own start; what stays is "
-            "the rule's choice unless it loses by more than chance."
-        )
-    return lines
+        blocks += [
+            Table(head, [_row(row, metric) for row in tried]),
+            Text(
+                f"{metric.title} on the same examples; p by McNemar's exact test. `ptq` "
+                "stands against the float model, 8-bit training against its own start; what stays "
+                "is the rule's choice unless it loses by more than chance."
+            ),
+        ]
+    return blocks
 
 
-def _correction(found: Correction) -> list[str]:
+def _correction(found: Correction) -> list[Block]:
     states: dict[str, Distance] = {"plain": found.plain, "corrected": found.corrected}
     rows = [
         [
@@ -48,12 +49,13 @@ def _correction(found: Correction) -> list[str]:
         for name, distance in states.items()
     ]
     return [
-        "Ranges alone, and equalised, centred, rounded and corrected: divergence of the outputs "
-        "from the float model's (of scores: KL, in nats), and agreement with it, on "
-        f"{found.n} training examples that gave neither ranges nor corrections; the state in "
-        "bold went on.",
-        "",
-        *table(["state", "divergence", "agreement"], rows),
+        Text(
+            "Ranges alone, and equalised, centred, rounded and corrected: divergence of the "
+            "outputs from the float model's (of scores: KL, in nats), and agreement with it, on "
+            f"{found.n} training examples that gave neither ranges nor corrections; the state in "
+            "bold went on."
+        ),
+        Table(["state", "divergence", "agreement"], rows),
     ]
 
 

@@ -8,8 +8,7 @@ from textwrap import wrap
 from tfedge.core.outputs import LayerComparison, ModelFile
 from tfedge.files.text import WIDTH, columns
 from tfedge.report.facts import Facts
-from tfedge.report.markup import NOT_RUN, cell, table
-from tfedge.tasks.blocks import percent
+from tfedge.tasks.blocks import Block, Bullets, Code, Table, Text, cell, percent
 from tfedge.tasks.task import Metric
 
 SHOWN = 5  # layers on the terminal …
@@ -18,30 +17,31 @@ MOST = 8  # … and of a proposal there
 _HEAD = ("layer", "harm", "same answer", "error", "SQNR", "now")
 
 
-def quantization(facts: Facts) -> list[str]:
+def quantization(facts: Facts) -> list[Block]:
     """The report's section: what was kept, every layer sorted by harm, and the proposal."""
     kept = _kept(facts.model)
-    lines = [f"Kept in higher precision: {kept}.", ""] if kept else []
+    blocks: list[Block] = [Text(f"Kept in higher precision: {kept}.")] if kept else []
     found = facts.debug
     if not found:
-        return lines + (
-            ["Layers were not compared: `quantize.debug: true` does."] if lines else NOT_RUN
-        )
-    said = [
-        "Each layer quantized alone, the others in float, the most harmful first. *Harm* is the "
-        "mean Kullback–Leibler divergence of the answers from the float ones, in thousandths of a "
-        "nat; *error* that of the layer's own result, in steps of its scale (0.29: rounding "
-        "alone).",
-        "",
-        *table(_HEAD, _rows(found)),
-        "",
-        *(f"- {line}" for line in _outcomes(found, facts.task.primary)),
-    ]
+        away = Text("Layers were not compared: `quantize.debug: true` does.")
+        return [*blocks, away] if blocks else []
+    outcomes = _outcomes(found, facts.task.primary)
     if found.ranges == "converter":
-        said.append("- the converter found the ranges of the shipped file itself; these are ours")
+        outcomes.append("the converter found the ranges of the shipped file itself; these are ours")
     proposal = _yaml(found)
-    code = ["", "```yaml", "quantize:", f"  {proposal}", "```"] if proposal else []
-    return [*lines, *said, "", _proposal(found), *code]
+    return [
+        *blocks,
+        Text(
+            "Each layer quantized alone, the others in float, the most harmful first. *Harm* is "
+            "the mean Kullback–Leibler divergence of the answers from the float ones, in "
+            "thousandths of a nat; *error* that of the layer's own result, in steps of its scale "
+            "(0.29: rounding alone)."
+        ),
+        Table(_HEAD, _rows(found)),
+        Bullets(outcomes),
+        Text(_proposal(found)),
+        *([Code(f"quantize:\n  {proposal}", "yaml")] if proposal else []),
+    ]
 
 
 def short(facts: Facts) -> list[str]:

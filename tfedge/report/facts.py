@@ -29,6 +29,8 @@ from tfedge.core.outputs import (
     Trial,
     read,
 )
+from tfedge.errors import ArtifactError
+from tfedge.files.files import in_short
 from tfedge.files.text import size_text
 from tfedge.report import sparse
 from tfedge.report.markup import milliseconds, threads_text
@@ -108,6 +110,9 @@ def gather(run_dir: Path, result: Mapping[str, Any]) -> Facts:
     plain, debug = there("convert/float.tflite"), left("debug/debug.json", Debug)
     measured = there("benchmark/benchmark.json")
     benchmark = Measurements.read(measured) if measured else Measurements()
+    metrics = left("evaluate/metrics.json", Evaluation)
+    if metrics:
+        _check(metrics, task_of(result.get("task", DEFAULT)), run_dir / "evaluate/metrics.json")
     return Facts(
         run_dir=run_dir,
         result=result,
@@ -124,10 +129,20 @@ def gather(run_dir: Path, result: Mapping[str, Any]) -> Facts:
         model=left("convert/model.json", ModelFile),
         float_bytes=plain.stat().st_size if plain else None,
         debug=debug.root if debug and isinstance(debug.root, LayerComparison) else None,
-        metrics=left("evaluate/metrics.json", Evaluation),
+        metrics=metrics,
         benchmark=benchmark.results,
         gaps=benchmark.gaps,
     )
+
+
+def _check(metrics: Evaluation, task: Task, path: Path) -> None:
+    """ArtifactError unless each model has the figures that its task is told by."""
+    for metric in (task.primary, *task.beside):
+        try:
+            metrics.values(metric)
+        except (AttributeError, TypeError, ValueError) as error:
+            what = f"tells no {metric.label} of a model: {in_short(error)}"
+            raise ArtifactError(path, what, "run the pipeline again") from error
 
 
 def proposals(facts: Facts) -> list[str]:

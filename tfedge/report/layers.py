@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from tfedge.core.outputs import ClusteredLayer, FileLayer, SparseLayer, Sparsity
+from tfedge.core.outputs import ClusteredLayer, FileLayer, ModelFile, SparseLayer, Sparsity
 from tfedge.report import sparse
 from tfedge.report.facts import Facts, sparse_pairs
-from tfedge.report.markup import NOT_RUN, cell, table, threads_text
-from tfedge.tasks.blocks import percent
+from tfedge.report.markup import threads_text
+from tfedge.tasks.blocks import Block, Bullets, Table, Text, cell, percent
 
 
-def sparsity(facts: Facts) -> list[str]:
+def sparsity(facts: Facts) -> list[Block]:
+    """Empty when no file was made."""
     if not facts.model:
-        return NOT_RUN
-    lines: list[str] = []
-    pruned = facts.sparsity
-    if pruned is None:
-        lines += ["Nothing was pruned.", ""]
-    else:
-        share = facts.model.sparsity
-        shipped = f"; in the shipped file: {percent(share)}" if share is not None else ""
-        lines += [
-            f"Wanted {percent(pruned.target)} of {pruned.total:,} prunable weights; reached "
-            f"{percent(pruned.reached)}{shipped}.{_structure(pruned)}",
-            "",
-            *_sparse(facts),
-            *table(
-                ["pruned layer", "weights", "zeros", ""],
-                [[*_sizes(row), "frozen" if row.frozen else ""] for row in pruned.layers],
-            ),
-            "",
-        ]
+        return []
     rows = [
         [*_sizes(row), f"{row.distinct:,}", f"{row.distinct_channel:,}"]
         for row in facts.model.layers
         if row.size
     ]
     head = ["kernel in model.tflite", "weights", "zeros", "distinct values", "most in a channel"]
-    return [*lines, *_clusters(facts), *table(head, rows)]
+    return [*_pruned(facts, facts.model), *_clusters(facts), Table(head, rows)]
+
+
+def _pruned(facts: Facts, model: ModelFile) -> list[Block]:
+    pruned = facts.sparsity
+    if pruned is None:
+        return [Text("Nothing was pruned.")]
+    share = model.sparsity
+    shipped = f"; in the shipped file: {percent(share)}" if share is not None else ""
+    rows = [[*_sizes(row), "frozen" if row.frozen else ""] for row in pruned.layers]
+    return [
+        Text(
+            f"Wanted {percent(pruned.target)} of {pruned.total:,} prunable weights; reached "
+            f"{percent(pruned.reached)}{shipped}.{_structure(pruned)}"
+        ),
+        *_sparse(facts),
+        Table(["pruned layer", "weights", "zeros", ""], rows),
+    ]
 
 
 def _sizes(row: SparseLayer | ClusteredLayer | FileLayer) -> list[str]:
@@ -59,18 +59,18 @@ def _structure(pruned: Sparsity) -> str:
     return f"{what}, checked in the file{cell(left)}."
 
 
-def _sparse(facts: Facts) -> list[str]:
+def _sparse(facts: Facts) -> list[Block]:
     """What the zeros of a float model gain, one line for each device and number of threads."""
     lines = []
     for dense, shipped in sparse_pairs(facts):
-        where = f"{cell(shipped.device)}, {threads_text(shipped.threads)}"
+        where = f"{shipped.device}, {threads_text(shipped.threads)}"
         reason = "" if sparse.is_faster(dense, shipped) else sparse.why_not(shipped)
-        said = f"- {where}: {sparse.verdict_beside_dense(dense, shipped)}"
+        said = f"{where}: {sparse.verdict_beside_dense(dense, shipped)}"
         lines.append(said + (f" ({reason})" if reason else "") + ".")
-    return ["XNNPACK's sparse kernels, measured:", "", *lines, ""] if lines else []
+    return [Text("XNNPACK's sparse kernels, measured:"), Bullets(lines)] if lines else []
 
 
-def _clusters(facts: Facts) -> list[str]:
+def _clusters(facts: Facts) -> list[Block]:
     if facts.clusters is None:
         return []
     layers = facts.clusters.layers
@@ -79,9 +79,9 @@ def _clusters(facts: Facts) -> list[str]:
         name, size, zeros = _sizes(row)
         rows.append([name, size, f"{row.distinct:,}", zeros, "frozen" if row.frozen else ""])
     return [
-        f"Clustered to {facts.clusters.clusters} values in each of "
-        f"{sum(not row.frozen for row in layers)} kernels; the frozen ones keep all of theirs.",
-        "",
-        *table(["clustered layer", "weights", "distinct values", "zeros", ""], rows),
-        "",
+        Text(
+            f"Clustered to {facts.clusters.clusters} values in each of "
+            f"{sum(not row.frozen for row in layers)} kernels; the frozen ones keep all of theirs."
+        ),
+        Table(["clustered layer", "weights", "distinct values", "zeros", ""], rows),
     ]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tfedge.benchmark.result import Host, Result
-from tfedge.tasks.blocks import Block, Bullets, Markup, Table, Text, cell
-
-NOT_RUN = ["Not run."]
+from tfedge.tasks.blocks import Block, Bullets, Code, Heading, Markup, Table, Text, cell
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -33,12 +31,21 @@ def _rendered(block: Block) -> list[str]:
             return [f"- {cell(item)}" for item in block.items]
         case Table():
             return table(block.head, block.rows)
+        case Heading():
+            return [f"### {cell(block.text)}"]
+        case Code():
+            return [f"```{block.language}", *block.text.replace("```", "'''").splitlines(), "```"]
 
 
 def milliseconds(result: Result) -> str:
     """Median ± MAD."""
-    digits = 2 if result.summary.median >= 1e6 else 3
-    return f"{result.summary.median / 1e6:.{digits}f} ± {result.summary.mad / 1e6:.{digits}f} ms"
+    return milliseconds_text(result.summary.median, result.summary.mad)
+
+
+def milliseconds_text(median: float, mad: float) -> str:
+    """Median ± MAD, of nanoseconds."""
+    digits = 2 if median >= 1e6 else 3
+    return f"{median / 1e6:.{digits}f} ± {mad / 1e6:.{digits}f} ms"
 
 
 def machine_text(host: Host) -> str:

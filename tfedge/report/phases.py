@@ -7,8 +7,7 @@ from textwrap import wrap
 
 from tfedge.core.outputs import Change, Phase
 from tfedge.report.facts import Facts
-from tfedge.report.markup import table
-from tfedge.tasks.blocks import p_text, percent
+from tfedge.tasks.blocks import Block, Table, Text, p_text, percent
 
 _LINE = "phases   "
 
@@ -28,14 +27,14 @@ def line(facts: Facts, width: int) -> list[str]:
     return [part.replace("\0", " ") for part in lines]
 
 
-def section(facts: Facts) -> list[str]:
+def section(facts: Facts) -> list[Block]:
     """For the report: a row each, against the one before."""
     rows, metric = _rows(facts), facts.task.primary
     if len(rows) < 2:
         return []
     head = ["phase", metric.label, "agreement with float", "n", "against"]
     head += ["better on", "worse on", "p"]
-    cells = [
+    cells: list[list[object]] = [
         [
             row.phase,
             metric.figure(row.value(metric)),
@@ -50,10 +49,11 @@ def section(facts: Facts) -> list[str]:
     if last.change_from_float:
         cells.append([last.phase, "", "", last.n, "float", *_change(last.change_from_float)])
     return [
-        *table(head, cells),
-        "",
-        "All on the same examples; p: how likely a difference as large is by chance (exact McNemar "
-        "test, two-sided).",
+        Table(head, cells),
+        Text(
+            "All on the same examples; p: how likely a difference as large is by chance (exact "
+            "McNemar test, two-sided)."
+        ),
     ]
 
 

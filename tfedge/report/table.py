@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from tfedge.core.rundir import PAGE, REPORT
 from tfedge.files.text import WIDTH, columns
 from tfedge.report import phases
 from tfedge.report.debug import short
@@ -65,8 +66,11 @@ def _places(facts: Facts) -> list[str]:
         (f"drop ({drop['target']})", facts.run_dir / drop["path"])
         for drop in facts.result.get("drops") or []
     ]
-    if (facts.run_dir / "report.md").is_file():
-        places.append(("report", facts.run_dir / "report.md"))
+    places += [
+        ("report", facts.run_dir / name)
+        for name in (REPORT, PAGE)
+        if (facts.run_dir / name).is_file()
+    ]
     return columns([(name, _short(path)) for name, path in places], left=(0, 1))
 
 

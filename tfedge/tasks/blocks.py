@@ -33,7 +33,22 @@ class Table:
     rows: Sequence[Sequence[object]]
 
 
-Block = Text | Bullets | Table
+@dataclass(frozen=True)
+class Heading:
+    """What the blocks after it are of, within a part."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines to be copied, or shown as they are."""
+
+    text: str
+    language: str = ""
+
+
+Block = Text | Bullets | Table | Heading | Code
 
 # What has a meaning anywhere in a line. Inside of a word a _ has none, nor have brackets that no
 # link can be of, and # only where it may end a heading.

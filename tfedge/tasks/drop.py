@@ -6,11 +6,12 @@ the task's ``Work`` has the labels, scripts and texts that say what its model ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from tfedge.data.kind import Kind
 from tfedge.tasks.blocks import Block
 
 if TYPE_CHECKING:
@@ -156,8 +157,66 @@ class Check:
     problems: tuple[str, ...] = ()
 
 
+class Unreadable(Exception):
+    """Why something can't become an input of a model; its name stands elsewhere."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one example: ``facts`` are ready for JSON, ``lines`` are for people."""
+
+    facts: Mapping[str, Any]
+    lines: Sequence[str]
+
+
+class Reader(Protocol):
+    """Reads what a shipped model is asked, and its answers.
+
+    ``kind`` is of the files, each of at most ``largest`` bytes. ``typed`` reads what is given as
+    text, as ``content`` reads a file; None for what can't be typed. Inputs are without the batch of
+    one.
+    """
+
+    @property
+    def kind(self) -> Kind: ...
+
+    @property
+    def largest(self) -> int: ...
+
+    @property
+    def typed(self) -> Callable[[str], np.ndarray] | None: ...
+
+    def content(self, content: bytes, name: str) -> np.ndarray:
+        """A file's bytes as the model takes them. Unreadable."""
+
+    def answer(self, output: np.ndarray, top: int) -> Answer:
+        """Real-valued outputs of one example; ``top``: how many answers of several are told."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a user says of a .tflite that lies in no drop and no run; None: nothing."""
+
+    labels: Sequence[str] | None = None
+    fit: str | None = None
+
+
 class DropWork(Protocol):
     """The part of ``Work`` that drops ask."""
+
+    def reader(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> Reader:
+        """What reads for a model of this contract: ``input`` and ``output`` as ``contract`` gives
+        them and the keys of ``drop_facts``. ``file`` opens what the contract names.
+
+        May raise what a broken contract leads to: LookupError, TypeError, ValueError."""
+
+    def recognises(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether a model with this TFLite metadata is one of this task's."""
+
+    def alone(self, model: bytes, told: Told) -> dict[str, Any]:
+        """The contract of a .tflite by itself, for ``reader``, by what it and its user say.
+
+        ConfigError names what neither says, UnsupportedModel what the model takes or gives."""
 
     def contract(
         self, model: bytes, examples: Examples

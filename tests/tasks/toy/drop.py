@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,23 @@ import numpy as np
 
 from tests.tasks.toy.texts import README
 from tfedge.core.outputs import ModelMetrics, narrow
+from tfedge.data.kind import IMAGES
+from tfedge.errors import ConfigError
 from tfedge.inputs.images.synthetic import drawn
-from tfedge.portable.images import decode
+from tfedge.portable.images import BadImage, decode
 from tfedge.tasks.blocks import Text
 from tfedge.tasks.contract import ports, stored
-from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts
+from tfedge.tasks.drop import (
+    Answer,
+    Asked,
+    Card,
+    Check,
+    Chosen,
+    Content,
+    Parts,
+    Told,
+    Unreadable,
+)
 from tfedge.tasks.task import Examples
 
 TOLERANCE = 0.5
@@ -25,10 +37,38 @@ class NumberMetrics(ModelMetrics):
     mae: float
 
 
+class NumberReader:
+    kind = IMAGES
+    largest = 10_000_000
+    typed = None
+
+    def __init__(self, size: int, unit: str) -> None:
+        self.size, self.unit = size, unit
+
+    def content(self, content: bytes, name: str) -> np.ndarray:
+        try:
+            return decode(content, self.size, "crop")
+        except BadImage as error:
+            raise Unreadable(error.reason) from error
+
+    def answer(self, output: np.ndarray, top: int) -> Answer:
+        number = float(output[0])
+        return Answer({"number": number}, [f"{number:.1f} ({self.unit})"])
+
+
 class NumberDrop:
     def contract(self, model: bytes, examples: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
         given, taken = ports(model)
         return {"dtype": given.dtype, "shape": list(given.shape)}, stored(taken)
+
+    def reader(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> NumberReader:
+        return NumberReader(int(facts["input"]["shape"][1]), str(facts["unit"]))
+
+    def recognises(self, metadata: Mapping[str, Any]) -> bool:
+        return False
+
+    def alone(self, model: bytes, told: Told) -> dict[str, Any]:
+        raise ConfigError(["a number of what?"])
 
     def beside(self, examples: Examples) -> dict[str, bytes]:
         return {}

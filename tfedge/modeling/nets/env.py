@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from tfedge.catalog.programs import CUDA
 from tfedge.core.accelerator import ONEDNN as _ONEDNN
 from tfedge.core.accelerator import THREADS, VARIABLE, onednn, tell_tensorflow
 from tfedge.errors import MissingDependency
@@ -84,8 +85,7 @@ if DEVICE == "gpu":  # not all of its kernels have a deterministic form: nothing
     if not tf.config.list_physical_devices("GPU"):
         raise MissingDependency(
             "runtime.device: gpu: TensorFlow finds no GPU on this machine",
-            "install NVIDIA's driver and pip install 'tensorflow[and-cuda]', or set "
-            "runtime.device: cpu",
+            f"install {CUDA}, or set runtime.device: cpu",
         )
 else:
     tf.config.experimental.enable_op_determinism()

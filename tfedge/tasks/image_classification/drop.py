@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +25,30 @@ def contract(model: bytes, examples: LabelledImages) -> tuple[dict[str, Any], di
     """uint8 [1, S, S, 3] RGB in, a score for each class [1, classes] out; ``fit`` is how an image
     becomes square, ``levels`` those of 16 bits that become 0 and 255. DropError for any other
     model."""
+    images = examples.images
+    return contract_of(model, len(examples.classes), images.fit, images.levels)
+
+
+def contract_of(
+    model: bytes, classes: int, fit: str, levels: Sequence[int] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same of so many classes, by what is known of the images."""
     pixels, scores = ports(model)
     if pixels.dtype != "uint8" or len(pixels.shape) != 4 or pixels.shape[3] != 3:
         got = f"{pixels.dtype} {list(pixels.shape)}"
         raise DropError(f"the model takes {got}, a drop needs uint8 [1, size, size, 3]")
-    if scores.shape != (1, len(examples.classes)):
-        got = f"{list(scores.shape)} scores for {len(examples.classes)} classes"
-        raise DropError(f"the model gives {got}")
+    if scores.shape != (1, classes):
+        raise DropError(f"the model gives {list(scores.shape)} scores for {classes} classes")
     given = {
         "dtype": pixels.dtype,
         "shape": list(pixels.shape),
         "layout": "NHWC",
         "color": "RGB",
         "range": [0, 255],
-        "fit": examples.images.fit,
+        "fit": fit,
     }
-    if examples.images.levels is not None:  # of images of 16 bits, that become 0 and 255
-        given["levels"] = list(examples.images.levels)
+    if levels is not None:  # of images of 16 bits, that become 0 and 255
+        given["levels"] = list(levels)
     meaning = "softmax score of each class, in the order of classes"
     return given, stored(scores) | {"meaning": meaning}
 

@@ -23,8 +23,8 @@ from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks.blocks import cell
 from tfedge.tasks.classification.scores import ScoredClasses, audited, classes_of
-from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts
-from tfedge.tasks.image_classification import card, drop
+from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts, Told
+from tfedge.tasks.image_classification import card, drop, reader
 from tfedge.tasks.image_classification import golden as pairs
 from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.task import Examples
@@ -74,6 +74,15 @@ class Classification(ScoredClasses):
     def contract(self, model: bytes, examples: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
         """uint8 [1, S, S, 3] RGB in, scores [1, classes] out."""
         return drop.contract(model, cast(LabelledImages, examples))
+
+    def reader(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> reader.ImageReader:
+        return reader.ImageReader(facts)
+
+    def recognises(self, metadata: Mapping[str, Any]) -> bool:
+        return reader.recognises(metadata)
+
+    def alone(self, model: bytes, told: Told) -> dict[str, Any]:
+        return reader.alone(model, told)
 
     def drop_facts(self, examples: Examples) -> dict[str, Any]:
         return drop.facts(cast(LabelledImages, examples))

@@ -28,7 +28,7 @@ def _rules(pipeline: Pipeline) -> Iterator[Problem]:
     data, chosen = cast(TextData, pipeline.data), cast(Encoder, pipeline.backbone)
     yield from encoder.problems(chosen, data.length, _LENGTH)
     yield from _teacher(pipeline, data.length)
-    if not _is_text_encoding(data.encoding):
+    if not is_text_encoding(data.encoding):
         yield Problem("data.encoding", f"no encoding {data.encoding!r}: utf-8, cp1252, latin-1 …")
     if quantized_by(pipeline).float_activations and pipeline.quantize and pipeline.quantize.keep:
         what = f"{DYNAMIC.name} leaves all activations in float: leave it out"
@@ -37,7 +37,8 @@ def _rules(pipeline: Pipeline) -> Iterator[Problem]:
     yield from _on_android(pipeline, chosen)
 
 
-def _is_text_encoding(name: str) -> bool:
+def is_text_encoding(name: str) -> bool:
+    """Whether Python knows an encoding of texts by that name."""
     try:
         found = codecs.lookup(name)
     except (LookupError, ValueError):

@@ -24,9 +24,9 @@ from tfedge.pipeline.encoder import Encoder
 from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks.blocks import cell
 from tfedge.tasks.classification.scores import ScoredClasses, audited
-from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts
+from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts, Told
 from tfedge.tasks.task import Ask, Examples
-from tfedge.tasks.text_classification import card, drop
+from tfedge.tasks.text_classification import card, drop, reader
 from tfedge.tasks.text_classification import golden as pairs
 from tfedge.tasks.text_classification.examples import LabelledTexts
 from tfedge.tasks.text_classification.occlusion import speaking
@@ -113,6 +113,15 @@ class TextClassification(ScoredClasses):
     def contract(self, model: bytes, examples: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
         """int32 [1, length] ids and the same of a mask in, scores [1, classes] out."""
         return drop.contract(model, cast(LabelledTexts, examples))
+
+    def reader(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> reader.TextReader:
+        return reader.TextReader(facts, file)
+
+    def recognises(self, metadata: Mapping[str, Any]) -> bool:
+        return reader.recognises(metadata)
+
+    def alone(self, model: bytes, told: Told) -> dict[str, Any]:
+        return reader.alone(model, told)
 
     def drop_facts(self, examples: Examples) -> dict[str, Any]:
         return drop.facts(cast(LabelledTexts, examples))

@@ -1,0 +1,68 @@
+"""Images that a shipped classifier is asked about, as it was trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfedge.benchmark.script.image_inputs import FITS, checked_levels
+from tfedge.data.kind import IMAGES
+from tfedge.errors import ConfigError, DropError, UnsupportedModel
+from tfedge.inputs.images.pictures import Decoding, Refused
+from tfedge.portable.images import BYTE_LIMIT
+from tfedge.tasks.classification.answers import answer, facts_alone, graph_of
+from tfedge.tasks.drop import Answer, Told, Unreadable
+from tfedge.tasks.image_classification.drop import contract_of
+
+
+class ImageReader:
+    """By a contract. LookupError, TypeError and ValueError for one that says something else."""
+
+    kind = IMAGES
+    largest = BYTE_LIMIT
+    typed = None
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        given = facts["input"]
+        if given["fit"] not in FITS:
+            raise ValueError(f"fit {given['fit']!r}")
+        levels = given.get("levels")
+        self._decoding = Decoding(
+            int(given["shape"][1]), given["fit"], None if levels is None else checked_levels(levels)
+        )
+        self._classes = [str(name) for name in facts["classes"]]
+
+    def content(self, content: bytes, name: str) -> np.ndarray:
+        """uint8 [size, size, 3] RGB."""
+        try:
+            return self._decoding.pixels(content, name)
+        except Refused as error:
+            raise Unreadable(error.bad.reason) from error
+
+    def answer(self, output: np.ndarray, top: int) -> Answer:
+        return answer(output, self._classes, top)
+
+
+def recognises(metadata: Mapping[str, Any]) -> bool:
+    """Whether TFLite metadata tell of one image in and labels for what comes out."""
+    graph = graph_of(metadata)
+    inputs, outputs = (graph.get(f"{side}_tensor_metadata", ()) for side in ("input", "output"))
+    if len(inputs) != 1 or len(outputs) != 1 or not outputs[0].get("associated_files"):
+        return False
+    return "ImageProperties" in inputs[0].get("content", {}).get("content_properties", {})
+
+
+def alone(model: bytes, told: Told) -> dict[str, Any]:
+    """The contract of a .tflite by itself; an image is cropped where its user says nothing."""
+    fit = told.fit or "crop"
+    if fit not in FITS:
+        raise ConfigError([f"--fit must be {', '.join(FITS)}, got {fit!r}"])
+    facts = facts_alone(model, told)
+    try:
+        given, taken = contract_of(model, len(facts["classes"]), fit)
+    except DropError as error:
+        remedy = "images are fed as uint8 [1, size, size, 3], scores are one for each label"
+        raise UnsupportedModel("images can't be fed to it", [error.message], remedy) from error
+    return {"input": given, "output": taken, **facts}
