@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from color_helpers import CLASSES, INT8, make_run, pixels
 from PIL import Image
+from text_cases import of_pieces
 
 from tfedge import predict
 from tfedge.drops import archive
@@ -269,7 +270,14 @@ def test_what_is_no_model(photos: Path, name: str) -> None:
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "##s"]
 TEXTS = {
-    "input": {"shape": [1, 2, 8], "vocabulary": "vocab.txt", "lower": True, "encoding": "cp1252"},
+    "input": {
+        "shape": [1, 2, 8],
+        "parts": ["ids", "mask"],
+        "tokenizer": "WordPiece",
+        "vocabulary": "vocab.txt",
+        "lower": True,
+        "encoding": "cp1252",
+    },
     "classes": ["no", "yes"],
 }
 
@@ -281,13 +289,21 @@ def vocabulary(name: str) -> bytes:
 
 def test_texts_are_read_in_the_drop_s_encoding_and_pieces() -> None:
     reader = TextReader(TEXTS, vocabulary)
-    expected = WordPiece(PIECES).encode("GOOD films\u2026", 8)
+    expected = WordPiece(of_pieces(PIECES)).encode("GOOD films\u2026", 8)
     for got in (
         reader.typed("GOOD films\u2026"),
         reader.content("GOOD films\u2026".encode("cp1252"), "a.txt"),
     ):
         assert got.dtype == np.int32 and got.tolist() == [expected.ids, expected.mask]
     assert expected.ids[1:4] == [4, 6, 7]
+
+
+def test_what_no_op_reads_is_given_too() -> None:
+    """The drop for Android has an input more, which MediaPipe asks for."""
+    parts = {"shape": [1, 3, 8], "parts": ["ids", "mask", "segment_ids"]}
+    given = {**TEXTS, "input": {**TEXTS["input"], **parts}}  # type: ignore[dict-item]
+    got = TextReader(given, vocabulary).typed("good")
+    assert got.shape == (3, 8) and got[1].sum() == 3 and not got[2].any()
 
 
 @pytest.mark.parametrize("text", ["", " \n\t"])
