@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from PIL import Image
 from text_cases import of_pieces
 
 from tfedge import predict
+from tfedge.core.process import quiet_libraries
 from tfedge.drops import archive
 from tfedge.errors import (
     ArtifactError,
@@ -431,3 +433,13 @@ def test_the_command_prints_what_people_read(photos: Path, command: Command) -> 
 def test_each_bad_input_has_its_exit_code(words: tuple, code: int, command: Command) -> None:
     ran = command("predict", *words)
     assert (ran.returncode, ran.stdout) == (code, "") and "Traceback" not in ran.stderr
+
+
+def test_libraries_do_not_talk_to_the_user(capfd: pytest.CaptureFixture[str]) -> None:
+    """As LiteRT does, past Python, when it loads a model."""
+    with quiet_libraries():
+        os.write(2, b"INFO: Created a delegate\n")
+        print("ours", file=sys.stderr)
+    os.write(2, b"behind it\n")
+    said = capfd.readouterr().err
+    assert "INFO" not in said and "behind it" in said

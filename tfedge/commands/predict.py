@@ -57,30 +57,32 @@ def command(
              tfedge predict runs/latest --text "never again" --json
     """
     from tfedge import api
+    from tfedge.core.process import quiet_libraries
     from tfedge.errors import DataError
     from tfedge.files.files import shown
 
-    answers = api.predict(
-        model,
-        inputs,
-        texts=texts,
-        top=top,
-        task=task,
-        labels=labels,
-        fit=fit,
-        stream=None if sys.stdin is None else sys.stdin.buffer,
-        cache=cache,
-        progress=sys.stderr,
-    )
-    count, failed = 0, 0
-    for found in answers:
-        count += 1
-        failed += found.answer is None
-        if as_json:
-            click.echo(json.dumps(found.to_json(), allow_nan=False))
-        elif found.answer is None:
-            click.echo(f"{shown(found.input)}: {found.error}", err=True)
-        else:
-            click.echo("\n".join([shown(found.input), *(f"  {x}" for x in found.answer.lines)]))
+    with quiet_libraries():
+        answers = api.predict(
+            model,
+            inputs,
+            texts=texts,
+            top=top,
+            task=task,
+            labels=labels,
+            fit=fit,
+            stream=None if sys.stdin is None else sys.stdin.buffer,
+            cache=cache,
+            progress=sys.stderr,
+        )
+        count, failed = 0, 0
+        for found in answers:
+            count += 1
+            failed += found.answer is None
+            if as_json:
+                click.echo(json.dumps(found.to_json(), allow_nan=False))
+            elif found.answer is None:
+                click.echo(f"{shown(found.input)}: {found.error}", err=True)
+            else:
+                click.echo("\n".join([shown(found.input), *(f"  {x}" for x in found.answer.lines)]))
     if failed:
         raise DataError([f"{failed} of {count} inputs can't be read"])

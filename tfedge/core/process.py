@@ -101,3 +101,30 @@ def stoppable() -> Iterator[Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Inside, what libraries write to standard error by themselves goes nowhere, as LiteRT's word
+    on its delegate; what Python writes to ``sys.stderr`` is shown as ever."""
+    try:
+        ours = sys.stderr.fileno() == 2
+    except (AttributeError, OSError, ValueError):  # replaced, as in a notebook
+        ours = False
+    before, saved, nowhere = sys.stderr, os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    shown = None
+    if ours:
+        before.flush()
+        shown = sys.stderr = os.fdopen(
+            os.dup(saved), "w", buffering=1, encoding=before.encoding, errors=before.errors
+        )
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        if shown is not None:
+            sys.stderr = before
+            shown.close()
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
