@@ -9,9 +9,25 @@ from typing import Any
 import html5lib
 import pytest
 
-from tfedge.report import html
-from tfedge.report.document import Document
-from tfedge.tasks.blocks import Bullets, Code, Heading, Part, Table, Text, bold, cell, code
+from tfedge.report import figures, html
+from tfedge.report.document import Document, _verdict
+from tfedge.report.facts import gather
+from tfedge.report.markup import render
+from tfedge.tasks.blocks import (
+    Bars,
+    Bullets,
+    Code,
+    Curves,
+    Figure,
+    Heading,
+    Part,
+    Points,
+    Table,
+    Text,
+    bold,
+    cell,
+    code,
+)
 
 AWKWARD = (
     *("<b>x</b>", "<script>alert(1)</script>", "a|b", "`a|b`", "*a*", "&lt;", "&", '"quoted"'),
@@ -23,7 +39,11 @@ AWKWARD = (
 def page(*blocks: Any, title: str = "run", part: str = "Part") -> Any:
     """The parsed page of one part; a page that is not sound HTML fails the test."""
     text = html.text(Document(title, [Text("head")], [Part(part, blocks)]))
-    return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
+    found = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
+    for element in found.iter():
+        if isinstance(element.tag, str):  # no comment
+            element.tag = element.tag.rpartition("}")[2]  # SVG has a namespace of its own
+    return found
 
 
 def told(element: Any) -> str:
@@ -103,6 +123,99 @@ def test_it_is_one_file_that_asks_for_nothing() -> None:
     assert "default-src 'none'" in text
     assert not re.search(r"\b(src|srcset|action|data)=|@import|url\(|<link|<script", text)
     assert "prefers-color-scheme: dark" in text and "@media print" in text
+
+
+# ------------------------------------------------------------------ figures
+
+
+def test_bars_are_as_long_as_their_values() -> None:
+    figure = Figure("Zeros", Bars([("a", 0.25, "25 %"), ("b" * 90, 0.5, "50 %"), ("c", 0, "0 %")]))
+    found = page(figure).find(".//figure")
+    svg = found.find("svg")
+    assert told(found.find("figcaption")) == "Zeros"
+    assert (svg.get("role"), svg.get("aria-label")) == ("img", "Zeros")
+    lengths = [float(one.get("width")) for one in svg.findall("rect[@class='c0 fill']")]
+    (whole, *_) = [float(one.get("width")) for one in svg.findall("rect[@class='track']")]
+    assert lengths == [whole / 2, whole, 0]  # of the largest
+    texts = [told(one) for one in svg.findall("text")]
+    assert texts[0] == "a" and {"25 %", "50 %", "0 %"} <= set(texts)
+    assert max(map(len, texts)) < 30  # a name that is too long is cut in its middle
+    shares = figures.bars(Bars([("a", 0.25, "")], most=1.0))
+    assert shares.bars[0].length == shares.whole / 4
+
+
+def test_points_stand_where_their_values_are() -> None:
+    plot = Points("ms", "top-1, %", [("float", 0.86, 99.0), ("int8", 0.38, 97.5)])
+    svg = page(Figure("Top-1 over latency", plot)).find(".//svg")
+    places = [(float(one.get("cx")), float(one.get("cy"))) for one in svg.findall("circle")]
+    (slow, good), (fast, worse) = places
+    assert fast < slow and good < worse  # up is better
+    chart = figures.chart(plot)
+    for ticks, values, at in (
+        (chart.x_ticks, (0.86, 0.38), (slow, fast)),
+        (chart.y_ticks, (99.0, 97.5), (good, worse)),
+    ):
+        (first, low), (last, high) = [(t.at, float(t.text)) for t in (ticks[0], ticks[-1])]
+        for value, place in zip(values, at, strict=True):
+            expected = first + (value - low) / (high - low) * (last - first)
+            assert place == pytest.approx(expected, abs=0.1)  # units are rounded to tenths
+    assert {"float", "int8", "ms", "top-1, %"} <= {told(one) for one in svg.findall("text")}
+
+
+@pytest.mark.parametrize(
+    "values", [(0.0, 1.0), (5.0, 5.0), (0.0, 0.0), (-3.0, 4.0), (1e-9, 3e-9), (96.51, 99.02)]
+)
+def test_round_numbers_stand_on_the_axes(values: tuple[float, float]) -> None:
+    chart = figures.chart(Curves("epoch", "loss", {"a": [(1, values[0]), (2, values[1])]}))
+    numbers = [float(tick.text) for tick in chart.y_ticks]
+    assert numbers == sorted(set(numbers)) and 2 <= len(numbers) <= 8
+    slack = 1e-6 * max(map(abs, (*values, 1e-9)))
+    assert numbers[0] <= min(values) + slack and max(values) <= numbers[-1] + slack
+    assert all(chart.top <= mark.y <= chart.bottom for mark in chart.curves[0].marks)
+
+
+def test_each_curve_has_a_color_and_a_dash_of_its_own() -> None:
+    lines = {"training loss": [(1, 2.0), (2, 1.0)], "validation loss": [(1, 2.5), (2, 1.5)]}
+    svg = page(Figure("Head: loss", Curves("epoch", "loss", lines))).find(".//svg")
+    classes = [one.get("class") for one in svg.findall("path") if "curve" in one.get("class")]
+    assert classes == ["c0 curve", "c1 curve"]
+    for dash in (".c1.curve { stroke-dasharray", ".c2.curve { stroke-dasharray"):
+        assert dash in html.text(Document("run", [], []))
+    assert {"— training loss", "- - validation loss"} <= {told(one) for one in svg.findall("text")}
+
+
+def test_markdown_leaves_figures_out() -> None:
+    blocks = [Text("a"), Figure("Zeros", Bars([("x", 1, "1")])), Text("b")]
+    assert render(blocks) == ["a", "", "b"]
+
+
+def test_the_verdict_is_accuracy_over_latency(tmp_path: Path) -> None:
+    from core_fakes import Host, Measurements, Process, Result
+
+    from tests.output_helpers import evaluation
+    from tfedge.core.outputs import ModelMetrics, write
+    from tfedge.tasks.table import task_of
+
+    (tmp_path / "evaluate").mkdir()
+    (tmp_path / "benchmark").mkdir()
+    metric = task_of("image-classification").primary
+    values = {"float": 0.9, "int8": 0.8}
+    models = {name: ModelMetrics(top1=v, recall_macro=v) for name, v in values.items()}
+    host = Host("a CPU", "x86_64", 2, "Linux", "3.11.0")
+    results = [
+        Result(
+            name, "ab" * 32, 9, "LiteRT", "2", 1, host, (Process(1, 1, (), (ns,) * 3, None, None),)
+        )
+        for name, ns in (("float", 4_000_000), ("int8", 2_000_000))
+    ]
+    Measurements(tuple(results)).write(tmp_path / "benchmark" / "benchmark.json")
+    write(tmp_path / "evaluate" / "metrics.json", evaluation(metric, values, **models))
+    facts = gather(tmp_path, {"pipeline": "x", "status": "ok"})
+    (figure,) = _verdict(facts)
+    assert isinstance(figure, Figure) and figure.title == "Top-1 over latency on local, 1 thread"
+    assert figure.plot == Points(
+        "ms, median", "top-1, %", [("float", 4.0, 90.0), ("int8", 2.0, 80.0)]
+    )
 
 
 def test_the_run_s_page_stands_beside_its_markdown(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ renderer of a report shows."""
 from __future__ import annotations
 
 import json
+import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,21 @@ from tfedge.report.facts import Facts, comparison, proposals, warnings
 from tfedge.report.layers import sparsity
 from tfedge.report.markup import host_text, milliseconds, threads_text
 from tfedge.report.robustness import robustness
-from tfedge.tasks.blocks import Block, Bullets, Code, Heading, Part, Table, Text, bold, cell, code
+from tfedge.tasks.blocks import (
+    Block,
+    Bullets,
+    Code,
+    Curves,
+    Figure,
+    Heading,
+    Part,
+    Points,
+    Table,
+    Text,
+    bold,
+    cell,
+    code,
+)
 from tfedge.tasks.task import Task
 from tfedge.tasks.work import work_of
 
@@ -88,8 +103,27 @@ def _result(facts: Facts) -> list[Block]:
     told += [f"proposal: {text}" for text in proposals(facts)]
     rest = [*_shipped(facts), *phases.section(facts), *([Bullets(told)] if told else [])]
     if rows:
-        return [Table(["", "float", "int8", ""], rows), *rest]
+        return [*_verdict(facts), Table(["", "float", "int8", ""], rows), *rest]
     return [Text("Not run."), *rest] if rest else []
+
+
+def _verdict(facts: Facts) -> list[Block]:
+    """Accuracy over latency of float and int8, on the first device, on the fewest threads."""
+    metrics = facts.metrics
+    if metrics is None or not facts.benchmark:
+        return []
+    device, threads, metric = facts.devices[0], min(facts.threads), facts.task.primary
+    scale = 100 if metric.share else 1
+    points = [
+        (name, result.summary.median / 1e6, scale * value)
+        for name, value in metrics.values(metric).items()
+        if (result := facts.latency(name, device, threads)) is not None
+    ]
+    if len(points) < 2:
+        return []
+    y = f"{metric.label}, %" if metric.share else metric.label
+    title = f"{metric.title} over latency on {device}, {threads_text(threads)}"
+    return [Figure(title, Points("ms, median", y, points))]
 
 
 def _shipped(facts: Facts) -> list[Block]:
@@ -155,8 +189,26 @@ def _training(facts: Facts) -> list[Block]:
         if rows:
             keys = list(rows[0])
             shown = [[_figure(row.get(key)) for key in keys] for row in rows]
-            blocks += [Heading(title), Table([k.replace("_", " ") for k in keys], shown)]
+            blocks += [
+                Heading(title),
+                *_curves(title, rows),
+                Table([k.replace("_", " ") for k in keys], shown),
+            ]
     return [*blocks, *_chosen_epoch(facts)] if blocks else []
+
+
+def _curves(title: str, rows: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """The losses, epoch by epoch, of training that has some."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for key, name in (("loss", "training loss"), ("val_loss", "validation loss")):
+        line = [
+            (float(at), float(row[key]))
+            for at, row in enumerate(rows, 1)
+            if isinstance(row.get(key), (int, float)) and math.isfinite(row[key])
+        ]
+        if len(line) > 1:
+            found[name] = line
+    return [Figure(f"{title}: loss", Curves("epoch", "loss", found))] if found else []
 
 
 def _figure(value: Any) -> str | None:

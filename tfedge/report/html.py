@@ -9,8 +9,9 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup as Html
 
+from tfedge.report import figures
 from tfedge.report.document import Document
-from tfedge.tasks.blocks import Block, Markup, cell
+from tfedge.tasks.blocks import Markup, cell
 
 FOLDED = 16  # rows; a longer table is folded
 _SHORT = 24  # characters of a cell that stay on one line
@@ -31,6 +32,8 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
     )
     environment.globals |= {"kind": _kind, "inline": _inline, "value": _value}
+    environment.globals |= {"bars": figures.bars, "chart": figures.chart}
+    environment.globals |= {"width": figures.WIDTH, "height": figures.HEIGHT}
     environment.globals |= {"fold": FOLDED, "short": _SHORT}
     return environment.from_string((_PAGE / "report.html.txt").read_text("utf-8"))
 
@@ -39,7 +42,7 @@ def _style() -> Html:
     return Html((_PAGE / "style.css.txt").read_text("utf-8").strip())  # noqa: S704 (ours alone)
 
 
-def _kind(block: Block) -> str:
+def _kind(block: object) -> str:
     return type(block).__name__
 
 

@@ -6,7 +6,9 @@ from tfedge.core.outputs import ClusteredLayer, FileLayer, ModelFile, SparseLaye
 from tfedge.report import sparse
 from tfedge.report.facts import Facts, sparse_pairs
 from tfedge.report.markup import threads_text
-from tfedge.tasks.blocks import Block, Bullets, Table, Text, cell, percent
+from tfedge.tasks.blocks import Bars, Block, Bullets, Figure, Table, Text, cell, percent
+
+_BARS = 40  # layers of a picture
 
 
 def sparsity(facts: Facts) -> list[Block]:
@@ -35,8 +37,21 @@ def _pruned(facts: Facts, model: ModelFile) -> list[Block]:
             f"{percent(pruned.reached)}{shipped}.{_structure(pruned)}"
         ),
         *_sparse(facts),
+        *_bars(pruned),
         Table(["pruned layer", "weights", "zeros", ""], rows),
     ]
+
+
+def _bars(pruned: Sparsity) -> list[Block]:
+    """The share of zeros in each layer that was pruned, where a picture can hold them."""
+    rows = [
+        (row.name, row.zeros / row.size, percent(row.zeros / row.size))
+        for row in pruned.layers
+        if row.size and not row.frozen
+    ]
+    if not 1 < len(rows) <= _BARS:
+        return []
+    return [Figure("Zeros in each pruned layer", Bars(rows, most=1.0))]
 
 
 def _sizes(row: SparseLayer | ClusteredLayer | FileLayer) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tfedge.benchmark.result import Host, Result
-from tfedge.tasks.blocks import Block, Bullets, Code, Heading, Markup, Table, Text, cell
+from tfedge.tasks.blocks import Block, Bullets, Code, Figure, Heading, Markup, Table, Text, cell
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -19,11 +19,12 @@ def render(blocks: Iterable[Block]) -> list[str]:
     """Blocks as lines of Markdown, an empty one between two of them."""
     lines: list[str] = []
     for block in blocks:
-        lines += ["", *_rendered(block)]
+        if not isinstance(block, Figure):  # the table beside it says the same
+            lines += ["", *_rendered(block)]
     return lines[1:]
 
 
-def _rendered(block: Block) -> list[str]:
+def _rendered(block: Text | Bullets | Table | Heading | Code) -> list[str]:
     match block:
         case Text():
             return [block.text]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tfedge.core.outputs import Evaluation, Gap
-from tfedge.tasks.blocks import Block, Table, Text, bold, p_text
+from tfedge.tasks.blocks import Bars, Block, Figure, Table, Text, bold, p_text
 from tfedge.tasks.task import Metric, Task
 
 _ROUNDING = 1e-6  # 0.87 - 0.90 is a little less than -0.03 in binary
@@ -39,8 +41,21 @@ def robustness(evaluation: Evaluation, task: Task) -> list[Block]:
             f"a time, the same for each ({task.harder}); "
             f"the last of them, {last}, is the shipped file.{marked}"
         ),
+        *_bars(models[last], last, metric),
         Table(head, rows),
     ]
+
+
+def _bars(values: Mapping[str, float], model: str, metric: Metric) -> list[Block]:
+    """The shipped file's; of a metric of which less is better, too, since the title says so."""
+    rows = [
+        (name if name != "none" else "as they are", value, metric.figure(value))
+        for name, value in values.items()
+    ]
+    title = f"{metric.title} of {model} on harder examples"
+    if not rows or min(values.values()) < 0:  # bars begin at nothing
+        return []
+    return [Figure(title, Bars(rows, most=1.0 if metric.share else 0.0))]
 
 
 def _gap(loss: Gap, metric: Metric) -> object:

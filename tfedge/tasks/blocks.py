@@ -7,7 +7,7 @@ values; None is a figure that there is none of.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -48,7 +48,43 @@ class Code:
     language: str = ""
 
 
-Block = Text | Bullets | Table | Heading | Code
+@dataclass(frozen=True)
+class Bars:
+    """Names, values of 0 or more, and the values as text. ``most`` is a whole bar; 0: the largest
+    value."""
+
+    rows: Sequence[tuple[str, float, str]]
+    most: float = 0.0
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines of (x, y), by name, over axes of these names; each of at least one point."""
+
+    x: str
+    y: str
+    curves: Mapping[str, Sequence[tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class Points:
+    """(name, x, y), at least one, over axes of these names."""
+
+    x: str
+    y: str
+    points: Sequence[tuple[str, float, float]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of what a table of the same part says in numbers. What shows no pictures leaves it
+    out. ``title`` says what is to be seen."""
+
+    title: str
+    plot: Bars | Curves | Points
+
+
+Block = Text | Bullets | Table | Heading | Code | Figure
 
 # What has a meaning anywhere in a line. Inside of a word a _ has none, nor have brackets that no
 # link can be of, and # only where it may end a heading.

@@ -9,7 +9,7 @@ from tfedge.core.outputs import Evaluation
 from tfedge.data.audit import KEPT, Findings
 from tfedge.data.index import Index
 from tfedge.data.kind import Kind
-from tfedge.tasks.blocks import Block, Bullets, Part, Table, Text, bold, percent
+from tfedge.tasks.blocks import Block, Bullets, Curves, Figure, Part, Table, Text, bold, percent
 from tfedge.tasks.classification.metrics import ClassifierMetrics, models_of
 
 _WIDE = 20  # classes; a larger confusion matrix is given as the list of its mistakes
@@ -61,8 +61,19 @@ def _calibration(models: Mapping[str, ClassifierMetrics], shipped: str, kind: Ki
     ]
     return [
         Text(f"Expected calibration error, 15 bins: {errors}. {shipped}:"),
+        *_reliability(models[shipped]),
         Table(["score", "mean score", "right", kind.many], rows),
     ]
+
+
+def _reliability(metrics: ClassifierMetrics) -> list[Block]:
+    """Right answers over mean score, beside what a calibrated model would have."""
+    bins = [(b.confidence, b.accuracy) for b in metrics.reliability if b.n]
+    if len(bins) < 2:
+        return []
+    ends = [(0.0, 0.0), (1.0, 1.0)]
+    curves = {"measured": bins, "calibrated": ends}
+    return [Figure("Right answers by score", Curves("mean score", "share right", curves))]
 
 
 def _worst(mistakes: Sequence[Mapping[str, Any]], kind: Kind) -> list[Block]:
