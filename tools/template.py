@@ -18,7 +18,7 @@ from tfedge.config.keys import Key, keys
 from tfedge.data.schema import Data
 from tfedge.devices.schema import Device
 from tfedge.pipeline.schema import DEFAULT, schema_of
-from tfedge.tasks.table import names
+from tfedge.tasks.table import names, task_of
 
 TEMPLATE, PAGE = ROOT / "pipelines" / "photos.yaml", ROOT / "docs" / "pipeline-keys.md"
 WIDTH = 100
@@ -140,14 +140,33 @@ def page() -> str:
 
 
 def _own(task: str) -> Iterator[tuple[str, str, list[Key]]]:
-    """The sections that another task has in its own way: ``data`` without what all have."""
+    """The sections that another task has in its own way: ``data`` without what all have, others
+    where keys or defaults differ."""
     plain = {key.path for key in keys(Data)}
-    for section in ("data", "backbone", "distill.teacher"):
+    row = task_of(task)
+    own = [("data", True), ("backbone", row.backbone), ("distill.teacher", row.teacher)]
+    for section in (name for name, kind in own if kind):
         found = [key for key in keys(schema_of(task)) if key.path.startswith(f"{section}.")]
         if section == "data":
             found = [key for key in found if key.path.removeprefix("data.") not in plain]
         more = "The keys above that say where examples lie, and these:" if section == "data" else ""
         yield f"`{section}`, with `task: {task}`", more, found
+    yield from _other_defaults(task)
+
+
+def _other_defaults(task: str) -> Iterator[tuple[str, str, list[Key]]]:
+    """Keys of the other sections that a task alone has, or whose defaults differ there."""
+    common = {key.path: key for key in keys(schema_of(DEFAULT))}
+    for section in ("evaluate", *task_of(task).sections):
+        found = [
+            key
+            for key in keys(schema_of(task))
+            if key.path.startswith(f"{section}.")
+            and (key.path not in common or key.default != common[key.path].default)
+        ]
+        if found:
+            more = "The keys above, of which these are others or have another default:"
+            yield f"`{section}`, with `task: {task}`", more, found
 
 
 DEVICES = """\

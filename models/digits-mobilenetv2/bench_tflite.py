@@ -40,7 +40,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from statistics import median
-from typing import Any, Iterator, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 try:
     import numpy as np
@@ -74,6 +74,116 @@ def difference(expected: Any, got: Any) -> str:
     margin = expected[order[0]] - expected[order[1]] if len(order) > 1 else np.inf
     if got.argmax() != order[0] and margin > TOLERANCE:
         return f"another answer: class {got.argmax()}, not {order[0]}"
+    return ""
+
+
+# ---- tfedge/portable/boxes.py ----
+# Detection: from what a model gives for each anchor to boxes, and the golden rule for them.
+#
+# A *box* is x1 y1 x2 y2, 0 to 1 from the left and the top of the model's input. An *anchor* is cx
+# cy w h, likewise. A model gives for each anchor ty tx th tw, how its box differs from it (by the
+# coder of SSD, Liu et al. 2016, with the factors 10 10 5 5), and a score for each class.
+
+CODER = (10.0, 10.0, 5.0, 5.0)  # of ty tx th tw
+OVERLAP = 0.5  # IoU above which the lower of two boxes of one class goes
+MOST = 100  # boxes of an image
+CANDIDATES = 400  # boxes of a class that are compared
+SAME_BOX = 0.9  # IoU of a box on two machines, at least
+_WIDE = 20.0  # of th and tw, before exp: a factor of 55
+
+
+def decoded(deltas: Any, anchors: Any) -> Any:
+    """Boxes [n, 4] of deltas [n, 4] and anchors [n, 4], inside of the image."""
+    deltas = np.asarray(deltas, np.float32)
+    cy = deltas[:, 0] / CODER[0] * anchors[:, 3] + anchors[:, 1]
+    cx = deltas[:, 1] / CODER[1] * anchors[:, 2] + anchors[:, 0]
+    h = np.exp(np.clip(deltas[:, 2], -_WIDE, _WIDE) / CODER[2]) * anchors[:, 3]
+    w = np.exp(np.clip(deltas[:, 3], -_WIDE, _WIDE) / CODER[3]) * anchors[:, 2]
+    found = np.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], 1)
+    return np.clip(found, 0, 1)
+
+
+def iou(first: Any, second: Any) -> Any:
+    """Intersection over union [n, m] of boxes [n, 4] and [m, 4]."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(2)
+    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1) for boxes in (first, second)]
+    return shared / (areas[0][:, None] + areas[1][None] - shared + 1e-9)
+
+
+def suppressed(boxes: Any, scores: Any) -> list:
+    """Positions of the boxes of one class that stay, the best first: none overlaps a better one."""
+    order = np.argsort(-scores, kind="stable")[:CANDIDATES]
+    overlaps = iou(boxes[order], boxes[order]) > OVERLAP
+    gone = np.zeros(len(order), bool)
+    kept = []
+    for place in range(len(order)):
+        if not gone[place]:
+            kept.append(int(order[place]))
+            gone |= overlaps[place]
+    return kept[:MOST]
+
+
+def as_given(stored: Any) -> Any:
+    """Values that are real already."""
+    return stored
+
+
+def detections(
+    deltas: Any,
+    scores: Any,
+    anchors: Any,
+    least: Any,
+    real_deltas: Callable[[Any], Any] = as_given,
+    real_scores: Callable[[Any], Any] = as_given,
+) -> Any:
+    """What a model has found in an image: float32 [n, 6] of x1 y1 x2 y2, score and the number of
+    the class, the best first, ``MOST`` at most.
+
+    ``deltas`` [A, 4] and ``scores`` [A, classes] may be as the model stores them: ``real_deltas``
+    and ``real_scores`` say what they mean. ``least`` [classes] are the lowest scores that count,
+    stored likewise. Few anchors pass, and only these are decoded.
+    """
+    at, numbers = np.nonzero(scores >= least)
+    found = np.zeros((0, 6), np.float32)
+    if not len(at):
+        return found
+    boxes = decoded(real_deltas(deltas[at]), anchors[at])
+    values = real_scores(scores[at, numbers])
+    parts = []
+    for number in np.unique(numbers):
+        mine = np.flatnonzero(numbers == number)
+        parts.append(mine[suppressed(boxes[mine], values[mine])])
+    kept = np.concatenate(parts)
+    kept = kept[np.argsort(-values[kept], kind="stable")][:MOST]
+    rows = [boxes[kept], values[kept, None], numbers[kept, None]]
+    return np.concatenate(rows, 1).astype(np.float32)
+
+
+def boxes_difference(expected: Any, got: Any) -> str:
+    """How outputs [A, 4 + classes] differ from the expected ones by more than machines may; "" if
+    they do not.
+
+    Each score is at most ``TOLERANCE`` off. Of an anchor whose best score is above twice that,
+    the box is the same: an IoU of at least ``SAME_BOX``, which does not depend on the anchor.
+    """
+    expected = np.asarray(expected, np.float64)
+    got = np.asarray(got, np.float64)
+    if expected.shape != got.shape or expected.ndim != 2 or expected.shape[1] < 5:
+        return f"outputs {list(expected.shape)} to compare {list(got.shape)} with"
+    if not np.isfinite(got).all():
+        return "outputs are no numbers"
+    off = float(np.abs(got[:, 4:] - expected[:, 4:]).max())
+    if off > TOLERANCE:
+        return f"scores differ by {off:.3f}"
+    sure = np.flatnonzero(expected[:, 4:].max(1) > 2 * TOLERANCE)
+    unit = np.tile(np.array([0.5, 0.5, 1e-3, 1e-3]), (len(sure), 1))  # nothing is cut off
+    boxes = [decoded(values[sure, :4], unit) for values in (expected, got)]
+    for one, other in zip(*boxes):
+        same = float(iou(one[None], other[None])[0, 0])
+        if same < SAME_BOX:
+            return f"a box of a sure score differs: IoU {same:.2f}"
     return ""
 
 
@@ -230,6 +340,16 @@ def decode(
         raise BadImage(_TOO_BIG, name) from error
     except _DAMAGE as error:
         raise BadImage(f"damaged: {str(error) or type(error).__name__}", name) from error
+
+
+def upright(data: bytes) -> Any:
+    """The whole image of a file's bytes as Pillow has it, RGB, as it is seen. BadImage."""
+    try:
+        return _rgb(_upright(_open(data, PIXEL_LIMIT)))
+    except BadImage:
+        raise
+    except _DAMAGE as error:
+        raise BadImage(f"damaged: {str(error) or type(error).__name__}") from error
 
 
 def read(path: Path) -> bytes:
@@ -904,24 +1024,42 @@ class Model:
         found.cpu.append(time.process_time_ns() - computed)
 
     def answer(self, given: Any) -> Any:
-        """The only output, flat and as it is stored. ``given`` are the values of the input; of
-        several, which are alike, those of each behind the other's, in the order of their names."""
+        """The output, flat and as it is stored; several stand side by side along their last axis,
+        in the order of their names. ``given`` are the values of the input; of several, which are
+        alike, those of each behind the other's, likewise."""
         kinds = {(str(port["dtype"]), tuple(port["shape"])) for port in self.inputs}
-        if len(kinds) != 1 or len(self.outputs) != 1:
-            raise ValueError("answers are checked only of a model with alike inputs and one output")
+        made = {(str(port["dtype"]), tuple(port["shape"][:-1])) for port in self.outputs}
+        if len(kinds) != 1 or len(made) != 1:
+            raise ValueError("answers are checked only of a model with alike inputs and outputs")
         ports = sorted(self.inputs, key=lambda port: port.get("name", ""))
         parts = given.reshape([len(ports), *list(ports[0]["shape"])])
         for port, part in zip(ports, parts):
             self.interpreter.set_tensor(port["index"], part)
         self.interpreter.invoke()
-        return self.interpreter.get_tensor(self.outputs[0]["index"]).ravel()
+        found = [self.interpreter.get_tensor(port["index"]) for port in self.taken()]
+        return (found[0] if len(found) == 1 else np.concatenate(found, -1)).ravel()
+
+    def taken(self) -> list:
+        """The outputs in the order of their names; that in the file is its converter's."""
+        return sorted(self.outputs, key=lambda port: port.get("name", ""))
 
     def real(self, stored: Any) -> Any:
-        """What the only output means: with its scale where it is quantized, else as it is."""
-        scale, zero_point = self.outputs[0].get("quantization", (0.0, 0))
-        if not scale:
-            return stored
-        return (stored.astype(np.float32) - zero_point) * np.float32(scale)
+        """What ``answer`` means, with its scale where it is quantized; of several outputs [n, …],
+        side by side."""
+        ports = self.taken()
+        if len(ports) == 1:
+            return _real(stored, ports[0])
+        widths = [int(port["shape"][-1]) for port in ports]
+        parts = np.split(stored.reshape(-1, sum(widths)), np.cumsum(widths)[:-1], -1)
+        return np.concatenate([_real(part, port) for part, port in zip(parts, ports)], -1)
+
+
+def _real(stored: Any, port: dict) -> Any:
+    """Stored values of an output, with its scale where it is quantized, else as they are."""
+    scale, zero_point = port.get("quantization", (0.0, 0))
+    if not scale:
+        return stored
+    return (stored.astype(np.float32) - zero_point) * np.float32(scale)
 
 
 # ---- tfedge/benchmark/script/image_inputs.py ----
@@ -1023,7 +1161,8 @@ def replay_pairs(model: Model, folder: str) -> dict:
     """How the answers differ from those of ``NNN.input.bin`` and ``NNN.output.bin`` in a folder.
 
     ``failed`` counts the pairs that differ by more than machines may. ``max_difference`` is in the
-    output's own numbers, and equal highest scores are all top-1.
+    output's own numbers, and equal highest scores are all top-1; None for a model of several
+    outputs.
     """
     identical = agree = 0
     failures = []
@@ -1041,7 +1180,7 @@ def replay_pairs(model: Model, folder: str) -> dict:
         identical += got.tobytes() == want.tobytes()
         agree += bool(want[got.argmax()] == want.max() or got[want.argmax()] == got.max())
         differences.append(float(np.abs(got.astype(float) - want.astype(float)).max()))
-        told = difference(*as_scores(model.real(want), model.real(got)))
+        told = differing(model, model.real(want), model.real(got))
         if told:
             failures.append(f"{output.name}: {told}")
     return {
@@ -1049,9 +1188,16 @@ def replay_pairs(model: Model, folder: str) -> dict:
         "identical": identical,
         "failed": len(failures),
         "failure": failures[0] if failures else None,  # the first
-        "top1_agree": agree,
+        "top1_agree": agree if len(model.outputs) == 1 else None,
         "max_difference": max(differences) if np.isfinite(differences).all() else None,
     }
+
+
+def differing(model: Model, want: Any, got: Any) -> str:
+    """How real answers differ by the golden rule: of scores, or of boxes and scores."""
+    if [str(port.get("name", "")) for port in model.taken()] == ["boxes", "scores"]:
+        return boxes_difference(want, got)
+    return difference(*as_scores(want.ravel(), got.ravel()))
 
 
 def as_scores(want: Any, got: Any) -> tuple[Any, Any]:
@@ -1093,7 +1239,8 @@ def accuracy_of(
 
 def told_pairs(golden: dict) -> str:
     """In words, in how many golden pairs the answer is the same."""
-    return f"the same top-1 in {golden['top1_agree']}"
+    same = golden["top1_agree"]
+    return f"{golden['failed']} differ" if same is None else f"the same top-1 in {same}"
 
 
 def told_accuracy(accuracy: dict) -> str:

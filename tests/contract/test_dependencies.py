@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from test_structure import FILES, imports, imports_of, module_of, tree_of
 
-from tfedge.catalog.libraries import LIGHT, MODULES, TRAIN
+from tfedge.catalog.libraries import DETECTION, LIGHT, MODULES, TRAIN
 from tfedge.core import engine
 from tfedge.core.stages import STAGES, Stage, of_task
 from tfedge.tasks.table import TASKS, names, task_of
@@ -39,7 +39,12 @@ NOT_IMPORTED_BY_TESTS = {
     "types-requests": "types for mypy",
 }
 # What only some pipelines need, and which is imported at the moment when they do.
-SOMETIMES = {"tfedge.data.samples": {"scikit-learn"}}
+SOMETIMES = {
+    "tfedge.data.samples": {"scikit-learn"},
+    "tfedge.inputs.images.scenes": {"scikit-learn"},
+    "tfedge.inputs.images.annotations.voc": {"defusedxml"},
+    "tfedge.tasks.object_detection.metrics": {"pycocotools"},
+}
 
 
 def declared(rows: Iterable[str]) -> dict[str, Requirement]:
@@ -102,8 +107,12 @@ ALWAYS = (
 
 @pytest.mark.parametrize(
     ("rows", "part"),
-    [(declared(PROJECT["dependencies"]), LIGHT), (EXTRAS["train"], TRAIN)],
-    ids=["light", "train"],
+    [
+        (declared(PROJECT["dependencies"]), LIGHT),
+        (EXTRAS["train"], TRAIN),
+        (EXTRAS["detection"], DETECTION),
+    ],
+    ids=["light", "train", "detection"],
 )
 def test_messages_name_the_versions_that_are_declared(
     rows: dict[str, Requirement], part: dict[str, str]
@@ -122,13 +131,13 @@ def test_modules_are_told_apart_as_they_are_installed() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=MODULE)
 def test_what_is_imported_is_declared(file: Path) -> None:
-    assert imported(imports_of(file)) <= {*LIGHT, *TRAIN}
+    assert imported(imports_of(file)) <= {*LIGHT, *TRAIN, *DETECTION}
 
 
 def test_what_is_declared_is_imported() -> None:
     everywhere = imported(name for file in FILES for name in imports_of(file))
-    assert {*LIGHT, *TRAIN} - everywhere == set(NOT_IMPORTED)
-    assert not LIGHT.keys() & TRAIN.keys()
+    assert {*LIGHT, *TRAIN, *DETECTION} - everywhere == set(NOT_IMPORTED)
+    assert not LIGHT.keys() & TRAIN.keys() and not DETECTION.keys() & {*LIGHT, *TRAIN}
 
 
 def test_light_commands_need_the_light_part_all_of_it_and_no_more() -> None:
@@ -158,12 +167,14 @@ def test_a_task_names_what_its_examples_are_read_with(task: Task) -> None:
     """The keys of stages hash these libraries; the stages name numpy and LiteRT themselves."""
     # For keys, downloads and the metadata of drops.
     no_matter = {"pydantic", "requests", "urllib3", "flatbuffers"}
-    assert needed(task.work) - no_matter - {"numpy", "ai-edge-litert"} == set(task.libs)
+    found = needed(task.work) - no_matter - {"numpy", "ai-edge-litert"}
+    assert found == set(task.libs) - DETECTION.keys()
+    assert set(task.libs) & DETECTION.keys() in (set(), {*DETECTION})
 
 
 def test_dev_brings_everything_that_tests_need() -> None:
     dev = EXTRAS["dev"]
-    assert dev.pop("tfedge").extras == {"train"}
+    assert dev.pop("tfedge").extras == {"train", "detection"}
     trees = [file for file in (ROOT / "tests").rglob("*.py") if "readers" not in file.parts]
     tests = {name for file in trees for name in imports(tree_of(file))}
     assert dev.keys() - imported(tests) == NOT_IMPORTED_BY_TESTS.keys()
@@ -173,6 +184,6 @@ def test_dev_brings_everything_that_tests_need() -> None:
 
 def test_tensorboard_is_what_it_says() -> None:
     """Keras writes its logs; ``finetune`` looks whether it is there, by name."""
-    assert set(EXTRAS) == {"train", "tensorboard", "dev"}
+    assert set(EXTRAS) == {"train", "detection", "tensorboard", "dev"}
     assert set(EXTRAS["tensorboard"]) == {"tensorboard"}
     assert 'find_spec("tensorboard")' in MODULE["tfedge.stages.finetune"].read_text("utf-8")

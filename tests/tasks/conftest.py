@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from tfedge.catalog.libraries import DETECTION
 from tfedge.cli import main
+from tfedge.core.installation import installed
 from tfedge.tasks import table
 from tfedge.tasks.table import TASKS, task_of
 from tfedge.tasks.task import Task, Work
@@ -34,7 +36,12 @@ TEXTS = {
     "prune": {"steps": 4, "epochs": 1, "sparsity": 0.3, "unfreeze": 1},
     "quantize": {"recipe": "qat", "steps": 4, "epochs": 1, "representative": 16},
 }
-TINY = {"text-classification": TEXTS}
+SCENES = {
+    **IMAGES,
+    "data": {"image_size": 64},
+    "finetune": {"epochs": 2},
+}
+TINY = {"text-classification": TEXTS, "object-detection": SCENES}
 TARGETS = ("linux", "android")  # of drops, as far as the task has them
 
 
@@ -76,6 +83,15 @@ class Done:
         return json.loads((self.run_dir / name).read_text(encoding="utf-8"))
 
 
+def _needing(name: str) -> Any:
+    """A task's name, skipped where a library is missing that it alone needs."""
+    if name not in TASKS:
+        return name
+    lacking = [lib for lib in task_of(name).libs if lib in DETECTION and installed(lib) is None]
+    skip = pytest.mark.skipif(bool(lacking), reason=f"not installed: {', '.join(lacking)}")
+    return pytest.param(name, marks=skip, id=name)
+
+
 def register_toy(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(table.TASKS, TOY, "tests.tasks.toy.schema:TASK")
 
@@ -87,7 +103,7 @@ def _toy_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     register_toy(monkeypatch)
 
 
-@pytest.fixture(scope="session", params=NAMES)
+@pytest.fixture(scope="session", params=[*map(_needing, NAMES)])
 def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """The whole chain, once for each task."""
     with pytest.MonkeyPatch.context() as patch:

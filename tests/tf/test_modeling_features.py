@@ -89,7 +89,7 @@ def mean_part(calls: list[str]):
 
 def compute(samples: Samples, items, calls: list[str], name: str = "a" * 64) -> np.ndarray:
     found = features.compute(
-        samples.source, items, name=name, shape=(3,), convert=mean_part(calls), what="mean"
+        samples.source, items, name=name, shapes=[(3,)], convert=mean_part(calls), what="mean"
     )
     return found(np.arange(len(found)))
 

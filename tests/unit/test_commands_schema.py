@@ -97,7 +97,7 @@ def test_a_section_or_a_key_alone(capsys: pytest.CaptureFixture[str]) -> None:
         (
             ["--task", "image-clasification"],
             "no task 'image-clasification', did you mean image-classification? "
-            "(allowed: image-classification, text-classification)",
+            "(allowed: image-classification, text-classification, object-detection)",
         ),
     ],
 )

@@ -15,6 +15,7 @@ from script_helpers import ROOT, SCRIPT
 from tfedge.benchmark.call import script_file
 from tfedge.benchmark.device_script import SCRIPT_NAME, script_text
 from tfedge.tasks.image_classification.script import example
+from tfedge.tasks.object_detection.script import example as detect_example
 
 BUILD = ROOT / "tools" / "build_device_script.py"
 
@@ -39,7 +40,11 @@ def test_another_one_is_found_and_written_anew(tmp_path: Path) -> None:
     assert "\nMORE_FACTS = 1\n" in script.read_text("utf-8")
 
 
-@pytest.mark.parametrize("text", [script_text(), example().decode()], ids=["bench", "classify"])
+@pytest.mark.parametrize(
+    "text",
+    [script_text(), example().decode(), detect_example().decode()],
+    ids=["bench", "classify", "detect"],
+)
 def test_it_is_plain(text: str) -> None:
     """Formatted and checked as all other code is, and nothing is packed, decoded or executed."""
     ast.parse(text, feature_version=(3, 7))

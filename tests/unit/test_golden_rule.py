@@ -61,7 +61,10 @@ def replayed(folder: Path, expected: list[float]) -> dict[str, Any]:
         "golden": [PAIR],
         "classes": [f"class {i}" for i in range(len(expected))],
         "input": {"shape": [1, 1, 1, 3], "fit": "crop"},
-        "output": {"dtype": "float32", "scale": None, "zero_point": 0},
+        "output": {
+            **{"dtype": "float32", "shape": [1, len(expected)]},
+            **{"scale": None, "zero_point": 0},
+        },
     }
 
 

@@ -142,7 +142,7 @@ from tfedge.cli import main
 words = sys.argv[1:]
 for name in words.pop().split(","):
     sys.argv = ["tfedge", *words, name]
-    assert main() == (4 if name.endswith(("photos.yaml", "texts.yaml")) else 0), name
+    assert main() == (4 if name.endswith(("photos.yaml", "texts.yaml", "boxes.yaml")) else 0), name
 """
     cache = ["--cache", str(tmp_path)] if "run" in words else []
     files = ",".join(map(str, PIPELINES))

@@ -9,6 +9,7 @@ from tfedge.portable.assemble import assembled, ingredients, source
 SCRIPT_NAME = "bench_tflite.py"
 _PARTS = (
     "tfedge.portable.golden",
+    "tfedge.portable.boxes",
     "tfedge.portable.levels",
     "tfedge.portable.images",
     "tfedge.benchmark.script.problem",

@@ -1,4 +1,4 @@
-"""The libraries that tfedge needs, in two parts, with the versions that it was tried with.
+"""The libraries that tfedge needs, in three parts, with the versions that it was tried with.
 
 Imports nothing, so that a message about what is missing needs nothing that may be missing.
 """
@@ -34,8 +34,15 @@ TRAIN = {
     "threadpoolctl": ">=3.1",
 }
 
+# and `pip install 'tfedge[detection]'` these, for boxes:
+DETECTION = {
+    "defusedxml": ">=0.7",
+    "pycocotools": ">=2.0.7",
+}
+
 INSTALL_LIGHT = "pip install tfedge"
 INSTALL_TRAIN = "pip install 'tfedge[train]'"
+INSTALL_DETECTION = "pip install 'tfedge[detection]'"
 
 # Names under which they are imported, where these are not the distribution's with underscores.
 _IMPORTED_AS = {
@@ -44,4 +51,6 @@ _IMPORTED_AS = {
     "pyyaml": "yaml",
     "scikit-learn": "sklearn",
 }
-MODULES = {_IMPORTED_AS.get(name, name.replace("-", "_")): name for name in (*LIGHT, *TRAIN)}
+MODULES = {
+    _IMPORTED_AS.get(name, name.replace("-", "_")): name for name in (*LIGHT, *TRAIN, *DETECTION)
+}

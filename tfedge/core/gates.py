@@ -52,6 +52,10 @@ def _accuracy_and_size(pipeline: Pipeline, made: StageResults) -> Iterator[Failu
         if limit is not None and own.lost(limit, shipped.value(own)) > _ROUNDING:
             whose = shipped.whose(own)
             yield name, f"{limit:g}", f"{shipped.value(own):.4g}" + (f" ({whose})" if whose else "")
+    for name, own in task_of(pipeline.task).may_lose.items():
+        limit, both = getattr(gates, name), made.metrics.values(own)
+        if limit is not None and own.lost(both["float"], both["int8"]) > limit + _ROUNDING:
+            yield name, f"{limit:g}", f"{own.lost(both['float'], both['int8']):.4g}"
     if gates.max_accuracy_drop is not None:
         got = metric.lost(value["float"], value["int8"])
         if got > gates.max_accuracy_drop + _ROUNDING:

@@ -12,7 +12,15 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import takewhile
 from traceback import walk_tb
 
-from tfedge.catalog.libraries import INSTALL_LIGHT, INSTALL_TRAIN, LIGHT, MODULES, TRAIN
+from tfedge.catalog.libraries import (
+    DETECTION,
+    INSTALL_DETECTION,
+    INSTALL_LIGHT,
+    INSTALL_TRAIN,
+    LIGHT,
+    MODULES,
+    TRAIN,
+)
 from tfedge.errors import MissingDependency
 
 
@@ -36,7 +44,7 @@ def lacking(distributions: Iterable[str]) -> MissingDependency | None:
     said = [f"{name} is {others[name]}, not {wanted(name)}" for name in unsupported]
     if absent:
         said.insert(0, f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed")
-    trains = any(name not in LIGHT for name in (*absent, *unsupported))
+    trains = any(name in TRAIN for name in (*absent, *unsupported))
     what = f"this installation can't {'train' if trains else 'run this'} yet: {'; '.join(said)}"
     return MissingDependency(what, _command((*absent, *unsupported)))
 
@@ -58,12 +66,18 @@ def explained(error: BaseException) -> MissingDependency | None:
 
 
 def _command(distributions: Collection[str]) -> str:
-    return INSTALL_LIGHT if all(name in LIGHT for name in distributions) else INSTALL_TRAIN
+    if all(name in LIGHT for name in distributions):
+        return INSTALL_LIGHT
+    if not any(name in DETECTION for name in distributions):
+        return INSTALL_TRAIN
+    if not any(name in TRAIN for name in distributions):
+        return INSTALL_DETECTION
+    return f"{INSTALL_TRAIN}; {INSTALL_DETECTION}"
 
 
 def wanted(distribution: str) -> str:
     """The versions of a library that are supported, as a specifier; empty: any."""
-    return LIGHT.get(distribution) or TRAIN.get(distribution, "")
+    return {**LIGHT, **TRAIN, **DETECTION}.get(distribution, "")
 
 
 def supported(distribution: str, found: str) -> bool:

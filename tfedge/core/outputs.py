@@ -326,6 +326,7 @@ class Evaluation(TaskOutput):
     agreement: float | None = None  # share of examples with the same answer
     phases: list[Phase]
     robustness: Robustness | None = None
+    chosen: Row | None = None  # for the shipped file, by the validation examples
     worst: list[Row]  # answers, as the task tells them
     warnings: list[str]
     proposals: list[str]

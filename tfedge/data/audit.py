@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfedge.data.checks import fill_up, lacking
+from tfedge.data.checks import counts_of, fill_up, lacking
 from tfedge.data.index import SPLITS, Index, Row
 from tfedge.data.kind import Kind
 from tfedge.data.labels import same_name
@@ -134,7 +134,7 @@ def audit(
     _warn_of_remarks(examples, content.remarks, findings)
     classes = scan.listing.classes
     number = {label: place for place, label in enumerate(classes)}
-    rows = (Row(p.path, number[p.label], p.split, p.sha256) for p in examples)
+    rows = (Row(p.path, number.get(p.label, -1), p.split, p.sha256) for p in examples)
     return Index(classes, tuple(sorted(rows)), scan.listing.split_from), findings
 
 
@@ -191,7 +191,8 @@ def _without_conflicts(
         if len({example.label for example in group}) == 1:
             continue
         drop |= {example.path for example in group}
-        names = _names(group, {example.path: example.label for example in group})
+        told = kind.labels.told
+        names = _names(group, {example.path: told(example.label) for example in group})
         lines.append(f"the same {kind.one} under two labels: {names}")
         findings.conflicts.append({"pictures": [example.as_json() for example in group]})
     if data.on_conflict == "error":
@@ -210,9 +211,10 @@ def _split(
     if listing.shares is None:
         return examples
     units: dict[str, list[str]] = defaultdict(list)
+    stratum = listing.kind.labels.stratum
     for example in examples:
         if not example.split:
-            units[example.label].append(example.unit)
+            units[stratum(example.label)].append(example.unit)
     with_groups = any(example.group is not None for example in examples)
     noun = "group(s)" if with_groups else f"different {listing.kind.one}(s)"
     try:
@@ -225,7 +227,7 @@ def _split(
         return [replace(p, split=p.split or "train") for p in examples]
     first = {example.unit: example.path for example in reversed(examples)}
     findings.warnings += _moved(moved, first, listing.kind)
-    return [p if p.split else replace(p, split=splits[p.label][p.unit]) for p in examples]
+    return [p if p.split else replace(p, split=splits[stratum(p.label)][p.unit]) for p in examples]
 
 
 def _moved(moved: Sequence[Reassignment], first: Mapping[str, str], kind: Kind) -> list[str]:
@@ -297,7 +299,7 @@ def _check_classes(
     examples: list[Audited], listing: Listing, findings: Findings, problems: _Problems
 ) -> None:
     classes, kind = listing.classes, listing.kind
-    counts = Counter((example.split, example.label) for example in examples)
+    counts = counts_of(listing, ((example.split, example.label) for example in examples))
     problems.add(lacking(listing, counts, "good "), fill_up(listing))
     splits = [split for split in SPLITS if any(example.split == split for example in examples)]
     if examples and listing.shares is None and "val" not in splits:
@@ -306,22 +308,22 @@ def _check_classes(
         empty = [label for label in classes if not counts[split, label]]
         if empty and split != "train":
             findings.warnings.append(
-                f"no {kind.one} in {split}, which can't be judged there: "
+                f"no {kind.counted or kind.one} in {split}, which can't be judged there: "
                 f"{_counted(empty, classes)} ({few(empty)})"
             )
     train = {label: counts["train", label] for label in classes if counts["train", label]}
     small = [f"{label}: {count}" for label, count in train.items() if count < TINY]
     if small:
         findings.warnings.append(
-            f"fewer than {TINY} training {kind.many}: {_counted(small, classes)} ({few(small)})"
+            f"fewer than {TINY} training {kind.things}: {_counted(small, classes)} ({few(small)})"
         )
     if train:
         most, least = max(train, key=train.__getitem__), min(train, key=train.__getitem__)
         findings.imbalance = round(train[most] / train[least], 3)
         if findings.imbalance > IMBALANCE:
             findings.warnings.append(
-                f"heavy imbalance: {train[most]} training {kind.many} of {most}, {train[least]} of "
-                f"{least}; see finetune.class_weights"
+                f"heavy imbalance: {train[most]} training {kind.things} of {most}, {train[least]} "
+                f"of {least}" + ("" if kind.counted else "; see finetune.class_weights")
             )
     if twins := [" = ".join(sorted(same)) for same in same_name(classes)]:
         findings.warnings.append(f"classes that differ in upper and lower case only: {few(twins)}")

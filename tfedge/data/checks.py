@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from tfedge.data.labels import same_name
@@ -15,11 +16,13 @@ from tfedge.files.files import shown
 def check_sound(listing: Listing) -> None:
     """DataError when there is nothing to tell apart, or no file at all."""
     classes = listing.classes
-    if len(classes) < 2 and not listing.partial:
+    if len(classes) < listing.kind.fewest and not listing.partial:
         got = f"only {shown(classes[0])}" if classes else "none"
+        least = "two classes are" if listing.kind.fewest > 1 else "one class is"
+        way = "one folder a class, or path,label lines in a CSV" + _one_level_down(listing)
         raise DataError(
-            [f"{listing.root}: at least two classes are needed, there is {got}"],
-            "one folder a class, or path,label lines in a CSV" + _one_level_down(listing),
+            [f"{listing.root}: at least {least} needed, there is {got}"],
+            "" if listing.kind.listed else way,
         )
     if listing.entries and all(entry.stamp is None for entry in listing.entries):
         first = shown(listing.entries[0].path)
@@ -54,20 +57,28 @@ def _found(listing: Listing) -> str:
 
 def check_classes(listing: Listing) -> None:
     """DataError that names the classes without a file, or without one to train on."""
-    problems = lacking(listing, Counter((e.split or "train", e.label) for e in listing.entries))
+    problems = lacking(
+        listing, counts_of(listing, ((e.split or "train", e.label) for e in listing.entries))
+    )
     if problems and not listing.partial:
         raise DataError(problems, fill_up(listing))
 
 
+def counts_of(listing: Listing, labels: Iterable[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    """How many there are by split and class, given the split and the label of each example."""
+    classes = listing.kind.labels.classes
+    return Counter((split, name) for split, label in labels for name in classes(label))
+
+
 def fill_up(listing: Listing) -> str:
     """The way out where classes lack files."""
-    return f"add {listing.kind.many} to these classes, or take them away"
+    return f"add {listing.kind.things} to these classes, or take them away"
 
 
 def lacking(listing: Listing, counts: Counter[tuple[str, str]], good: str = "") -> list[str]:
     """The classes that have nothing to train on, given how many there are by split and class;
     ``good`` says which files count."""
-    one = listing.kind.one
+    one = listing.kind.things if listing.kind.counted else listing.kind.one
     filled = {label for (_, label), count in counts.items() if count}
     twins = {
         label: [shown(other) for other in same if other != label and counts["train", other]]

@@ -13,6 +13,23 @@ Layout = Callable[[str, Collection[str], Sequence[str], Sequence[str]], None]
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What the label of an example says. ``classes`` gives the class of each thing in it, ``told``
+    says it in words, ``stratum`` which examples are split evenly among themselves."""
+
+    classes: Callable[[str], Sequence[str]]
+    told: Callable[[str], str]
+    stratum: Callable[[str], str]
+
+
+def _itself(label: str) -> str:
+    return label
+
+
+ONE_CLASS = Labels(lambda label: (label,), _itself, _itself)
+
+
+@dataclass(frozen=True)
 class Kind:
     """A kind of file.
 
@@ -20,6 +37,10 @@ class Kind:
     key whose value ``skip`` leaves out files that can't be read. ``together`` are examples of what
     belongs together, ``sample`` is a ``data.path`` that is built in. ``layout`` raises DataError
     for folders that hold data of another task.
+
+    ``listed`` is ``"module:function"`` of (data, root, until) that lists examples whose labels
+    neither folders nor tables of paths can say; ``labels`` is what these say, ``counted`` what is
+    counted of a class, ``fewest`` how many classes there must be.
     """
 
     one: str
@@ -28,6 +49,15 @@ class Kind:
     together: str
     sample: str
     layout: Layout | None = None
+    listed: str = ""
+    labels: Labels = ONE_CLASS
+    counted: str = ""
+    fewest: int = 2
+
+    @property
+    def things(self) -> str:
+        """What is counted of a class: the examples, unless these hold several."""
+        return self.counted or self.many
 
     @property
     def many(self) -> str:

@@ -9,11 +9,13 @@ from pathlib import Path
 from tfedge.config.spelling import did_you_mean
 from tfedge.data import messages
 from tfedge.errors import DataError
+from tfedge.files.imports import imported
 from tfedge.files.kept import KeptFolder
 
 PREFIX = "sample:"
+_STORED = 0xFFFF  # bytes of a block that is not compressed
 # The folder's name changes when what is written changes.
-_FOLDERS = {"digits": "digits-1", "messages": "messages-1"}
+_FOLDERS = {"digits": "digits-1", "messages": "messages-1", "scenes": "scenes-1"}
 
 
 def sample_root(path: str, cache: Path) -> Path:
@@ -43,26 +45,36 @@ def _write_digits(folder: Path) -> None:
     for image, label in zip(levels, data.target, strict=True):
         target = folder / str(label)
         target.mkdir(parents=True, exist_ok=True)
-        png = _grey_png(image.tobytes(), *image.shape)
-        (target / f"{counts[label]:04d}.png").write_bytes(png)
+        made = png(image.tobytes(), *image.shape)
+        (target / f"{counts[label]:04d}.png").write_bytes(made)
         counts[label] += 1
 
 
-def _grey_png(pixels: bytes, height: int, width: int) -> bytes:
-    """An uncompressed 8-bit grey PNG. Not through an encoder, whose bytes change with its version:
-    the content hash of a sample, and with it the split, is the same everywhere."""
+def png(pixels: bytes, height: int, width: int, *, color: bool = False) -> bytes:
+    """An uncompressed 8-bit PNG, grey or RGB. Not through an encoder, whose bytes change with its
+    version: the content hash of a sample, and with it the split, is the same everywhere."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         crc = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
 
-    rows = b"".join(b"\0" + pixels[i : i + width] for i in range(0, len(pixels), width))
-    stored = struct.pack("<BHH", 1, len(rows), len(rows) ^ 0xFFFF) + rows
+    line = width * (3 if color else 1)
+    rows = b"".join(b"\0" + pixels[i : i + line] for i in range(0, len(pixels), line))
+    stored = b""
+    for first in range(0, len(rows), _STORED):
+        part = rows[first : first + _STORED]
+        last = first + _STORED >= len(rows)
+        stored += struct.pack("<BHH", last, len(part), len(part) ^ 0xFFFF) + part
     body = b"\x78\x01" + stored + struct.pack(">I", zlib.adler32(rows))
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2 if color else 0, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
     )
 
 
-_WRITERS = {"digits": _write_digits, "messages": messages.write}
+def _write_scenes(folder: Path) -> None:
+    """Digits on backgrounds, with their boxes."""
+    imported("tfedge.inputs.images.scenes:write")(folder)  # needs numpy
+
+
+_WRITERS = {"digits": _write_digits, "messages": messages.write, "scenes": _write_scenes}

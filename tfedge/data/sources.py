@@ -24,6 +24,7 @@ from tfedge.data.schema import Data, Download
 from tfedge.data.table import SUFFIXES, list_csv
 from tfedge.errors import DataError
 from tfedge.files.files import path_problem, shown
+from tfedge.files.imports import imported
 from tfedge.files.kept import KeptFolder
 from tfedge.files.progress import NoProgress, Progress
 from tfedge.redact import without_secrets
@@ -80,7 +81,8 @@ def data_root(data: Data, cache: Path) -> Path:
         return sample_root(path, cache)
     if (rows := _rows(data, cache)) is not None:
         return rows.folder
-    return Path(path).parent if _is_csv(path) else Path(path)
+    named_file = _is_csv(path) or (data.kind.listed and Path(path).is_file())
+    return Path(path).parent if named_file else Path(path)
 
 
 def source_digest(
@@ -221,6 +223,11 @@ def _going_on(listing: Listing, earlier: tuple[str, ...]) -> Listing:
 
 
 def _listed(data: Data, root: Path, cache: Path, until: float | None) -> Listing:
+    if data.kind.listed:
+        if not root.is_dir():
+            raise _missing(data, root, cache)
+        found: Listing = imported(data.kind.listed)(data, root, until)
+        return found
     classes = None if data.classes is None else tuple(map(str, data.classes))
     column = data.group if data.group and not is_expression(data.group) else None
     if (rows := _rows(data, cache)) is not None:

@@ -207,7 +207,7 @@ def _read(one: Input) -> Got:
 
 def _answers(pool: Pool, reader: Reader, batch: Sequence[Got], top: int) -> Iterator[Prediction]:
     good = [got for _, got in batch if not isinstance(got, str)]
-    outputs = iter(pool.run(np.stack(good), outputs=(0,))[0] if good else ())
+    outputs = iter(pool.answers(np.stack(good)) if good else ())
     for one, got in batch:
         if isinstance(got, str):
             yield Prediction(one.name, None, got)

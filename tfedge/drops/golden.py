@@ -69,14 +69,14 @@ class Asked:
 
     def outputs(self, inputs: Items) -> np.ndarray:
         """Real-valued outputs [n, …]."""
-        return self._pool.run(inputs, outputs=(0,))[0]
+        return self._pool.answers(inputs)
 
     def steady(self, inputs: np.ndarray) -> np.ndarray:
         """bool [n]: whether the runtime's own kernels answer as XNNPACK's, by the golden rule. They
         have to hold it with room to spare, since the processors of devices are others still."""
         if self._others is None:
             self._others = Pool(self._model, load=BuiltinLiteRT)
-        ours, others = self.outputs(inputs), self._others.run(inputs, outputs=(0,))[0]
+        ours, others = self.outputs(inputs), self._others.answers(inputs)
         told = [
             self._work.difference(want, want + _SPARE * (got - want))
             for want, got in zip(ours, others, strict=True)

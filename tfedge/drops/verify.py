@@ -17,7 +17,7 @@ from tfedge.core.rundir import DROPS, RESULT
 from tfedge.drops import archive, manifest
 from tfedge.drops.coral import check_compiled
 from tfedge.errors import ArtifactError, DropError
-from tfedge.tasks.contract import as_given, stored
+from tfedge.tasks.contract import as_given, as_taken
 from tfedge.tasks.drop import Check
 from tfedge.tasks.table import DEFAULT, TASKS, task_of
 from tfedge.tasks.task import Work
@@ -167,10 +167,10 @@ def contract_check(model: Model, facts: Mapping[str, Any]) -> Check:
     """The model's inputs and output against what the manifest says of them. LookupError, TypeError
     or AttributeError for a manifest of another kind."""
     problems = []
-    if len(model.outputs) != 1 or not model.inputs:
+    if not model.outputs or not model.inputs:
         count = f"{len(model.inputs)} inputs and {len(model.outputs)} outputs"
         return Check("model", "", (f"it has {count}",))
-    for what, got in ("input", as_given(model.inputs)), ("output", stored(model.outputs[0])):
+    for what, got in ("input", as_given(model.inputs)), ("output", as_taken(model.outputs)):
         problems += [
             f"{what}.{key}: the manifest says {facts[what][key]}, the model {value}"
             for key, value in got.items()
@@ -220,16 +220,16 @@ def replay_here(folder: Path, facts: Mapping[str, Any], run: Run = answers) -> C
         got = run(folder / facts["model"], [folder / pair["input"] for pair in pairs])
     except ArtifactError as error:
         return Check("golden pairs", "", (_said(error, folder),))
-    port, problems, same = got.port, [], 0
+    ports, problems, same = got.ports, [], 0
     for pair, output in zip(pairs, got.outputs, strict=True):
         content = (folder / pair["output"]).read_bytes()
         if len(content) != output.nbytes:  # a runtime may give another type than the file says
             gives = f"{output.nbytes} as {output.dtype}"
             problems.append(f"{pair['output']} holds {len(content)} bytes, the model gives {gives}")
             continue
-        expected = np.frombuffer(content, port.dtype)
+        expected = np.frombuffer(content, ports.dtype).reshape(output.shape)
         same += bool((expected == output).all())
-        if told := work.difference(port.real(expected), port.real(output)):
+        if told := work.difference(ports.real(expected), ports.real(output)):
             problems.append(f"{pair['output']}: {told}")
     found = f"{same} of {len(pairs)} identical through {got.runtime} here"
     return _check("golden pairs", found, problems)

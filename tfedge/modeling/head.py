@@ -6,10 +6,10 @@ file; a task says what the head learns, and what its outputs are worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -40,6 +40,16 @@ class TeacherOutputs:
     history: History
 
 
+class Learned(Protocol):
+    """How training went, and what the model says."""
+
+    @property
+    def history(self) -> History: ...
+
+    def said(self, model: Any, count: int) -> dict[str, np.ndarray]:
+        """Of the first ``count`` items, for later stages to learn from: see ``part.Teacher``."""
+
+
 class NetworkHead:
     """A network from what one example is to ``objective.serve`` of its head's outputs.
 
@@ -53,6 +63,10 @@ class NetworkHead:
     macs: float  # multiply-adds of one inference, about
     # The converter's own calibration (ptq without quantize.correct) can't do this kind of network.
     always_ranged: ClassVar[bool] = False
+    # Training examples for which a quantized file must answer as its network; 0: none is compared.
+    compared: ClassVar[int] = 0
+    # The head's kernels that can be pruned and clustered, by layer, and their kinds.
+    kernels: Mapping[str, str] = {network.HEAD: "dense"}
 
     def __init__(self, material: Material, base: Base) -> None:
         raise NotImplementedError
@@ -96,7 +110,7 @@ class NetworkHead:
         head_known: bool = False,
         record: Callable[[str], loop.Record | None] = lambda what: None,
         headed: Callable[[Any], None] = lambda model: None,
-    ) -> transfer.Learned:
+    ) -> Learned:
         """Make the head, then train the blocks from ``first`` up; see ``transfer.learn``."""
         return transfer.learn(
             self.samples,
@@ -112,6 +126,24 @@ class NetworkHead:
             record=record,
             headed=headed,
         )
+
+    def teach(
+        self, model: Any, base: Base, settings: Transfer, *, random: bool, first: int | None
+    ) -> TeacherOutputs:
+        """Make a teacher of the network, as ``learn`` trains, and ask it about every item."""
+        learned = transfer.learn(
+            self.samples,
+            self.blocks,
+            model,
+            settings,
+            random=random,
+            first=first,
+            lowest=first,
+            metric=self.material.task.primary,
+            whose="teacher's ",
+        )
+        outputs = learned.logits(model, len(self.samples.items))
+        return TeacherOutputs(outputs, base, learned.history)
 
     def load(self, weights: Weights) -> Any:
         """The network with all its weights."""

@@ -193,11 +193,7 @@ class TextHead(NetworkHead):
         head = cls(replace(given, examples=examples.read_by(encoding)), base)
         model = head.headless(weights, random=False)
         first = resolve(settings.unfreeze, head.blocks)
-        learned = head.learn(
-            model, settings, random=False, first=first, lowest=first, whose="teacher's "
-        )
-        outputs = learned.logits(model, len(head.samples.items))
-        return TeacherOutputs(outputs, base, learned.history)
+        return head.teach(model, base, settings, random=False, first=first)
 
 
 def _blocks(base: EncoderBase | WordsBase) -> tuple[Block, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import numpy as np
 
@@ -74,9 +74,15 @@ class VisionHead(NetworkHead):
         native = BACKBONES[self.spec.name].native_size
         self.macs = net(self.spec.name, self.spec.alpha).macs * (self.spec.size / native) ** 2
 
+    untrained: ClassVar[str] = HEAD  # how the names of layers begin that a base has no weights of
+
     def objective_of(self, examples: ImageExamples) -> Objective:
         """What the head of this task learns."""
         raise NotImplementedError
+
+    def build(self) -> Any:
+        """The network, untrained."""
+        return network.build(self.spec)
 
     @staticmethod
     def base(pipeline: Pipeline, cache: Path, progress: Progress) -> tuple[Weights, ImageBase]:
@@ -89,8 +95,10 @@ class VisionHead(NetworkHead):
         return weights, source.described(chosen, size, loaded)
 
     def headless(self, base: Weights, random: bool) -> Any:
-        model = network.build(self.spec)
-        assign(model, network.fold(self.spec, base), skip=(HEAD,))
+        model = self.build()
+        folded = network.fold(self.spec, base)
+        # A network may leave out what its base has at the top.
+        assign(model, folded, skip=(self.untrained,), partial=self.untrained != HEAD)
         if random:
             samples = self.samples
             rows = samples.representative(_ESTIMATE, samples.seed)
@@ -104,7 +112,9 @@ class VisionHead(NetworkHead):
 
     def load(self, weights: Weights) -> Any:
         """The network with all its weights."""
-        return network.load(self.spec, weights)
+        model = self.build()
+        assign(model, weights)
+        return model
 
     def load_for_int8(self, weights: Weights) -> Any:
         """The network with all its weights, its pixels offset as 8 bits can do."""
@@ -213,11 +223,7 @@ class VisionHead(NetworkHead):
         random = chosen.weights == "none"
         model = head.headless(loaded.weights, random)
         first = resolve(settings.unfreeze, layers(chosen.name, chosen.alpha))
-        learned = head.learn(
-            model, settings, random=random, first=first, lowest=first, whose="teacher's "
-        )
-        outputs = learned.logits(model, len(head.samples.items))
-        return TeacherOutputs(outputs, base, learned.history)
+        return head.teach(model, base, settings, random=random, first=first)
 
 
 def _size(data: Data) -> int:

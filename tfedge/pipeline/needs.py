@@ -22,7 +22,12 @@ from tfedge.files.parallel import cores as cores_here
 from tfedge.files.space import free
 from tfedge.pipeline.recipes import NOISY, head_kind, least_steps, quantized_by
 from tfedge.pipeline.schema import Backbone, Pipeline
-from tfedge.pipeline.unfreeze import TrainingStage, first_trained, lowest_trained
+from tfedge.pipeline.unfreeze import (
+    TrainingStage,
+    blocks_of,
+    first_trained,
+    lowest_trained,
+)
 
 _KEY = 36  # bytes of a record's key and checksum
 _LITERT = 35e9  # multiply-adds a second of one core, float, through LiteRT
@@ -52,7 +57,7 @@ def needs(pipeline: Pipeline, size: int, train: int, others: int, cores: int) ->
     scale = size / BACKBONES[chosen.name].native_size
     augment = getattr(pipeline.data, "augment", None)
     views = 1 + (augment.views if augment else 0)
-    job = _Job(pipeline, raw.blocks, scale, train, train * views + others)
+    job = _Job(pipeline, blocks_of(pipeline), scale, train, train * views + others)
     whole = job.macs(0)
     wide = raw.blocks[-1].shape[2]
     fitted = head_kind(pipeline.finetune, pipeline.data.changes_examples) == "logistic"
@@ -84,9 +89,21 @@ class _Job:
         return self.scale**2 * sum(block.macs for block in self.blocks[start:stop])
 
     def values(self, first: int) -> int:
-        """Numbers in what goes into a block."""
-        height, width, channels = self.blocks[first - 1].shape
-        return ceil(height * self.scale) * ceil(width * self.scale) * channels
+        """Numbers in what goes into a block and all above it."""
+        total = 0
+        for block in self.net.passing(first):
+            height, width, channels = block.shape
+            total += ceil(height * self.scale) * ceil(width * self.scale) * channels
+        return total
+
+    @property
+    def net(self) -> Backbone:
+        return cast(Backbone, self.pipeline.backbone)
+
+    @property
+    def wide(self) -> int:
+        """Numbers in what the head reads."""
+        return self.blocks[-1].shape[2] if self.net.pooled else self.values(len(self.blocks))
 
     def largest(self) -> float:
         """Numbers in the largest result, about: the widest kernel's on what goes into its block."""
@@ -108,7 +125,7 @@ class _Job:
     def activations(self) -> tuple[float, float]:
         """Bytes of all that frozen parts give, and multiply-adds that it takes."""
         starts = self.starts()
-        wide = self.blocks[-1].shape[2]
+        wide = self.wide
         lowest = lowest_trained(self.pipeline)
         floats = set() if lowest is None else {lowest}
         floats |= {starts[stage] for stage in ("prune", "cluster") if stage in starts}

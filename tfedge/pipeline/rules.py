@@ -32,7 +32,7 @@ from tfedge.pipeline.unfreeze import (
 from tfedge.tasks.table import TASKS, task_of
 
 SAMPLE = "sample:"
-SAMPLES = ("digits", "messages")
+SAMPLES = ("digits", "messages", "scenes")
 PRUNE_RECIPES = (*PRUNING,)
 QUANTIZE_RECIPES = (*QUANTIZING, AUTO, OFF)
 TARGETS = ("linux", "android", "coral")
@@ -234,7 +234,8 @@ def _gates(pipeline: Pipeline) -> Iterator[Problem]:
         if first and first[0].optional:
             what = f"{first[0].name}: {gate} holds on the first device, so it can't be optional: "
             yield Problem("benchmark.devices[0]", f"{what}put another one first", (gate,))
-    for name in ("max_accuracy_drop", "min_speedup"):
+    own = task_of(pipeline.task).may_lose if pipeline.task in TASKS else ()
+    for name in ("max_accuracy_drop", "min_speedup", *own):
         if getattr(gates, name) is not None and not is_quantized(pipeline):
             what = "there is no int8 model to compare with the float one: add a quantize section"
             yield Problem(f"evaluate.gates.{name}", what, ("quantize",))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     Field,
@@ -214,6 +214,12 @@ class Backbone(Net):
     @property
     def beginnings(self) -> tuple[str, ...]:
         return tuple(pattern for pattern, _ in BACKBONES[self.name].blocks)
+
+    pooled: ClassVar[bool] = True  # the head reads a mean over the last block's map
+
+    def passing(self, first: int) -> tuple[Block, ...]:
+        """The blocks whose results pass from below block ``first`` to what follows."""
+        return (self.blocks[first - 1],)
 
     @property
     def wheel(self) -> Wheel | None:
@@ -684,6 +690,7 @@ def schema_of(task: str) -> type[Pipeline]:
     other: Any = row.teacher or TeacherNet
     teacher: Any = Annotated[Literal["float"] | other, about(TEACHER)]
     distill: Any = create_model("Distill", __base__=Distill, teacher=(teacher, ...))
+    own: dict[str, Any] = {name: _own(name, kind) for name, kind in row.sections.items()}
     return create_model(
         "Pipeline",
         __base__=Pipeline,
@@ -691,7 +698,23 @@ def schema_of(task: str) -> type[Pipeline]:
         backbone=(net, key(net(), BACKBONE)),
         evaluate=(evaluate, None),
         distill=(distill | None, key(None, DISTILL)),
+        **own,
     )
+
+
+def head_kinds(task: str) -> tuple[str, ...]:
+    """What ``finetune.head`` can be in a task."""
+    section: Any = schema_of(task).model_fields["finetune"].annotation
+    return get_args(section.model_fields["head"].annotation)
+
+
+def _own(name: str, kind: type[Section]) -> Any:
+    """A section of a pipeline as a task has it, which is there by default if the common one is."""
+    common = Pipeline.model_fields[name]
+    about_it = common.description or ""
+    if common.default is None:
+        return kind | None, key(None, about_it)
+    return kind, key(kind(), about_it)
 
 
 def pipeline_of(keys: Mapping[str, Any] = MappingProxyType({}), **more: Any) -> Pipeline:

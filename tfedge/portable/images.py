@@ -91,6 +91,16 @@ def decode(
         raise BadImage(f"damaged: {str(error) or type(error).__name__}", name) from error
 
 
+def upright(data: bytes) -> Any:
+    """The whole image of a file's bytes as Pillow has it, RGB, as it is seen. BadImage."""
+    try:
+        return _rgb(_upright(_open(data, PIXEL_LIMIT)))
+    except BadImage:
+        raise
+    except _DAMAGE as error:
+        raise BadImage(f"damaged: {str(error) or type(error).__name__}") from error
+
+
 def read(path: Path) -> bytes:
     """The file's bytes. Raises BadImage when it is too big for an image, or can't be read."""
     try:

@@ -129,7 +129,8 @@ def _verdict(facts: Facts) -> list[Block]:
 def _shipped(facts: Facts) -> list[Block]:
     blocks: list[Block] = []
     if facts.metrics and facts.metrics.plain.interval(facts.task.primary):
-        blocks.append(Text("In brackets: 95 % confidence interval (Wilson)."))
+        how = facts.task.primary.interval
+        blocks.append(Text(f"In brackets: 95 % confidence interval ({how})."))
     if facts.model:
         given, taken = facts.model.input, facts.model.output
         text = (

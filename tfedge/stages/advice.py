@@ -128,10 +128,12 @@ def proposals(
     metric: Metric,
     can_change: bool = True,
     can_train: bool = True,
+    can_fit: bool = True,
 ) -> list[str]:
     """What to try, by how well the float model knows its training examples and others.
     ``can_change``: examples of this task can be changed at random (``data.augment``);
-    ``can_train``: more than the head of this net can train.
+    ``can_train``: more than the head of this net can train; ``can_fit``: its heads can be fitted
+    (``finetune.head``).
 
     Nothing for a metric that is no share: there is no saying what is much.
     """
@@ -154,7 +156,7 @@ def proposals(
     if metric.lost(float(metric.higher), known) > 1 - LEARNT + _ROUNDING:
         ways = ["finetune.unfreeze: 0.25" if frozen else "raise finetune.unfreeze_epochs"]
         ways = ways if can_train else ["take another backbone"]
-        ways += ["finetune.head: logistic"] if finetune.head == "sgd" else []
+        ways += ["finetune.head: logistic"] if finetune.head == "sgd" and can_fit else []
         found.append(
             f"the float model does not even learn its training examples: {learnt}: "
             f"{', or '.join(ways)}"

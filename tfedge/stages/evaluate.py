@@ -13,6 +13,7 @@ from tfedge.core.context import Context
 from tfedge.core.outputs import Evaluation, Gap, History, Robustness, read, write
 from tfedge.errors import InvariantBroken
 from tfedge.files.parallel import cores
+from tfedge.pipeline.schema import head_kinds
 from tfedge.stages import advice, phases
 from tfedge.stages.examples import examples_of, primary_of, task_work
 from tfedge.tasks.paired import compared
@@ -48,7 +49,9 @@ def run(ctx: Context) -> None:
         _check(work, outputs[name], examples, file)
     last = next(reversed(outputs))
     quantized = last == phases.INT8
-    plain = outputs[phases.FLOAT] if quantized else outputs[last]
+    before = phases.FLOAT if quantized else last
+    plain = outputs[before]
+    chosen = _chosen(ctx, {name: pools[name] for name in (before, last)}, examples)
     robustness = None
     if config.robustness and work.corruptions(examples):
         step = -(-len(rows) // config.robustness)  # rows are in the order of their files
@@ -62,14 +65,17 @@ def run(ctx: Context) -> None:
         n=len(rows),
         chose_weights=history.chose_weights_on == split,
         shipped="int8" if quantized else "float",
-        plain=work.measure(plain, targets, examples, config),
-        int8=work.measure(outputs[last], targets, examples, config) if quantized else None,
+        plain=work.measure(plain, targets, examples, config, chosen[before]),
+        int8=(
+            work.measure(outputs[last], targets, examples, config, chosen[last])
+            if quantized
+            else None
+        ),
+        chosen=chosen[last] or None,
         agreement=float(work.same(plain, outputs[last]).mean()) if quantized else None,
         phases=phases.table(work, metric, outputs, targets),
         robustness=robustness,
-        worst=work.worst(
-            outputs[last], examples, rows, config.worst, lambda inputs: pools[last].run(inputs)[0]
-        ),
+        worst=work.worst(outputs[last], examples, rows, config.worst, pools[last].answers),
         warnings=[],
         proposals=[
             *advice.proposals(
@@ -79,6 +85,7 @@ def run(ctx: Context) -> None:
                 metric,
                 can_change,
                 ctx.config["net_trains"],
+                can_fit="logistic" in head_kinds(ctx.pipeline.task),
             ),
             *work.proposals(examples, ctx.pipeline.finetune),
         ],
@@ -89,6 +96,20 @@ def run(ctx: Context) -> None:
         for text in texts:
             ctx.progress.note(f"{kind}: {text}")
     write(ctx.out / "metrics.json", found.model_copy(update={"warnings": warnings}))
+
+
+def _chosen(ctx: Context, pools: dict[str, Pool], examples: Examples) -> dict[str, dict[str, Any]]:
+    """What the task chooses for each model by the validation examples; empty where it does not."""
+    work, rows = task_work(ctx), examples.rows_of("val")
+    if not work.chooses:
+        return {name: {} for name in pools}
+    targets = examples.targets(rows)
+    outputs = side_by_side(
+        pools,
+        Stream(examples, rows),
+        progress=partial(ctx.progress.update, "validation examples", unit="examples"),
+    )
+    return {name: work.chosen(found, targets, examples) or {} for name, found in outputs.items()}
 
 
 def _robustness(

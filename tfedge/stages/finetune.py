@@ -11,8 +11,6 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
-
 from tfedge.core import outputs
 from tfedge.core.context import Context
 from tfedge.core.outputs import History
@@ -20,9 +18,7 @@ from tfedge.errors import MissingDependency
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.network import HEAD
-from tfedge.modeling.training import transfer
 from tfedge.modeling.training.loop import Record
-from tfedge.modeling.training.rows import mean_square, portions
 from tfedge.pipeline.recipes import head_kind
 from tfedge.stages import training_log
 from tfedge.stages.examples import primary_of
@@ -66,7 +62,7 @@ def run(ctx: Context) -> None:
     found = _found(learned.history, primary_of(ctx))
     ctx.progress.note(f"warning: {found}" if _failed(learned.history) else found)
     network.save_weights(ctx.out / "model.npz", head.weights_of(model))
-    said = _teacher(learned, model, len(head.samples.items))
+    said = learned.said(model, len(head.samples.items))
     network.save_weights(ctx.out / "teacher.npz", said)
     ship("float.tflite", model)
     outputs.write(ctx.out / "history.json", learned.history)
@@ -75,7 +71,7 @@ def run(ctx: Context) -> None:
 def _go_on(ctx: Context, head: Head, model: Any) -> bool:
     """Give the head what an earlier run's knows of its units; whether that is all of them."""
     earlier = network.earlier_head(ctx.inputs["backbone/base.npz"])
-    if earlier is None:
+    if earlier is None or HEAD not in {layer.name for layer in model.layers}:
         return False
     known = earlier.put_into(model.get_layer(HEAD), head.units)
     new = [name for name in head.units if name not in known]
@@ -102,18 +98,6 @@ def _found(history: History, metric: Metric) -> str:
 def _failed(history: History) -> bool:
     """Whether training has brought nothing, or did not come to its end."""
     return (history.best_epoch == 0 and bool(history.blocks)) or history.stopped is not None
-
-
-def _teacher(learned: transfer.Learned, model: Any, count: int) -> dict[str, np.ndarray]:
-    """What the float model says of each item: logits, features at a mean square of 1, their own."""
-    features = learned.features.first(count)
-    power = mean_square(features) or 1.0  # of a dead net: any
-    scaled = [(features[at] / np.sqrt(power)).astype(np.float16) for at in portions(count)]
-    return {
-        "logits": learned.logits(model, count),
-        "features": np.concatenate(scaled),
-        "power": np.float64(power),
-    }
 
 
 def _recorder(ctx: Context, what: str) -> Record:

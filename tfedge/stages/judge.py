@@ -47,6 +47,8 @@ def trial(
 
 def chosen_state(history: History) -> str:
     """Which state of a float model stayed, and why."""
+    if history.chose_weights_on is None and history.head_kind == "sgd":
+        return history.stopped or "it has trained to its end"
     if history.chose_weights_on is None:
         return f"the head has converged (C = {history.C:.2g})"
     stopped = "" if history.stopped is None else f"training was stopped because {history.stopped}: "

@@ -25,6 +25,7 @@ from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.export import Frozen, save_graph, to_tflite
 from tfedge.modeling.nets.network import POOL
+from tfedge.modeling.nets.ports import shapes_of
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.features import Item, compute, digest, joined
 from tfedge.modeling.training.loop import Gather, Rows
@@ -306,7 +307,7 @@ def _int8_activations(
             head.samples.source,
             items,
             name=name,
-            shape=lower.output_shape[1:],
+            shapes=shapes_of(lower.outputs),
             convert=convert,
             what="int8 activations",
             int8=int8,

@@ -17,7 +17,7 @@ from tfedge.modeling import invariants
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.backbone import Weights, weights_of
 from tfedge.modeling.nets.env import fresh
-from tfedge.modeling.nets.network import HEAD, POOL
+from tfedge.modeling.nets.network import POOL
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.part import TopPart
 from tfedge.pipeline.unfreeze import prunable
@@ -47,9 +47,10 @@ class Retraining:
         kernels = prunable(self._settings, self._head.blocks)
         self.chosen = {kernel.layer: kernel.kind for kernel in kernels}
         if "head" in self._settings.also and not self._settings.layers:
-            self.chosen[HEAD] = "dense"
+            self.chosen |= self._head.kernels
         open_blocks = self._head.blocks[first:] if first is not None else ()
-        self.trained = {kernel.layer for block in open_blocks for kernel in block.kernels} | {HEAD}
+        opened = {kernel.layer for block in open_blocks for kernel in block.kernels}
+        self.trained = opened | set(self._head.kernels)
         self._boundary = self._head.boundary(first)
 
     def cut(self) -> Any:

@@ -12,6 +12,7 @@ DEFAULT = "image-classification"
 TASKS: dict[str, str] = {
     DEFAULT: "tfedge.tasks.image_classification.schema:TASK",
     "text-classification": "tfedge.tasks.text_classification.schema:TASK",
+    "object-detection": "tfedge.tasks.object_detection.schema:TASK",
 }
 
 

@@ -34,13 +34,15 @@ class Metric:
     """A figure by which models are compared.
 
     ``key`` is its name in metrics.json and run.json, ``label`` in a sentence. ``share``: it lies
-    between 0 and 1 and is told in per cent; otherwise it is a plain number.
+    between 0 and 1 and is told in per cent; otherwise it is a plain number. ``interval`` says how
+    its confidence interval is found, where it has one.
     """
 
     key: str
     label: str
     higher: bool = True  # is better
     share: bool = True
+    interval: str = "Wilson"
 
     @property
     def title(self) -> str:
@@ -84,6 +86,9 @@ class Task:
     summary tells, ``least`` those that a gate of the task's own holds, by the gate's key: the
     worst value that the shipped file may have.
 
+    ``sections`` are others of the pipeline file that it has with defaults of its own, by name.
+    ``may_lose`` are figures of which a gate says how much int8 may lose against float, by its key.
+
     ``inputs`` are the dotted keys that say how an example becomes the model's input, ``shape``
     those of them that its shape follows from, ``views`` those of what is changed about examples
     that are learnt from, ``judged_by`` those of what is measured, ``scanned`` those that the audit
@@ -117,6 +122,8 @@ class Task:
     detail: tuple[str, ...] = ()
     beside: tuple[Metric, ...] = ()
     least: Mapping[str, Metric] = field(default_factory=dict, hash=False)
+    may_lose: Mapping[str, Metric] = field(default_factory=dict, hash=False)
+    sections: Mapping[str, type[Section]] = field(default_factory=dict, hash=False)
     harder: str = ""
     drops: tuple[str, ...] = ()
     version: int = 1
@@ -194,6 +201,7 @@ class Work(DropWork, Protocol):
     """
 
     noise: str
+    chooses: bool  # see ``chosen``
 
     def scan(self, pipeline: Pipeline, cache: Path, progress: Progress, out: Path) -> None:
         """Look at all examples: write index.json and audit.json into ``out``. Of the pipeline only
@@ -211,9 +219,15 @@ class Work(DropWork, Protocol):
         """What metrics.json says of how it was measured."""
 
     def measure(
-        self, outputs: np.ndarray, targets: np.ndarray, examples: Examples, evaluate: Any
+        self,
+        outputs: np.ndarray,
+        targets: np.ndarray,
+        examples: Examples,
+        evaluate: Any,
+        chosen: Mapping[str, Any],
     ) -> ModelMetrics:
-        """The metrics of one model, in the task's own type; the primary one among them."""
+        """The metrics of one model, in the task's own type; the primary one among them. ``chosen``
+        is what the method of that name gives, empty where it gives nothing."""
 
     def primary(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         """The primary metric alone."""
@@ -222,7 +236,15 @@ class Work(DropWork, Protocol):
         """[N], how good each answer is: more is better, equal is equally good."""
 
     def same(self, outputs: np.ndarray, others: np.ndarray) -> np.ndarray:
-        """bool [N], which answers are the same."""
+        """bool [N], which answers are the same; of answers of several parts float [N], how much of
+        them."""
+
+    def chosen(
+        self, outputs: np.ndarray, targets: np.ndarray, examples: Examples
+    ) -> dict[str, Any] | None:
+        """What is chosen for a model by what it gives for the validation examples, such as the
+        scores from which something counts; None: nothing is. ``measure`` gets it, and metrics.json
+        has it of the file that ships, in ``chosen``."""
 
     def divergence(self, reference: np.ndarray, outputs: np.ndarray) -> float:
         """How far outputs are from a reference, mean; 0 when they are equal."""

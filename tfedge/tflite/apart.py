@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfedge.errors import ArtifactError
-from tfedge.tflite.runtime import LiteRT, Port, by_name, runtime_version
+from tfedge.errors import ArtifactError, UnsupportedModel
+from tfedge.tflite.runtime import LiteRT, Port, SideBySide, by_name, runtime_version
 
 SECONDS = 120.0  # for all answers together
 # Isolated: nothing is imported from the current folder, which may be that of a hostile drop.
@@ -30,15 +30,15 @@ _TOLD = 500  # characters of an interpreter's reason
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model made of each input, as it stores it, flat; ``port`` is its only output."""
+    """What a model made of each input, as it stores it; ``ports`` are its outputs."""
 
     runtime: str  # "LiteRT 2.3.0"
-    port: Port
+    ports: SideBySide
     outputs: tuple[np.ndarray, ...]
 
 
 def answers(model: Path, inputs: Sequence[Path], seconds: float = SECONDS) -> Answers:
-    """Run a model with one input and one output over files that hold an input each, raw.
+    """Run a model over files that hold an input each, raw; its outputs stand side by side.
 
     ArtifactError when it can't be loaded or run, when its process dies, or gives no answer in time.
     """
@@ -68,11 +68,16 @@ def answers(model: Path, inputs: Sequence[Path], seconds: float = SECONDS) -> An
 
 
 def _answers(called: str, told: dict, rest: bytes) -> Answers:
-    dtype = np.dtype(told["dtype"])
-    port = Port(told["name"], dtype, tuple(told["shape"]), told["scale"], told["zero_point"])
+    ports = SideBySide(tuple(_port(one) for one in told["outputs"]))
     size = len(rest) // told["count"] if told["count"] else 0
     parts = [rest[i * size : (i + 1) * size] for i in range(told["count"])]
-    return Answers(called, port, tuple(np.frombuffer(part, dtype) for part in parts))
+    found = [np.frombuffer(part, ports.dtype).reshape(ports.shape[1:]) for part in parts]
+    return Answers(called, ports, tuple(found))
+
+
+def _port(told: dict) -> Port:
+    dtype, shape = np.dtype(told["dtype"]), tuple(told["shape"])
+    return Port(told["name"], dtype, shape, told["scale"], told["zero_point"])
 
 
 def _signal(number: int) -> str:
@@ -95,22 +100,27 @@ def _bound() -> None:
 def _run(model: str, inputs: Sequence[str]) -> tuple[dict, list[bytes]]:
     runtime = LiteRT(model)
     given, taken = runtime.inputs(), runtime.outputs()
-    if not given or len(taken) != 1:
+    if not given or not taken:
         raise ValueError(f"it has {len(given)} inputs and {len(taken)} outputs")
+    ports = SideBySide.of(taken)
+    places = [taken.index(port) for port in ports.ports]
     outputs = []
     for path in inputs:
         shown = _parts(np.fromfile(path, given[0].dtype), given)
-        outputs.append(np.ascontiguousarray(runtime.invoke(*shown)[0]).tobytes())
-    port = taken[0]
-    told = {
-        "name": port.name,
-        "dtype": port.dtype.str,
-        "shape": list(port.shape),
-        "scale": port.scale,
-        "zero_point": port.zero_point,
-        "count": len(outputs),
-    }
-    return told, outputs
+        made = runtime.invoke(*shown)
+        stored = ports.joined([made[place] for place in places])
+        outputs.append(np.ascontiguousarray(stored).tobytes())
+    told = [
+        {
+            "name": port.name,
+            "dtype": port.dtype.str,
+            "shape": list(port.shape),
+            "scale": port.scale,
+            "zero_point": port.zero_point,
+        }
+        for port in ports.ports
+    ]
+    return {"outputs": told, "count": len(outputs)}, outputs
 
 
 def _parts(values: np.ndarray, ports: Sequence[Port]) -> list[np.ndarray]:
@@ -132,6 +142,8 @@ def main() -> None:
         told, outputs = _run(asked["model"], asked["inputs"])
     except ArtifactError as error:
         told, outputs = {"error": error.message.removeprefix(f"{error.path}: ")}, []
+    except UnsupportedModel as error:
+        told, outputs = {"error": error.message}, []
     except (RuntimeError, ValueError, TypeError, OSError, MemoryError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         told, outputs = {"error": reason[:_TOLD]}, []

@@ -47,6 +47,54 @@ class Port:
         return (stored.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
 
 
+@dataclass(frozen=True)
+class SideBySide:
+    """The outputs of a model as one array: side by side along their last axis, in the order of
+    their names, for in which order a file has them, its converter decided. One output is as it is.
+    """
+
+    ports: tuple[Port, ...]  # by name
+
+    @classmethod
+    def of(cls, ports: Sequence[Port]) -> SideBySide:
+        """UnsupportedModel unless they differ in their last side alone."""
+        found = tuple(sorted(ports, key=lambda port: port.name))
+        if len({(port.dtype, port.shape[:-1]) for port in found}) != 1:
+            told = [f"{port.name}: {port.dtype} {list(port.shape)}" for port in found]
+            what = "outputs that don't fit side by side"
+            raise UnsupportedModel(what, told, "name the one that is wanted")
+        return cls(found)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.ports[0].dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """With the batch dimension."""
+        first = self.ports[0].shape
+        if len(self.ports) == 1:
+            return first
+        return (*first[:-1], sum(port.shape[-1] for port in self.ports))
+
+    def joined(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """Of one array for each port, in their order."""
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-1)
+
+    def parts(self, joined: np.ndarray) -> list[np.ndarray]:
+        """What stands side by side, […, C], a view for each port."""
+        if len(self.ports) == 1:
+            return [joined]
+        ends = np.cumsum([port.shape[-1] for port in self.ports])
+        return np.split(joined, ends[:-1], axis=-1)
+
+    def real(self, stored: np.ndarray) -> np.ndarray:
+        """Stored values, of any shape that ends as ``shape`` does, as float32; what is not
+        quantized stays as it is."""
+        parts = zip(self.ports, self.parts(stored), strict=True)
+        return self.joined([port.real(part) for port, part in parts])
+
+
 class Runtime(Protocol):
     """One loaded model on one interpreter. Not shared between threads."""
 
@@ -186,6 +234,28 @@ class Pool:
         self._inputs = _inputs(self._runtimes[0])
         self._outputs = self._runtimes[0].outputs()
 
+    @property
+    def side_by_side(self) -> SideBySide:
+        """All outputs as one. UnsupportedModel when they don't fit."""
+        return SideBySide.of(self._outputs)
+
+    def answers(
+        self, items: Items, *, raw: bool = False, progress: Report | None = None
+    ) -> np.ndarray:
+        """All outputs of the model for every item, [N, …], side by side; see ``run``."""
+        found = self.run(items, outputs=self.names, raw=raw, progress=progress)
+        return self.side_by_side.joined(found)
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of the outputs, with the batch, in the order of the file."""
+        return [port.shape for port in self._outputs]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the outputs, in their order; that in the file is its converter's."""
+        return sorted(port.name for port in self._outputs)
+
     def run(
         self,
         items: Items,
@@ -240,12 +310,20 @@ def side_by_side(
     change: Change | None = None,
     progress: Report | None = None,
 ) -> dict[str, np.ndarray]:
-    """The first output [N, …] of several models, by their names, for every image.
+    """The outputs [N, …] of several models, by their names, for every image, those of one model
+    side by side.
 
     An image is read once, and changed once, by the worker that runs it through all models.
     """
-    outputs = {name: pool._outputs[0] for name, pool in pools.items()}
-    found = {name: _room(len(items), port, False) for name, port in outputs.items()}
+    outputs = {name: pool.side_by_side for name, pool in pools.items()}
+    places = {
+        name: [pool._outputs.index(port) for port in outputs[name].ports]
+        for name, pool in pools.items()
+    }
+    found = {
+        name: np.empty((len(items), *all_of_them.shape[1:]), _dtype(all_of_them.ports[0]))
+        for name, all_of_them in outputs.items()
+    }
 
     def each(worker: int, portion: Portion) -> None:
         shown = portion
@@ -254,8 +332,9 @@ def side_by_side(
         # A model at a time: its weights are in the processor's cache then, which is worth 5 %.
         for name, pool in pools.items():
             for index, item in shown:
-                value = pool._invoke(worker, index, item)[0][0]
-                found[name][index] = outputs[name].real(value)
+                values = pool._invoke(worker, index, item)
+                stored = outputs[name].joined([values[place][0] for place in places[name]])
+                found[name][index] = outputs[name].real(stored)
 
     _distribute(items, min(pool.workers for pool in pools.values()), each, progress)
     return found
@@ -293,14 +372,17 @@ def predict(
     model: ModelSource,
     items: Items,
     *,
-    output: int | str = 0,
+    output: int | str | None = None,
     raw: bool = False,
     workers: int | None = None,
     progress: Report | None = None,
     load: Loader = LiteRT,
 ) -> np.ndarray:
-    """One output of a model for every image, [N, …], on all cores; see ``Pool``, ``Pool.run``."""
+    """One output of a model for every image, [N, …], on all cores, or (None) all of them side by
+    side; see ``Pool``, ``Pool.run``."""
     pool = Pool(model, max(1, min(workers or cores(), len(items))), load)
+    if output is None:
+        return pool.answers(items, raw=raw, progress=progress)
     return pool.run(items, outputs=(output,), raw=raw, progress=progress)[0]
 
 
@@ -340,8 +422,12 @@ def _select(ports: tuple[Port, ...], outputs: Sequence[int | str] | None) -> lis
 
 
 def _room(total: int, port: Port, raw: bool) -> np.ndarray:
-    dtype = np.dtype(np.float32) if port.scale and not raw else port.dtype
-    return np.empty((total, *port.shape[1:]), dtype)
+    return np.empty((total, *port.shape[1:]), port.dtype if raw else _dtype(port))
+
+
+def _dtype(port: Port) -> np.dtype:
+    """Of real values."""
+    return np.dtype(np.float32) if port.scale else port.dtype
 
 
 def _batched(item: np.ndarray, ports: Sequence[Port], index: int) -> list[np.ndarray]:

@@ -11,13 +11,15 @@ from ai_edge_litert import schema_py_generated as schema
 from tfedge.tflite.editing import Editor
 
 KEY = "serving_default"
+_UNNAMED = "Identity"  # what TensorFlow calls the outputs of a function
 
 
 def signed(content: bytes) -> bytes:
     """The file with a signature, its inputs and outputs called as the converter calls them there.
 
     ``input`` stays the name of the input called so in the signature; outputs are ``output_0``,
-    ``output_1`` … in their order.
+    ``output_1`` … in their order, those of a graph that has names for them are called by these,
+    as tensors, too: in which order they stand is the converter's decision.
     """
     editor = Editor(content)
     signature = schema.SignatureDefT()
@@ -28,6 +30,9 @@ def signed(content: bytes) -> bytes:
         signature.inputs.append(_entry(name, index))
         editor.graph.tensors[index].name = f"{KEY}_{name}:0"
     for number, index in enumerate(map(int, editor.graph.outputs)):
+        if not (name := editor.name(index)).startswith(_UNNAMED):
+            signature.outputs.append(_entry(name, index))
+            continue
         signature.outputs.append(_entry(f"output_{number}", index))
         editor.graph.tensors[index].name = f"PartitionedCall:{number}"
     editor.model.signatureDefs = [signature]

@@ -26,13 +26,13 @@ def squares(outputs: Any, wanted: Any, weights: Any) -> Any:
 class Number:
     """Outputs [n, 1] are the number itself."""
 
-    units, figure = 1, "mae"
+    units, figure, of_views = 1, "mae", False
 
     def __init__(self, examples: Examples) -> None:
         self._examples = examples
 
-    def targets(self, rows: Sequence[int], settings: Training) -> np.ndarray:
-        return self._examples.targets(rows)
+    def targets(self, items: Sequence[tuple[int, int]], settings: Training) -> np.ndarray:
+        return self._examples.targets([row for row, _ in items])
 
     def weights(self, rows: Sequence[int], settings: Training) -> np.ndarray:
         return np.ones(len(rows), np.float32)

@@ -42,6 +42,7 @@ class Regression(NumberDrop):
     """Outputs and targets are float [N, 1]."""
 
     noise = "noise"
+    chooses = False
 
     def scan(self, pipeline: Pipeline, cache: Path, progress: Progress, out: Path) -> None:
         Classification().scan(pipeline, cache, progress, out)
@@ -58,8 +59,16 @@ class Regression(NumberDrop):
     def settings(self, evaluate: Evaluate, examples: Examples) -> dict[str, Any]:
         return {}
 
+    def chosen(self, outputs: np.ndarray, targets: np.ndarray, examples: Examples) -> None:
+        """Nothing."""
+
     def measure(
-        self, outputs: np.ndarray, targets: np.ndarray, examples: Examples, evaluate: Evaluate
+        self,
+        outputs: np.ndarray,
+        targets: np.ndarray,
+        examples: Examples,
+        evaluate: Evaluate,
+        chosen: Mapping[str, Any],
     ) -> NumberMetrics:
         return NumberMetrics(n=len(targets), mae=self.primary(outputs, targets))
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfedge.benchmark.script.image_inputs import Levels, image_input
 from tfedge.benchmark.script.runtime import Model
+from tfedge.portable.boxes import boxes_difference
 from tfedge.portable.golden import difference
 
 
@@ -17,7 +18,8 @@ def replay_pairs(model: Model, folder: str) -> dict:
     """How the answers differ from those of ``NNN.input.bin`` and ``NNN.output.bin`` in a folder.
 
     ``failed`` counts the pairs that differ by more than machines may. ``max_difference`` is in the
-    output's own numbers, and equal highest scores are all top-1.
+    output's own numbers, and equal highest scores are all top-1; None for a model of several
+    outputs.
     """
     identical = agree = 0
     failures = []
@@ -35,7 +37,7 @@ def replay_pairs(model: Model, folder: str) -> dict:
         identical += got.tobytes() == want.tobytes()
         agree += bool(want[got.argmax()] == want.max() or got[want.argmax()] == got.max())
         differences.append(float(np.abs(got.astype(float) - want.astype(float)).max()))
-        told = difference(*as_scores(model.real(want), model.real(got)))
+        told = differing(model, model.real(want), model.real(got))
         if told:
             failures.append(f"{output.name}: {told}")
     return {
@@ -43,9 +45,16 @@ def replay_pairs(model: Model, folder: str) -> dict:
         "identical": identical,
         "failed": len(failures),
         "failure": failures[0] if failures else None,  # the first
-        "top1_agree": agree,
+        "top1_agree": agree if len(model.outputs) == 1 else None,
         "max_difference": max(differences) if np.isfinite(differences).all() else None,
     }
+
+
+def differing(model: Model, want: Any, got: Any) -> str:
+    """How real answers differ by the golden rule: of scores, or of boxes and scores."""
+    if [str(port.get("name", "")) for port in model.taken()] == ["boxes", "scores"]:
+        return boxes_difference(want, got)
+    return difference(*as_scores(want.ravel(), got.ravel()))
 
 
 def as_scores(want: Any, got: Any) -> tuple[Any, Any]:
@@ -87,7 +96,8 @@ def accuracy_of(
 
 def told_pairs(golden: dict) -> str:
     """In words, in how many golden pairs the answer is the same."""
-    return f"the same top-1 in {golden['top1_agree']}"
+    same = golden["top1_agree"]
+    return f"{golden['failed']} differ" if same is None else f"the same top-1 in {same}"
 
 
 def told_accuracy(accuracy: dict) -> str:

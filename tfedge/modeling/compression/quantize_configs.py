@@ -47,7 +47,8 @@ _FOLDING = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dens
 # Their result has the range of what goes in: TFLite wants the same scale on both sides.
 _PASSING = (
     *(keras.layers.AveragePooling2D, keras.layers.MaxPooling2D, keras.layers.ZeroPadding2D),
-    *(keras.layers.Cropping2D, keras.layers.Reshape, FirstPiece, WordTable),
+    *(keras.layers.Cropping2D, keras.layers.UpSampling2D, keras.layers.Reshape),
+    *(FirstPiece, WordTable),
 )
 # An op, and a ReLU that it may fuse.
 _OPS = (

@@ -19,6 +19,7 @@ from tensorflow.python.framework import convert_to_constants as constants
 
 from tfedge.errors import StageError
 from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.ports import packed_shape, run, shapes_of, side_by_side
 from tfedge.tflite.kernels import with_fast_kernels
 from tfedge.tflite.signature import signed
 
@@ -30,7 +31,7 @@ class Frozen:
 
     definition: Any
     inputs: tuple[Any, ...]
-    outputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]  # in the order of their names
 
     @classmethod
     def of(cls, definition: Any) -> Frozen:
@@ -40,16 +41,21 @@ class Frozen:
             tf.TensorSpec(node.attr["shape"].shape, tf.as_dtype(node.attr["dtype"].type), node.name)
             for node in given
         ]
-        return cls(definition, tuple(inputs), (tf.TensorSpec(None, name="Identity"),))
+        read = {source.split(":")[0].lstrip("^") for n in definition.node for source in n.input}
+        given = [n.name for n in definition.node if n.op == "Identity" and "/" not in n.name]
+        outputs = [tf.TensorSpec(None, name=name) for name in sorted(given) if name not in read]
+        return cls(definition, tuple(inputs), tuple(outputs))
 
 
 def freeze(function: Callable[[Any], Any], shape: tuple[int, ...], dtype: Any) -> Frozen:
-    """``function`` of one tensor [1, *shape] as a graph, its variables constants."""
+    """``function`` of one tensor [1, *shape] as a graph; see ``frozen``."""
     return frozen(function, tf.TensorSpec((1, *shape), dtype, name="input"))
 
 
 def frozen(function: Callable[..., Any], *specs: Any) -> Frozen:
-    """``function`` of one tensor for each spec as a graph, its variables constants."""
+    """``function`` of one tensor for each spec as a graph, its variables constants.
+
+    It gives a tensor, or several by their names, which outputs of the graph then have."""
     traced = tf.function(function, autograph=False).get_concrete_function(*specs)
     # convert_variables_to_constants_v2 without what it does last: a function of the graph, which
     # takes longer than all before.
@@ -57,10 +63,13 @@ def frozen(function: Callable[..., Any], *specs: Any) -> Frozen:
         traced, lower_control_flow=True, aggressive_inlining=False
     )
     definition, _ = constants._replace_variables_by_constants(data)
-    outputs = [
-        tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name.split(":")[0])
-        for tensor in traced.outputs
-    ]
+    found = {tensor.name.split(":")[0]: tensor for tensor in traced.outputs}
+    named = traced.structured_outputs
+    called = sorted(named) if isinstance(named, dict) else list(found)
+    calls = dict(zip(found, called, strict=True))  # tensors of a dict are in the order of its keys
+    for node in definition.node:
+        node.name = calls.get(node.name, node.name)
+    outputs = [tf.TensorSpec(t.shape, t.dtype, calls[name]) for name, t in found.items()]
     return Frozen(definition, specs, tuple(outputs))
 
 
@@ -149,9 +158,26 @@ def float_pixels(
 
 def float_part(model: Any) -> bytes:
     """A float .tflite of a part of a network: activations [1, …] float32 in, its output out."""
-    shape = tuple(model.input_shape[1:])
-    graph = freeze(lambda x: model(x, training=False), shape, tf.float32)
+    shape = packed_shape(shapes_of(model.inputs))
+    graph = freeze(lambda x: run(model, x, training=False), shape, tf.float32)
     return to_tflite(graph, signature=False)
+
+
+def computed(graph: Frozen, inputs: np.ndarray) -> np.ndarray:
+    """What a frozen graph gives for inputs [n, …], one at a time, in float32: [n, …], several
+    outputs side by side in the order of their names."""
+    names = sorted(f"{spec.name}:0" for spec in graph.outputs)
+    (given,) = graph.inputs
+
+    def run(one: Any) -> Any:
+        found = tf.graph_util.import_graph_def(
+            graph.definition, {f"{given.name}:0": one}, names, name=""
+        )
+        return side_by_side(found)
+
+    spec = tf.TensorSpec((1, *inputs.shape[1:]), given.dtype)
+    run = tf.function(run, (spec,), autograph=False)
+    return np.concatenate([run(tf.cast(one[None], given.dtype)).numpy() for one in inputs])
 
 
 def save_graph(graph: Frozen, path: Path) -> None:

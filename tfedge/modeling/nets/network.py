@@ -31,10 +31,11 @@ from tfedge.modeling.nets.attention import PaddingMask, above
 from tfedge.modeling.nets.backbone import Weights, assign, build_base
 from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.image_base import ImageBase
-from tfedge.modeling.nets.layers import unwrapped
+from tfedge.modeling.nets.layers import sources, unwrapped
 
 NAME = "tfedge"  # of the network; graph operations of its layers begin with it
 OFFSET, POOL, HEAD = "pixel_offset", "pool", "logits"
+QUICK = 0.9  # momentum of a batch norm that learns in a short training: it forgets in some 20 steps
 BESIDE = "tfedge"  # the "layer" of what stands beside weights in a .npz
 MEAN, STD, UNITS = (f"{BESIDE}/{name}" for name in ("mean", "std", "units"))
 
@@ -115,15 +116,35 @@ def fold(spec: Spec, base: Weights) -> Weights:
 def cut(model: Any, layer: str, prefix: str = "") -> tuple[Any, Any]:
     """A whole network up to and including ``layer``, and the rest from that tensor on.
 
-    Both share its layers and weights. Where the rest reads what stands beside the tensor, see
-    ``attention.above``.
+    Both share its layers and weights. Where the rest reads tensors from further down, too, as necks
+    do, the first gives all of them, from the pixels up, and the second takes them: see ``ports``.
+    Where the rest reads what stands beside the tensor, see ``attention.above``.
     """
     between = output_of(model, prefix + layer)
-    lower = keras.Model(model.input, between)
     padding = next((one for one in model.layers if isinstance(one, PaddingMask)), None)
     if padding is not None:
-        return lower, above(model, between, padding)
-    return lower, keras.Model(between, model.output)
+        return keras.Model(model.input, between), above(model, between, padding)
+    passing = _passing(model, prefix + layer)
+    between = passing[0] if len(passing) == 1 else passing
+    return keras.Model(model.input, between), keras.Model(between, model.output)
+
+
+def _passing(model: Any, layer: str) -> list[Any]:
+    """The results of ``layer`` and what it is made of that other layers read."""
+    below, waiting = set[str](), [model.get_layer(layer)]
+    while waiting:
+        one = waiting.pop()
+        if one.name not in below:
+            below.add(one.name)
+            waiting += sources(one)
+    read = {
+        one.name
+        for other in model.layers
+        if other.name not in below
+        for one in sources(other)
+        if one.name in below
+    }
+    return [one.get_output_at(0) for one in model.layers if one.name in read | {layer}]
 
 
 def output_of(model: Any, layer: str) -> Any:
@@ -196,7 +217,7 @@ def learning_norm(model: Any) -> None:
     """
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.9
+            layer.momentum = QUICK
 
 
 def estimate_norms(model: Any, batches: Iterable[np.ndarray]) -> None:

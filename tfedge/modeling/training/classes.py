@@ -9,6 +9,7 @@ import numpy as np
 
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.training import logistic
+from tfedge.modeling.training.features import Item
 from tfedge.modeling.training.loop import Loss
 from tfedge.modeling.training.objective import Dense, Score
 from tfedge.modeling.training.rows import Rows
@@ -20,13 +21,15 @@ class Classes:
     """Outputs are logits [n, classes], served as softmax scores; targets numbers of classes."""
 
     figure = "accuracy"
+    of_views = False
 
     def __init__(self, examples: Examples, classes: int) -> None:
         self._examples, self.units = examples, classes
 
-    def targets(self, rows: Sequence[int], settings: Training) -> np.ndarray:
+    def targets(self, items: Sequence[Item], settings: Training) -> np.ndarray:
         """float32 [n, classes], they sum to 1."""
-        return one_hot(self._labels(rows), self.units, settings.label_smoothing)
+        labels = self._labels([row for row, _ in items])
+        return one_hot(labels, self.units, settings.label_smoothing)
 
     def weights(self, rows: Sequence[int], settings: Training) -> np.ndarray:
         return class_weights(settings, self._labels(rows), self.units)

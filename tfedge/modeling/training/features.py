@@ -27,10 +27,11 @@ from tfedge.files.progress import Progress
 from tfedge.files.store import MissingRecords, RecordStore, shared
 from tfedge.modeling.nets.backbone import weights_of
 from tfedge.modeling.nets.env import keras
+from tfedge.modeling.nets.ports import packed_shape
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.loop import Gather
 from tfedge.tflite.reader import read
-from tfedge.tflite.runtime import Items, Pool, Port
+from tfedge.tflite.runtime import Items, Pool, Port, SideBySide
 
 _CHUNK = 256  # examples computed before they are written
 
@@ -110,7 +111,9 @@ class Activations:
     ``port`` says what stored int8 numbers mean; None: they are stored as they are.
     """
 
-    def __init__(self, store: RecordStore, keys: Sequence[str], port: Port | None = None) -> None:
+    def __init__(
+        self, store: RecordStore, keys: Sequence[str], port: SideBySide | None = None
+    ) -> None:
         self._rows = store.rows(keys)
         self._records, self._port = store.memmap, port
 
@@ -135,7 +138,7 @@ def compute(
     items: Sequence[Item],
     *,
     name: str,
-    shape: Sequence[int],
+    shapes: Sequence[tuple[int, ...]],
     convert: Callable[[], bytes],
     what: str,
     inputs: Callable[[Sequence[int]], Any] | None = None,
@@ -145,26 +148,31 @@ def compute(
 
     Args:
         name: digest of the part that computes them.
-        shape: of one output, without the batch.
+        shapes: of each output, without the batch; several are packed (see ``nets.ports``), and must
+            differ: by its shape each is found in the .tflite, whose order and names are its
+            converter's.
         convert: makes the .tflite, called only when something is missing, and then perhaps twice.
         what: for the progress line.
         inputs: what the part takes, at positions of ``items``; None: the examples themselves.
         int8: the .tflite gives int8, which is stored as it is; else it gives float32.
     """
     folder: Path = source.cache / "store" / f"features-{name[:32]}{'-int8' if int8 else ''}"
-    store = shared(folder, np.int8 if int8 else np.float32, tuple(shape))
+    store = shared(folder, np.int8 if int8 else np.float32, packed_shape(shapes))
     keys = [source.key(item) for item in items]
-    port = _port(folder, convert) if int8 else None
+    port = _port(folder, convert, shapes) if int8 else None
     given = inputs or (lambda chunk: source.inputs([items[position] for position in chunk]))
     for _ in range(2):  # damaged records show once all are there
         with suppress(MissingRecords):
             return Activations(store, keys, port)
-        _fill(store, keys, convert, given, what, source.progress)
+        _fill(store, keys, convert, given, what, source.progress, shapes)
     return Activations(store, keys, port)
 
 
-def _port(folder: Path, convert: Callable[[], bytes]) -> Port:
-    """What the int8 numbers in a store mean, as the .tflite says or has said that gives them.
+def _port(
+    folder: Path, convert: Callable[[], bytes], shapes: Sequence[tuple[int, ...]]
+) -> SideBySide:
+    """What the int8 numbers in a store mean, as the .tflite says or has said that gives them: those
+    of several outputs stand one behind the other.
 
     It stands in ``steps.json``, which carries its own digest: a damaged one is made again.
     """
@@ -173,16 +181,33 @@ def _port(folder: Path, convert: Callable[[], bytes]) -> Port:
         found = read_json(path)
         digest = found.pop("sha256")
         if digest == sha256_json(found):
-            return Port("", np.dtype(np.int8), (), found["scale"], found["zero_point"])
+            return _meaning(found)
     except (ArtifactError, AttributeError, KeyError, TypeError, ValueError):
         pass
-    (output,) = read(convert()).outputs
-    if output.dtype != "int8" or output.quantization is None:
-        raise ValueError(f"the frozen part gives {output.dtype}, not int8")
-    (scale,), (zero_point,) = output.quantization.scales, output.quantization.zero_points
-    steps = {"scale": scale, "zero_point": zero_point}
+    parts = []
+    outputs = read(convert()).outputs
+    for place in places([output.shape for output in outputs], shapes):
+        output = outputs[place]
+        if output.dtype != "int8" or output.quantization is None:
+            raise ValueError(f"the frozen part gives {output.dtype}, not int8")
+        (scale,), (zero_point,) = output.quantization.scales, output.quantization.zero_points
+        parts.append({"scale": scale, "zero_point": zero_point, "size": output.size})
+    steps: dict[str, Any] = {"parts": parts}
+    if len(parts) == 1:
+        steps = {key: parts[0][key] for key in ("scale", "zero_point")}
     write_json(path, {**steps, "sha256": sha256_json(steps)})
-    return Port("", np.dtype(np.int8), (), scale, zero_point)
+    return _meaning(steps)
+
+
+def _meaning(steps: dict[str, Any]) -> SideBySide:
+    """What ``steps.json`` says."""
+    int8 = np.dtype(np.int8)
+    return SideBySide(
+        tuple(
+            Port("", int8, (part.get("size", 0),), part["scale"], part["zero_point"])
+            for part in steps.get("parts", [steps])
+        )
+    )
 
 
 def _fill(
@@ -192,6 +217,7 @@ def _fill(
     inputs: Callable[[Sequence[int]], Any],
     what: str,
     progress: Progress,
+    shapes: Sequence[tuple[int, ...]],
 ) -> None:
     """Compute the records of ``keys`` that the store lacks, and put them into it.
 
@@ -220,11 +246,29 @@ def _fill(
                 if todo:
                     pool = pool or Pool(convert())
                     report = partial(_report, progress, what, done, total)
-                    (outputs,) = pool.run(inputs(todo), raw=True, progress=report)
-                    store.put([keys[position] for position in todo], outputs)
+                    wanted = places(pool.shapes, shapes)
+                    outputs = pool.run(inputs(todo), outputs=wanted, raw=True, progress=report)
+                    store.put([keys[position] for position in todo], _packed(outputs))
             done += count
             progress.update(what, done, total, "examples")
         chunks = left
+
+
+def places(found: Sequence[tuple[int, ...]], shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    """Where the outputs of these shapes stand among those of a file, which have a batch of one.
+
+    ValueError when they are others, or can't be told apart."""
+    plain = [tuple(shape[1:]) for shape in found]
+    if sorted(plain) != sorted(shapes) or len(set(plain)) < len(plain):
+        raise ValueError(f"the frozen part gives {plain}, not {list(shapes)}, each once")
+    return [plain.index(shape) for shape in shapes]
+
+
+def _packed(outputs: list[np.ndarray]) -> np.ndarray:
+    """What each of several outputs [n, …] says of an example, one behind the other: [n, F]."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return np.concatenate([output.reshape(len(output), -1) for output in outputs], 1)
 
 
 def _report(progress: Progress, what: str, before: int, total: int, done: int, _: int) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 from tfedge.errors import StageError
 from tfedge.files.progress import Progress
 from tfedge.modeling.nets.env import keras, tf
+from tfedge.modeling.nets.ports import run
+from tfedge.modeling.training.rows import Rows as ByRow
 from tfedge.modeling.training.schedules import Rate, optimizer
 from tfedge.pipeline.schema import Training
 
@@ -51,13 +53,13 @@ class Batches(Protocol):
 class LearningTargets:
     """What the model should say of each item.
 
-    ``targets`` [items, …] float32. ``features`` [items, F] float16, or None, are what a teacher's
-    last layer before the head says, at a mean square of 1. ``soft`` [items, …] float32, or None,
-    are a teacher's outputs as targets. Items come as (targets, soft, features), without what is
-    None.
+    ``targets`` [items, …] float32, gathered by item. ``features`` [items, F] float16, or None, are
+    what a teacher's last layer before the head says, at a mean square of 1. ``soft`` [items, …]
+    float32, or None, are a teacher's outputs as targets. Items come as (targets, soft, features),
+    without what is None.
     """
 
-    targets: np.ndarray
+    targets: ByRow
     features: np.ndarray | None = None
     soft: np.ndarray | None = None
 
@@ -111,9 +113,12 @@ class Memory:
         batch_size: int,
         seed: int,
         noise: Noise | None = None,
+        of_views: bool = False,
     ) -> None:
-        """``wanted`` and ``weights`` [items] float32 are looked up by item."""
+        """``wanted`` and ``weights`` [items] float32 are looked up by item. ``of_views``: what is
+        wanted differs between the views of an example, and noise is shown on the example itself."""
         self._gather, self._choose, self._noise = gather, choose, noise
+        self._of_views = of_views
         self._wanted, self._weights = wanted, weights
         self._seed = seed
         self._count = len(choose(np.random.default_rng(seed)))
@@ -130,6 +135,8 @@ class Memory:
             inputs = self._gather(batch)
             if self._noise is not None and with_noise.any():
                 inputs[with_noise] = self._noise.inputs(batch[with_noise] % self._count)
+                if self._of_views:
+                    batch = np.where(with_noise, batch % self._count, batch)
             yield inputs, self._wanted[batch], self._weights[batch]
 
     def _noisy(self, items: np.ndarray, number: int) -> np.ndarray:
@@ -182,6 +189,7 @@ def train(
     patience: int | None = None,
     from_start: bool = False,
     record: Record | None = None,
+    side_by_side: bool = True,
 ) -> Course:
     """Train a model's trainable variables.
 
@@ -196,6 +204,7 @@ def train(
             by which nothing is chosen here. It leaves the weights as they are.
         from_start: the state before training counts as epoch 0, which stays if no other is better.
         record: called with the epoch and its figures.
+        side_by_side: a loss is of all outputs as one tensor; else of each on its own.
 
     Returns:
         One row an epoch: ``epoch``, ``loss``, ``learning_rate`` and what ``validate`` and ``watch``
@@ -212,10 +221,14 @@ def train(
     rate = Rate(training, learning_rate, steps)
     epochs = math.ceil(steps / batches.steps)
 
+    def said(inputs: Any, training: bool) -> Any:
+        ask = run if side_by_side else type(model).__call__
+        return ask(model, inputs, training=training)
+
     @tf.function(autograph=False)  # there is nothing to convert, and looking takes seconds
     def step(inputs: Any, wanted: Any, weights: Any) -> Any:
         with tf.GradientTape() as tape:
-            value = loss(model(inputs, training=True), wanted, weights)
+            value = loss(said(inputs, True), wanted, weights)
         rule.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
         return value
 
@@ -279,7 +292,7 @@ def train(
     if best:
         keras.backend.batch_set_value(list(zip(model.weights, best[2], strict=True)))
     else:  # nobody has seen what the last step did: a step gives the loss from before it
-        hold(float(loss(model(inputs, training=False), wanted, weights)))
+        hold(float(loss(said(inputs, False), wanted, weights)))
         for variable in variables:  # an 8-bit layer clips infinity to its range: no loss shows it
             largest = float(np.abs(variable.numpy()).max())
             _finite(largest, what, epochs, rows, f"largest weight of {variable.name}")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from tfedge.modeling.training.features import Item
 from tfedge.modeling.training.loop import Loss
 from tfedge.modeling.training.rows import Rows
 from tfedge.pipeline.schema import Training, Transfer
@@ -30,16 +31,18 @@ class Dense(NamedTuple):
 
 
 class Objective(Protocol):
-    """Of a head whose last layer is dense.
+    """Of a head.
 
     ``rows`` are examples' row numbers, one for each item (an example or a changed view of it);
-    ``outputs`` what the last layer gives for them, before ``serve``.
+    ``outputs`` what the last layer gives for them, before ``serve``; of several outputs, side by
+    side.
     """
 
     units: int  # of the last layer
     figure: str  # the primary metric's name in a row of training's history
+    of_views: bool  # targets differ between the views of an example
 
-    def targets(self, rows: Sequence[int], settings: Training) -> np.ndarray:
+    def targets(self, items: Sequence[Item], settings: Training) -> Rows:
         """float32 [n, …] what a loss compares outputs with."""
 
     def weights(self, rows: Sequence[int], settings: Training) -> np.ndarray:
@@ -59,7 +62,8 @@ class Objective(Protocol):
     def score(self, outputs: np.ndarray, rows: Sequence[int]) -> Score: ...
 
     def serve(self, outputs: Any) -> Any:
-        """The shipped model's outputs, of a tensor [n, units]."""
+        """The shipped model's outputs, of those of the network: a tensor [n, units], or a list of
+        several, which are given by the names that the file has for them."""
 
     def served(self, outputs: np.ndarray) -> np.ndarray:
         """The same of an array."""

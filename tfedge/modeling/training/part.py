@@ -13,6 +13,7 @@ from tfedge.files.progress import Progress
 from tfedge.modeling.nets.env import keras, tf
 from tfedge.modeling.nets.export import float_part
 from tfedge.modeling.nets.network import cut, output_inside
+from tfedge.modeling.nets.ports import run, shapes_of
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.features import (
     NOISY,
@@ -117,7 +118,10 @@ class Samples:
         size = settings.batch_size
         if gather is not None:
             seed = self.seed
-            return loop.Memory(gather, self.choose, learning_targets, weights, size, seed, noise)
+            of_views = self.objective.of_views
+            return loop.Memory(
+                gather, self.choose, learning_targets, weights, size, seed, noise, of_views
+            )
         return self.source.stream(self.train_rows, learning_targets, weights, size, noise)
 
 
@@ -144,7 +148,7 @@ class TopPart:
             self._samples.source,
             items,
             name=self._digest,
-            shape=self.lower.output_shape[1:],
+            shapes=shapes_of(self.lower.outputs),
             convert=lambda: self._converted,
             what=what,
         )
@@ -157,7 +161,9 @@ class TopPart:
     def features(self, items: Sequence[Item], layer: str, what: str) -> Activations:
         """What ``layer``, above the boundary, says of items; from the boundary's activations."""
         part = keras.Model(self.model.input, output_inside(self.model, layer))
-        of = partial(compute, self._samples.source, items, shape=part.output_shape[1:], what=what)
+        of = partial(
+            compute, self._samples.source, items, shapes=shapes_of(part.outputs), what=what
+        )
         if self.lower is None:
             convert = self._samples.source.converted
             return of(name=digest(part, "pixels"), convert=lambda: convert(part))
@@ -196,24 +202,27 @@ class Teacher:
         logits: np.ndarray | None = None,
         temperature: float | None = None,
     ) -> None:
-        """``said`` is what the float model says of each item: ``logits``, ``features`` at a mean
-        square of 1, and their own mean square, ``power``; ``logits`` [items, units] what the
-        teacher of a ``distill`` section says, and ``temperature`` the section's."""
+        """``said`` is what the float model says of each item: ``logits`` and, of a head that has
+        such, ``features`` at a mean square of 1, and their own, ``power``; ``logits`` [items,
+        units] what the teacher of a ``distill`` section says, and ``temperature`` the section's."""
         self._samples, self._temperature = samples, temperature
-        self._features, self._scale = said["features"], float(said["power"]) ** -0.5
+        self._features, self._scale = said.get("features"), float(said.get("power", 1)) ** -0.5
         self._logits = said["logits"] if logits is None else logits
 
     def learning_targets(self, settings: Retrain) -> loop.LearningTargets:
         """The targets and the teacher's outputs (mixed, or each on its own at a temperature), and
         the float model's features if they serve as hints."""
         objective = self._samples.objective
-        hard = objective.targets(self._samples.item_rows, settings)
+        hard = objective.targets(self._samples.items, settings)
         hints = self._features if settings.hints else None
         if self._temperature is not None:
             return loop.LearningTargets(
                 hard, hints, objective.taught(self._logits, self._temperature)
             )
-        return loop.LearningTargets(objective.softened(hard, self._logits, settings.teacher), hints)
+        if settings.teacher:
+            every = np.arange(len(hard))
+            hard = objective.softened(hard[every], self._logits, settings.teacher)
+        return loop.LearningTargets(hard, hints)
 
     def train(
         self,
@@ -248,11 +257,14 @@ class Teacher:
                 before_step=before_step,
                 watch=watch,
                 record=record,
+                side_by_side=not settings.hints,
             ).rows
 
 
 def predictor(model: Any, gather: Gather, count: int) -> Callable[[], np.ndarray]:
     """The model's outputs [count, …] for what ``gather`` gives at 0 … count − 1, as it is now."""
-    run = tf.function(lambda x: model(x, training=False), autograph=False, reduce_retracing=True)
+    say = tf.function(
+        lambda x: run(model, x, training=False), autograph=False, reduce_retracing=True
+    )
     chunks = [np.arange(i, min(i + _EVAL_BATCH, count)) for i in range(0, count, _EVAL_BATCH)]
-    return lambda: np.concatenate([run(tf.constant(gather(at))).numpy() for at in chunks])
+    return lambda: np.concatenate([say(tf.constant(gather(at))).numpy() for at in chunks])

@@ -18,7 +18,7 @@ from tfedge.modeling.training.features import Activations
 from tfedge.modeling.training.folding import folded_norms
 from tfedge.modeling.training.objective import Dense
 from tfedge.modeling.training.part import Samples, TopPart, predictor
-from tfedge.modeling.training.rows import portions
+from tfedge.modeling.training.rows import Rows, mean_square, portions
 from tfedge.pipeline.recipes import head_kind
 from tfedge.pipeline.schema import Transfer
 from tfedge.tasks.task import Metric
@@ -34,6 +34,18 @@ class Learned:
     def logits(self, model: Any, count: int) -> np.ndarray:
         """What the model's head says of the first ``count`` items, float32 [count, units]."""
         return _logits(model, self.features, count)
+
+    def said(self, model: Any, count: int) -> dict[str, np.ndarray]:
+        """What the model says of the first ``count`` items: logits, features at a mean square of 1,
+        their own."""
+        features = self.features.first(count)
+        power = mean_square(features) or 1.0  # of a dead net: any
+        scaled = [(features[at] / np.sqrt(power)).astype(np.float16) for at in portions(count)]
+        return {
+            "logits": self.logits(model, count),
+            "features": np.concatenate(scaled),
+            "power": np.float64(power),
+        }
 
 
 def _logits(model: Any, features: Activations, count: int) -> np.ndarray:
@@ -71,7 +83,7 @@ def learn(
     # Activations in between are worth keeping only if a stage trains above them.
     top = TopPart(samples, model, network.boundary(blocks, lowest) if lowest is not None else "")
     features = top.features([*samples.items, *samples.val_items()], POOL, f"{whose}features")
-    hard = samples.objective.targets(samples.item_rows, settings)
+    hard = samples.objective.targets(samples.items, settings)
     kind = head_kind(settings, samples.views > 0)
     c: float | None = None
     course: loop.Course | None = None
@@ -142,7 +154,7 @@ def _train_head(
     samples: Samples,
     top: TopPart,
     features: Activations,
-    hard: np.ndarray,
+    hard: Rows,
     settings: Transfer,
     what: str,
     record: loop.Record | None,
@@ -165,7 +177,7 @@ def _train_head(
 def _blocks(
     samples: Samples,
     part: TopPart,
-    hard: np.ndarray,
+    hard: Rows,
     settings: Transfer,
     what: str,
     record: loop.Record | None,

@@ -102,13 +102,15 @@ def _words(words: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{word['word']} {word['score']:.2f}" for word in words)
 
 
-def count_table(names: Sequence[str], counts: Mapping[str, Mapping[str, int]]) -> Table:
+def count_table(
+    names: Sequence[str], counts: Mapping[str, Mapping[str, int]], title: str = "class"
+) -> Table:
     """Examples by class and split, and their sums."""
     rows: list[list[object]] = [
         [name, *(counts[split].get(name, 0) for split in counts)] for name in names
     ]
     rows.append([bold("all"), *(sum(counts[split].values()) for split in counts)])
-    return Table(["class", *counts], rows)
+    return Table([title, *counts], rows)
 
 
 def data(index: Index, audit: Findings | None, kind: Kind) -> list[Block]:
@@ -117,11 +119,12 @@ def data(index: Index, audit: Findings | None, kind: Kind) -> list[Block]:
         Text(f"Splits from {index.split_from}. Digest `{index.digest}`."),
         *([Text(f"{audit.order[:1].upper()}{audit.order[1:]}.")] if audit and audit.order else []),
         count_table(index.classes, index.counts),
-        *(_audit(audit, kind) if audit else [Text("No audit.")]),
+        *(audit_blocks(audit, kind) if audit else [Text("No audit.")]),
     ]
 
 
-def _audit(audit: Findings, kind: Kind) -> list[Block]:
+def audit_blocks(audit: Findings, kind: Kind) -> list[Block]:
+    """What the audit found."""
     said = [f"warning: {warning}" for warning in audit.warnings]
     said += _shortened([f"left out: {row['path']} ({row['reason']})" for row in audit.skipped])
     kinds = (("two labels", audit.conflicts), ("two splits", audit.leaks))

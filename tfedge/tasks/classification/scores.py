@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
 
@@ -35,6 +35,7 @@ class ScoredClasses:
     """Outputs are scores float [N, classes], softmax; targets int [N], numbers of classes."""
 
     kind: ClassVar[Kind]  # of the examples
+    chooses = False
 
     def problem(self, outputs: np.ndarray, examples: Examples) -> tuple[str, str] | None:
         return problem_of(outputs, len(classes_of(examples)))
@@ -48,9 +49,13 @@ class ScoredClasses:
         targets: np.ndarray,
         examples: Examples,
         evaluate: JudgedBy,
+        chosen: Mapping[str, Any],
     ) -> metrics.ClassifierMetrics:
         top_k = self.settings(evaluate, examples)["top_k"]
         return metrics.measure(outputs, targets, classes_of(examples), top_k)
+
+    def chosen(self, outputs: np.ndarray, targets: np.ndarray, examples: Examples) -> None:
+        """The answer is the highest score, whatever it is."""
 
     def primary(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         """Top-1."""

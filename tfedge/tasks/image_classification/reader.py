@@ -7,39 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.benchmark.script.image_inputs import FITS, checked_levels
-from tfedge.data.kind import IMAGES
+from tfedge.benchmark.script.image_inputs import FITS
 from tfedge.errors import ConfigError, DropError, UnsupportedModel
-from tfedge.inputs.images.pictures import Decoding, Refused
-from tfedge.portable.images import BYTE_LIMIT
 from tfedge.tasks.classification.answers import answer, facts_alone, graph_of
-from tfedge.tasks.drop import Answer, Told, Unreadable
+from tfedge.tasks.drop import Answer, Told
 from tfedge.tasks.image_classification.drop import contract_of
+from tfedge.tasks.photos import PhotoReader
 
 
-class ImageReader:
+class ImageReader(PhotoReader):
     """By a contract. LookupError, TypeError and ValueError for one that says something else."""
 
-    kind = IMAGES
-    largest = BYTE_LIMIT
-    typed = None
-
     def __init__(self, facts: Mapping[str, Any]) -> None:
-        given = facts["input"]
-        if given["fit"] not in FITS:
-            raise ValueError(f"fit {given['fit']!r}")
-        levels = given.get("levels")
-        self._decoding = Decoding(
-            int(given["shape"][1]), given["fit"], None if levels is None else checked_levels(levels)
-        )
+        super().__init__(facts["input"])
         self._classes = [str(name) for name in facts["classes"]]
-
-    def content(self, content: bytes, name: str) -> np.ndarray:
-        """uint8 [size, size, 3] RGB."""
-        try:
-            return self._decoding.pixels(content, name)
-        except Refused as error:
-            raise Unreadable(error.bad.reason) from error
 
     def answer(self, output: np.ndarray, top: int) -> Answer:
         return answer(output, self._classes, top)

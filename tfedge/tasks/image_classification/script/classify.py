@@ -32,6 +32,7 @@ from tfedge.portable.dropped import (
     complain,
     ended,
     options,
+    ranking,
     shown,
 )
 from tfedge.portable.images import BadImage, decode, read
@@ -140,6 +141,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("photos", nargs="*", type=Path, metavar="PHOTO", help="an image, or a folder of images")
     add("--watch", type=Path, metavar="FOLDER", help="answer for what comes there")
+    ranking(parser)
     options(parser)
     args = parser.parse_args()
     if not args.photos and not args.check and args.watch is None:

@@ -32,6 +32,7 @@ from tfedge.portable.dropped import (
     described,
     ended,
     options,
+    ranking,
     shown,
 )
 from tfedge.portable.pieces import BadVocabulary, Tokenizer
@@ -151,6 +152,7 @@ def arguments() -> argparse.Namespace:
     add("texts", nargs="*", metavar="TEXT", help="a text, in quotes")
     add("--file", nargs="+", type=Path, default=[], metavar="FILE", help="each file is a text")
     add("--lines", action="store_true", help="each line of the standard input is a text")
+    ranking(parser)
     options(parser)
     args = parser.parse_args()
     if not (args.texts or args.file or args.lines or args.check):

@@ -1,0 +1,217 @@
+"""Anchors, assignment, views, decoding, suppression, the golden rule: what detection rests on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfedge.inputs.images.anchors import anchors, anchors_of, cells, fits
+from tfedge.inputs.images.annotations.index import fitted
+from tfedge.inputs.images.assign import assigned
+from tfedge.inputs.images.changes import Change
+from tfedge.inputs.images.schema import BoxAugment
+from tfedge.portable.boxes import (
+    CODER,
+    SAME_BOX,
+    boxes_difference,
+    decoded,
+    detections,
+    iou,
+    suppressed,
+)
+
+SIZES = [size for size in range(32, 1025) if fits(size)]
+
+
+def encoded(boxes: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """The inverse of ``decoded``."""
+    centre, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    moved = (centre - grid[:, :2]) / grid[:, 2:] * CODER[0]
+    grown = np.log(sides / grid[:, 2:]) * CODER[2]
+    return np.stack([moved[:, 1], moved[:, 0], grown[:, 1], grown[:, 0]], 1)
+
+
+def test_a_count_of_anchors_has_one_size() -> None:
+    """Decoding goes by how many anchors a model has."""
+    counts = [sum(cells(size)) for size in SIZES]
+    assert len(set(counts)) == len(SIZES)
+    for size, count in zip(SIZES, counts, strict=True):
+        assert anchors_of(count) is anchors(size) and len(anchors(size)) == count
+
+
+def test_cells_sit_where_the_convolutions_see() -> None:
+    """At 32k + 1 the first cell sits on the first pixel, at 32k in the middle of its stride."""
+    np.testing.assert_allclose(anchors(257)[:2, 0] * 257, [0.5, 8.5], rtol=1e-6)
+    np.testing.assert_allclose(anchors(256)[:2, 0] * 256, [4, 12], rtol=1e-6)
+    last = anchors(257)[cells(257)[0] - 1, :2] * 257
+    np.testing.assert_allclose(last, [256.5, 256.5], rtol=1e-6)
+
+
+def test_sides_are_four_strides() -> None:
+    found = anchors(256)[:, 2] * 256
+    assert sorted(set(found.round(3).tolist())) == [32, 64, 128]
+
+
+def test_what_is_encoded_is_decoded() -> None:
+    random = np.random.default_rng(0)
+    low = random.uniform(0, 0.6, (50, 2))
+    boxes = np.concatenate([low, low + random.uniform(0.05, 0.4, (50, 2))], 1)
+    grid = anchors(96)[random.integers(0, sum(cells(96)), 50)]
+    np.testing.assert_allclose(decoded(encoded(boxes, grid), grid), boxes, atol=1e-6)
+
+
+def test_a_wild_size_overflows_nothing() -> None:
+    wild = np.array([[0, 0, 1e6, 1e6], [0, 0, -1e6, -1e6]], np.float32)
+    found = decoded(wild, anchors(32)[:2])
+    assert np.isfinite(found).all() and (found >= 0).all() and (found <= 1).all()
+
+
+def test_suppression_keeps_the_better_of_two_and_another_class() -> None:
+    box, near, far = [0.1, 0.1, 0.4, 0.4], [0.11, 0.1, 0.41, 0.4], [0.6, 0.6, 0.9, 0.9]
+    found = suppressed(np.array([near, box, far]), np.array([0.6, 0.9, 0.5]))
+    assert found == [1, 2]
+    grid = np.tile(np.array([0.25, 0.25, 0.3, 0.3], np.float32), (2, 1))
+    scores = np.array([[0.9, 0.0], [0.0, 0.8]], np.float32)
+    both = detections(np.zeros((2, 4)), scores, grid, np.array([0.5, 0.5]))
+    assert both[:, 5].tolist() == [0, 1]
+
+
+def test_thresholds_are_compared_as_stored_and_few_are_decoded() -> None:
+    """A detector has thousands of anchors: decoding all of them takes longer than the net."""
+    seen = []
+
+    def real(stored: np.ndarray) -> np.ndarray:
+        seen.append(len(stored))
+        return stored.astype(np.float32) / 10
+
+    grid = anchors(257)
+    stored = np.zeros((len(grid), 4), np.uint8)
+    scores = np.full((len(grid), 3), 5, np.uint8)
+    scores[7, 1], scores[900, 2] = 200, 130
+    found = detections(
+        *(stored, scores, grid, np.array([128, 128, 128])),
+        *(real, lambda values: values.astype(np.float32) / 256),
+    )
+    assert seen == [2]
+    np.testing.assert_allclose(found[:, 4:], [[200 / 256, 1], [130 / 256, 2]])
+
+
+def test_nothing_above_the_threshold_is_nothing() -> None:
+    found = detections(np.zeros((21, 4)), np.zeros((21, 2)), anchors(32), np.array([0.5, 0.5]))
+    assert found.shape == (0, 6)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda v: v, ""),
+        (lambda v: v + np.array([0, 0, 0, 0, 0.15, 0]), ""),
+        (lambda v: v + np.array([0, 0, 0, 0, 0.17, 0]), "scores differ by 0.170"),
+        (lambda v: v + np.array([0.2, 0, 0, 0, 0, 0]), ""),  # a fiftieth of an anchor
+        (lambda v: v + np.array([4, 0, 0, 0, 0, 0]), "a box of a sure score differs: IoU"),
+        (lambda v: v + np.array([0, 0, 2, 0, 0, 0]), "a box of a sure score differs: IoU"),
+        (lambda v: v * np.nan, "outputs are no numbers"),
+        (lambda v: v[:, :5], "outputs [3, 6] to compare [3, 5] with"),
+    ],
+)
+def test_the_golden_rule(change, told: str) -> None:
+    expected = np.array(
+        [[0, 0, 0, 0, 0.8, 0.1], [1, -2, 1, 1, 0.6, 0.0], [9, 9, 9, 9, 0.01, 0.0]], float
+    )
+    got = boxes_difference(expected, change(expected))
+    assert got.startswith(told) and bool(got) == bool(told)
+
+
+def test_a_box_without_a_sure_score_may_be_anywhere() -> None:
+    expected = np.array([[0, 0, 0, 0, 0.3, 0.0]])
+    assert boxes_difference(expected, expected + np.array([9, 9, 0, 0, 0, 0])) == ""
+
+
+def test_the_golden_rule_asks_for_the_overlap_that_it_says() -> None:
+    expected = np.array([[0, 0, 0, 0, 0.8]])
+    for share, fine in ((SAME_BOX + 0.01, True), (SAME_BOX - 0.01, False)):
+        got = np.array([[0, 0, 0, CODER[3] * np.log(share), 0.8]])  # as wide as this share
+        assert (boxes_difference(expected, got) == "") == fine
+
+
+def test_each_box_is_learnt_by_anchors_inside_of_it() -> None:
+    boxes = np.array([[0.1, 0.1, 0.35, 0.4], [0.5, 0.2, 0.9, 0.9]], np.float32)
+    found = assigned(boxes, 257)
+    assert found.dtype == np.int16 and set(found.tolist()) == {-1, 0, 1}
+    for number, box in enumerate(boxes):
+        middle = anchors(257)[found == number, :2]
+        assert ((middle > box[:2]) & (middle < box[2:])).all()
+        assert 1 <= len(middle) <= 27
+
+
+def test_a_tiny_box_gets_its_best_anchor() -> None:
+    found = assigned(np.array([[0.401, 0.401, 0.404, 0.404]], np.float32), 257)
+    assert (found == 0).sum() == 1
+
+
+def test_an_anchor_that_two_want_learns_the_one_it_overlaps_most() -> None:
+    boxes = np.array([[0.2, 0.2, 0.5, 0.5], [0.2, 0.2, 0.52, 0.5]], np.float32)
+    found = assigned(boxes, 257)
+    grid = anchors(257)
+    corners = np.concatenate([grid[:, :2] - grid[:, 2:] / 2, grid[:, :2] + grid[:, 2:] / 2], 1)
+    overlaps = iou(boxes, corners)
+    taken = np.flatnonzero(found >= 0)
+    both = [at for at in taken if found[at] == overlaps[:, at].argmax()]
+    assert len(both) == len(taken)
+
+
+def test_no_box_is_learnt_by_nothing() -> None:
+    assert (assigned(np.zeros((0, 4), np.float32), 64) == -1).all()
+
+
+def marked(size: int, box: np.ndarray) -> np.ndarray:
+    """A black image with a white box."""
+    image = np.zeros((size, size, 3), np.uint8)
+    left, top, right, bottom = (box * size).round().astype(int)
+    image[top:bottom, left:right] = 255
+    return image
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_boxes_move_with_their_pixels(number: int) -> None:
+    """What is white in a view is where its box says, to a pixel and a half of resampling."""
+    settings = BoxAugment(flip_vertical=True, contrast=0.0, brightness=0.0)
+    box, size = np.array([0.3, 0.4, 0.55, 0.6]), 128
+    change = Change.drawn(settings, [number])
+    boxes, kept = change.boxes(box[None], size)
+    assert kept.tolist() == [0]
+    down, right = np.nonzero(change.pixels(marked(size, box))[..., 0] > 127)
+    seen = np.array([right.min(), down.min(), right.max() + 1, down.max() + 1])
+    np.testing.assert_allclose(boxes[0] * size, seen, atol=1.5)
+
+
+def test_a_view_is_the_same_every_time_and_others_differ() -> None:
+    settings = BoxAugment()
+    assert Change.drawn(settings, [1, 2]) == Change.drawn(settings, [1, 2])
+    assert Change.drawn(settings, [1, 2]) != Change.drawn(settings, [1, 3])
+
+
+def test_a_box_out_of_the_window_is_gone() -> None:
+    near = Change(False, False, 0.0, 0.0, 0.5, 0.5, 1.0, 0.0)
+    boxes, kept = near.boxes(np.array([[0.1, 0.1, 0.3, 0.3], [0.7, 0.7, 0.9, 0.9]]), 100)
+    assert kept.tolist() == [0]
+    np.testing.assert_allclose(boxes, [[0.2, 0.2, 0.6, 0.6]])
+
+
+@pytest.mark.parametrize(
+    ("fit", "wanted"),
+    [
+        ("stretch", [0.25, 0.25, 0.5, 0.75]),
+        ("crop", [(160 - 80) / 480, 0.25, (320 - 80) / 480, 0.75]),
+        ("pad", [0.25, (80 + 120) / 640, 0.5, (80 + 360) / 640]),
+    ],
+)
+def test_boxes_follow_how_an_image_becomes_square(fit: str, wanted: list[float]) -> None:
+    found, kept = fitted(np.array([[160.0, 120, 320, 360]]), 640, 480, fit)
+    np.testing.assert_allclose(found, [wanted], atol=1e-6)
+    assert kept.tolist() == [0]
+
+
+def test_a_box_that_is_cropped_away_is_gone() -> None:
+    found, kept = fitted(np.array([[0.0, 0, 40, 40], [300.0, 0, 340, 40]]), 640, 480, "crop")
+    assert kept.tolist() == [1] and len(found) == 1

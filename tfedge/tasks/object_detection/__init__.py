@@ -1,0 +1,1 @@
+"""Object detection: what is where on an image."""

@@ -1,0 +1,16 @@
+"""What drops of a detector take as it is. Imports no numpy: a check asks whether it is other
+text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfedge.files.template import texts as templates
+from tfedge.tasks.object_detection.script import NAME, example_ingredients
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def texts() -> dict[str, bytes]:
+    """The templates, and what the script is made of that is one file in a drop."""
+    return {**templates(TEMPLATES), NAME: example_ingredients()}
