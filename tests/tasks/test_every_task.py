@@ -13,6 +13,7 @@ import pytest
 
 from tests.schemas import check
 from tests.tasks.conftest import Done
+from tfedge.api import compare
 from tfedge.api import predict as predict_files
 from tfedge.core.outputs import Change, Evaluation
 from tfedge.core.outputs import read as read_output
@@ -23,11 +24,13 @@ from tfedge.tasks.task import Examples
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 
+INDEX = "data/index.json"
+
 
 def examples(done: Done) -> Examples:
     data = pipeline_of(json.loads((done.run_dir / "resolved.json").read_text("utf-8"))).data
     cache = done.folder / "cache"
-    return done.work.examples(done.run_dir / "data" / "index.json", data, root(data, cache), cache)
+    return done.work.examples(done.run_dir / INDEX, data, root(data, cache), cache)
 
 
 def root(data: Data, cache: Path) -> Path:
@@ -229,6 +232,11 @@ def test_nothing_is_done_twice(done: Done) -> None:
     first, second = (json.loads((d / "run.json").read_text()) for d in (done.run_dir, again))
     assert {row["cache"] for row in second["stages"]} == {"hit"}
     assert first["model"]["sha256"] == second["model"]["sha256"]
+    found = compare([done.run_dir, again])
+    assert not [reason for reason in found.unranked if "examples" in reason]
+    digests = {done.work.split_digest(done.run_dir / INDEX, split) for split in ("val", "test")}
+    assert found.runs[0].examples == found.runs[1].examples and len(digests) == 2
+    assert found.runs[0].examples in digests
 
 
 def test_a_gate_that_is_missed_stops_the_run(done: Done) -> None:

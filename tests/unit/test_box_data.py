@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from box_data_helpers import (
 )
 from PIL import Image
 
+from tfedge.data.index import Row
 from tfedge.data.sources import scan, source_digest
 from tfedge.errors import DataError
 from tfedge.files.progress import NoProgress
@@ -442,3 +444,16 @@ def test_the_sample_is_the_same_everywhere(tmp_path: Path) -> None:
         assert np.asarray(image).shape == (160, 160, 3)
     digest = "7d907702e93a8be6740e37119443ba86db298f9d0db3f74d7d8e080221e6290b"
     assert source_digest(data, tmp_path) == digest
+
+
+def test_a_split_is_known_by_its_images_and_their_boxes() -> None:
+    """For comparing runs: names and other splits don't matter, a box that is elsewhere does."""
+    boxes = [f'[[64,64],[["cat",100,100,{right},900,0]]]' for right in (500, 600, 700)]
+    splits = enumerate(("val", "val", "train"))
+    rows = [Row(f"{n}.png", 0, split, f"{n}" * 64) for n, split in splits]
+    first = BoxIndex(("cat",), tuple(rows), "folders", annotations=tuple(boxes))
+    renamed = replace(first, rows=tuple(row._replace(path=f"x{row.path}") for row in rows))
+    assert renamed.split_digest("val") == first.split_digest("val") != first.split_digest("train")
+    moved = replace(first, annotations=(boxes[1], boxes[1], boxes[2]))
+    assert moved.split_digest("val") != first.split_digest("val")
+    assert moved.split_digest("train") == first.split_digest("train")

@@ -92,6 +92,18 @@ def test_a_library_that_a_run_needs_ends_it_with_3(
     assert f"a run needs what is missing here: {library}" in err.replace("\n", " ")
 
 
+def test_a_library_that_one_task_needs_is_in_nobody_else_s_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = examined.installed
+    monkeypatch.setattr(
+        examined, "installed", lambda name: None if name == "pycocotools" else real(name)
+    )
+    found = one("pycocotools")
+    assert (found.state, found.command) == ("missing", "pip install 'tfedge[detection]'")
+    assert "object-detection" in found.enables and not found.needed
+
+
 @pytest.mark.parametrize("name", ["adb", "ssh", "edgetpu_compiler"])
 def test_programs(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     away = one(name)

@@ -19,7 +19,14 @@ from tfedge import __version__
 from tfedge.catalog import programs
 from tfedge.catalog.encoders import ENCODERS
 from tfedge.catalog.keras_files import KERAS_FILES
-from tfedge.catalog.libraries import INSTALL_LIGHT, INSTALL_TRAIN, LIGHT, TRAIN
+from tfedge.catalog.libraries import (
+    DETECTION,
+    INSTALL_DETECTION,
+    INSTALL_LIGHT,
+    INSTALL_TRAIN,
+    LIGHT,
+    TRAIN,
+)
 from tfedge.catalog.weights import WHEELS, Pinned
 from tfedge.core.installation import installed, supported, wanted
 from tfedge.files.files import shown
@@ -31,6 +38,7 @@ from tfedge.files.text import size_text
 LEAST = 1_000_000_000  # bytes: decoded images, features and weights of a small run
 _PATIENCE = 30  # seconds for a program or a server to answer
 _ASK = "a run fetches what it needs; tfedge doctor --network asks whether it can"
+_BOXES = "tfedge run with task: object-detection"
 _TFLITE_RUNTIME = (3, 11)  # the newest Python that it has wheels for
 
 State = Literal["ok", "missing", "not asked"]
@@ -68,21 +76,24 @@ def examine(cache: Path, *, network: bool = False) -> list[Finding]:
 
 
 def _libraries() -> Iterator[Finding]:
-    """Those that work everywhere, then those that only training needs."""
+    """Those that work everywhere, then those that only training needs, then those of one task."""
     yield from _part("to look, measure, ask", LIGHT, INSTALL_LIGHT, "every command")
     yield from _part("to train", TRAIN, INSTALL_TRAIN, "tfedge run")
+    yield from _part("of boxes", DETECTION, INSTALL_DETECTION, _BOXES, needed=False)
 
 
-def _part(title: str, names: Iterable[str], command: str, enables: str) -> Iterator[Finding]:
+def _part(
+    title: str, names: Iterable[str], command: str, enables: str, needed: bool = True
+) -> Iterator[Finding]:
     """One finding for all that are there, and one for each that is not."""
     good: list[str] = []
     for name in sorted(names):
         version = installed(name)
         if version is None:
-            yield Finding(name, "missing", "not installed", enables, command, needed=True)
+            yield Finding(name, "missing", "not installed", enables, command, needed=needed)
         elif wanted(name) and not _is_supported(name, version):
             said = f"{version}, not {wanted(name)}"
-            yield Finding(name, "missing", said, enables, command, needed=True)
+            yield Finding(name, "missing", said, enables, command, needed=needed)
         else:
             good.append(f"{name} {version}")
     if good:

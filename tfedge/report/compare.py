@@ -14,7 +14,6 @@ from tfedge.benchmark.compare import differences
 from tfedge.benchmark.result import Result
 from tfedge.core.outputs import ModelMetrics
 from tfedge.core.rundir import RESOLVED
-from tfedge.data.index import Index
 from tfedge.errors import ConfigError
 from tfedge.files.artifact import read_json
 from tfedge.files.files import shown
@@ -22,6 +21,7 @@ from tfedge.files.text import columns, size_text
 from tfedge.redact import without_secrets
 from tfedge.report.facts import Facts, gather
 from tfedge.report.markup import milliseconds, threads_text
+from tfedge.tasks.work import work_of
 
 MOST = len(ascii_uppercase)  # runs in a table
 _MAY_DIFFER = {"shape"}  # of what is timed: a smaller input is one way of being faster
@@ -65,7 +65,7 @@ class Compared:
         facts = self.facts
         if facts.index is None or facts.metrics is None:
             return None
-        return Index.load(facts.index).split_digest(facts.metrics.split)
+        return work_of(facts.task).split_digest(facts.index, facts.metrics.split)
 
 
 @dataclass(frozen=True)

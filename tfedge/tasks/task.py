@@ -212,6 +212,11 @@ class Work(DropWork, Protocol):
     def examples(self, index: Path, data: Data, root: Path, cache: Path) -> Examples:
         """Those that index.json lists, whose files lie below ``root``. ArtifactError."""
 
+    def split_digest(self, index: Path, split: str) -> str:
+        """SHA-256 over the examples of a split in index.json, by their content and what is true of
+        them: the same for the same ones, whatever their names and the other splits are.
+        ArtifactError."""
+
     def problem(self, outputs: np.ndarray, examples: Examples) -> tuple[str, str] | None:
         """What outputs must be and what these are, when they are none of this task's."""
 

@@ -106,6 +106,9 @@ class Regression(NumberDrop):
         rows = [[row["path"], f"{row['far']:.2f}"] for row in evaluation.worst]
         return [Part("Farthest", [Table(["image", "by"], rows)])]
 
+    def split_digest(self, index: Path, split: str) -> str:
+        return Index.load(index).split_digest(split)
+
     def data(self, index: Path, audit: Path | None) -> list[Block]:
         return [Text(f"{len(Index.load(index).rows)} images.")]
 

@@ -121,6 +121,9 @@ class ScoredClasses:
     def answers(self, evaluation: Evaluation) -> list[Part]:
         return report.answers(evaluation, self.kind)
 
+    def split_digest(self, index: Path, split: str) -> str:
+        return Index.load(index).split_digest(split)
+
     def data(self, index: Path, audit: Path | None) -> list[Block]:
         """How many there are, of what, and what the audit found."""
         findings = None if audit is None else Findings.load(audit)

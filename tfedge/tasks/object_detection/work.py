@@ -157,6 +157,9 @@ class ObjectDetection:
     def answers(self, evaluation: Evaluation) -> list[Part]:
         return report.answers(evaluation)
 
+    def split_digest(self, index: Path, split: str) -> str:
+        return BoxIndex.load(index).split_digest(split)
+
     def data(self, index: Path, audit: Path | None) -> list[Block]:
         """How many boxes there are, of what, and what the audit found."""
         findings = None if audit is None else Findings.load(audit)

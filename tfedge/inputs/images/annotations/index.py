@@ -14,7 +14,7 @@ import numpy as np
 
 from tfedge.data.index import SPLITS, Index, Row
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import parse_json, write_text
+from tfedge.files.artifact import parse_json, sha256_json, write_text
 from tfedge.files.once import Once
 from tfedge.inputs.images.annotations.model import HUNDREDTHS, Labelled, classes_in
 
@@ -58,6 +58,12 @@ class BoxIndex(Index):
         """SHA-256 over classes, rows and boxes."""
         parts = [self.classes, self.rows, self.annotations]
         return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
+
+    def split_digest(self, split: str) -> str:
+        """SHA-256 over the images of a split and their boxes, in any order."""
+        return sha256_json(
+            sorted((self.rows[at].sha256, self.annotations[at]) for at in self.rows_of(split))
+        )
 
     def truth(self, row: int, fit: str) -> Truth:
         """The boxes of an image that has become square by ``fit``."""
