@@ -374,7 +374,7 @@ def test_outputs_that_have_other_numbers_than_in_the_earlier_run_are_told(
 ):
     earlier = network.EarlierHead(np.zeros((2, 2), "f"), np.zeros(2, "f"), ("owl", "cat"))
     monkeypatch.setattr(network, "earlier_head", lambda path: earlier)
-    layer, notes = keras.layers.Dense(len(units)), tiny.Notes()
+    layer, notes = keras.layers.Dense(len(units), name=network.HEAD), tiny.Notes()
     layer.build((None, 2))
     head = SimpleNamespace(
         units=units,
@@ -384,7 +384,8 @@ def test_outputs_that_have_other_numbers_than_in_the_earlier_run_are_told(
     pipeline = SimpleNamespace(finetune=chain.pipeline.finetune)
     inputs = {"backbone/base.npz": chain.files["backbone/base.npz"]}
     context = SimpleNamespace(inputs=inputs, pipeline=pipeline, progress=notes)
-    finetune._go_on(context, head, SimpleNamespace(get_layer=lambda name: layer))
+    model = SimpleNamespace(layers=[layer], get_layer=lambda name: layer)
+    finetune._go_on(context, head, model)
     warnings = [line for line in notes.lines if line.startswith("warning")]
     said = f"warning: outputs have other numbers than in the earlier run{told}"
     assert warnings == ([] if told is None else [said])
