@@ -20,7 +20,7 @@ SPECIAL = (PAD, UNKNOWN, CLS, SEP)
 _VOCABULARY = "vocabulary"
 _PARTS = re.compile("[^ \t\n\r]+")  # blanks that part words whatever stands beside them
 _REMEMBERED = 1 << 16  # parts of texts whose pieces are kept
-_LONGEST = 100  # characters of a word; a longer one is unknown, as BERT has it
+LONGEST = 100  # characters of a word; a longer one is unknown, as BERT has it
 # Not those that this Python's Unicode does not know yet: they are unknown pieces on any machine.
 _INVISIBLE = ("Cc", "Cf", "Cs", "Co")
 _CHINESE = (
@@ -123,8 +123,11 @@ class WordPiece(Tokenizer):
             self._known[part] = found
         return found
 
+    def _is_too_long(self, word: str) -> bool:
+        return len(word) > LONGEST
+
     def _cut(self, word: str) -> list[int]:
-        if len(word) > _LONGEST:
+        if self._is_too_long(word):
             return [self._unknown]
         found: list[int] = []
         start = 0

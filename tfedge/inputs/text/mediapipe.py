@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from tfedge.inputs.text.texts import Encoding
-from tfedge.portable.wordpiece import WordPiece, is_chinese, is_punctuation
+from tfedge.portable.wordpiece import LONGEST, WordPiece, is_chinese, is_punctuation
 
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _WORD = re.compile("[^ \t\n\f\r]+")  # what else is a blank, such as U+00A0, is a letter to it
@@ -26,6 +26,9 @@ class MediaPipeWordPiece(WordPiece):
         lowered = text.translate(_LOWER)
         spaced = (f" {one} " if is_punctuation(one) or is_chinese(one) else one for one in lowered)
         return _WORD.findall("".join(spaced))
+
+    def _is_too_long(self, word: str) -> bool:
+        return len(word.encode("utf-8", "surrogatepass")) > LONGEST  # it counts bytes
 
 
 class ReadOtherwise(NamedTuple):
