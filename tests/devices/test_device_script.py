@@ -187,7 +187,9 @@ class Interpreter:
     def get_input_details(self):
         return [dict(index=0, shape=np.array([1, 4]), dtype=np.uint8)]
     def get_output_details(self):
-        return [dict(index=1, shape=np.array([1, 3]), quantization=(SCALE, 0))]
+        return [
+            dict(index=1, shape=np.array([1, 3]), dtype=np.uint8, quantization=(SCALE, 0))
+        ]
     def set_tensor(self, index, value): pass
     def get_tensor(self, index): return np.array([ANSWER], np.uint8)
     def invoke(self): pass
