@@ -222,6 +222,16 @@ def decode(
         raise BadImage(f"damaged: {str(error) or type(error).__name__}", name) from error
 
 
+def upright(data: bytes) -> Any:
+    """The whole image of a file's bytes as Pillow has it, RGB, as it is seen. BadImage."""
+    try:
+        return _rgb(_upright(_open(data, PIXEL_LIMIT)))
+    except BadImage:
+        raise
+    except _DAMAGE as error:
+        raise BadImage(f"damaged: {str(error) or type(error).__name__}") from error
+
+
 def read(path: Path) -> bytes:
     """The file's bytes. Raises BadImage when it is too big for an image, or can't be read."""
     try:
@@ -343,6 +353,22 @@ class Failed(Exception):
     """What the user reads instead of a traceback."""
 
 
+class Output:
+    """An output of the model: ``name`` where there are several, ``shape`` with the batch of one."""
+
+    def __init__(self, facts: dict) -> None:
+        self.name = str(facts.get("name", ""))
+        self.shape = [int(side) for side in facts["shape"]]
+        self.scale = None if facts["scale"] is None else float(facts["scale"])
+        self.zero_point = int(facts["zero_point"])
+
+    def real(self, stored: np.ndarray) -> np.ndarray:
+        """Stored values as float32."""
+        if not self.scale:
+            return stored
+        return (stored.astype(np.float32) - self.zero_point) * np.float32(self.scale)
+
+
 class Drop:
     """What MANIFEST.json says of this folder, as far as every script needs it."""
 
@@ -353,10 +379,11 @@ class Drop:
             self.files = dict(facts["files"])
             self.model = str(facts["model"])
             self.shape = [int(side) for side in facts["input"]["shape"]]
+            self.gives = [int(side) for side in facts["output"]["shape"]]
             self.dtype = np.dtype(facts["output"]["dtype"])
-            scale = facts["output"]["scale"]
-            self.scale = None if scale is None else float(scale)
-            self.zero_point = int(facts["output"]["zero_point"])
+            # Of several outputs, which stand side by side in the order of their names, each.
+            self.outputs = [Output(part) for part in facts["output"].get("parts") or ()]
+            self.outputs = self.outputs or [Output(facts["output"])]
             self.classes = [str(name) for name in facts["classes"]]
             self.pairs = [(str(pair["input"]), str(pair["output"])) for pair in facts["golden"]]
             self.compiled = str(facts["coral"]["file"]) if DELEGATE else ""
@@ -369,6 +396,7 @@ class Drop:
         if len(self.pairs) > MOST_PAIRS:
             raise Failed(f"{path}: {len(self.pairs)} golden pairs, more than {MOST_PAIRS}")
 
+    rule = staticmethod(difference)  # the golden one, of expected and real outputs
     what = ""  # goes in
     takes = "uint8"  # the model, of an input
 
@@ -382,6 +410,10 @@ class Drop:
     def ports(self) -> list:
         """The inputs of the model, described, in the order of their names."""
         return [described(self.shape, self.takes)]
+
+    def taken(self) -> list:
+        """The outputs of the model, likewise: a score for each class."""
+        return [described([1, len(self.classes)], self.dtype)]
 
     def place(self, name: str) -> Path:
         """Where a file of this folder lies: a listed one, inside, and no link out of it."""
@@ -488,31 +520,37 @@ class Model:
             raise self._failed(error) from error
         # Of several the order is the converter's: they are told apart by name.
         inputs = sorted(self.interpreter.get_input_details(), key=lambda port: port.get("name", ""))
-        outputs = self.interpreter.get_output_details()
+        outputs = sorted(
+            self.interpreter.get_output_details(), key=lambda port: port.get("name", "")
+        )
         found = [described(port["shape"], port["dtype"]) for port in (*inputs, *outputs)]
-        told = [*drop.ports(), described([1, len(drop.classes)], drop.dtype)]
+        told = [*drop.ports(), *drop.taken()]
         if found != told:
             raise Failed(f"the model has {', '.join(found)}, {MANIFEST} says {', '.join(told)}")
         self.inputs = [port["index"] for port in inputs]
-        self.output = outputs[0]["index"]
+        self.outputs = [port["index"] for port in outputs]
 
     def run(self, example: np.ndarray) -> np.ndarray:
-        """An example, or of a model of several inputs its parts, to the scores as the model gives
-        them, [classes]."""
+        """An example, or of a model of several inputs its parts, to what the model gives, as it
+        stores it: scores [classes], or several outputs side by side along their last axis."""
         parts = [example] if len(self.inputs) == 1 else list(example)
         try:
             for index, part in zip(self.inputs, parts):
                 self.interpreter.set_tensor(index, part[None])
             self.interpreter.invoke()
-            return self.interpreter.get_tensor(self.output)[0]
+            found = [self.interpreter.get_tensor(index)[0] for index in self.outputs]
+            return found[0] if len(found) == 1 else np.concatenate(found, -1)
         except (ValueError, RuntimeError) as error:
             raise self._failed(error) from error
 
     def real(self, stored: np.ndarray) -> np.ndarray:
-        """Scores in [0, 1], float32 [classes]."""
-        if not self.drop.scale:
-            return stored
-        return (stored.astype(np.float32) - self.drop.zero_point) * np.float32(self.drop.scale)
+        """What stored outputs mean, float32, of the same shape."""
+        outputs = self.drop.outputs
+        if len(outputs) == 1:
+            return outputs[0].real(stored)
+        ends = np.cumsum([output.shape[-1] for output in outputs])
+        parts = np.split(stored, ends[:-1], -1)
+        return np.concatenate([one.real(part) for one, part in zip(outputs, parts)], -1)
 
     def _failed(self, error: Exception) -> Failed:
         return Failed(f"{self.runtime} can't run the model: {' '.join(str(error).split())}")
@@ -532,14 +570,15 @@ def check(model: Model, differs: Callable[[int, Any], str] = same_input) -> int:
     same = 0
     largest = 0.0
     drop = model.drop
-    size = len(drop.classes) * drop.dtype.itemsize
+    gives = drop.gives[1:]
+    size = int(np.prod(gives)) * drop.dtype.itemsize
     for number, (given, taken) in enumerate(drop.pairs):
         shape = drop.shape[1:]
         data = drop.file(given, int(np.prod(shape)) * np.dtype(drop.takes).itemsize)
         example = np.frombuffer(data, drop.takes).reshape(shape)
-        expected = model.real(np.frombuffer(drop.file(taken, size), drop.dtype))
+        expected = model.real(np.frombuffer(drop.file(taken, size), drop.dtype).reshape(gives))
         got = model.real(model.run(example))
-        told = differs(number, example) or difference(expected, got)
+        told = differs(number, example) or drop.rule(expected, got)
         if told:
             failed += 1
             print(f"{shown(taken)}: {told}")
@@ -590,10 +629,15 @@ def number(least: int, most: int) -> Any:
     return read
 
 
+def ranking(parser: argparse.ArgumentParser) -> None:
+    """What scripts that name classes understand."""
+    help = "how many classes to print"
+    parser.add_argument("--top", type=number(1, 10**6), default=3, metavar="N", help=help)
+
+
 def options(parser: argparse.ArgumentParser) -> None:
     """What every script understands."""
     add = parser.add_argument
-    add("--top", type=number(1, 10**6), default=3, metavar="N", help="how many classes to print")
     add(
         "--threads",
         type=number(1, MOST_THREADS),
@@ -742,6 +786,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("photos", nargs="*", type=Path, metavar="PHOTO", help="an image, or a folder of images")
     add("--watch", type=Path, metavar="FOLDER", help="answer for what comes there")
+    ranking(parser)
     options(parser)
     args = parser.parse_args()
     if not args.photos and not args.check and args.watch is None:
