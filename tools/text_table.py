@@ -40,6 +40,7 @@ FEW = "frozen"  # the recipe of few texts
 RECIPES: dict[str, dict[str, Any]] = {
     "words": {"backbone": {"name": "words"}, "data": {"length": 256}},
     "frozen": {},
+    "dynamic": {"quantize": {"recipe": "dynamic"}},
     "unfrozen": {"finetune": {"unfreeze": 2}, "quantize": {"recipe": "auto"}},
     "all": {"finetune": {"unfreeze": 6}, "quantize": {"recipe": "auto"}},
     "pruned": {"prune": {"sparsity": 0.5}, "quantize": {"recipe": "qat"}},
@@ -48,6 +49,7 @@ TOLD = {
     BASELINE: "logistic regression on TF-IDF of words and pairs (scikit-learn)",
     "words": "word vectors (`words`, 256 pieces), ptq",
     "frozen": "MiniLM frozen, ptq",
+    "dynamic": "the same, dynamic",
     "unfrozen": "its top 2 layers unfrozen, auto",
     "all": "all its layers unfrozen, auto",
     "pruned": "50 % pruned, QAT",
