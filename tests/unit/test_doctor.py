@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -89,7 +90,8 @@ def test_a_library_that_a_run_needs_ends_it_with_3(
     assert cli.main(["doctor", "--json"]) == 3
     out, err = capsys.readouterr()
     assert json.loads(out)["ok"] is False
-    assert f"a run needs what is missing here: {library}" in err.replace("\n", " ")
+    (told,) = re.findall("a run needs what is missing here: (.*?) hint:", " ".join(err.split()))
+    assert library in told.split(", ")  # others, too, where this installation can't train
 
 
 def test_a_library_that_one_task_needs_is_in_nobody_else_s_way(
