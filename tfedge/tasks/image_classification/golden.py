@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfedge.data.kind import IMAGES
-from tfedge.errors import DataError
 from tfedge.inputs.images.synthetic import Sketch, Sketches, mixed
 from tfedge.portable.golden import TOLERANCE
-from tfedge.portable.images import BadImage, decode
+from tfedge.tasks import photos
 from tfedge.tasks.classification.golden import (
     SURE,
     Steady,
@@ -28,7 +26,6 @@ _SKETCHES = 192  # that every model is asked about
 _ROUNDS = 12  # of looking for classes that none of them is taken for
 _SOUGHT, _EACH = 8, 4  # classes in a round, and attempts at each
 _ENDS, _BISECTIONS = 5, 8  # images between which boundaries are looked for; halvings of a way
-_PUBLIC = 256  # files of a folder that are looked at
 
 
 def held_out(examples: LabelledImages, rows: Sequence[int], count: int) -> Chosen:
@@ -63,18 +60,7 @@ def public(
 ) -> Chosen:
     """Of image files those that the model takes for different classes, and those that lie where two
     classes meet. DataError for files that are no images, or without any."""
-    named = [file for file in files if IMAGES.names(file.name)]
-    if not named:
-        raise DataError(["package.golden: no images in the folder"], "put images into it")
-    step = -(-len(named) // _PUBLIC)
-    images, bad = [], []
-    for file in named[::step]:
-        try:
-            images.append(decode(file, size, fit))
-        except BadImage as error:
-            bad.append(str(error))
-    if bad:
-        raise DataError(bad, "repair the files, or take them away")
+    images = photos.public(files, size, fit)
     scores = asked.outputs(np.stack(images))
     steady = Steady(asked, images.__getitem__)
     return chosen(steady, scores, classes, count, "images that the owner calls public")

@@ -9,18 +9,17 @@ from typing import Any, cast
 import numpy as np
 
 from tfedge.core.outputs import Base
-from tfedge.data.audit import Contents
 from tfedge.data.index import Index
 from tfedge.data.kind import IMAGES
 from tfedge.data.schema import Data
 from tfedge.data.sources import scan
 from tfedge.files.progress import Progress
 from tfedge.inputs.images.corruptions import CORRUPTIONS
-from tfedge.inputs.images.looks import alike
-from tfedge.inputs.images.pictures import DecodedImages, Decoding, looks_of
+from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.pipeline.schema import Pipeline
+from tfedge.tasks import photos
 from tfedge.tasks.blocks import cell
 from tfedge.tasks.classification.scores import ScoredClasses, audited, classes_of
 from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts, Told
@@ -28,8 +27,6 @@ from tfedge.tasks.image_classification import card, drop, reader
 from tfedge.tasks.image_classification import golden as pairs
 from tfedge.tasks.image_classification.examples import LabelledImages
 from tfedge.tasks.task import Examples
-
-_FLAT = "images of next to one colour only"
 
 
 class Classification(ScoredClasses):
@@ -42,16 +39,7 @@ class Classification(ScoredClasses):
         """Leaves every image decoded in the pixel store."""
         settings = cast(ImageData, pipeline.data)
         found = scan(settings, cache, progress)
-        decoding = Decoding(settings.image_size, settings.fit, settings.range)
-        store = decoding.store(cache)
-        looks, bad = looks_of(store, found.files, decoding, progress)
-        contents = Contents(
-            same={digest: look.same for digest, look in looks.items()},
-            bad=bad,
-            near={digest: look.near for digest, look in looks.items() if not look.flat},
-            alike=alike(lambda digest: store.memmap[store.rows([digest])[0]]),
-            remarks={digest: _FLAT for digest, look in looks.items() if look.flat},
-        )
+        contents = photos.contents(found, settings, cache, progress)
         skip = settings.on_bad_image == "skip"
         index, findings = audited(found, contents, settings, skip, progress)
         index.save(out / "index.json")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
 
 from tfedge.inputs.images.annotations.index import BoxIndex, Truth
 from tfedge.inputs.images.pictures import DecodedImages
+from tfedge.tasks.indexed import Indexed
 
 
-class BoxedImages:
+class BoxedImages(Indexed):
     """The images of a run: uint8 [S, S, 3], and the ``Truth`` of each."""
 
     def __init__(self, images: DecodedImages) -> None:
@@ -20,32 +21,6 @@ class BoxedImages:
     @property
     def index(self) -> BoxIndex:
         return cast(BoxIndex, self.images.index)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.index.classes
-
-    @property
-    def digest(self) -> str:
-        return self.index.digest
-
-    @property
-    def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """Boxes, by split and class."""
-        return self.index.counts
-
-    def rows_of(self, split: str) -> list[int]:
-        return self.index.rows_of(split)
-
-    def has(self, split: str) -> bool:
-        return self.index.has(split)
-
-    def keys(self, rows: Iterable[int]) -> list[str]:
-        return self.index.keys(rows)
-
-    def names(self, rows: Iterable[int]) -> list[str]:
-        """Paths relative to the data root."""
-        return [self.index.rows[row].path for row in rows]
 
     def inputs(self, rows: Sequence[int]) -> np.ndarray:
         """uint8 [n, S, S, 3] RGB."""

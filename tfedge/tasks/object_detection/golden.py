@@ -7,17 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tfedge.data.kind import IMAGES
-from tfedge.errors import DataError
 from tfedge.inputs.images.synthetic import Sketch, Sketches
-from tfedge.portable.images import BadImage, decode
+from tfedge.tasks import photos
 from tfedge.tasks.classification.golden import Steady
 from tfedge.tasks.drop import Asked, Chosen
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.object_detection.metrics import found_in
 
 _SKETCHES = 192  # that every model is asked about
-_PUBLIC = 256  # files of a folder that are looked at
 
 
 def held_out(examples: BoxedImages, rows: Sequence[int], count: int) -> Chosen:
@@ -44,17 +41,7 @@ def public(
 ) -> Chosen:
     """Of image files those of which the model is surest that something is there. DataError for
     files that are no images, or without any."""
-    named = [file for file in files if IMAGES.names(file.name)]
-    if not named:
-        raise DataError(["package.golden: no images in the folder"], "put images into it")
-    images, bad = [], []
-    for file in named[:: -(-len(named) // _PUBLIC)]:
-        try:
-            images.append(decode(file, size, fit))
-        except BadImage as error:
-            bad.append(str(error))
-    if bad:
-        raise DataError(bad, "repair the files, or take them away")
+    images = photos.public(files, size, fit)
     outputs = asked.outputs(np.stack(images))
     steady = Steady(asked, images.__getitem__)
     return _chosen(steady, outputs, classes, count, "images that the owner calls public")

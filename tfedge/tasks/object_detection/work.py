@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from tfedge.core.outputs import Base, Evaluation
-from tfedge.data.audit import Contents, Findings
+from tfedge.data.audit import Findings
 from tfedge.data.schema import Data
 from tfedge.data.sources import scan
 from tfedge.files.progress import Progress
@@ -21,12 +21,12 @@ from tfedge.inputs.images.anchors import anchors
 from tfedge.inputs.images.annotations.audit import looked_at
 from tfedge.inputs.images.annotations.index import BoxIndex
 from tfedge.inputs.images.corruptions import CORRUPTIONS
-from tfedge.inputs.images.looks import alike
-from tfedge.inputs.images.pictures import DecodedImages, Decoding, looks_of
+from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import BOXED, BoxData
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.pipeline.schema import Finetune, Pipeline
 from tfedge.portable import boxes as portable
+from tfedge.tasks import photos
 from tfedge.tasks.blocks import Block, Part, cell
 from tfedge.tasks.classification.scores import audited
 from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts, Told
@@ -38,7 +38,6 @@ from tfedge.tasks.task import Ask, Examples
 THRESHOLDS = "thresholds"  # in metrics.json's ``chosen`` and in drops
 _CONFIDENT = 0.3  # scores of boxes by which two models are compared
 _TINY = 1e-7
-_FLAT = "images of next to one colour only"
 
 
 class ObjectDetection:
@@ -52,18 +51,10 @@ class ObjectDetection:
         """Leaves every image decoded in the pixel store."""
         settings = cast(BoxData, pipeline.data)
         found = scan(settings, cache, progress)
-        decoding = Decoding(settings.image_size, settings.fit, settings.range)
-        store = decoding.store(cache)
-        looks, bad = looks_of(store, found.files, decoding, progress)
+        contents = photos.contents(found, settings, cache, progress)
         labels = {entry.path: entry.label for entry in found.listing.entries}
-        bad |= looked_at(found, labels, set(bad))
-        contents = Contents(
-            same={digest: look.same for digest, look in looks.items()},
-            bad=bad,
-            near={digest: look.near for digest, look in looks.items() if not look.flat},
-            alike=alike(lambda digest: store.memmap[store.rows([digest])[0]]),
-            remarks={digest: _FLAT for digest, look in looks.items() if look.flat},
-        )
+        bad = {**contents.bad, **looked_at(found, labels, set(contents.bad))}
+        contents = contents._replace(bad=bad)
         skip = settings.on_bad_image == "skip"
         plain, findings = audited(found, contents, settings, skip, progress)
         index = BoxIndex.of(plain, labels)
