@@ -38,6 +38,7 @@ from tfedge.errors import DropError
 from tfedge.portable.wordpiece import WordPiece
 from tfedge.stages import package
 from tfedge.tasks.text_classification import android
+from tfedge.tasks.text_classification import drop as drop_of_texts
 from tfedge.tflite import front, metadata
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
@@ -126,6 +127,21 @@ def test_golden_pairs_go_from_text_to_ids_to_scores(drop: Path) -> None:
         one = tokenizer.encode(text, LENGTH)
         assert text == pair["text"] and ids.tolist() == one.ids and mask.tolist() == one.mask
         assert not nothing.any()
+
+
+@pytest.mark.parametrize("wrong", [-1, len(PIECES)])
+def test_ids_that_the_vocabulary_lacks_are_said(drop: Path, tmp_path: Path, wrong: int) -> None:
+    folder = tmp_path / "changed"
+    shutil.copytree(drop, folder)
+    facts = facts_of(folder)
+    file = folder / facts["golden"][0]["input"]
+    ids = np.fromfile(file, np.int32)
+    ids[1] = wrong
+    ids.tofile(file)
+    (found,) = [one for one in drop_of_texts.check(folder, facts) if one.what == "vocabulary"]
+    assert found.problems == (
+        f"{facts['golden'][0]['input']} has ids that are not in {facts['input']['vocabulary']}",
+    )
 
 
 def test_metadata_says_how_to_call_the_model(drop: Path) -> None:
