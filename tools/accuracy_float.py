@@ -14,6 +14,7 @@ do not.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,12 @@ from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import POOL, Spec
 
 
-def _ptq(concrete: Any, pixels: Path) -> bytes:
+def _ptq(function: Callable[[Any], Any], model: Any, side: int, pixels: Path) -> bytes:
     """Full integer quantization by the converter, nothing of tfedge's in it."""
     images = np.load(pixels).astype(np.float32)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], tf.Module())
+    spec = tf.TensorSpec((1, side, side, 3), tf.float32)
+    concrete = tf.function(function, autograph=False).get_concrete_function(spec)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([image[None]] for image in images)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -46,12 +49,16 @@ def main() -> None:
     classes = len(Index.load(run / "data" / "index.json").classes)
     spec = Spec.of(outputs.read(run / "backbone" / "base.json", ImageBase), classes)
     model = network.load(spec, network.load_weights(run / "finetune" / "model.npz"))
+
+    def scores(pixels: Any) -> Any:
+        return tf.nn.softmax(model(pixels, training=False))
+
     if what == "features":
         content = float_pixels(network.cut(model, POOL)[0], spec.size)
+    elif what == "scores":
+        content = to_tflite(freeze(scores, (spec.size, spec.size, 3), tf.float32))
     else:
-        shape = (spec.size, spec.size, 3)
-        concrete = freeze(lambda x: tf.nn.softmax(model(x, training=False)), shape, tf.float32)
-        content = _ptq(concrete, Path(sys.argv[4])) if what == "ptq" else to_tflite(concrete)
+        content = _ptq(scores, model, spec.size, Path(sys.argv[4]))
     target.write_bytes(content)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests import schemas
 from tests.e2e import shapes
-from tests.e2e.conftest import Workplace
+from tests.e2e.conftest import ROOT, Workplace
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import LiteRT
 
@@ -176,3 +176,29 @@ def test_a_device_that_is_away_is_a_gap_or_an_error_before_anything_runs(
     ran = finished.tfedge("run", finished.file, "--set", f"benchmark.devices=[{{{away}}}]")
     assert ran.returncode == 8 and "refused" in ran.stderr and "hint: " in ran.stderr
     assert finished.result()["stages"] == []
+
+
+@pytest.mark.parametrize("what", ["scores", "ptq"])
+def test_what_tables_compare_with_is_the_float_model(
+    finished: Workplace, tmp_path: Path, what: str
+) -> None:
+    """tools/accuracy_float.py: the same float model in the shape that another quantizer takes, and
+    quantized by TensorFlow's converter alone."""
+    drawn = [shapes.draw(label, seed) for label in shapes.CLASSES for seed in range(3)]
+    pixels = np.stack([np.asarray(image.resize((32, 32))) for image in drawn])
+    np.save(tmp_path / "pixels.npy", pixels)
+    target = tmp_path / "made.tflite"
+    tool = [sys.executable, ROOT / "tools" / "accuracy_float.py", what, finished.run_dir, target]
+    calibration = [tmp_path / "pixels.npy"] if what == "ptq" else []
+    assert subprocess.run([*tool, *calibration]).returncode == 0
+    made = read(target.read_bytes())
+    assert made.inputs[0].dtype == {"scores": "float32", "ptq": "uint8"}[what]
+    assert (made.float_tensors() == []) is (what == "ptq")
+    plain = LiteRT(finished.run_dir / "convert" / "float.tflite")
+    other, scale = LiteRT(target), {"scores": 1.0, "ptq": 1 / 256}[what]
+    exact = np.concatenate([plain.invoke(image)[0] for image in pixels[:, None]])
+    given = [other.invoke(one.astype(made.inputs[0].dtype))[0] * scale for one in pixels[:, None]]
+    apart = np.abs(np.concatenate(given) - exact).mean()
+    # ptq: less than what tells one drawing from another of another class, or it is no copy at all
+    limit = {"scores": 1e-6, "ptq": np.abs(np.roll(exact, 3, axis=0) - exact).mean() / 2}[what]
+    assert apart < limit
