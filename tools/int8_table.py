@@ -3,15 +3,17 @@
     python tools/int8_table.py [--write] [--data DIR] [--cache DIR] [--results FILE]
         [--aeq-python PYTHON] [--again] [--trained DIR] [NAME ...]
 
-For the smallest member of each family (or each NAME) ``tfedge run`` makes a float model at its
-native size, a frozen net with a head on top, and an int8 one of it by ptq. Its weights are random,
-or with ``--trained`` those of ``DIR/NAME-qat``, a run that ``tools/support_table.py --work DIR``
-has left: activations of an untrained net fade from layer to layer, and agreement there says little.
-The same float model goes through TensorFlow's converter as its guide writes it, and through
-Google's ai-edge-quantizer, with the same calibration images. Then the four files are timed on this
-machine by ``tfedge bench``, in processes that take turns, and asked for the classes of the same
-test images: up to 200 that no weight has seen. DIR of ``--data`` has a folder of images for each
-class; without it scikit-learn's digits serve.
+For the smallest member of each family (or each NAME) ``tfedge run`` makes a float model, a frozen
+net with a head on top, and an int8 one of it by ptq. The same float model goes through TensorFlow's
+converter as its guide writes it, and through Google's ai-edge-quantizer, with the same calibration
+images.
+
+At the net's native size the four files are timed on this machine by ``tfedge bench``, in processes
+that take turns. What they answer is asked of nets that know something with ``--trained``: weights,
+data and size are those of ``DIR/NAME-qat``, a run that ``tools/support_table.py --work DIR`` has
+left, and the questions up to 200 of its test images, which no weight has seen. Without it weights
+are random and the size is the native one; DIR of ``--data`` has a folder of images for each class,
+else scikit-learn's digits serve.
 
 What is told of a file: its latency as a share of the float model's, its bytes as a share, the share
 of images it gives the float model's class, and its top-1. A net is a line of the results file and
@@ -24,9 +26,11 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,20 +53,67 @@ DIGITS = "sample:digits"
 FLOAT = "float"
 MAKERS = {"tfedge": "tfedge", "tflite": "TensorFlow", "aeq": "ai-edge-quantizer"}
 IMAGES = 200  # that a file is asked about, at most
+TIMED = 12  # images a class where only time and bytes are asked for
 SEED = 1
 
 
-def pipeline(name: str, data: str, trained: Path | None) -> dict[str, Any]:
+def pipeline(name: str, data: Mapping[str, Any], weights: str, seed: int) -> dict[str, Any]:
     """Features of a frozen net, a head on them, ptq."""
-    weights = str(trained / f"{name}-qat") if trained else "none"
     return {
         "name": name,
-        "seed": SEED,
-        "data": {"path": data, "image_size": BACKBONES[name].native_size, "split": {"test": 0.3}},
+        "seed": seed,
+        "data": dict(data),
         "backbone": {"name": name, "weights": weights},
         "quantize": {"recipe": "ptq", "debug": False},
         "evaluate": {"robustness": 0},
     }
+
+
+@dataclass(frozen=True)
+class Made:
+    """A float model and what became of it, in a folder of its own."""
+
+    photos: Photos
+    files: Mapping[str, Path | str]  # by maker; a text where a maker failed: its last words
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any], work: Path, cache: Path, aeq: Path) -> Made:
+        work.mkdir()
+        made, data = accuracy_run.run(content, work, cache), content["data"]
+        root = sample_root(DIGITS, cache) if data["path"] == DIGITS else Path(data["path"])
+        photos = Photos.of(made.folder, root, cache, data["image_size"])
+        return cls(photos, files(made, photos, work, aeq))
+
+    @property
+    def there(self) -> dict[str, Path]:
+        return {maker: file for maker, file in self.files.items() if isinstance(file, Path)}
+
+    @property
+    def refused(self) -> dict[str, str]:
+        return {maker: words for maker, words in self.files.items() if isinstance(words, str)}
+
+
+def native(name: str, data: str, weights: str, work: Path, cache: Path, aeq: Path) -> Made:
+    """The net at its native size."""
+    section = {"path": data, "image_size": BACKBONES[name].native_size, "split": {"test": 0.3}}
+    return Made.of(pipeline(name, section, weights, SEED), work, cache, aeq)
+
+
+def knowing(name: str, trained: Path, work: Path, cache: Path, aeq: Path) -> Made:
+    """The net with the weights, the data and the size of a run of tools/support_table.py."""
+    run = trained / f"{name}-qat"
+    told = json.loads((run / "resolved.json").read_text("utf-8"))
+    return Made.of(pipeline(name, told["data"], str(run), told["seed"]), work, cache, aeq)
+
+
+def few(cache: Path, work: Path) -> str:
+    """A folder of some of the digits: what is timed needs no more."""
+    chosen = work / "digits"
+    for folder in sorted(path for path in sample_root(DIGITS, cache).iterdir() if path.is_dir()):
+        (chosen / folder.name).mkdir(parents=True)
+        for image in sorted(folder.iterdir())[:TIMED]:
+            shutil.copy(image, chosen / folder.name)
+    return str(chosen)
 
 
 def files(made: Run, photos: Photos, work: Path, aeq: Path) -> dict[str, Path | str]:
@@ -102,43 +153,50 @@ def latencies(named: Mapping[str, Path], work: Path, processes: int) -> dict[str
     }
 
 
+def answers(made: Made) -> tuple[int, dict[str, dict[str, float]]]:
+    """How many test images were asked, and what the files say of them, by maker."""
+    photos = made.photos
+    chosen = slice(None, None, -(-len(photos.labels("test")) // IMAGES))
+    pixels, labels = photos.pixels("test")[chosen], photos.labels("test")[chosen]
+    exact = scores(made.there[FLOAT], pixels)
+    found = {}
+    for maker, file in made.there.items():
+        said = scores(file, pixels)
+        found[maker] = {
+            "top1": top1(said, labels),
+            "agreement": float(Classification().same(exact, said).mean()),
+            "kl": divergence(exact, said),
+        }
+    return len(labels), found
+
+
 def row_of(
     name: str, data: str, trained: Path | None, cache: Path, aeq: Path, processes: int
 ) -> dict[str, Any]:
     """Everything about one net."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        made = accuracy_run.run(pipeline(name, data, trained), work, cache)
-        root = sample_root(data, cache) if data == DIGITS else Path(data)
-        photos = Photos.of(made.folder, root, cache, BACKBONES[name].native_size)
-        found = files(made, photos, work, aeq)
-        there = {maker: file for maker, file in found.items() if isinstance(file, Path)}
-        times = latencies(there, work, processes)
-        chosen = slice(None, None, -(-len(photos.labels("test")) // IMAGES))
-        pixels, labels = photos.pixels("test")[chosen], photos.labels("test")[chosen]
-        exact = scores(made.plain, pixels)
-        told: dict[str, Any] = {}
-        for maker, file in there.items():
-            said = scores(file, pixels)
-            told[maker] = times[maker] | {
-                "bytes": file.stat().st_size,
-                "top1": top1(said, labels),
-                "agreement": float(Classification().same(exact, said).mean()),
-                "kl": divergence(exact, said),
-            }
-        refused = {maker: words for maker, words in found.items() if isinstance(words, str)}
+        weights = str(trained / f"{name}-qat") if trained else "none"
+        shown = few(cache, work) if trained else data
+        timed = native(name, shown, weights, work / "native", cache, aeq)
+        asked = knowing(name, trained, work / "knowing", cache, aeq) if trained else timed
+        times = latencies(timed.there, work, processes)
+        sizes = {maker: {"bytes": file.stat().st_size} for maker, file in timed.there.items()}
+        n, said = answers(asked)
+        both = sorted(timed.there.keys() & asked.there.keys())
         return {
             "name": name,
             "size": BACKBONES[name].native_size,
-            "n": len(labels),
+            "asked_size": asked.photos.images.size,
+            "n": n,
             "weights": "trained" if trained else "random",
             "data": data if data == DIGITS else Path(data).name,
             "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
             "cpu": cpu(),
             "commit": accuracy_run.commit(),
             "processes": processes,
-            "files": told,
-            "refused": refused,
+            "files": {maker: times[maker] | sizes[maker] | said[maker] for maker in both},
+            "refused": timed.refused | asked.refused,
         }
 
 
@@ -155,14 +213,15 @@ def share(row: Mapping[str, Any]) -> str:
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Markdown: three figures a maker, tfedge's first."""
     figures = {"latency": _latency, "bytes": _bytes, "same answer": _agreement, "top-1": _top1}
-    head = ["backbone", "pixels", "float, ms"]
+    head = ["backbone", "pixels", "asked at", "float, ms"]
     head += [f"{what}, {maker}" for what in figures for maker in MAKERS.values()]
     lines = [head, ["---", *["---:"] * (len(head) - 1)]]
     for name in BACKBONES:
         if name in rows:
             row = rows[name]
             plain = row["files"][FLOAT]
-            line = [name, str(row["size"]), f"{plain['median_ns'] / 1e6:.1f}{_mark(plain)}"]
+            line = [name, str(row["size"]), str(row["asked_size"])]
+            line += [f"{plain['median_ns'] / 1e6:.1f}{_mark(plain)}"]
             for shown in figures.values():
                 line += [_cell(row, maker, shown) for maker in MAKERS]
             lines.append(line)
@@ -203,7 +262,8 @@ def note(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return (
         f"\n({every('cpu')}; {', '.join(sorted(runtimes))}, 1 thread, XNNPACK; "
         f"{every('processes')} processes of 30 runs a file, in turns; {every('n')} test images of "
-        f"{every('data')}, {every('weights')} weights; "
+        f"{every('data')}, {every('weights')} weights; latency and bytes at the native size, "
+        "answers at that of the training; "
         f"{every('date')}, commit {every('commit')}. Latency and bytes as a share of the float "
         "model's. `python tools/int8_table.py --write` makes it of [int8.jsonl](int8.jsonl), which "
         "it adds to.)\n"

@@ -32,6 +32,7 @@ def row(name: str = "MobileNet", **more: Any) -> dict:
     said = {"aeq": "no such op"}
     facts: dict[str, Any] = {
         "size": 224,
+        "asked_size": 64,
         "n": 200,
         "data": "sample:digits",
         "weights": "random",
@@ -52,7 +53,7 @@ def test_a_row_has_shares_of_the_float_model_and_says_who_refused() -> None:
     (line,) = int8_table.table({"MobileNet": row()}).splitlines()[2:]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells == [
-        *("MobileNet", "224", "4.0"),
+        *("MobileNet", "224", "64", "4.0"),
         *("0.25", "0.50", "refused"),
         *("0.250", "0.300", "refused"),
         *("99.0%", "90.0%", "refused"),
