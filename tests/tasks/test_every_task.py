@@ -162,7 +162,7 @@ def test_the_report_speaks_of_it(done: Done) -> None:
     text = (done.run_dir / "report.md").read_text("utf-8")
     found = read_output(done.run_dir / "evaluate" / "metrics.json", Evaluation)
     assert f"| {done.task.primary.label} | " in text
-    for part in done.work.answers(found):
+    for part in done.work.answers(found, examples(done)):
         assert f"## {part.title}\n" in text
     assert "None |" not in text
 

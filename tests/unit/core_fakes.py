@@ -203,13 +203,13 @@ def package(ctx: Context) -> None:
     write(ctx.out / "drops.json", DropsMade([drop]))
 
 
-def report(run_dir: Path, result: dict) -> Path:
+def report(run_dir: Path, result: dict, origin: object) -> Path:
     path = run_dir / "report.md"
     path.write_text(result["status"])
     return path
 
 
-def broken_report(run_dir: Path, result: dict) -> Path:
+def broken_report(run_dir: Path, result: dict, origin: object) -> Path:
     raise RuntimeError("no ink")
 
 

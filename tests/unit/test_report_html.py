@@ -22,6 +22,7 @@ from tfedge.tasks.blocks import (
     Heading,
     Part,
     Points,
+    Strips,
     Table,
     Text,
     bold,
@@ -131,17 +132,36 @@ def test_it_is_one_file_that_asks_for_nothing() -> None:
 def test_bars_are_as_long_as_their_values() -> None:
     figure = Figure("Zeros", Bars([("a", 0.25, "25 %"), ("b" * 90, 0.5, "50 %"), ("c", 0, "0 %")]))
     found = page(figure).find(".//figure")
-    svg = found.find("svg")
+    chart = found.find("div[@class='bars']")
     assert told(found.find("figcaption")) == "Zeros"
-    assert (svg.get("role"), svg.get("aria-label")) == ("img", "Zeros")
-    lengths = [float(one.get("width")) for one in svg.findall("rect[@class='c0 fill']")]
-    (whole, *_) = [float(one.get("width")) for one in svg.findall("rect[@class='track']")]
-    assert lengths == [whole / 2, whole, 0]  # of the largest
-    texts = [told(one) for one in svg.findall("text")]
-    assert texts[0] == "a" and {"25 %", "50 %", "0 %"} <= set(texts)
-    assert max(map(len, texts)) < 30  # a name that is too long is cut in its middle
-    shares = figures.bars(Bars([("a", 0.25, "")], most=1.0))
-    assert shares.bars[0].length == shares.whole / 4
+    assert (chart.get("role"), chart.get("aria-label")) == ("img", "Zeros")
+    styles = [one.get("style") for one in chart.findall(".//span[@class='fill']")]
+    assert styles == ["width:50.0%", "width:100.0%", "width:0.0%"]  # of the largest
+    rows = [[told(one).strip() for one in row.findall("span")] for row in chart.findall("div")]
+    assert rows == [["a", "", "25 %"], ["b" * 90, "", "50 %"], ["c", "", "0 %"]]
+    (bar,) = figures.bars(Bars([("a", 0.25, "")], most=1.0, intervals=[(0.2, 0.4)]))
+    assert (bar.length, bar.interval) == (25.0, (20.0, 20.0))
+    wide = figures.bars(Bars([("a", 2, ""), ("b", 1, "")], intervals=[(1, 4), None]))
+    assert [bar.length for bar in wide] == [50.0, 25.0]  # an interval has room, too
+
+
+def test_strips_hold_every_sample_or_count_those_that_are_far_away() -> None:
+    near = [1.0] * 99
+    plot = Strips("ms", [("int8", [*near, 50.0], "1.00 ms"), ("float", [3.0, 2.0, 4.0], "3 ms")])
+    found = figures.strips(plot)
+    assert [tick.at for tick in found.ticks] == sorted(tick.at for tick in found.ticks)
+    assert (found.ticks[0].text, found.ticks[-1].at) == ("0", 100.0)
+    end = float(found.ticks[-1].text)
+    fast, slow = found.strips
+    assert fast.text == "1.00 ms; 1 not drawn, up to 50" and slow.text == "3 ms"
+    assert 4 <= end < 50
+    places = [float(at) for at in re.findall(r"M([\d.]+) ", slow.dots)]
+    assert places == [round(figures.ACROSS * value / end, 1) for value in (2, 3, 4)]
+    assert slow.median == round(figures.ACROSS * 3 / end, 1)
+    many = figures.strips(Strips("ms", [("x", [float(n) for n in range(1, 5001)], "")]))
+    assert many.strips[0].dots.count("M") <= 200
+    svg = page(Figure("Latency", plot)).find(".//div[@class='strips']")
+    assert (svg.get("role"), svg.get("aria-label")) == ("img", "Latency")
 
 
 def test_points_stand_where_their_values_are() -> None:

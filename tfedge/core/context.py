@@ -1,4 +1,4 @@
-"""What the engine hands to a stage function ``run(ctx)``."""
+"""What the engine hands to a stage function ``run(ctx)``, and to the report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from typing import Any
 from tfedge.files.progress import NoProgress, Progress
 from tfedge.pipeline.schema import Pipeline
 from tfedge.pipeline.unfreeze import blocks_of
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a report may look at beside the run directory: the pipeline as it was resolved, where
+    its examples lie, and the cache's folder."""
+
+    pipeline: Pipeline
+    data_root: Path
+    cache: Path
 
 
 @dataclass(frozen=True)

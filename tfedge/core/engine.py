@@ -18,6 +18,7 @@ from typing import Any
 
 from tfedge.core import accelerator, gates, keys, result
 from tfedge.core.cache import Entry, StageCache, Workspace, record_of
+from tfedge.core.context import Origin
 from tfedge.core.installation import explained, lacking
 from tfedge.core.plan import Selection, inputs_of
 from tfedge.core.process import output_to, stoppable
@@ -183,6 +184,10 @@ class _Run:
                 )
                 raise StageError(what, hint, stage.name) from error
 
+    def origin(self) -> Origin:
+        """What the report may look at."""
+        return Origin(self.loaded.pipeline, self.data_root(), self.cache.root)
+
     def data_root(self) -> Path:
         pipeline = self.loaded.pipeline
         for stage in self.selection.stages:
@@ -216,7 +221,7 @@ def run(
 
     With ``capture_output`` whatever a stage, its libraries and its child processes print goes to
     the stage's log: file descriptors 1 and 2 are redirected, which is for programs that own their
-    process. ``report`` is a function (run_dir, result), by name.
+    process. ``report`` is a function (run_dir, result, origin), by name.
 
     Raises a TfedgeError that knows its ``run_dir`` (GateFailed after the report was written), or
     KeyboardInterrupt when it was told to stop. An error that is none of ours comes as StageError
@@ -250,7 +255,7 @@ def _run(job: _Run, report: str) -> Result:
                 raise job.failure(error, stopped=False) from error
             raise
     outcome = job.result("ok")
-    function_of(report)(job.run_dir.path, outcome)
+    function_of(report)(job.run_dir.path, outcome, job.origin())
     job.run_dir.write_result(outcome)
     job.progress.finish()
     return outcome
@@ -283,7 +288,7 @@ def _conclude(job: _Run, failure: BaseException, report: str) -> None:
         outcome = job.result(status, error)
         job.run_dir.write_result(outcome)
         if status == "gate failed":
-            function_of(report)(job.run_dir.path, outcome)
+            function_of(report)(job.run_dir.path, outcome, job.origin())
 
 
 def _is_full(error: BaseException) -> bool:

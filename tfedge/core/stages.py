@@ -272,7 +272,7 @@ STAGES: tuple[Stage, ...] = (
             "quantize.noise",
         ),
         libs=("ai-edge-litert", "numpy", "task.libs"),
-        version=7,
+        version=8,
         section="evaluate",
     ),
     Stage(

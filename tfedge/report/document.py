@@ -146,7 +146,7 @@ def _answers(facts: Facts) -> list[Part]:
     """The task's own sections on how good the model is."""
     if not facts.metrics:
         return [Part("Answers", [])]
-    return work_of(facts.task).answers(facts.metrics)
+    return work_of(facts.task).answers(facts.metrics, facts.examples())
 
 
 def _robustness(facts: Facts) -> list[Block]:
@@ -154,7 +154,9 @@ def _robustness(facts: Facts) -> list[Block]:
 
 
 def _data(facts: Facts) -> list[Block]:
-    return work_of(facts.task).data(facts.index, facts.audit) if facts.index else []
+    if not facts.index:
+        return []
+    return work_of(facts.task).data(facts.index, facts.audit, facts.examples())
 
 
 def _teacher(facts: Facts) -> list[Block]:

@@ -12,6 +12,7 @@ from tfedge.benchmark.measurements import Measurements
 from tfedge.benchmark.result import Result
 from tfedge.benchmark.speed import is_slower, pairs
 from tfedge.catalog.recipes import FLOAT, quantizing
+from tfedge.core.context import Origin
 from tfedge.core.outputs import (
     Base,
     Clusters,
@@ -37,7 +38,8 @@ from tfedge.report.markup import milliseconds, threads_text
 from tfedge.report.slower import slower_text
 from tfedge.tasks.blocks import percent
 from tfedge.tasks.table import DEFAULT, task_of
-from tfedge.tasks.task import Metric, Task
+from tfedge.tasks.task import Examples, Metric, Task
+from tfedge.tasks.work import work_of
 
 BLAMED = 3  # layers that a quick look names
 LOCAL = "local"  # the device that need not be named
@@ -65,11 +67,19 @@ class Facts:
     metrics: Evaluation | None
     benchmark: tuple[Result, ...]
     gaps: Mapping[str, str]  # optional devices that were away, and why
+    origin: Origin | None = None  # where the examples lie, and what was asked for
 
     @property
     def task(self) -> Task:
         """The row of the run's task."""
         return task_of(self.result.get("task", DEFAULT))
+
+    def examples(self) -> Examples | None:
+        """Those of the run; None where they are not at hand."""
+        if self.origin is None or self.index is None:
+            return None
+        data, root, cache = self.origin.pipeline.data, self.origin.data_root, self.origin.cache
+        return work_of(self.task).examples(self.index, data, root, cache)
 
     @property
     def shipped(self) -> str:
@@ -97,7 +107,7 @@ class Facts:
         return chosen[0] if chosen else None
 
 
-def gather(run_dir: Path, result: Mapping[str, Any]) -> Facts:
+def gather(run_dir: Path, result: Mapping[str, Any], origin: Origin | None = None) -> Facts:
     """Read the run. ArtifactError for a file that is there and is not what it must be."""
 
     def there(file: str) -> Path | None:
@@ -132,6 +142,7 @@ def gather(run_dir: Path, result: Mapping[str, Any]) -> Facts:
         metrics=metrics,
         benchmark=benchmark.results,
         gaps=benchmark.gaps,
+        origin=origin,
     )
 
 

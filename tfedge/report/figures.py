@@ -1,4 +1,5 @@
-"""Where the marks of a figure stand, in units of its own picture; the page's template draws them.
+"""Where the marks of a figure stand, in units of its own picture or in per cent; the page's
+template draws them.
 
 A figure repeats what a table beside it says: its text for who can't see it is its title alone.
 """
@@ -9,14 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tfedge.tasks.blocks import Bars, Curves, Points
+from tfedge.tasks.blocks import Bars, Curves, Points, Strips
 
-WIDTH, HEIGHT = 640, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 32, 46
-_BAR, _GAP = 16, 8
-_NAME, _FIGURE = 190, 120  # columns of a bar's name and of its figure
-_LETTERS = 27  # of a name that fit
+WIDTH, HEIGHT = 480, 280
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 32, 46
 _TICKS = 5
+ACROSS, _STRIP = 1000, 24  # of a strip of samples, and how high it is
+_DOTS = 200  # samples of a strip that are drawn
+_DRAWN = 0.98  # the share of the samples that an axis has room for
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,11 @@ class Tick:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point or a bar: its place, its length, and what stands beside it."""
+    """A point, and what stands beside it."""
 
     x: float
     y: float
-    length: float
     name: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -60,27 +59,84 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class BarChart:
-    height: float
-    track: float  # x and length of a whole bar
-    whole: float
-    bars: tuple[Mark, ...]
-    thick: float = _BAR
+class Bar:
+    """In per cent of a whole bar."""
+
+    name: str
+    length: float
+    text: str
+    interval: tuple[float, float] | None  # where it begins, and its length
 
 
-def bars(plot: Bars) -> BarChart:
-    """A line each, from zero to the largest, or to ``most``."""
-    most = plot.most or max((value for _, value, _ in plot.rows), default=0.0) or 1.0
-    whole = WIDTH - _NAME - _FIGURE
-    marks = [
-        Mark(_NAME, number * (_BAR + _GAP), whole * value / most, _short(name), text)
-        for number, (name, value, text) in enumerate(plot.rows)
+@dataclass(frozen=True)
+class Strip:
+    """Samples over an axis of ``ACROSS``: each as a dot, some of them where there are many; a box
+    from the lower to the upper quartile, and the median."""
+
+    name: str
+    text: str
+    dots: str  # a path of SVG
+    box: tuple[float, float]  # where it begins, and its length
+    median: float
+
+
+@dataclass(frozen=True)
+class StripChart:
+    ticks: tuple[Tick, ...]  # in per cent
+    strips: tuple[Strip, ...]
+    x: str
+    across: int
+    high: int
+
+
+def bars(plot: Bars) -> list[Bar]:
+    """From zero to the largest, or to ``most``."""
+    ends = [interval[1] for interval in plot.intervals if interval]
+    most = plot.most or max([value for _, value, _ in plot.rows] + ends, default=0.0) or 1.0
+    intervals = plot.intervals or [None] * len(plot.rows)
+    return [
+        Bar(name, round(100 * value / most, 2), text, between and _between(between, most))
+        for (name, value, text), between in zip(plot.rows, intervals, strict=True)
     ]
-    return BarChart(max(1, len(marks)) * (_BAR + _GAP), _NAME, whole, tuple(marks))
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _LETTERS else f"{name[: _LETTERS // 2]}…{name[-_LETTERS // 2 :]}"
+def _between(interval: tuple[float, float], most: float) -> tuple[float, float]:
+    low, high = interval
+    return round(100 * low / most, 2), round(100 * (high - low) / most, 2)
+
+
+def strips(plot: Strips) -> StripChart:
+    """From zero to a round number behind the slowest but the few that are far away: these are
+    counted in the text and not drawn."""
+    every = [sorted(samples) for _, samples, _ in plot.rows]
+    ticks = _ticks([0.0, max(_quantile(samples, _DRAWN) for samples in every) or 1.0])
+    found = []
+    for (name, _, text), samples in zip(plot.rows, every, strict=True):
+        inside = [sample for sample in samples if sample <= ticks[-1]]
+        away = len(samples) - len(inside)
+        told = f"{text}; {away} not drawn, up to {_text(samples[-1])}" if away else text
+        low, middle, high = (
+            round(ACROSS * min(1.0, _quantile(samples, share) / ticks[-1]), 1)
+            for share in (0.25, 0.5, 0.75)
+        )
+        found.append(Strip(name, told, _dots(inside, ticks[-1]), (low, high - low), middle))
+    marks = tuple(Tick(round(100 * at / ticks[-1], 2), _text(at)) for at in ticks)
+    return StripChart(marks, tuple(found), plot.x, ACROSS, _STRIP)
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def _dots(ordered: Sequence[float], most: float) -> str:
+    """At most ``_DOTS`` of them, evenly by rank, the heights in a fixed zigzag, so that equal ones
+    are seen apart."""
+    step = max(1, -(-len(ordered) // _DOTS))
+    heights = (7, 14, 10, 17, 4, 12, 19, 9)
+    return "".join(
+        f"M{round(ACROSS * sample / most, 1):g} {heights[at % len(heights)]}h0"
+        for at, sample in enumerate(ordered[::step])
+    )
 
 
 def chart(plot: Curves | Points) -> Chart:
@@ -101,10 +157,10 @@ def chart(plot: Curves | Points) -> Chart:
     for name, line in named.items():
         places = [place(x, y) for x, y in line]
         path = " ".join(f"{'L' if at else 'M'}{x} {y}" for at, (x, y) in enumerate(places))
-        marks = tuple(Mark(x, y, 0, name, "") for x, y in places) if len(places) <= 30 else ()
+        marks = tuple(Mark(x, y, name) for x, y in places) if len(places) <= 30 else ()
         curves.append(Curve(name, path, marks))
     points = plot.points if isinstance(plot, Points) else ()
-    marks = tuple(Mark(*place(x, y), 0, name, "") for name, x, y in points)
+    marks = tuple(Mark(*place(x, y), name) for name, x, y in points)
     across = tuple(Tick(place(x, y_ticks[0])[0], _text(x)) for x in x_ticks)
     up = tuple(Tick(place(x_ticks[0], y)[1], _text(y)) for y in y_ticks)
     return Chart(plot.x, plot.y, across, up, tuple(curves), marks)

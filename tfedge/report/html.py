@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from markupsafe import Markup as Html
 
 from tfedge.report import figures
 from tfedge.report.document import Document
-from tfedge.tasks.blocks import Markup, cell
+from tfedge.tasks.blocks import Box, Held, Markup, Picture, cell
 
 FOLDED = 16  # rows; a longer table is folded
 _SHORT = 24  # characters of a cell that stay on one line
@@ -33,6 +36,8 @@ def _template() -> jinja2.Template:
     )
     environment.globals |= {"kind": _kind, "inline": _inline, "value": _value}
     environment.globals |= {"bars": figures.bars, "chart": figures.chart}
+    environment.globals |= {"strips": figures.strips, "uri": _uri, "shade": _shade}
+    environment.globals |= {"alt": _alt, "outline": _outline}
     environment.globals |= {"width": figures.WIDTH, "height": figures.HEIGHT}
     environment.globals |= {"fold": FOLDED, "short": _SHORT}
     return environment.from_string((_PAGE / "report.html.txt").read_text("utf-8"))
@@ -57,8 +62,35 @@ def _inline(markdown: str) -> Html:
     return Html(_markdown().renderInline(markdown))  # noqa: S704 (escaped by the parser)
 
 
+def _uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
+
+
+def _alt(picture: Picture) -> str:
+    """What is to be seen, for who can't."""
+    counts = Counter[str](box.state for box in picture.boxes)
+    drawn = {"there": "there", "right": "found rightly", "wrong": "found wrongly"}
+    told = [f"{counts[state]} {what}" for state, what in drawn.items() if counts[state]]
+    return f"{picture.name} as the model sees it" + (f", boxes: {', '.join(told)}" if told else "")
+
+
+def _outline(box: Box) -> str:
+    """A path of SVG, in per cent of the image's sides."""
+    left, top, right, bottom = (f"{100 * side:.4g}" for side in box.corners)
+    return f"M{left} {top}H{right}V{bottom}H{left}Z"
+
+
+def _shade(row: Sequence[object], place: int) -> int:
+    """How strong the color of a cell of counts is, in per cent: its share of its row."""
+    counts = [count for count in row[1:] if isinstance(count, int)]
+    count = row[place]
+    return round(100 * count / sum(counts)) if isinstance(count, int) and count else 0
+
+
 def _value(value: object) -> Html | str:
     """A cell or an item: Markdown of ours, or text as it is."""
     if isinstance(value, Markup):
         return _inline(value.replace("\\|", "|"))  # as tables of Markdown have it
+    if isinstance(value, Held):
+        return Html('<span class="{}">{}</span>').format("good" if value.held else "bad", value)
     return str(cell(None)) if value is None else " ".join(str(value).split())

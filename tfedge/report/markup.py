@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tfedge.benchmark.result import Host, Result
-from tfedge.tasks.blocks import Block, Bullets, Code, Figure, Heading, Markup, Table, Text, cell
+from tfedge.tasks.blocks import (
+    Block,
+    Bullets,
+    Code,
+    Figure,
+    Heading,
+    Markup,
+    Picture,
+    Pictures,
+    Table,
+    Text,
+    cell,
+)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -19,9 +31,16 @@ def render(blocks: Iterable[Block]) -> list[str]:
     """Blocks as lines of Markdown, an empty one between two of them."""
     lines: list[str] = []
     for block in blocks:
-        if not isinstance(block, Figure):  # the table beside it says the same
-            lines += ["", *_rendered(block)]
+        if isinstance(block, Pictures):
+            block = Bullets([] if block.listed else [*map(_picture, block.pictures)])
+        shown = [] if isinstance(block, Figure) else _rendered(block)
+        if shown:  # of a figure the table beside it says the same
+            lines += ["", *shown]
     return lines[1:]
+
+
+def _picture(picture: Picture) -> str:
+    return ": ".join(filter(None, (picture.name, picture.caption, picture.missing)))
 
 
 def _rendered(block: Text | Bullets | Table | Heading | Code) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,15 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Table:
-    """The first column names what a row is of, the others hold its figures."""
+    """The first column names what a row is of, the others hold its figures.
+
+    ``shaded``: they are counts [n, n] of things by what they are and what they were taken for; what
+    can shade a cell shades it by its share of its row.
+    """
 
     head: Sequence[str]
     rows: Sequence[Sequence[object]]
+    shaded: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,37 @@ class Code:
 @dataclass(frozen=True)
 class Bars:
     """Names, values of 0 or more, and the values as text. ``most`` is a whole bar; 0: the largest
-    value."""
+    value. ``intervals``, where there are any, are those of the rows, None for one without."""
 
     rows: Sequence[tuple[str, float, str]]
     most: float = 0.0
+    intervals: Sequence[tuple[float, float] | None] = ()
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Bars of several figures, each with its name and on a scale of its own."""
+
+    panels: Sequence[tuple[str, Bars]]
+
+
+@dataclass(frozen=True)
+class Strips:
+    """All samples of several things over one axis of that name: for each its name, the samples, at
+    least one of 0 or more, and what they come to as text."""
+
+    x: str
+    rows: Sequence[tuple[str, Sequence[float], str]]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Things in their order, each with whether it is in the place that ``here`` names, not in
+    ``there``."""
+
+    here: str
+    there: str
+    rows: Sequence[tuple[str, bool]]
 
 
 @dataclass(frozen=True)
@@ -81,10 +114,41 @@ class Figure:
     out. ``title`` says what is to be seen."""
 
     title: str
-    plot: Bars | Curves | Points
+    plot: Bars | Curves | Points | Panels | Strips | Places
 
 
-Block = Text | Bullets | Table | Heading | Code | Figure
+@dataclass(frozen=True)
+class Box:
+    """A place on an image: left, top, right and bottom as shares of its sides. ``there``: it is
+    known to be; otherwise it was found, rightly or not."""
+
+    corners: tuple[float, float, float, float]
+    name: str
+    state: Literal["there", "right", "wrong"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small image. ``content`` is a JPEG; None: there is none, and ``missing`` says why."""
+
+    name: str  # how a person finds it
+    caption: str
+    content: bytes | None
+    boxes: Sequence[Box] = ()
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images beside each other. ``title`` says what is to be seen. What shows no images lists their
+    names and captions, but leaves those out that are ``listed`` in the same part anyway."""
+
+    title: str
+    pictures: Sequence[Picture]
+    listed: bool = False
+
+
+Block = Text | Bullets | Table | Heading | Code | Figure | Pictures
 
 # What has a meaning anywhere in a line. Inside of a word a _ has none, nor have brackets that no
 # link can be of, and # only where it may end a heading.
@@ -100,6 +164,16 @@ class Part:
 
     title: str
     blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Whether what was asked for is so, as a cell."""
+
+    held: bool
+
+    def __str__(self) -> str:
+        return "✓ passed" if self.held else "✗ failed"
 
 
 class Markup(str):

@@ -271,11 +271,13 @@ class Work(DropWork, Protocol):
     def proposals(self, examples: Examples, finetune: Finetune) -> list[str]:
         """Keys to change, by what there is to learn from."""
 
-    def answers(self, evaluation: Evaluation) -> list[Part]:
-        """The report's sections on how good the model is."""
+    def answers(self, evaluation: Evaluation, examples: Examples | None) -> list[Part]:
+        """The report's sections on how good the model is. ``examples`` are those of the run, to
+        show some; None: they are not at hand."""
 
-    def data(self, index: Path, audit: Path | None) -> list[Block]:
-        """The report's section on the examples, from what ``scan`` has written. ArtifactError."""
+    def data(self, index: Path, audit: Path | None, examples: Examples | None) -> list[Block]:
+        """The report's section on the examples, from what ``scan`` has written; ``examples`` as in
+        ``answers``. ArtifactError."""
 
     def net_text(self, base: Base) -> str:
         """Which net it is, and how large its input, in a line of Markdown."""

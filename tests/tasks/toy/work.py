@@ -102,14 +102,14 @@ class Regression(NumberDrop):
     def proposals(self, examples: Examples, finetune: Finetune) -> list[str]:
         return []
 
-    def answers(self, evaluation: Evaluation) -> list[Part]:
+    def answers(self, evaluation: Evaluation, examples: Examples | None) -> list[Part]:
         rows = [[row["path"], f"{row['far']:.2f}"] for row in evaluation.worst]
         return [Part("Farthest", [Table(["image", "by"], rows)])]
 
     def split_digest(self, index: Path, split: str) -> str:
         return Index.load(index).split_digest(split)
 
-    def data(self, index: Path, audit: Path | None) -> list[Block]:
+    def data(self, index: Path, audit: Path | None, examples: Examples | None) -> list[Block]:
         return [Text(f"{len(Index.load(index).rows)} images.")]
 
     def net_text(self, base: Base) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,24 @@ class DecodedImages:
     def pixel(self, row: int) -> np.ndarray:
         """uint8 [size, size, 3] RGB of one image."""
         return np.asarray(self.pixels([row])[0])
+
+    def named(self, path: str) -> np.ndarray:
+        """uint8 [size, size, 3] RGB of an image below the root, whether the index has it or the
+        audit left it out. ArtifactError as of ``pixels``."""
+        row = self._rows.get(path)
+        if row is not None:
+            return self.pixel(row)
+        file = self.root / path
+        try:
+            return self._decoding.pixels(images.read(file), file.name)
+        except BadImage as error:
+            raise ArtifactError(file, error.reason) from error
+        except Refused as error:
+            raise ArtifactError(file, error.bad.reason) from error
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {row.path: number for number, row in enumerate(self.index.rows)}
 
     def memmap_rows(self, rows: Sequence[int], progress: Progress | None = None) -> np.ndarray:
         """Where these images stand in ``store.memmap``: for loops that gather batch by batch."""

@@ -16,8 +16,9 @@ _WIDE = 20  # classes; a larger confusion matrix is given as the list of its mis
 _MANY = 20  # mistakes, or files of one kind
 
 
-def answers(evaluation: Evaluation, kind: Kind) -> list[Part]:
-    """The sections on how good the model is on examples of a kind."""
+def answers(evaluation: Evaluation, kind: Kind, shown: Sequence[Block] = ()) -> list[Part]:
+    """The sections on how good the model is on examples of a kind. ``shown`` is what is to be seen
+    of those that were answered worst."""
     shipped, models = evaluation.shipped, models_of(evaluation)
     return [
         Part(
@@ -26,7 +27,7 @@ def answers(evaluation: Evaluation, kind: Kind) -> list[Part]:
         ),
         Part("Confusion", _confusion(shipped, models[shipped], kind)),
         Part("Calibration", _calibration(models, shipped, kind)),
-        Part(f"Worst {kind.many}", _worst(evaluation.worst, kind)),
+        Part(f"Worst {kind.many}", [*shown, *_worst(evaluation.worst, kind)]),
     ]
 
 

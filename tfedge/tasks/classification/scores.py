@@ -118,16 +118,26 @@ class ScoredClasses:
             f"prune, cluster and quantize, where they train); more {self.kind.many} are better"
         ]
 
-    def answers(self, evaluation: Evaluation) -> list[Part]:
-        return report.answers(evaluation, self.kind)
+    def answers(self, evaluation: Evaluation, examples: Examples | None) -> list[Part]:
+        shown = self.shown_worst(evaluation, examples) if examples is not None else []
+        return report.answers(evaluation, self.kind, shown)
+
+    def shown_worst(self, evaluation: Evaluation, examples: Examples) -> list[Block]:
+        """What is to be seen of the examples that were answered worst."""
+        return []
 
     def split_digest(self, index: Path, split: str) -> str:
         return Index.load(index).split_digest(split)
 
-    def data(self, index: Path, audit: Path | None) -> list[Block]:
+    def data(self, index: Path, audit: Path | None, examples: Examples | None) -> list[Block]:
         """How many there are, of what, and what the audit found."""
         findings = None if audit is None else Findings.load(audit)
-        return report.data(Index.load(index), findings, self.kind)
+        told = report.data(Index.load(index), findings, self.kind)
+        return [*told, *(self.shown_data(findings, examples) if examples is not None else [])]
+
+    def shown_data(self, audit: Findings | None, examples: Examples) -> list[Block]:
+        """What is to be seen of the examples, and of those that the audit complains of."""
+        return []
 
     def beside(self, examples: Examples) -> dict[str, bytes]:
         return {}

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from tfedge.core.outputs import Base
+from tfedge.core.outputs import Base, Evaluation
+from tfedge.data.audit import Findings
 from tfedge.data.index import Index
 from tfedge.data.kind import IMAGES
 from tfedge.data.schema import Data
@@ -19,8 +20,8 @@ from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.pipeline.schema import Pipeline
-from tfedge.tasks import photos
-from tfedge.tasks.blocks import cell
+from tfedge.tasks import photos, pictures
+from tfedge.tasks.blocks import Block, cell
 from tfedge.tasks.classification.scores import ScoredClasses, audited, classes_of
 from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts, Told
 from tfedge.tasks.image_classification import card, drop, reader
@@ -54,6 +55,15 @@ class Classification(ScoredClasses):
         self, examples: Examples
     ) -> Mapping[str, Callable[[np.ndarray, int], np.ndarray]]:
         return CORRUPTIONS
+
+    def shown_worst(self, evaluation: Evaluation, examples: Examples) -> list[Block]:
+        captions = [f"{row['true']}, answered {row['predicted']}" for row in evaluation.worst]
+        return pictures.worst(evaluation.worst, _images(examples), captions)
+
+    def shown_data(self, audit: Findings | None, examples: Examples) -> list[Block]:
+        found = _images(examples)
+        complaints = pictures.findings(audit, found) if audit is not None else []
+        return [*complaints, *pictures.samples(found, self.kind)]
 
     def net_text(self, base: Base) -> str:
         net = ImageBase.of(base)
@@ -102,3 +112,7 @@ class Classification(ScoredClasses):
 
     def check_drop(self, folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
         return drop.check(folder, manifest)
+
+
+def _images(examples: Examples) -> DecodedImages:
+    return cast(LabelledImages, examples).images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,11 +15,13 @@ from tfedge.files.files import few
 from tfedge.inputs.images.annotations.index import BoxIndex
 from tfedge.inputs.images.schema import BOXED
 from tfedge.portable.boxes import iou
-from tfedge.tasks.blocks import Block, Part, Table, Text, bold, percent
+from tfedge.tasks import pictures
+from tfedge.tasks.blocks import Block, Box, Part, Pictures, Table, Text, bold, percent
 from tfedge.tasks.classification.report import audit_blocks, count_table
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.object_detection.metrics import (
     DetectorMetrics,
+    Hits,
     found_in,
     matched,
     models_of,
@@ -28,15 +31,21 @@ from tfedge.tasks.object_detection.metrics import (
 DOUBLED = 0.8  # IoU of two boxes of one class that are probably one
 THIN = 8.0  # pixels of a box's shorter side, in its image
 _SCORE = 0.3  # of the boxes that are counted in the worst images
+_DRAWN = 30  # boxes of one image that are kept for a picture, the best first
+_SAMPLES = 12  # training images
+_KEY = (
+    "Drawn: what is there, a solid line; what was found and is right, dashed; what was found and "
+    "is wrong, dotted."
+)
 
 
-def answers(evaluation: Evaluation) -> list[Part]:
-    """The sections on how good the model is."""
+def answers(evaluation: Evaluation, images: BoxedImages | None) -> list[Part]:
+    """The sections on how good the model is. ``images`` are those of the run, to show the worst."""
     models = models_of(evaluation)
     tables = [class_table(found, f"{name}: class") for name, found in models.items()]
     return [
         Part("Average precision", [_figures(models, evaluation), *tables]),
-        Part("Worst images", _worst(evaluation.worst)),
+        Part("Worst images", [*_shown(evaluation.worst, images), *_worst(evaluation.worst)]),
     ]
 
 
@@ -77,6 +86,38 @@ def _worst(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
     return [said, Table(["image", "F1", "boxes", "found", "wrong", "missed"], cells)]
 
 
+def _shown(rows: Sequence[Mapping[str, Any]], images: BoxedImages | None) -> list[Block]:
+    """The worst images with what is there and what was found; the latter where metrics.json has it,
+    which earlier versions have not written."""
+    if images is None or not rows:
+        return []
+    number = {row.path: at for at, row in enumerate(images.index.rows)}
+    found = []
+    for row in rows[: pictures.WORST]:
+        at = number.get(row["path"])
+        there = [] if at is None else true_boxes(images, at)
+        boxes = [
+            Box(tuple(one["box"]), one["class"], "right" if one["right"] else "wrong")
+            for one in row.get("answers", ())
+        ]
+        named = ", ".join(f"{one['class']} {one['score']:.2f}" for one in row.get("answers", ()))
+        caption = f"F1 {row['f1']:.2f}" + (f"; found {named}" if named else "")
+        found.append(
+            pictures.picture(images.images, row["path"], caption, [*there, *boxes], pictures.LARGE)
+        )
+    title = "The worst, as the model saw them, with their boxes"
+    return [Text(_KEY), Pictures(title, found, listed=True)]
+
+
+def true_boxes(images: BoxedImages, row: int) -> list[Box]:
+    """What is on an image, of what counts."""
+    truth = images.truth(row).counted()
+    return [
+        Box(tuple(corners), images.classes[label], "there")
+        for corners, label in zip(truth.boxes.tolist(), truth.labels.tolist(), strict=True)
+    ]
+
+
 def worst(
     outputs: np.ndarray, images: BoxedImages, rows: Sequence[int], count: int
 ) -> list[dict[str, Any]]:
@@ -98,9 +139,24 @@ def worst(
                 "found": right,
                 "wrong": int((~hits.right & ~hits.ignored).sum()),
                 "missed": support - right,
+                "answers": _drawn(boxes, hits, images.classes),
             }
         )
     return found
+
+
+def _drawn(boxes: np.ndarray, hits: Hits, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Boxes [n, 6] that were found, for a picture; without those of what does not count."""
+    kept = np.flatnonzero(~hits.ignored)[:_DRAWN]
+    return [
+        {
+            "box": [round(float(side), 4) for side in boxes[at, :4]],
+            "class": classes[int(boxes[at, 5])],
+            "score": round(float(boxes[at, 4]), 4),
+            "right": bool(hits.right[at]),
+        }
+        for at in kept
+    ]
 
 
 def warnings(evaluation: Evaluation) -> list[str]:
@@ -151,12 +207,36 @@ def remarks(index: BoxIndex, size: int, fit: str) -> list[str]:
     return found
 
 
-def data(index: BoxIndex, audit: Findings | None) -> list[Block]:
-    """The section on the examples: how many boxes, of what, and what the audit found."""
-    images = [[split, sum(row.split == split for row in index.rows)] for split in index.counts]
+def data(index: BoxIndex, audit: Findings | None, images: BoxedImages | None) -> list[Block]:
+    """The section on the examples: how many boxes, of what, what the audit found, and some of them
+    where ``images`` are at hand."""
+    counts = [[split, sum(row.split == split for row in index.rows)] for split in index.counts]
     return [
         Text(f"Splits from {index.split_from}. Digest `{index.digest}`."),
-        Table(["split", "images"], images),
+        Table(["split", "images"], counts),
         count_table(index.classes, index.counts, "boxes of"),
         *(audit_blocks(audit, BOXED) if audit else [Text("No audit.")]),
+        *([] if images is None or audit is None else pictures.findings(audit, images.images)),
+        *([] if images is None else _samples(images)),
     ]
+
+
+def _samples(images: BoxedImages) -> list[Block]:
+    """Some training images with their boxes."""
+    rows = pictures.chosen(images.index, images.rows_of("train"), _SAMPLES)
+    found = [
+        pictures.picture(
+            images.images,
+            images.index.rows[row].path,
+            _listed(true_boxes(images, row)),
+            true_boxes(images, row),
+            pictures.LARGE,
+        )
+        for row in rows
+    ]
+    return pictures.sampled(found, images.images, BOXED)
+
+
+def _listed(boxes: Sequence[Box]) -> str:
+    counts = Counter(box.name for box in boxes)
+    return ", ".join(f"{n} {name}" for name, n in counts.items()) or "nothing"

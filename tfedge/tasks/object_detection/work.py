@@ -145,16 +145,17 @@ class ObjectDetection:
     def proposals(self, examples: Examples, finetune: Finetune) -> list[str]:
         return []
 
-    def answers(self, evaluation: Evaluation) -> list[Part]:
-        return report.answers(evaluation)
+    def answers(self, evaluation: Evaluation, examples: Examples | None) -> list[Part]:
+        return report.answers(evaluation, cast("BoxedImages | None", examples))
 
     def split_digest(self, index: Path, split: str) -> str:
         return BoxIndex.load(index).split_digest(split)
 
-    def data(self, index: Path, audit: Path | None) -> list[Block]:
+    def data(self, index: Path, audit: Path | None, examples: Examples | None) -> list[Block]:
         """How many boxes there are, of what, and what the audit found."""
         findings = None if audit is None else Findings.load(audit)
-        return report.data(BoxIndex.load(index), findings)
+        images = cast("BoxedImages | None", examples)
+        return report.data(BoxIndex.load(index), findings, images)
 
     def net_text(self, base: Base) -> str:
         net = ImageBase.of(base)
