@@ -10,7 +10,7 @@ import html5lib
 import pytest
 
 from tfedge.report import figures, html
-from tfedge.report.document import Document, _verdict
+from tfedge.report.document import Document, _tradeoff
 from tfedge.report.facts import gather
 from tfedge.report.markup import render
 from tfedge.tasks.blocks import (
@@ -209,7 +209,7 @@ def test_markdown_leaves_figures_out() -> None:
     assert render(blocks) == ["a", "", "b"]
 
 
-def test_the_verdict_is_accuracy_over_latency(tmp_path: Path) -> None:
+def test_the_trade_off_is_accuracy_over_latency(tmp_path: Path) -> None:
     from core_fakes import Host, Measurements, Process, Result
 
     from tests.output_helpers import evaluation
@@ -231,7 +231,7 @@ def test_the_verdict_is_accuracy_over_latency(tmp_path: Path) -> None:
     Measurements(tuple(results)).write(tmp_path / "benchmark" / "benchmark.json")
     write(tmp_path / "evaluate" / "metrics.json", evaluation(metric, values, **models))
     facts = gather(tmp_path, {"pipeline": "x", "status": "ok"})
-    (figure,) = _verdict(facts)
+    (figure,) = _tradeoff(facts)
     assert isinstance(figure, Figure) and figure.title == "Top-1 over latency on local, 1 thread"
     assert figure.plot == Points(
         "ms, median", "top-1, %", [("float", 4.0, 90.0), ("int8", 2.0, 80.0)]

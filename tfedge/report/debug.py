@@ -8,11 +8,12 @@ from textwrap import wrap
 from tfedge.core.outputs import LayerComparison, ModelFile
 from tfedge.files.text import WIDTH, columns
 from tfedge.report.facts import Facts
-from tfedge.tasks.blocks import Block, Bullets, Code, Table, Text, cell, percent
+from tfedge.tasks.blocks import Bars, Block, Bullets, Code, Figure, Table, Text, cell, percent
 from tfedge.tasks.task import Metric
 
 SHOWN = 5  # layers on the terminal …
 MOST = 8  # … and of a proposal there
+_BARS = 16  # layers of a picture
 
 _HEAD = ("layer", "harm", "same answer", "error", "SQNR", "now")
 
@@ -37,10 +38,26 @@ def quantization(facts: Facts) -> list[Block]:
             "thousandths of a nat; *error* that of the layer's own result, in steps of its scale "
             "(0.29: rounding alone)."
         ),
+        *_bars(found),
         Table(_HEAD, _rows(found)),
         Bullets(outcomes),
         Text(_proposal(found)),
         *([Code(f"quantize:\n  {proposal}", "yaml")] if proposal else []),
+    ]
+
+
+def _bars(found: LayerComparison) -> list[Block]:
+    """Harm and error of the layers that do most of it."""
+    worst = found.layers[:_BARS]
+    if len(worst) < 2:
+        return []
+    of = "" if len(worst) == len(found.layers) else f", the worst {_BARS} of {len(found.layers)}"
+    harm = [(row.unit, max(0.0, row.divergence), f"{1000 * row.divergence:.3f}") for row in worst]
+    noisy = sorted(found.layers, key=lambda row: -row.error)[:_BARS]
+    error = [(row.unit, row.error, f"{row.error:.2f}") for row in noisy]
+    return [
+        Figure(f"Harm of each layer alone{of}; thousandths of a nat", Bars(harm)),
+        Figure(f"Error of each layer alone{of}; steps of its scale", Bars(error)),
     ]
 
 

@@ -15,7 +15,7 @@ from tfedge.catalog.recipes import quantizing
 from tfedge.core.outputs import Base
 from tfedge.files.artifact import read_json
 from tfedge.files.text import size_text
-from tfedge.report import phases
+from tfedge.report import mapping, phases, timing, verdict
 from tfedge.report.calibration import calibration as calibrated
 from tfedge.report.calibration import has_calibration
 from tfedge.report.debug import quantization
@@ -65,6 +65,7 @@ def document(facts: Facts) -> Document:
         ("Data", _data),
         ("Backbone and weights", _backbone),
         ("Benchmark", _benchmark),
+        *([("Edge TPU", mapping.edge_tpu)] if mapping.is_told(facts) else []),
         ("Stages", _stages),
         ("Versions", _versions),
         ("How to do it again", _again),
@@ -103,11 +104,12 @@ def _result(facts: Facts) -> list[Block]:
     told += [f"proposal: {text}" for text in proposals(facts)]
     rest = [*_shipped(facts), *phases.section(facts), *([Bullets(told)] if told else [])]
     if rows:
-        return [*_verdict(facts), Table(["", "float", "int8", ""], rows), *rest]
+        table = Table(["", "float", "int8", ""], rows)
+        return [*verdict.picture(facts), *verdict.gate_table(facts), table, *rest]
     return [Text("Not run."), *rest] if rest else []
 
 
-def _verdict(facts: Facts) -> list[Block]:
+def _tradeoff(facts: Facts) -> list[Block]:
     """Accuracy over latency of float and int8, on the first device, on the fewest threads."""
     metrics = facts.metrics
     if metrics is None or not facts.benchmark:
@@ -278,6 +280,9 @@ def _benchmark(facts: Facts) -> list[Block]:
     return [
         Bullets(said),
         Text("Random inputs; peak memory is the process's after its imports."),
+        *_tradeoff(facts),
+        *timing.samples(facts),
+        *timing.profiles(facts),
         Table([*head, "peak memory", "samples, processes", ""], rows),
         *([Bullets(unstable)] if unstable else []),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -81,10 +82,11 @@ def _outline(box: Box) -> str:
 
 
 def _shade(row: Sequence[object], place: int) -> int:
-    """How strong the color of a cell of counts is, in per cent: its share of its row."""
+    """How strong the color of a cell of counts is, in per cent: the root of its share of its row,
+    so that a few are seen, too."""
     counts = [count for count in row[1:] if isinstance(count, int)]
     count = row[place]
-    return round(100 * count / sum(counts)) if isinstance(count, int) and count else 0
+    return round(100 * math.sqrt(count / sum(counts))) if isinstance(count, int) and count else 0
 
 
 def _value(value: object) -> Html | str:

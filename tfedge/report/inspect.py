@@ -174,9 +174,10 @@ def _subgraphs(found: Facts) -> str:
     return f"{found['subgraphs']} subgraph{'' if found['subgraphs'] == 1 else 's'}"
 
 
-def _reasons(found: Facts) -> list[str]:
-    """The ops on the CPU; those that only stand behind another in one row for each of these."""
-    cpu = [op for op in found["ops"] if op["target"] == "cpu"]
+def left_on_cpu(ops: Sequence[Facts]) -> list[tuple[str, str]]:
+    """Places and reasons of the ops on the CPU; those that only stand behind another in one row for
+    each of these."""
+    cpu = [op for op in ops if op["target"] == "cpu"]
     own = [op for op in cpu if op["status"] not in _SHARED]
     rows = [(_span([op["index"]]), f"{_cut(op['op'], _NAME)}: {op['reason']}") for op in own]
     for reason in dict.fromkeys(op["reason"] for op in cpu if op["status"] in _SHARED):
@@ -184,6 +185,11 @@ def _reasons(found: Facts) -> list[str]:
         names = Counter(_cut(op["op"], _NAME) for op in members)
         counted = ", ".join(f"{n} {name}" if n > 1 else name for name, n in names.items())
         rows.append((_span([op["index"] for op in members]), f"{reason}: {counted}"))
+    return rows
+
+
+def _reasons(found: Facts) -> list[str]:
+    rows = left_on_cpu(found["ops"])
     shown = [
         line
         for number, told in rows[:_MOST_REASONS]

@@ -61,6 +61,14 @@ class Confusion(RootModel[dict[int, dict[int, int]]]):
         """How many examples of one class were taken for another, or for what they are."""
         return self.root.get(truth, {}).get(answer, 0)
 
+    def answers(self) -> dict[int, int]:
+        """How often each class was answered, rightly or not; those that never were are left out."""
+        made: dict[int, int] = {}
+        for row in self.root.values():
+            for answer, n in row.items():
+                made[answer] = made.get(answer, 0) + n
+        return made
+
     def mistakes(self) -> Iterator[tuple[int, int, int]]:
         """The pairs (true class, answer, examples) whose classes differ."""
         for truth, row in self.root.items():

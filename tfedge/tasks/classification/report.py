@@ -9,10 +9,23 @@ from tfedge.core.outputs import Evaluation
 from tfedge.data.audit import KEPT, Findings
 from tfedge.data.index import Index
 from tfedge.data.kind import Kind
-from tfedge.tasks.blocks import Block, Bullets, Curves, Figure, Part, Table, Text, bold, percent
+from tfedge.tasks.blocks import (
+    Bars,
+    Block,
+    Bullets,
+    Curves,
+    Figure,
+    Part,
+    Table,
+    Text,
+    bold,
+    percent,
+)
 from tfedge.tasks.classification.metrics import ClassifierMetrics, models_of
+from tfedge.tasks.paired import wilson
 
-_WIDE = 20  # classes; a larger confusion matrix is given as the list of its mistakes
+_WIDE = 30  # classes; a larger confusion matrix is given as the list of its mistakes
+_BARS = 30  # classes; of more, those with the lowest recall are drawn
 _MANY = 20  # mistakes, or files of one kind
 
 
@@ -23,7 +36,10 @@ def answers(evaluation: Evaluation, kind: Kind, shown: Sequence[Block] = ()) -> 
     return [
         Part(
             "Classes",
-            [class_table(found, f"{name}: class", kind) for name, found in models.items()],
+            [
+                *_class_bars(models[shipped], shipped),
+                *(class_table(found, f"{name}: class", kind) for name, found in models.items()),
+            ],
         ),
         Part("Confusion", _confusion(shipped, models[shipped], kind)),
         Part("Calibration", _calibration(models, shipped, kind)),
@@ -42,13 +58,41 @@ def class_table(metrics: ClassifierMetrics, title: str, kind: Kind) -> Table:
     return Table([title, "precision", "recall", "F1", kind.many], rows)
 
 
+def _class_bars(metrics: ClassifierMetrics, shipped: str) -> list[Block]:
+    """Recall and precision of each class, with their intervals."""
+    made = metrics.confusion.answers()
+    classes = [
+        (row, made.get(number, 0)) for number, row in enumerate(metrics.per_class) if row.support
+    ]
+    lowest = sorted(classes, key=lambda pair: pair[0].recall or 0.0)[:_BARS]
+    few = [pair for pair in classes if pair in lowest] if len(classes) <= _BARS else lowest
+    which = "" if len(few) == len(classes) else f", of the {_BARS} classes with the lowest recall"
+    recall = [(row.name, row.recall, row.support) for row, _ in few]
+    precision = [(row.name, row.precision, count) for row, count in few]
+    return share_bars(
+        {f"Recall of {shipped}{which}": recall, f"Precision of {shipped}{which}": precision}
+    )
+
+
+def share_bars(figures: Mapping[str, Sequence[tuple[str, float | None, int]]]) -> list[Block]:
+    """Bars of shares, each with what it is of, for each title; lines are 95 % intervals. A share
+    that is not known is left out."""
+    blocks: list[Block] = []
+    for title, rows in figures.items():
+        known = [(name, share, n) for name, share, n in rows if share is not None and n]
+        intervals = [wilson(round(share * n), n) for _, share, n in known]
+        plot = Bars([(name, share, percent(share)) for name, share, _ in known], 1.0, intervals)
+        blocks += [Figure(f"{title}; lines: 95 % intervals (Wilson)", plot)] if known else []
+    return blocks
+
+
 def _confusion(shipped: str, metrics: ClassifierMetrics, kind: Kind) -> list[Block]:
     names, counts = [row.name for row in metrics.per_class], metrics.confusion
     said = Text(f"{shipped}; a row is the truth, a column the answer.")
     if len(names) <= _WIDE:
         numbers = range(len(names))
         table = [[name, *(counts.examples(i, j) for j in numbers)] for i, name in enumerate(names)]
-        return [said, Table(["", *names], table)]
+        return [said, Table(["", *names], table, shaded=True)]
     mistakes = sorted((-n, names[i], names[j]) for i, j, n in counts.mistakes())
     rows = [[truth, answer, -n] for n, truth, answer in mistakes[:_MANY]]
     return [said, Table(["truth", "answer", kind.many], rows)]

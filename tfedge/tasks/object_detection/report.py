@@ -17,7 +17,7 @@ from tfedge.inputs.images.schema import BOXED
 from tfedge.portable.boxes import iou
 from tfedge.tasks import pictures
 from tfedge.tasks.blocks import Block, Box, Part, Pictures, Table, Text, bold, percent
-from tfedge.tasks.classification.report import audit_blocks, count_table
+from tfedge.tasks.classification.report import audit_blocks, count_table, share_bars
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.object_detection.metrics import (
     DetectorMetrics,
@@ -31,6 +31,7 @@ from tfedge.tasks.object_detection.metrics import (
 DOUBLED = 0.8  # IoU of two boxes of one class that are probably one
 THIN = 8.0  # pixels of a box's shorter side, in its image
 _SCORE = 0.3  # of the boxes that are counted in the worst images
+_BARS = 30  # classes of a picture
 _DRAWN = 30  # boxes of one image that are kept for a picture, the best first
 _SAMPLES = 12  # training images
 _KEY = (
@@ -44,7 +45,14 @@ def answers(evaluation: Evaluation, images: BoxedImages | None) -> list[Part]:
     models = models_of(evaluation)
     tables = [class_table(found, f"{name}: class") for name, found in models.items()]
     return [
-        Part("Average precision", [_figures(models, evaluation), *tables]),
+        Part(
+            "Average precision",
+            [
+                _figures(models, evaluation),
+                *_class_bars(models[evaluation.shipped], evaluation.shipped),
+                *tables,
+            ],
+        ),
         Part("Worst images", [*_shown(evaluation.worst, images), *_worst(evaluation.worst)]),
     ]
 
@@ -55,6 +63,25 @@ def _figures(models: Mapping[str, DetectorMetrics], evaluation: Evaluation) -> B
         for name, m in models.items()
     ]
     return Table(["model", "mAP@.5", "mAP@.5:.95", "images", "boxes"], rows)
+
+
+def _class_bars(found: DetectorMetrics, shipped: str) -> list[Block]:
+    """Recall and precision of each class at its threshold; of many, those with the lowest AP."""
+    rows = [row for row in found.per_class if row.support]
+    few = rows if len(rows) <= _BARS else sorted(rows, key=lambda row: row.ap50 or 0.0)[:_BARS]
+    which = "" if few == rows else f", the {_BARS} classes with the lowest AP"
+    # A box that was found is right or wrong: precision says how many were found.
+    made = [
+        (row, round((row.recall or 0.0) * row.support / row.precision) if row.precision else 0)
+        for row in few
+    ]
+    title = f"of {shipped} at each threshold{which}"
+    return share_bars(
+        {
+            f"Recall {title}": [(row.name, row.recall, row.support) for row in few],
+            f"Precision {title}": [(row.name, row.precision, n) for row, n in made],
+        }
+    )
 
 
 def _with_spread(value: float, interval: tuple[float, float]) -> str:

@@ -1,0 +1,57 @@
+"""Pictures of a benchmark: every sample, and where the time of an inference goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tfedge.benchmark.result import Result
+from tfedge.report.facts import Facts
+from tfedge.report.markup import milliseconds, threads_text
+from tfedge.report.versus import runtime_text
+from tfedge.tasks.blocks import Bars, Block, Figure, Strips
+
+_TYPES = 12  # kinds of op; what is left is one more
+
+
+def samples(facts: Facts) -> list[Block]:
+    """A figure for each device, a strip for each model, runtime and number of threads."""
+    return [
+        Figure(f"Every timed inference on {device}", Strips("ms", [*_strips(facts, device)]))
+        for device in facts.devices
+        if any(_strips(facts, device))
+    ]
+
+
+def _strips(facts: Facts, device: str) -> Iterator[tuple[str, list[float], str]]:
+    for result in facts.benchmark:
+        if result.device == device and result.samples:
+            name = f"{result.model}, {runtime_text(result)}, {threads_text(result.threads)}"
+            steady = "" if not result.unstable else ", unstable"
+            values = [sample / 1e6 for sample in result.samples]
+            yield name, values, f"{milliseconds(result)}, {len(values)} samples{steady}"
+
+
+def profiles(facts: Facts) -> list[Block]:
+    """The share of each kind of op, where it was measured."""
+    return [block for result in facts.benchmark for block in _profile(result)]
+
+
+def _profile(result: Result) -> Iterator[Block]:
+    if not result.profile:
+        return
+    types = result.profile["types"]
+    rows = [(f"{row['count']} {row['op']}", row["ns"], row["share"]) for row in types[:_TYPES]]
+    if rest := types[_TYPES:]:
+        rows.append(
+            (
+                f"{len(rest)} other kinds",
+                sum(row["ns"] for row in rest),
+                sum(row["share"] for row in rest),
+            )
+        )
+    where = f"{result.model}, {result.device}, {threads_text(result.threads)}"
+    # Times by difference may come out a little below zero.
+    shown = [
+        (name, max(0.0, ns / 1e6), f"{ns / 1e6:.3f} ms, {share:.0%}") for name, ns, share in rows
+    ]
+    yield Figure(f"Where the time goes: {where} ({result.profile['method']})", Bars(shown))
