@@ -15,18 +15,26 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
-from color_helpers import make_run
+from color_helpers import CLASSES
+from report_helpers import coral, judged, origin, result_of
 
-from tfedge.report import written
+from tests.output_helpers import comparison
+from tfedge.core.outputs import LayerHarm, dump
+from tfedge.report import html, written
+from tfedge.report.document import Document
+from tfedge.tasks import pictures
+from tfedge.tasks.blocks import Bars, Box, Figure, Part, Picture, Pictures, Places
 
 Ask = Callable[..., Any]
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+PAGES = ("report.html", "drawn.html")
 WORST = "a-very-long-name/of_a_file_that_has_no_blank/" + "x" * 90 + ".png"
 
 # Around the page: its frame may be looked into, which the page itself, without a script, can't.
 AROUND = """<!doctype html><meta charset="utf-8"><body style="margin:0">
-<iframe id="page" src="report.html" style="border:0;width:{width}px;height:900px"></iframe>
+<iframe id="page" src="{page}" style="border:0;width:{width}px;height:900px"></iframe>
 <pre id="said"></pre><script>
 page.onload = async () => {{
   const view = page.contentWindow, all = page.contentDocument;
@@ -42,14 +50,40 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a report of everything that a small run leaves, and names that are too long."""
     if BROWSER is None:
         pytest.skip("no chromium on this machine")
-    run = make_run(tmp_path_factory.mktemp("page"))
+    measured = [result_of("float", *range(20, 40), 900.0), result_of("int8", *range(9, 20))]
+    asked = {"min_accuracy": 0.5, "max_size": 10}
+    place = tmp_path_factory.mktemp("page")
+    run, result = judged(place, *measured, evaluate={"gates": asked})
+    result = coral(run, result, run.folder / "convert" / "float.tflite")
     layer = {"name": "point", "size": 32, "zeros": 16, "target": 16, "frozen": False}
     sparsity = {"target": 0.5, "reached": 0.5, "total": 32, "zeros": 16}
     layers = [{**layer, "name": f"{WORST}{n}"} for n in range(40)]
     (run.folder / "prune" / "sparsity.json").write_text(json.dumps({**sparsity, "layers": layers}))
-    result = {"pipeline": "color", "status": "ok", "seconds": 3, "stages": []}
-    written.write(run.folder, result)
+    near = [{"path": f"val/{name}/00.png", "label": name, "split": "val"} for name in CLASSES]
+    audit = json.loads((run.folder / "data" / "audit.json").read_text())
+    bad = {"path": f"{WORST}.png", "reason": "damaged"}
+    run.add("data/audit.json", audit | {"near": [{"pictures": near}], "skipped": [bad]})
+    run.add("debug/debug.json", dump(comparison(layers=[*map(harm, range(30))])))
+    written.write(run.folder, result, origin(run))
+    boxes = [Box((0.1, 0.1, 0.6, 0.5), "cat", state) for state in ("there", "right", "wrong")]
+    jpeg = pictures.jpeg(np.full((64, 64, 3), 90, np.uint8), 64)
+    profile = Bars([("9 CONV_2D", 2.0, "2 ms"), ("1 SOFTMAX", 0.1, "0.1 ms")])
+    drawn = [
+        Figure("Where the time goes", profile),
+        Pictures("With boxes", [Picture(WORST, "F1 0.50; found cat 0.90", jpeg, boxes)]),
+        Figure(
+            "Many ops", Places("Edge TPU", "CPU", [(f"{n} ADD", n % 9 > 0) for n in range(600)])
+        ),
+    ]
+    page = html.text(Document("drawn", [], [Part("Drawn", drawn)]))
+    (run.folder / "drawn.html").write_text(page, "utf-8")
     return run.folder
+
+
+def harm(number: int) -> LayerHarm:
+    unit = f"block_{number}_of_a_layer_with_a_name_that_is_long"
+    given = {"divergence": 1 / (number + 1), "agreement": 0.5, "error": 0.5, "sqnr_db": 20.0}
+    return LayerHarm(unit=unit, kept="int8", **given)
 
 
 def chromium(folder: Path, *words: str) -> str:
@@ -70,8 +104,9 @@ def chromium(folder: Path, *words: str) -> str:
 def ask(folder: Path) -> Ask:
     """``ask("return view.innerWidth", width=390)``: what JavaScript says of the page."""
 
-    def run(script: str, *flags: str, width: int = 1200) -> Any:
-        (folder / "around.html").write_text(AROUND.format(width=width, script=script), "utf-8")
+    def run(script: str, *flags: str, width: int = 1200, page: str = "report.html") -> Any:
+        around = AROUND.format(width=width, script=script, page=page)
+        (folder / "around.html").write_text(around, "utf-8")
         address = (folder / "around.html").as_uri()
         dom = chromium(folder, "--virtual-time-budget=20000", "--dump-dom", *flags, address)
         found = re.search(r'<pre id="said">(.*?)</pre>', dom, re.S)
@@ -84,10 +119,48 @@ def ask(folder: Path) -> Ask:
 
 
 @pytest.mark.parametrize("width", [320, 390, 1200])
-def test_nothing_is_wider_than_the_screen(ask: Ask, width: int) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_wider_than_the_screen(ask: Ask, page: str, width: int) -> None:
     script = "return [view.innerWidth, all.documentElement.scrollWidth, all.links.length]"
-    inner, scrolled, links = ask(script, width=width)
-    assert inner == width and scrolled <= width and links > 5
+    inner, scrolled, links = ask(script, width=width, page=page)
+    assert inner == width and scrolled <= width and links > 1
+
+
+@pytest.mark.parametrize("width", [320, 390, 1200])
+def test_figures_are_legible(ask: Ask, width: int) -> None:
+    """On a phone, too: no text in them is smaller than 9 pixels, and images have the size that they
+    were made with, or so."""
+    script = """
+      const scale = text => text.getBoundingClientRect().height / text.getBBox().height;
+      const size = text => parseFloat(view.getComputedStyle(text).fontSize);
+      const drawn = [...all.querySelectorAll('svg text')].map(t => size(t) * scale(t));
+      const said = [...all.querySelectorAll('figure :is(p, span, li, div)')].map(
+        one => parseFloat(view.getComputedStyle(one).fontSize));
+      const sides = [...all.querySelectorAll('img')].map(one => one.clientWidth);
+      return [Math.min(...drawn, ...said), Math.min(...sides), Math.max(...sides)]
+    """
+    smallest, narrow, wide = ask(script, width=width)
+    assert smallest >= 8.5 and narrow >= 90 and wide <= 180
+
+
+def test_images_are_loaded_from_the_page(ask: Ask) -> None:
+    script = """
+      for (const one of all.images) await one.decode();
+      return [...all.images].map(one => one.naturalWidth)
+    """
+    assert set(ask(script)) == {32} and set(ask(script, page="drawn.html")) == {64}
+
+
+def test_boxes_lie_on_the_image(ask: Ask) -> None:
+    left, top, right, bottom = ask(
+        "const image = all.querySelector('img').getBoundingClientRect();"
+        "const box = all.querySelector('path.right').getBoundingClientRect();"
+        "const x = at => (at - image.left) / image.width;"
+        "const y = at => (at - image.top) / image.height;"
+        "return [x(box.left), y(box.top), x(box.right), y(box.bottom)]",
+        page="drawn.html",
+    )
+    assert (left, top, right, bottom) == pytest.approx((0.1, 0.1, 0.6, 0.5), abs=0.01)
 
 
 def test_a_long_table_is_folded_and_opens(ask: Ask) -> None:
@@ -182,8 +255,9 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_axe_finds_no_violation(folder: Path, axe: str, dark: bool) -> None:
-    page = (folder / "report.html").read_text("utf-8")
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_no_violation(folder: Path, axe: str, name: str, dark: bool) -> None:
+    page = (folder / name).read_text("utf-8")
     page = re.sub(r"<meta http-equiv=.*?>", "", page).replace("<details>", "<details open>")
     run = "axe.run().then(found => { said.textContent = JSON.stringify(found.violations) })"
     script = f'<pre id="said" hidden></pre><script>{axe}\n{run}</script></body>'

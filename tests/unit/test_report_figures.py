@@ -12,53 +12,24 @@ from pathlib import Path
 import html5lib
 import numpy as np
 import pytest
-from color_helpers import INT8, Run, make_run
+from color_helpers import INT8, make_run
 from PIL import Image
+from report_helpers import coral, gathered, judged, result_of
 
 from tfedge.benchmark.measurements import Measurements
-from tfedge.benchmark.result import Host, Process, Result
 from tfedge.core import gates
 from tfedge.core.context import Origin
 from tfedge.core.result import StageResults, gather
 from tfedge.data.index import Index, Row
 from tfedge.data.kind import IMAGES
 from tfedge.edgetpu.edgetpu import predict
-from tfedge.files.artifact import sha256_file, sha256_json
-from tfedge.report import facts, mapping, timing, verdict, written
-from tfedge.stages import evaluate
+from tfedge.files.artifact import sha256_file
+from tfedge.report import mapping, timing, verdict, written
 from tfedge.tasks.blocks import Bars, Figure, Held, Panels, Places, Strips, Table
 from tfedge.tasks.classification.metrics import measure
 from tfedge.tasks.classification.report import _class_bars, _confusion
 from tfedge.tasks.paired import wilson
 from tfedge.tflite.reader import read
-
-HOST = Host("a CPU", "x86_64", 2, "Linux", "3.11.0")
-
-
-def result_of(model: str, *milliseconds: float, **changed: object) -> Result:
-    samples = tuple(round(1e6 * one) for one in milliseconds)
-    process = Process(1, 1, (), samples, None, None)
-    return replace(Result(model, "ab" * 32, 9, "LiteRT", "2.3.0", 1, HOST, (process,)), **changed)
-
-
-def judged(tmp_path: Path, *results: Result, **sections: object) -> tuple[Run, dict]:
-    """A run that was evaluated and measured so, and its run.json as far as a report asks."""
-    run = make_run(tmp_path, mislabelled=1, **sections)
-    evaluate.run(run.context("evaluate"))
-    (run.folder / "benchmark").mkdir()
-    Measurements(results).write(run.folder / "benchmark" / "benchmark.json")
-    names = ("data", "convert", "evaluate", "benchmark")
-    rows = [
-        {"name": name, "key": sha256_json(name), "cache": "miss", "seconds": 1} for name in names
-    ]
-    return run, {"pipeline": "color", "status": "ok", "seconds": 3, "stages": rows}
-
-
-def gathered(run: Run, result: dict) -> facts.Facts:
-    return facts.gather(
-        run.folder, result, Origin(run.pipeline, run.root, run.root.parent / "cache")
-    )
-
 
 # ------------------------------------------------------------------ verdict and gates
 
@@ -193,15 +164,6 @@ def test_a_confusion_matrix_is_shaded_by_the_share_of_its_row(tmp_path: Path) ->
 
 
 # ------------------------------------------------------------------ Edge TPU
-
-
-def coral(run: Run, result: dict, model: Path) -> dict:
-    folder = run.folder / "package" / "drops" / "coral"
-    folder.mkdir(parents=True)
-    (run.folder / "drops").symlink_to("package/drops")
-    (folder / "color.tflite").write_bytes(model.read_bytes())
-    (folder / "MANIFEST.json").write_text(json.dumps({"model": "color.tflite"}))
-    return {**result, "drops": [{"target": "coral", "path": "drops/coral"}]}
 
 
 def test_the_edge_tpu_s_share_is_shown_where_there_is_a_drop_for_it(tmp_path: Path) -> None:
