@@ -23,6 +23,7 @@ from box_data_helpers import (
 )
 from PIL import Image
 
+from tfedge.data.audit import Findings
 from tfedge.data.index import Row
 from tfedge.data.sources import scan, source_digest
 from tfedge.errors import DataError
@@ -208,11 +209,15 @@ def test_odd_boxes_are_told(tmp_path: Path) -> None:
     things = [(double, double._replace(right=41)), (thin,), none]
     odd = [one._replace(things=more) for one, more in zip(found, things, strict=False)]
     root = write_voc(tmp_path / "set", [*odd, *found[3:]])
-    told = "\n".join(remarks(indexed(root, tmp_path), 32, "stretch"))
+    findings = Findings()
+    findings.remark(remarks(indexed(root, tmp_path), 32, "stretch"))
+    told = "\n".join(findings.warnings)
     assert "overlap by more than 0.8, probably one: 1 (images/p00.png)" in told
     assert "thinner than 8 pixels of their image: 1 (images/p01.png)" in told
     assert "images without any box, which teach what is nothing: 1 (images/p02.png)" in told
     assert "below 8 pixels at data.image_size 32" in told
+    thin_one = "boxes thinner than 8 pixels of their image"
+    assert {"path": "images/p01.png", "what": thin_one} in findings.remarks
 
 
 def test_several_formats_ask_which(tmp_path: Path) -> None:

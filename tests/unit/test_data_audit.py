@@ -54,6 +54,8 @@ def test_clean_folders(tmp_path: Path) -> None:
         "leaks": [],
         "near": [],
         "duplicates": 0,
+        "copies": [],
+        "remarks": [],
         "warnings": [],
         "imbalance": 1.0,
         "order": None,
@@ -196,12 +198,15 @@ def test_an_image_in_all_three_splits_stays_in_test(tmp_path: Path) -> None:
     assert stage.splits()["test/a/x.png"] == "test"
 
 
-def test_copies_within_a_class_and_split_are_only_counted(tmp_path: Path) -> None:
+def test_copies_within_a_class_and_split_are_counted_and_named(tmp_path: Path) -> None:
     root = split_folders(tmp_path)
     for name in ("x.png", "y.png"):
         shutil.copy(root / "train" / "a" / "000.png", root / "train" / "a" / name)
     stage = Stage(tmp_path, path=str(root))
     assert stage.audit.duplicates == 2 and len(stage.index.rows) == 32
+    (group,) = stage.audit.copies
+    names = ("000.png", "x.png", "y.png")
+    assert [one["path"] for one in group["pictures"]] == [f"train/a/{name}" for name in names]
 
 
 def test_all_problems_come_at_once(tmp_path: Path) -> None:

@@ -131,17 +131,21 @@ def test_what_the_audit_complains_of_is_shown(tmp_path: Path) -> None:
         "skipped": [{"path": "bad.png", "reason": "damaged: <cut>"}],
         "near": [{"pictures": pair}] * 20,
     }
-    audit |= {"leaks": [], "conflicts": [{"pictures": odd}], "duplicates": 0, "warnings": []}
+    audit |= {"leaks": [], "conflicts": [{"pictures": odd}], "duplicates": 1, "warnings": []}
+    audit |= {"copies": [{"pictures": pair}], "remarks": [{"path": "odd.png", "what": "one color"}]}
     run.add("data/audit.json", audit | {"imbalance": 1.0})
     page = page_of(report(run)[1])
     near = gallery(page, "Look alike in two splits, the first 8 of 20")
     assert len(near) == 16 and told(near[1]) == "val/red/01.png 1: red, train"
     conflict = gallery(page, "Under two labels")
     assert [told(one) for one in conflict] == [
-        "odd.png 1: red, no split",
-        "odd.png 1: blue, no split",
+        "odd.png 1: red",
+        "odd.png 1: blue",
     ]
     assert np.asarray(decoded(conflict[0].find(".//img")))[..., 2].mean() > 110  # the blue one
+    assert len(gallery(page, "Copies in one class and split")) == 2
+    (remark,) = gallery(page, "One color")
+    assert remark.find(".//img") is not None
     (bad,) = gallery(page, "Unreadable")
     assert told(bad) == "left out: damaged: <cut> bad.png" and bad.find(".//img") is None
 

@@ -8,7 +8,7 @@ warning.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -82,9 +82,17 @@ class Findings:
     leaks: list[dict[str, Any]] = field(default_factory=list)
     near: list[dict[str, Any]] = field(default_factory=list)  # pairs in two splits, the first ones
     duplicates: int = 0  # further copies within one class and split
+    copies: list[dict[str, Any]] = field(default_factory=list)  # … the first groups of them
+    remarks: list[dict[str, str]] = field(default_factory=list)  # of one file each, the first ones
     warnings: list[str] = field(default_factory=list)
     imbalance: float = 1.0  # of the training split: largest class to smallest
     order: str | None = None  # of the classes, where it is that of an earlier run
+
+    def remark(self, found: Mapping[str, Sequence[str]]) -> None:
+        """What is odd, each with the paths of the files that it is said of: a warning."""
+        for what, paths in found.items():
+            self.warnings.append(f"{what}: {len(paths)} ({few(list(dict.fromkeys(paths)))})")
+            self.remarks += [{"path": p, "what": what} for p in list(dict.fromkeys(paths))[:SHOWN]]
 
     def save(self, path: Path) -> None:
         write_json(path, vars(self))
@@ -124,8 +132,7 @@ def audit(
     examples = _without_conflicts(examples, data, findings, problems)
     examples = _split(examples, scan.listing, findings, problems)
     examples = _without_leaks(examples, data, findings, problems)
-    copies = Counter((p.same, p.label, p.split) for p in examples)
-    findings.duplicates = sum(count - 1 for count in copies.values())
+    _count_copies(examples, findings)
     _check_classes(examples, scan.listing, findings, problems)
     if problems.lines:
         raise DataError(problems.lines, "; ".join(problems.hints))
@@ -295,6 +302,17 @@ def _parted_groups(examples: Sequence[Audited]) -> list[tuple[str, list[Audited]
     return parted
 
 
+def _count_copies(examples: Iterable[Audited], findings: Findings) -> None:
+    alike: dict[tuple[bytes, str, str], list[Audited]] = defaultdict(list)
+    for example in examples:
+        alike[example.same, example.label, example.split].append(example)
+    groups = [group for group in alike.values() if len(group) > 1]
+    findings.duplicates = sum(len(group) - 1 for group in groups)
+    findings.copies = [
+        {"pictures": [one.as_json() for one in group[:SHOWN]]} for group in groups[:SHOWN]
+    ]
+
+
 def _check_classes(
     examples: list[Audited], listing: Listing, findings: Findings, problems: _Problems
 ) -> None:
@@ -390,4 +408,4 @@ def _warn_of_remarks(
     for example in examples:
         if example.sha256 in remarks:
             found[remarks[example.sha256]].append(example.path)
-    findings.warnings += [f"{what}: {len(paths)} ({few(paths)})" for what, paths in found.items()]
+    findings.remark(found)

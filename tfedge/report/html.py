@@ -15,7 +15,7 @@ from markupsafe import Markup as Html
 
 from tfedge.report import figures
 from tfedge.report.document import Document
-from tfedge.tasks.blocks import Box, Held, Markup, Picture, cell
+from tfedge.tasks.blocks import Box, Held, Markup, Picture, Pictures, cell
 
 FOLDED = 16  # rows; a longer table is folded
 _SHORT = 24  # characters of a cell that stay on one line
@@ -39,6 +39,7 @@ def _template() -> jinja2.Template:
     environment.globals |= {"bars": figures.bars, "chart": figures.chart}
     environment.globals |= {"strips": figures.strips, "uri": _uri, "shade": _shade}
     environment.globals |= {"alt": _alt, "outline": _outline}
+    environment.globals |= {"found_boxes": _found_boxes}
     environment.globals |= {"width": figures.WIDTH, "height": figures.HEIGHT}
     environment.globals |= {"fold": FOLDED, "short": _SHORT}
     return environment.from_string((_PAGE / "report.html.txt").read_text("utf-8"))
@@ -73,6 +74,11 @@ def _alt(picture: Picture) -> str:
     drawn = {"there": "there", "right": "found rightly", "wrong": "found wrongly"}
     told = [f"{counts[state]} {what}" for state, what in drawn.items() if counts[state]]
     return f"{picture.name} as the model sees it" + (f", boxes: {', '.join(told)}" if told else "")
+
+
+def _found_boxes(block: Pictures) -> bool:
+    """Whether boxes are drawn that must be told from those that are there."""
+    return any(box.state != "there" for one in block.pictures for box in one.boxes)
 
 
 def _outline(box: Box) -> str:

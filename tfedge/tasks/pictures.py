@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -92,26 +92,49 @@ def sampled(
     ]
 
 
-def findings(audit: Findings, images: DecodedImages) -> list[Block]:
-    """What the audit complains of: each kind with the images, as far as there are any."""
+def findings(
+    audit: Findings,
+    images: DecodedImages,
+    kind: Kind,
+    boxes: Callable[[str], Sequence[Box]] = lambda path: (),
+) -> list[Block]:
+    """What the audit complains of: each kind with the images, as far as there are any. ``boxes``
+    are those on an image, by its path."""
+
+    def shown(path: str, caption: str) -> Picture:
+        drawn = boxes(path)
+        return picture(images, path, caption, drawn, LARGE if drawn else SMALL)
+
     groups = (
         ("Under two labels", audit.conflicts),
         ("In two splits", audit.leaks),
         ("Look alike in two splits", audit.near),
+        ("Copies in one class and split", audit.copies),
     )
     blocks: list[Block] = []
     for title, entries in groups:
-        shown = [
-            picture(images, one["path"], f"{number}: {one['label']}, {one['split'] or 'no split'}")
+        group = [
+            shown(one["path"], f"{number}: {', '.join(filter(None, _whose(one, kind)))}")
             for number, entry in enumerate(entries[:_FINDINGS], 1)
             for one in entry["pictures"][:_ALIKE]
         ]
-        blocks += _titled(title, shown, len(entries))
+        blocks += _titled(title, group, len(entries))
+    remarks: dict[str, list[Picture]] = {}
+    for row in audit.remarks:
+        found = remarks.setdefault(row["what"], [])
+        found += [shown(row["path"], "")] if len(found) < _FINDINGS else []
+    for what, found in remarks.items():
+        blocks += _titled(f"{what[:1].upper()}{what[1:]}", found, len(found))
     left_out = [
         Picture(row["path"], "", None, missing=f"left out: {row['reason']}")
         for row in audit.skipped[:_FINDINGS]
     ]
     return [*blocks, *_titled("Unreadable", left_out, len(audit.skipped))]
+
+
+def _whose(one: Mapping[str, str], kind: Kind) -> tuple[str, str]:
+    """Label and split; no split, where it went before it had one."""
+    return kind.labels.told(one["label"]), one["split"]
 
 
 def _titled(title: str, found: Sequence[Picture], every: int) -> list[Block]:

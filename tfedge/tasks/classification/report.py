@@ -174,7 +174,7 @@ def audit_blocks(audit: Findings, kind: Kind) -> list[Block]:
     said += _shortened([f"left out: {row['path']} ({row['reason']})" for row in audit.skipped])
     kinds = (("two labels", audit.conflicts), ("two splits", audit.leaks))
     for what, entries in (*kinds, ("look alike in two splits", audit.near)):
-        said += _shortened([f"{what}: {_group(entry)}" for entry in entries])
+        said += _shortened([f"{what}: {_group(entry, kind)}" for entry in entries])
     counts = Text(
         f"Audit: {len(audit.skipped)} {kind.many} left out as bad, {len(audit.conflicts)} under "
         f"two labels, {len(audit.leaks)} in two splits, {_more(len(audit.near))} pairs in two "
@@ -188,8 +188,9 @@ def _more(pairs: int) -> str:
     return f"{pairs} or more" if pairs == KEPT else str(pairs)
 
 
-def _group(entry: Mapping[str, Any]) -> str:
-    return " = ".join(f"{p['path']} ({p['label']}, {p['split']})" for p in entry["pictures"])
+def _group(entry: Mapping[str, Any], kind: Kind) -> str:
+    told = kind.labels.told
+    return " = ".join(f"{p['path']} ({told(p['label'])}, {p['split']})" for p in entry["pictures"])
 
 
 def _shortened(items: list[str]) -> list[str]:

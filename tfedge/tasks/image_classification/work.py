@@ -62,7 +62,7 @@ class Classification(ScoredClasses):
 
     def shown_data(self, audit: Findings | None, examples: Examples) -> list[Block]:
         found = _images(examples)
-        complaints = pictures.findings(audit, found) if audit is not None else []
+        complaints = pictures.findings(audit, found, self.kind) if audit is not None else []
         return [*complaints, *pictures.samples(found, self.kind)]
 
     def net_text(self, base: Base) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy as np
 from tfedge.catalog.strides import STRIDES
 from tfedge.core.outputs import Evaluation
 from tfedge.data.audit import Findings
-from tfedge.files.files import few
 from tfedge.inputs.images.annotations.index import BoxIndex
 from tfedge.inputs.images.schema import BOXED
 from tfedge.portable.boxes import iou
@@ -34,10 +33,7 @@ _SCORE = 0.3  # of the boxes that are counted in the worst images
 _BARS = 30  # classes of a picture
 _DRAWN = 30  # boxes of one image that are kept for a picture, the best first
 _SAMPLES = 12  # training images
-_KEY = (
-    "Drawn: what is there, a solid line; what was found and is right, dashed; what was found and "
-    "is wrong, dotted."
-)
+_NAMED = 8  # answers of one image that its caption names
 
 
 def answers(evaluation: Evaluation, images: BoxedImages | None) -> list[Part]:
@@ -118,22 +114,31 @@ def _shown(rows: Sequence[Mapping[str, Any]], images: BoxedImages | None) -> lis
     which earlier versions have not written."""
     if images is None or not rows:
         return []
-    number = {row.path: at for at, row in enumerate(images.index.rows)}
-    found = []
+    boxes_of, found = _boxes_by_path(images), []
     for row in rows[: pictures.WORST]:
-        at = number.get(row["path"])
-        there = [] if at is None else true_boxes(images, at)
+        there = boxes_of(row["path"])
         boxes = [
             Box(tuple(one["box"]), one["class"], "right" if one["right"] else "wrong")
             for one in row.get("answers", ())
         ]
-        named = ", ".join(f"{one['class']} {one['score']:.2f}" for one in row.get("answers", ()))
-        caption = f"F1 {row['f1']:.2f}" + (f"; found {named}" if named else "")
+        caption = f"F1 {row['f1']:.2f}; there: {_counted(there)}{_answered(row)}"
         found.append(
             pictures.picture(images.images, row["path"], caption, [*there, *boxes], pictures.LARGE)
         )
     title = "The worst, as the model saw them, with their boxes"
-    return [Text(_KEY), Pictures(title, found, listed=True)]
+    return [Pictures(title, found, listed=True)]
+
+
+def _answered(row: Mapping[str, Any]) -> str:
+    answers = row.get("answers")
+    if answers is None:
+        return ""
+    named = [
+        f"{'✓' if one['right'] else '✗'} {one['class']} {one['score']:.2f}"
+        for one in answers[:_NAMED]
+    ]
+    named += [f"{len(answers) - _NAMED} more"] if len(answers) > _NAMED else []
+    return f"; found: {', '.join(named) or 'nothing'}"
 
 
 def true_boxes(images: BoxedImages, row: int) -> list[Box]:
@@ -202,8 +207,9 @@ def warnings(evaluation: Evaluation) -> list[str]:
     return found
 
 
-def remarks(index: BoxIndex, size: int, fit: str) -> list[str]:
-    """What is odd about the boxes: doubled, thin, too small for the model, images without any."""
+def remarks(index: BoxIndex, size: int, fit: str) -> dict[str, list[str]]:
+    """What is odd about the boxes: doubled, thin, too small for the model, images without any; the
+    image's path for each."""
     doubled, thin, small, none = [], [], [], []
     for number, row in enumerate(index.rows):
         label = index.labelled[number]
@@ -218,20 +224,14 @@ def remarks(index: BoxIndex, size: int, fit: str) -> list[str]:
         doubled += [row.path] * int(np.triu(same, 1).sum())
         seen = index.truth(number, fit).boxes
         small += [row.path] * int(((seen[:, 2:] - seen[:, :2]).max(1) * size < STRIDES[0]).sum())
-    found = []
-    for places, what in (
-        (doubled, f"boxes of one class that overlap by more than {DOUBLED:g}, probably one"),
-        (thin, f"boxes thinner than {THIN:g} pixels of their image"),
-        (
-            small,
-            f"boxes below {STRIDES[0]} pixels at data.image_size {size}, the finest stride: "
-            "hardly to be found; a larger size helps",
-        ),
-        (none, "images without any box, which teach what is nothing"),
-    ):
-        if places:
-            found.append(f"{what}: {len(places)} ({few(list(dict.fromkeys(places)))})")
-    return found
+    found = {
+        f"boxes of one class that overlap by more than {DOUBLED:g}, probably one": doubled,
+        f"boxes thinner than {THIN:g} pixels of their image": thin,
+        f"boxes below {STRIDES[0]} pixels at data.image_size {size}, the finest stride: hardly to "
+        "be found; a larger size helps": small,
+        "images without any box, which teach what is nothing": none,
+    }
+    return {what: paths for what, paths in found.items() if paths}
 
 
 def data(index: BoxIndex, audit: Findings | None, images: BoxedImages | None) -> list[Block]:
@@ -243,7 +243,11 @@ def data(index: BoxIndex, audit: Findings | None, images: BoxedImages | None) ->
         Table(["split", "images"], counts),
         count_table(index.classes, index.counts, "boxes of"),
         *(audit_blocks(audit, BOXED) if audit else [Text("No audit.")]),
-        *([] if images is None or audit is None else pictures.findings(audit, images.images)),
+        *(
+            []
+            if images is None or audit is None
+            else pictures.findings(audit, images.images, BOXED, _boxes_by_path(images))
+        ),
         *([] if images is None else _samples(images)),
     ]
 
@@ -255,7 +259,7 @@ def _samples(images: BoxedImages) -> list[Block]:
         pictures.picture(
             images.images,
             images.index.rows[row].path,
-            _listed(true_boxes(images, row)),
+            _counted(true_boxes(images, row)),
             true_boxes(images, row),
             pictures.LARGE,
         )
@@ -264,6 +268,11 @@ def _samples(images: BoxedImages) -> list[Block]:
     return pictures.sampled(found, images.images, BOXED)
 
 
-def _listed(boxes: Sequence[Box]) -> str:
+def _boxes_by_path(images: BoxedImages) -> Callable[[str], Sequence[Box]]:
+    number = {row.path: at for at, row in enumerate(images.index.rows)}
+    return lambda path: true_boxes(images, number[path]) if path in number else []
+
+
+def _counted(boxes: Sequence[Box]) -> str:
     counts = Counter(box.name for box in boxes)
-    return ", ".join(f"{n} {name}" for name, n in counts.items()) or "nothing"
+    return ", ".join(f"{name} ×{n}" if n > 1 else name for name, n in counts.items()) or "nothing"

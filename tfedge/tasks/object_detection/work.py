@@ -58,9 +58,10 @@ class ObjectDetection:
         skip = settings.on_bad_image == "skip"
         plain, findings = audited(found, contents, settings, skip, progress)
         index = BoxIndex.of(plain, labels)
-        for text in report.remarks(index, settings.image_size, settings.fit):
+        said = len(findings.warnings)
+        findings.remark(report.remarks(index, settings.image_size, settings.fit))
+        for text in findings.warnings[said:]:
             progress.note(text)
-            findings.warnings.append(text)
         index.save(out / "index.json")
         findings.save(out / "audit.json")
 
