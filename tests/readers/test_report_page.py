@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     profile = Bars([("9 CONV_2D", 2.0, "2 ms"), ("1 SOFTMAX", 0.1, "0.1 ms")])
     drawn = [
         Figure("Where the time goes", profile),
-        Pictures("With boxes", [Picture(WORST, "F1 0.50; found cat 0.90", jpeg, boxes)]),
+        Pictures("Boxes", [Picture(WORST, "F1 0.50; found cat 0.90", jpeg, boxes)], large=True),
         Figure(
             "Many ops", Places("Edge TPU", "CPU", [(f"{n} ADD", n % 9 > 0) for n in range(600)])
         ),

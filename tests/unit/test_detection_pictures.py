@@ -9,13 +9,17 @@ import pytest
 from box_data_helpers import Picture as Drawn
 from box_data_helpers import Thing, write_voc
 
+from tfedge.data.audit import Findings
 from tfedge.files.progress import NoProgress
 from tfedge.inputs.images.anchors import anchors
 from tfedge.pipeline.schema import pipeline_of
 from tfedge.portable.boxes import CODER
-from tfedge.tasks.blocks import Pictures
+from tfedge.report import html
+from tfedge.report.document import Document
+from tfedge.tasks.blocks import Part, Pictures
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.object_detection.report import _samples, _shown
+from tfedge.tasks.object_detection.report import data as data_blocks
 from tfedge.tasks.object_detection.work import ObjectDetection
 
 SIZE = 64
@@ -88,3 +92,24 @@ def test_samples_have_their_boxes(images: BoxedImages) -> None:
     assert len(gallery.pictures) == len(images.rows_of("train"))
     assert {one.caption for one in gallery.pictures} == {"cat, dog"}
     assert all(len(one.boxes) == 2 for one in gallery.pictures)
+
+
+def test_a_page_of_many_boxes_and_findings_stays_small(tmp_path: Path) -> None:
+    """Of noise, which compresses worst."""
+    things = tuple(Thing("cat", 3 * n, 5, 3 * n + 20, 60) for n in range(20))
+    root = write_voc(tmp_path / "set", [Drawn(f"p{n:03d}", (190, 190), things) for n in range(120)])
+    data = {"path": str(root), "image_size": 160, "split": {"val": 0.3, "test": 0.0}}
+    pipeline = pipeline_of({"name": "x", "task": "object-detection", "data": data})
+    ObjectDetection().scan(pipeline, tmp_path / "cache", NoProgress(), tmp_path)
+    index = tmp_path / "index.json"
+    images = ObjectDetection().examples(index, pipeline.data, root, tmp_path / "cache")
+    names = images.names(range(120))
+    alike = [{"path": name, "label": images.index.annotations[0], "split": "val"} for name in names]
+    groups = [{"pictures": alike}] * 50
+    found = Findings(conflicts=groups, leaks=groups, near=groups, copies=groups)
+    found.remark({f"odd in way {n}": names for n in range(4)})
+    answer = {"box": [0.1, 0.1, 0.5, 0.5], "class": "cat", "score": 0.5, "right": False}
+    worst = [{"path": name, "f1": 0.1, "answers": [answer] * 30} for name in names]
+    blocks = [*_shown(worst, images), *data_blocks(images.index, found, images)]
+    page = html.text(Document("run", [], [Part("Part", blocks)])).encode()
+    assert page.count(b"data:image/jpeg") > 100 and len(page) < 2_000_000

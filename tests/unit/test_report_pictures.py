@@ -135,8 +135,8 @@ def test_what_the_audit_complains_of_is_shown(tmp_path: Path) -> None:
     audit |= {"copies": [{"pictures": pair}], "remarks": [{"path": "odd.png", "what": "one color"}]}
     run.add("data/audit.json", audit | {"imbalance": 1.0})
     page = page_of(report(run)[1])
-    near = gallery(page, "Look alike in two splits, the first 8 of 20")
-    assert len(near) == 16 and told(near[1]) == "val/red/01.png 1: red, train"
+    near = gallery(page, "Look alike in two splits, the first 6 of 20")
+    assert len(near) == 12 and told(near[1]) == "val/red/01.png 1: red, train"
     conflict = gallery(page, "Under two labels")
     assert [told(one) for one in conflict] == [
         "odd.png 1: red",

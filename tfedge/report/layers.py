@@ -8,7 +8,7 @@ from tfedge.report.facts import Facts, sparse_pairs
 from tfedge.report.markup import threads_text
 from tfedge.tasks.blocks import Bars, Block, Bullets, Figure, Table, Text, cell, percent
 
-_BARS = 40  # layers of a picture
+_BARS = 30  # layers of a picture
 
 
 def sparsity(facts: Facts) -> list[Block]:
@@ -43,15 +43,18 @@ def _pruned(facts: Facts, model: ModelFile) -> list[Block]:
 
 
 def _bars(pruned: Sparsity) -> list[Block]:
-    """The share of zeros in each layer that was pruned, where a picture can hold them."""
+    """The share of zeros in each layer that was pruned; of many, in the largest."""
+    layers = [row for row in pruned.layers if row.size and not row.frozen]
+    drawn = sorted(layers, key=lambda row: -row.size)[:_BARS]
     rows = [
         (row.name, row.zeros / row.size, percent(row.zeros / row.size))
         for row in pruned.layers
-        if row.size and not row.frozen
+        if row in drawn
     ]
-    if not 1 < len(rows) <= _BARS:
+    if len(rows) < 2:
         return []
-    return [Figure("Zeros in each pruned layer", Bars(rows, most=1.0))]
+    which = f"; the {_BARS} largest of {len(layers)}" if len(layers) > _BARS else ""
+    return [Figure(f"Zeros in each pruned layer{which}", Bars(rows, most=1.0))]
 
 
 def _sizes(row: SparseLayer | ClusteredLayer | FileLayer) -> list[str]:

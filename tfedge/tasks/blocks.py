@@ -141,11 +141,13 @@ class Picture:
 @dataclass(frozen=True)
 class Pictures:
     """Images beside each other. ``title`` says what is to be seen. What shows no images lists their
-    names and captions, but leaves those out that are ``listed`` in the same part anyway."""
+    names and captions, but leaves those out that are ``listed`` in the same part anyway. ``large``:
+    small boxes are to be seen on them."""
 
     title: str
     pictures: Sequence[Picture]
     listed: bool = False
+    large: bool = False
 
 
 Block = Text | Bullets | Table | Heading | Code | Figure | Pictures

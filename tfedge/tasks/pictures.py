@@ -19,8 +19,8 @@ SMALL, LARGE = 96, 160  # pixels of the longer side; large is what boxes are dra
 WORST = 24  # images of mistakes
 SAMPLES = 40  # … of what the classes look like,
 _OF_ONE = 4  # and of one class of them
-_FINDINGS = 8  # … of each kind that the audit found
-_ALIKE = 4  # … of one group of equal ones
+_FINDINGS = 6  # … of each kind that the audit found
+_ALIKE = 3  # … of one group of equal ones
 _QUALITY = 80  # of the JPEG
 
 
@@ -79,7 +79,11 @@ def samples(images: DecodedImages, kind: Kind) -> list[Block]:
 
 
 def sampled(
-    found: Sequence[Picture], images: DecodedImages, kind: Kind, left: str = ""
+    found: Sequence[Picture],
+    images: DecodedImages,
+    kind: Kind,
+    left: str = "",
+    large: bool = False,
 ) -> list[Block]:
     """Training examples that were chosen, under a heading."""
     if not found:
@@ -88,7 +92,7 @@ def sampled(
     return [
         Heading("As the model sees them"),
         Text(f"Some training {kind.many}, RGB, {size} pixels by `data.fit: {images.fit}`{left}."),
-        Pictures(f"Training {kind.many} as they are fed", found),
+        Pictures(f"Training {kind.many} as they are fed", found, large=large),
     ]
 
 
@@ -102,8 +106,7 @@ def findings(
     are those on an image, by its path."""
 
     def shown(path: str, caption: str) -> Picture:
-        drawn = boxes(path)
-        return picture(images, path, caption, drawn, LARGE if drawn else SMALL)
+        return picture(images, path, caption, boxes(path))
 
     groups = (
         ("Under two labels", audit.conflicts),

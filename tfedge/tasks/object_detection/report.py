@@ -126,7 +126,7 @@ def _shown(rows: Sequence[Mapping[str, Any]], images: BoxedImages | None) -> lis
             pictures.picture(images.images, row["path"], caption, [*there, *boxes], pictures.LARGE)
         )
     title = "The worst, as the model saw them, with their boxes"
-    return [Pictures(title, found, listed=True)]
+    return [Pictures(title, found, listed=True, large=True)]
 
 
 def _answered(row: Mapping[str, Any]) -> str:
@@ -265,7 +265,7 @@ def _samples(images: BoxedImages) -> list[Block]:
         )
         for row in rows
     ]
-    return pictures.sampled(found, images.images, BOXED)
+    return pictures.sampled(found, images.images, BOXED, large=True)
 
 
 def _boxes_by_path(images: BoxedImages) -> Callable[[str], Sequence[Box]]:
