@@ -140,7 +140,7 @@ def test_figures_are_legible(ask: Ask, width: int) -> None:
       return [Math.min(...drawn, ...said), Math.min(...sides), Math.max(...sides)]
     """
     smallest, narrow, wide = ask(script, width=width)
-    assert smallest >= 8.5 and narrow >= 90 and wide <= 180
+    assert smallest >= 8.5 and narrow >= 80 and wide <= 180
 
 
 def test_images_are_loaded_from_the_page(ask: Ask) -> None:

@@ -71,7 +71,10 @@ def test_answers_are_kept_with_their_boxes_and_drawn(images: BoxedImages) -> Non
     (block,) = _shown([worst], images)
     assert isinstance(block, Pictures) and block.listed
     (one,) = block.pictures
-    assert one.caption == "F1 0.67; there: cat, dog; found: ✓ cat 0.90, ✗ cat 0.60"
+    assert (
+        one.caption.replace("\N{NO-BREAK SPACE}", " ")
+        == "F1 0.67; there: cat, dog; found: ✓ cat 0.90, ✗ cat 0.60"
+    )
     assert [box.state for box in one.boxes] == ["there", "there", "right", "wrong"]
     assert one.boxes[0].corners == pytest.approx((10 / 80, 10 / 80, 30 / 80, 30 / 80))
     assert one.content is not None and one.content.startswith(b"\xff\xd8\xff")

@@ -33,6 +33,7 @@ _SCORE = 0.3  # of the boxes that are counted in the worst images
 _BARS = 30  # classes of a picture
 _DRAWN = 30  # boxes of one image that are kept for a picture, the best first
 _SAMPLES = 12  # training images
+_JOINED = "\N{NO-BREAK SPACE}"
 _NAMED = 8  # answers of one image that its caption names
 
 
@@ -134,7 +135,7 @@ def _answered(row: Mapping[str, Any]) -> str:
     if answers is None:
         return ""
     named = [
-        f"{'✓' if one['right'] else '✗'} {one['class']} {one['score']:.2f}"
+        f"{'✓' if one['right'] else '✗'}{_JOINED}{one['class']}{_JOINED}{one['score']:.2f}"
         for one in answers[:_NAMED]
     ]
     named += [f"{len(answers) - _NAMED} more"] if len(answers) > _NAMED else []
