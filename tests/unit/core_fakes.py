@@ -22,7 +22,7 @@ from typing import TextIO
 from tfedge.benchmark.measurements import Measurements
 from tfedge.benchmark.result import Host, Process, Result
 from tfedge.core import engine, plan, rundir
-from tfedge.core.context import Context
+from tfedge.core.context import Context, Origin
 from tfedge.core.outputs import (
     DropMade,
     DropsMade,
@@ -206,6 +206,13 @@ def package(ctx: Context) -> None:
 def report(run_dir: Path, result: dict, origin: object) -> Path:
     path = run_dir / "report.md"
     path.write_text(result["status"])
+    return path
+
+
+def origin_report(run_dir: Path, result: dict, origin: Origin) -> Path:
+    told = [origin.pipeline.name, str(origin.data_root), str(origin.cache), result["status"]]
+    path = run_dir / "origin.json"
+    path.write_text(json.dumps(told))
     return path
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -371,6 +372,17 @@ def test_a_disk_that_fills_up_while_the_result_is_sealed(
     with pytest.raises(ArtifactError, match="no space left"):
         go(folder)
     assert entries(folder) == [] and unsealed(folder) == []
+
+
+@pytest.mark.parametrize("gate", [None, "evaluate.gates.min_accuracy=0.88"])
+def test_a_report_is_told_where_its_examples_lie(folder: Path, gate: str | None) -> None:
+    """When a gate has stopped the run, too."""
+    with nullcontext() if gate is None else pytest.raises(GateFailed):
+        go(folder, *([gate] if gate else []), report="core_fakes:origin_report")
+    told = json.loads((folder / "runs" / "latest" / "origin.json").read_text())
+    status = "ok" if gate is None else "gate failed"
+    root, cache = Path(told[1]), Path(told[2])
+    assert (told[0], root.name, cache, told[3]) == ("fake", "photos", folder / "cache", status)
 
 
 def test_a_broken_report_is_a_failed_run(folder: Path) -> None:
