@@ -144,6 +144,17 @@ class Run:
         return Measurements.read(self.directory / "benchmark" / "benchmark.json").results
 
 
+class Measured(ModelMetrics):
+    """What :func:`evaluate` measured, by name, ready for JSON. ``lines`` say it for people."""
+
+    def __init__(self, found: Mapping[str, Any], lines: tuple[str, ...]) -> None:
+        super().__init__(found)
+        self.lines = lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
 @dataclass(frozen=True)
 class DryRun:
     """What a run would do: each stage, and whether the cache has its result."""
@@ -334,77 +345,82 @@ def compare(several: Sequence[AnyPath | Run]) -> RunComparison:
 
 def evaluate(
     model: AnyPath | Run,
-    images: AnyPath | Run | None = None,
+    examples: AnyPath | Run | None = None,
     *,
     split: str | None = None,
+    overrides: Overrides = (),
+    task: str | None = None,
     labels: AnyPath | Sequence[str] | None = None,
     fit: str | None = None,
-    top_k: int = 3,
+    top_k: int | None = None,
     cache: AnyPath | None = None,
     progress: RunProgress | TextIO | None = None,
-) -> ModelMetrics:
-    """Measure a .tflite image classifier on labelled images, through LiteRT on all cores.
+) -> Measured:
+    """Measure a .tflite on labelled examples, through LiteRT on all cores: the figures of its task.
 
     Args:
-        model: the file, with one square RGB input of 8 bits, [1, size, size, 3]; or a run, whose
-            shipped file is taken.
-        images: a folder with a folder for each class, perhaps below train, val and test; or a run
-            or its directory, whose own images are taken; None: those of the run ``model``.
-        split: ``train``, ``val`` or ``test``; None: the first that is there of test, val, train.
-        labels: the classes in the model's order, or a file with one a line. None: as the drop or
-            the run directory that the model is in says, else the names of the folders, sorted.
-        fit: how an image becomes square: ``crop``, ``stretch`` or ``pad``; None: as a run's
-            pipeline says, else as the drop or the run directory that the model is in, else crop.
-        top_k: how many of the best scores may hold the truth in ``top_k``.
-        cache: for a run's images; see :func:`run`.
+        model: a drop (its folder or its .zip), a run or its directory, or a .tflite. A file in a
+            drop or a run directory is fed and judged as these say.
+        examples: what a pipeline's ``data.path`` of the model's task can be: a folder with a folder
+            for each class, a table, images with boxes in Pascal VOC, COCO, YOLO or CSV; or a run or
+            its directory, whose own examples are taken; None: those of the run ``model``.
+        split: ``train``, ``val`` or ``test``; None: of a run the one that it evaluated on, else the
+            first that is there of test, val and train, else all.
+        overrides: keys that say how labelled files lie there, and what is measured, as in
+            :func:`load`: ``data.csv``, of boxes ``data.annotations`` and ``data.unlabelled``, and
+            of classifiers ``evaluate.top_k``.
+        task, labels, fit: for a .tflite by itself: its task, its labels in the order of its scores
+            (or a file with one a line), how an image becomes square; None: what its TFLite metadata
+            say, else an image classifier of the examples' classes, in the order of their names (of
+            a run's examples in its own), and images are cropped (fitted as the run's).
+        top_k: the same as ``evaluate.top_k``.
+        cache: see :func:`run`.
         progress: hears how far it is; a stream gets lines for people.
 
     Returns:
-        ``n``, ``top1`` with ``top1_ci95``, ``top_k``, ``precision_macro``, ``recall_macro``,
-        ``f1_macro``, ``ece`` as shares of 1, ``per_class``, ``reliability``, and ``confusion``,
-        images by true and answered class: as ``Run.metrics`` has it for each model.
+        ``task``, ``split`` (None: they are not split), ``n``, and all shares of 1. Of a classifier
+        ``top1`` with ``top1_ci95``, ``top_k``, ``precision_macro``, ``recall_macro``, ``f1_macro``,
+        ``ece``, ``reliability``, ``per_class`` with 95 % intervals by Wilson, and ``confusion``,
+        examples by true and answered class. Of a detector ``map50`` with ``map50_ci95``, ``map``
+        with ``map_ci95``, ``boxes``, and ``per_class``, intervals by resampling images. As
+        ``Run.metrics`` has it for each model.
 
     Raises:
-        ConfigError: an argument makes no sense.
-        DataError: an image is broken, or the images' classes are not the model's.
-        UnsupportedModel: images can't be fed to the model.
-        ArtifactError: a file is not what it must be.
+        ConfigError: an argument makes no sense, or what is needed is said twice or by nobody.
+        DataError: an example is broken, or the examples' classes are not the model's.
+        ArtifactError, DropError, UnsupportedModel: the model is not what it must be.
+        MissingDependency: what reads the task's examples is not installed.
     """
     from tfedge.core.installation import lacking
     from tfedge.core.progress import shown_on
+    from tfedge.data.index import SPLITS
     from tfedge.files.cache import cache_folder
+    from tfedge.tasks.drop import Told
 
     if missing := lacking(["pillow"]):
         raise missing
-    from tfedge.benchmark.fit import classes_of, fit_of, levels_of
-    from tfedge.core.outputs import dump
-    from tfedge.inputs.images.pictures import Decoding
-    from tfedge.tasks.image_classification import labelled
+    from tfedge.drops.judged import Asked, judged
 
-    path = _model_of(model)
-    if images is None:
+    if examples is None:
         if not isinstance(model, Run):
-            raise ConfigError(["evaluate: no images for a model that is no run: give a folder"])
-        images = model
+            raise ConfigError(["evaluate: no examples for a model that is no run: name a folder"])
+        examples = model
     _one_of("fit", fit, ("crop", "stretch", "pad"))
-    _one_of("split", split, ("train", "val", "test"))
-    if top_k < 1:
-        raise ConfigError([f"top_k must be 1 or more, got {top_k}"])
-    size = labelled.image_side(path)
-    folder = images.directory if isinstance(images, Run) else Path(images)
-    if labelled.is_run(folder):
-        found = labelled.of_run(folder, split, size, fit, cache_folder(_path(cache)))
-    else:
-        decoding = Decoding(size, fit or fit_of(path) or "crop", levels_of(path))
-        found = labelled.of_folder(folder, split, decoding)
-    classes = classes_of(path) if labels is None else _lines(labels)
-    if classes is not None:
-        found = found.numbered_by(classes)
+    _one_of("split", split, SPLITS)
+    given = [*_assignments(overrides), *([] if top_k is None else [f"evaluate.top_k={top_k}"])]
+    asked = Asked(
+        str(examples.directory if isinstance(examples, Run) else os.fspath(examples)),
+        split,
+        given,
+        task,
+        Told(None if labels is None else _lines(labels), fit),
+    )
     shown = shown_on(progress)
     try:
-        return dump(labelled.accuracy(path, found, top_k, shown))
+        found = judged(_model_of(model), asked, cache_folder(_path(cache)), shown)
     finally:
         shown.clear()
+    return Measured(found.to_json(), tuple(found.lines()))
 
 
 def predict(

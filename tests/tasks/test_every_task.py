@@ -13,7 +13,7 @@ import pytest
 
 from tests.schemas import check
 from tests.tasks.conftest import Done
-from tfedge.api import compare
+from tfedge.api import Run, compare, evaluate
 from tfedge.api import predict as predict_files
 from tfedge.core.outputs import Change, Evaluation
 from tfedge.core.outputs import read as read_output
@@ -224,6 +224,21 @@ def test_predict_asks_the_run_and_the_drop_as_the_task_reads_files(done: Done) -
         found = [*predict_files(place, files, top=2, cache=done.folder / "cache")]
         assert [one.input for one in found] == [str(file) for file in files]
         assert [one.answer and one.answer.facts for one in found] == expected
+
+
+def test_evaluate_measures_the_run_and_the_drop_as_the_run_did(done: Done) -> None:
+    """The files are read anew, and as whoever has the model alone reads them."""
+    metrics = json.loads((done.run_dir / "evaluate" / "metrics.json").read_text("utf-8"))
+    expected = metrics[metrics["shipped"]]
+    cache = done.folder / "cache"
+    of_run = {"task": done.task.name, "split": metrics["split"], **expected}
+    for place in (done.run_dir, done.run_dir / "drops" / "linux", Run.read(done.run_dir)):
+        found = evaluate(place, done.run_dir, cache=cache)
+        assert json.loads(json.dumps(found)) == of_run
+        assert f"{metrics['n']} {done.task.data.kind.many}" in found.lines[0]
+    path = pipeline_of(json.loads((done.run_dir / "resolved.json").read_text("utf-8"))).data.path
+    everything = evaluate(done.run_dir, str(path), cache=cache)
+    assert everything["n"] > metrics["n"] and done.task.primary.key in everything
 
 
 def test_nothing_is_done_twice(done: Done) -> None:

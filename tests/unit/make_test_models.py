@@ -15,6 +15,9 @@ and confusion mean something. It is written five times; another one reads handwr
     words_float.tflite   int32 ids and mask [1, 16] in, float32 scores of three classes out: each
                          piece of ``text_helpers.PIECES`` speaks for its class, none trained
     words_int8.tflite    the same with uint8 scores, int8 inside
+    boxes_int8.tflite    uint8 in [1,64,64,3], uint8 boxes [1,84,4] and scores [1,84,2] out: a
+                         detector of red and green squares on black by the share of each anchor
+                         that has the colour, none of it trained
 """
 
 from __future__ import annotations
@@ -33,6 +36,10 @@ import tf_keras
 from sklearn.datasets import load_digits
 from text_helpers import CLASSES as TEXT_CLASSES
 from text_helpers import LENGTH, PIECES, WORDS
+
+from tfedge.catalog.strides import STRIDES
+from tfedge.inputs.images.anchors import SCALE
+from tfedge.modeling.nets.export import freeze, to_tflite
 
 SIZE, CLASSES = 32, 3
 DIGITS_FOR_TRAINING = 1200  # of 1,797, in their order; the tests look at the others
@@ -179,6 +186,33 @@ def convert_words(quantized: bool) -> bytes:
     return converter.convert()
 
 
+def convert_boxes() -> bytes:
+    """A score is the mean of its colour over the anchor, a box the anchor, moved a little where
+    one colour is more than the other."""
+
+    def function(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        scores = []
+        for stride in STRIDES:
+            side = int(SCALE) * stride
+            seen = tf.nn.avg_pool2d(pixels[..., :2] / 255.0, side, stride, "SAME")
+            scores.append(tf.reshape(seen, (1, -1, 2)))
+        every = tf.concat(scores, 1)
+        moved = 0.5 * (every[..., :1] - every[..., 1:])
+        return {"boxes": tf.concat([moved] * 4, -1), "scores": every}
+
+    rng = np.random.default_rng(9)
+    shown = rng.integers(0, 256, (40, 1, 64, 64, 3)).astype(np.float32)
+    for at, one in enumerate(shown):
+        one[..., at % 2] = 255 * (at % 3)  # up to all of one colour and none of the other
+    return to_tflite(
+        freeze(function, (64, 64, 3), tf.float32),
+        int8=True,
+        input_type=tf.uint8,
+        output_type=tf.uint8,
+        representative=lambda: ([np.minimum(one, 255)] for one in shown),
+    )
+
+
 def main(folder: Path) -> None:
     model = trained()
     samples, _ = images(60, 3)
@@ -192,6 +226,7 @@ def main(folder: Path) -> None:
         "digits_int8": convert_int8(trained_digits(), True, digits()[0][:DIGITS_FOR_TRAINING]),
     }
     files |= {"words_float": convert_words(False), "words_int8": convert_words(True)}
+    files["boxes_int8"] = convert_boxes()
     for name, data in files.items():
         (folder / f"{name}.tflite").write_bytes(data)
         print(f"{name}.tflite: {len(data)} bytes")

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from bench_fakes import Board, Lab
 from color_helpers import CLASSES, DATA, FLOAT, INT8, make_run
@@ -269,15 +268,21 @@ def made(tmp_path: Path) -> Any:
 def test_a_run_s_model_on_its_own_images_gives_what_the_run_measured(made: Any) -> None:
     result = {"status": "ok", "model": {"path": "convert/model.tflite"}}
     found = evaluate(Run(made.folder, result), cache=made.root.parent / "cache")
-    assert found == made.json("evaluate/metrics.json")["int8"]
+    assert found == told("int8", made)
     assert found["n"] == 12 and found["top1"] == pytest.approx(11 / 12)
     plain = evaluate(FLOAT, made.folder, labels=CLASSES, cache=made.root.parent / "cache")
-    assert plain == made.json("evaluate/metrics.json")["float"]
+    assert plain == told("float", made)
+
+
+def told(model: str, made: Any, split: str | None = "val") -> dict[str, Any]:
+    """What the run measured of a model, as ``evaluate`` gives it."""
+    found = made.json("evaluate/metrics.json")[model]
+    return {"task": "image-classification", "split": split, **found}
 
 
 def test_any_folder_of_class_folders(made: Any, tmp_path: Path) -> None:
-    expected = made.json("evaluate/metrics.json")["int8"]
-    assert evaluate(INT8, made.root / "val", labels=CLASSES) == expected
+    expected = told("int8", made)
+    assert evaluate(INT8, made.root / "val", labels=CLASSES) == told("int8", made, None)
     (tmp_path / "labels.txt").write_text("\n".join(CLASSES) + "\n")
     assert evaluate(str(INT8), str(made.root), labels=tmp_path / "labels.txt") == expected
     # The names of the folders, sorted, are another order than the model's.
@@ -303,30 +308,21 @@ def test_progress_of_an_evaluation(made: Any) -> None:
     assert counted[-1] == (12, 12)
 
 
-def test_signed_input_is_fed_as_the_device_script_does(tmp_path: Path) -> None:
-    from tfedge.tasks.image_classification.labelled import _Signed
-
-    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-    (signed,) = _Signed(pixels)
-    assert signed.dtype == np.int8
-    assert (signed.astype(int) == pixels[0].astype(int) - 128).all()
-
-
 def test_what_can_not_be_evaluated_is_named(made: Any, tmp_path: Path) -> None:
     wrong: list[tuple[type[TfedgeError], str, dict[str, Any]]] = [
-        (ConfigError, "no images for a model that is no run", {"images": None}),
+        (ConfigError, "no examples for a model that is no run", {"images": None}),
         (DataError, "no such folder", {"images": tmp_path / "gone"}),
         (DataError, "blue is no class of the model", {"labels": ["red", "green", "pink"]}),
-        (DataError, "for images of 4 classes", {"labels": [*CLASSES, "pink"]}),
-        (DataError, "no test folder", {"split": "test"}),
-        (DataError, "is not split into train", {"split": "val", "images": made.root / "val"}),
+        (UnsupportedModel, "scores for 4 classes", {"labels": [*CLASSES, "pink"]}),
+        (DataError, "photos: no test images", {"split": "test"}),
+        (DataError, "val: no val images", {"split": "val", "images": made.root / "val"}),
         (DataError, "no images", {"images": tmp_path / "empty"}),
-        (DataError, "it has no test images", {"images": made.folder, "split": "test"}),
+        (DataError, "no test images", {"images": made.folder, "split": "test"}),
         (ConfigError, "fit must be crop, stretch, pad, got 'squash'", {"fit": "squash"}),
         (ConfigError, "split must be train, val, test, got 'dev'", {"split": "dev"}),
-        (ConfigError, "top_k must be 1 or more", {"top_k": 0}),
-        (ArtifactError, "can't be read", {"model": tmp_path / "gone.tflite"}),
-        (UnsupportedModel, "images can't be fed to it", {"model": DATA / "digits_int8.tflite"}),
+        (ConfigError, "evaluate.top_k: must be", {"top_k": 0}),
+        (ArtifactError, "no such model", {"model": tmp_path / "gone.tflite"}),
+        (UnsupportedModel, "it can't be asked this way", {"model": DATA / "digits_int8.tflite"}),
     ]
     (tmp_path / "empty").mkdir()
     for kind, said, changes in wrong:
@@ -339,7 +335,7 @@ def test_what_can_not_be_evaluated_is_named(made: Any, tmp_path: Path) -> None:
         evaluate(INT8, made.root, labels=CLASSES)
     Image.new("RGB", (32, 32)).save(bad)
     (made.folder / "resolved.json").write_text("{}")
-    with pytest.raises(ArtifactError, match="tells no data"):
+    with pytest.raises(ArtifactError, match="no pipeline"):
         evaluate(INT8, made.folder, labels=CLASSES)
 
 

@@ -17,11 +17,14 @@ from tfedge.tasks.object_detection.work import ObjectDetection
 SIZE, AT = 64, 27  # an anchor of the finest map, inside of the image
 GRID = anchors(SIZE)
 FACTS = {
-    "input": {"shape": [1, SIZE, SIZE, 3], "fit": "stretch"},
+    "input": {"dtype": "uint8", "shape": [1, SIZE, SIZE, 3], "fit": "stretch"},
     "output": {"shape": [1, len(GRID), 6], "anchors": "anchors.bin"},
     "classes": ["cat", "dog"],
 }
-FILES = {"anchors.bin": GRID.astype("<f4").tobytes()}
+FILES = {
+    "anchors.bin": GRID.astype("<f4").tobytes(),
+    "thresholds.txt": b"0.5000\tcat\n0.2500\tdog\n",
+}
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def test_a_photo_is_read_as_in_training(reader: DetectorReader) -> None:
 def test_anchors_of_another_count_are_no_contract() -> None:
     for short in (b"", FILES["anchors.bin"][:-16]):
         with pytest.raises(ValueError):
-            DetectorReader(FACTS, {"anchors.bin": short}.__getitem__)
+            DetectorReader(FACTS, (FILES | {"anchors.bin": short}).__getitem__)
 
 
 def test_a_file_by_itself_is_refused_by_name() -> None:

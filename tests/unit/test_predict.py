@@ -31,7 +31,9 @@ from tfedge.errors import (
     UnsupportedModel,
 )
 from tfedge.portable.wordpiece import WordPiece
+from tfedge.tasks.classification.answers import ScoreReader
 from tfedge.tasks.drop import Unreadable
+from tfedge.tasks.table import task_of
 from tfedge.tasks.text_classification.reader import TextReader
 from tfedge.tflite import metadata
 
@@ -350,9 +352,7 @@ class Typed:
         return self.typed(content.decode())
 
     def answer(self, output: np.ndarray, top: int):  # type: ignore[no-untyped-def]
-        from tfedge.tasks.classification.answers import answer
-
-        return answer(output, CLASSES, top)
+        return ScoreReader({"classes": CLASSES}).answer(output, top)
 
 
 def asked(stream: object, **more: object) -> object:
@@ -362,7 +362,7 @@ def asked(stream: object, **more: object) -> object:
 
     reader = Typed()
     found = named(["-"], more.get("texts", ()), reader, stream, NoProgress())  # type: ignore[arg-type]
-    return predictions(Served(INT8.read_bytes(), reader), found, 1)  # type: ignore[arg-type]
+    return predictions(Served(task_of(IMAGES), INT8.read_bytes(), reader), found, 1)  # type: ignore[arg-type]
 
 
 def test_each_line_of_a_stream_is_a_text() -> None:

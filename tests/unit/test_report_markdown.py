@@ -12,7 +12,7 @@ from tfedge.data.kind import IMAGES
 from tfedge.report.markup import table
 from tfedge.tasks.blocks import Bullets, Table, bold, cell, code
 from tfedge.tasks.classification.metrics import ClassifierMetrics, ClassMetrics, Confusion
-from tfedge.tasks.classification.report import _confusion
+from tfedge.tasks.classification.report import confusion
 
 MarkdownIt = pytest.importorskip("markdown_it").MarkdownIt
 
@@ -76,7 +76,7 @@ def test_the_heading_of_a_confusion_table_has_as_many_columns_as_its_rows() -> N
         per_class=[ClassMetrics.model_construct(name=name) for name in labels],
         confusion=Confusion({0: {0: 1, 1: 2, 2: 3}, 1: {0: 4, 1: 5}, 2: {0: 7, 1: 8, 2: 9}}),
     )
-    (block,) = (block for block in _confusion("int8", found, IMAGES) if isinstance(block, Table))
+    (block,) = (block for block in confusion(found, IMAGES) if isinstance(block, Table))
     shown = cells(table(block.head, block.rows))
     assert shown == [["", *labels], ["a|b", *"123"], ["<b>x", *"450"], ["C++", *"789"]]
     assert not isinstance(block, Bullets)

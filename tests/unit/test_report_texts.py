@@ -89,7 +89,8 @@ def test_report_has_every_section_filled(whole: tuple[Run, dict]) -> None:
     assert "| zeros |  | 50.0 % |" in found["Result"]
     assert "0 float tensors" in found["Result"]
     assert "also chose the weights" in found["Result"]
-    assert "| red | 100.0 % | 50.0 % | 66.7 % | 4 |" in found["Classes"]
+    row = "| red | 100.0 % [34.2, 100.0] | 50.0 % [15.0, 85.0] | 66.7 % | 4 |"
+    assert row in found["Classes"]
     assert found["Classes"].count("| red |") == 2, "float and int8"
     assert "| red | 2 | 2 | 0 |" in found["Confusion"]
     assert "15 bins: float 0." in found["Calibration"]

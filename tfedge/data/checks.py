@@ -24,6 +24,12 @@ def check_sound(listing: Listing) -> None:
             [f"{listing.root}: at least {least} needed, there is {got}"],
             "" if listing.kind.listed else way,
         )
+    check_there(listing)
+
+
+def check_there(listing: Listing) -> None:
+    """DataError when there is no file at all."""
+    classes = listing.classes
     if listing.entries and all(entry.stamp is None for entry in listing.entries):
         first = shown(listing.entries[0].path)
         raise DataError(
@@ -31,8 +37,9 @@ def check_sound(listing: Listing) -> None:
             _found(listing) or f"paths are relative to {listing.root}",
         )
     if not listing.entries and not listing.partial:
+        within = f" in {', '.join(map(shown, classes[:5]))}" if classes else ""
         raise DataError(
-            [f"{listing.root}: no {listing.kind.many} in {', '.join(map(shown, classes[:5]))}"],
+            [f"{listing.root}: no {listing.kind.many}{within}"],
             f"one folder a class, with {listing.kind.many} in it",
         )
 

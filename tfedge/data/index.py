@@ -67,6 +67,10 @@ class Index:
         """The class numbers of these rows."""
         return [self.rows[row].label for row in rows]
 
+    def said_of(self, row: int) -> str:
+        """The label of a row as a listing has it: the name of its class."""
+        return self.classes[self.rows[row].label]
+
     def keys(self, rows: Iterable[int]) -> list[str]:
         """The SHA-256 of these rows' files, by which what is computed of them is stored."""
         return [self.rows[row].sha256 for row in rows]

@@ -26,7 +26,7 @@ from tfedge.data.encoding import check_listed
 from tfedge.data.junk import is_junk
 from tfedge.data.kind import IMAGES, Kind
 from tfedge.data.labels import check_labels, in_order, label_problem, pinned
-from tfedge.data.schema import Split
+from tfedge.data.schema import Split, Whole
 from tfedge.errors import DataError
 from tfedge.files.files import shown
 
@@ -75,9 +75,11 @@ def stamp_of(info: os.stat_result) -> Stamp:
 def open_shares(named: set[str], explicit: Split | None, where: str) -> tuple[str, Split | None]:
     """Who decides the split, given the splits that the source names: ("source" | "hash", shares).
 
-    Shares are None when nothing is left to decide. Raises DataError when ``data.split`` says it a
-    second time, or splits are named but train is not.
+    Shares are None when nothing is left to decide, or nothing is split off. Raises DataError when
+    ``data.split`` says it a second time, or splits are named but train is not.
     """
+    if isinstance(explicit, Whole):
+        return "source" if named else "hash", None
     if not named or named == {"train"}:
         return "hash", explicit or Split()
     if "train" not in named:

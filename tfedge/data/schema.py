@@ -22,6 +22,11 @@ class Split(Section):
     )
 
 
+class Whole(Split):
+    """Nothing is split off: files of no split stay in none. No pipeline says it; what judges a
+    model that ships does."""
+
+
 class Download(Section):
     """An archive to fetch once; its digest is checked before anything in it is looked at."""
 
@@ -46,6 +51,7 @@ class Data(Section):
     """Labelled files of any kind. A task's own section adds how they become the model's input."""
 
     kind: ClassVar[Kind] = IMAGES
+    layout: ClassVar[tuple[str, ...]] = ("csv",)  # keys that say how labelled files lie there
 
     path: StrictStr | None = key(
         None,

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from tfedge.config.spelling import closest
-from tfedge.data.checks import check_classes, check_sound
+from tfedge.data.checks import check_classes, check_sound, check_there
 from tfedge.data.digests import Digests
 from tfedge.data.groups import grouped, is_expression
 from tfedge.data.labels import ONE_LABEL, after, plain_name
 from tfedge.data.listing import Listing, list_folder
 from tfedge.data.rows import TABLE, is_table, kept_rows
 from tfedge.data.samples import PREFIX, kept_sample, sample_root
-from tfedge.data.schema import Data, Download
+from tfedge.data.schema import Data, Download, Whole
 from tfedge.data.table import SUFFIXES, list_csv
 from tfedge.errors import DataError
 from tfedge.files.files import path_problem, shown
@@ -150,6 +150,18 @@ def scan(data: Data, cache: Path, progress: Progress) -> Scan:
     if kept.hold_against(found.digests, found.listing.root, progress):
         return found
     return _scanned(data, cache, progress)
+
+
+def listed_whole(data: Data, cache: Path, progress: Progress) -> Listing:
+    """The files as they lie there, to judge a model by: nothing is split off them, and one class
+    will do. DataError for a source that is not there, can't be understood or is empty."""
+    kept = _kept(data, cache, progress)
+    if kept is not None:
+        kept.bring(progress)
+    whole = data.model_copy(update={"split": Whole()})
+    listing = _listed(whole, data_root(data, cache), cache, None)
+    check_there(listing)
+    return listing
 
 
 def _scanned(data: Data, cache: Path, progress: Progress) -> Scan:

@@ -13,20 +13,23 @@ from pydantic import ValidationError
 
 from tfedge.benchmark.script.image_inputs import models_of
 from tfedge.config.spelling import did_you_mean
+from tfedge.core.outputs import Evaluation, read
 from tfedge.core.result import MODEL
 from tfedge.core.rundir import RESOLVED, RESULT
 from tfedge.drops import manifest
-from tfedge.drops.verify import OF_ANOTHER_KIND, contract_check, opened, work_for
+from tfedge.drops.verify import OF_ANOTHER_KIND, contract_check, opened, task_for, work_for
 from tfedge.errors import ArtifactError, ConfigError, DropError, UnsupportedModel
 from tfedge.files.artifact import read_json
+from tfedge.files.files import in_short
 from tfedge.files.whole import whole
-from tfedge.pipeline.schema import pipeline_of
+from tfedge.pipeline.schema import Pipeline, pipeline_of
 from tfedge.tasks.drop import Reader, Told
 from tfedge.tasks.table import TASKS, task_of
+from tfedge.tasks.task import Examples, Task
 from tfedge.tasks.work import work_of
 from tfedge.tflite import metadata, reader
 
-_INDEX = "data/index.json"
+_INDEX, _METRICS = "data/index.json", "evaluate/metrics.json"
 _OF_RUNS = (MODEL, "convert/float.tflite")  # those that take what the run's examples are
 _DEEPEST = 3  # folders between a drop or a run and a model in it
 _GIVE = "give a .tflite, a drop (a folder or a .zip) or a run directory"
@@ -34,29 +37,30 @@ _GIVE = "give a .tflite, a drop (a folder or a .zip) or a run directory"
 
 @dataclass(frozen=True)
 class Served:
-    """``model`` is the .tflite; ``reader`` makes its inputs and reads its outputs."""
+    """``model`` is the .tflite of a ``task``; ``reader`` makes its inputs and reads its outputs."""
 
+    task: Task
     model: bytes
     reader: Reader
 
 
 def served(place: Path, cache: Path, task: str | None, told: Told) -> Served:
     """The model of a drop, of a run directory, or in a file. ``task`` and ``told`` are for a file
-    that lies in neither.
+    that lies in neither; ``task`` None: as its TFLite metadata say.
 
     Raises:
         ConfigError: what is needed is told by nobody, or is told twice.
         ArtifactError, DropError, UnsupportedModel: what lies there is not what it must be.
     """
-    home = _home(place)
+    home = home_of(place)
     if home is None:
-        return _alone(place, task, told)
+        return alone(place, task_of(known_task(task) if task else _recognised(place)), told)
     if given := [name for name, value in _options(task, told).items() if value is not None]:
         what = f"{place}: its drop or run says that itself"
         raise ConfigError([f"{what}: leave {', '.join(given)} out"])
     folder, name = home
     if _is_run(folder):
-        return _of_run(folder, name or _shipped(folder), cache)
+        return by_run(folder, folder / (name or _shipped(folder)), cache)
     with opened(folder) as drop:
         return _of_drop(drop, folder, name)
 
@@ -69,7 +73,7 @@ def _is_run(folder: Path) -> bool:
     return folder.is_dir() and not (folder / manifest.NAME).exists()
 
 
-def _home(place: Path) -> tuple[Path, str] | None:
+def home_of(place: Path) -> tuple[Path, str] | None:
     """The drop or run, and the model's name in it, empty for the one that it ships; None: a file
     that lies in neither. ArtifactError for what is nothing of all this."""
     if place.is_dir():
@@ -112,7 +116,7 @@ def _of_drop(folder: Path, called: Path, name: str) -> Served:
         model = file(facts["model"])
         if problems := [*contract_check(reader.read(model), facts).problems]:
             raise DropError("\n".join(f"{called}: {one}" for one in problems))
-        return Served(model, work_for(facts).reader(facts, file))
+        return Served(task_for(facts), model, work_for(facts).reader(facts, file))
     except OF_ANOTHER_KIND as error:
         what = f"{manifest.NAME} does not say what a drop says: {type(error).__name__} {error}"
         raise DropError(f"{called}: {what}") from error
@@ -141,29 +145,42 @@ def _shipped(folder: Path) -> str:
     return MODEL
 
 
-def _of_run(folder: Path, name: str, cache: Path) -> Served:
-    """By the examples of the run, of which none is opened."""
-    try:
-        pipeline = pipeline_of(read_json(folder / RESOLVED))
-    except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise ArtifactError(folder / RESOLVED, f"no pipeline: {error}") from error
-    work = work_of(task_of(pipeline.task))
-    examples = work.examples(folder / _INDEX, pipeline.data, folder, cache)
-    model = whole(folder / name, manifest.MOST_BYTES)
+def by_run(folder: Path, file: Path, cache: Path) -> Served:
+    """A model that takes what the examples of a run are, of which none is opened."""
+    pipeline, examples = run_of(folder, cache)
+    task = task_of(pipeline.task)
+    work, model = work_of(task), whole(file, manifest.MOST_BYTES)
     try:
         given, taken = work.contract(model, examples)
         facts = {"input": given, "output": taken, **work.drop_facts(examples)}
     except DropError as error:
-        raise UnsupportedModel(str(folder / name), [error.message], "run it again") from error
-    return Served(model, work.reader(facts, work.beside(examples).__getitem__))
+        raise UnsupportedModel(str(file), [error.message], "run it again") from error
+    facts["chosen"] = _chosen(folder) if file == folder / MODEL else None
+    return Served(task, model, work.reader(facts, work.beside(examples).__getitem__))
+
+
+def run_of(folder: Path, cache: Path) -> tuple[Pipeline, Examples]:
+    """A run's pipeline and examples, of which none can be opened. ArtifactError."""
+    try:
+        pipeline = pipeline_of(read_json(folder / RESOLVED))
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise ArtifactError(folder / RESOLVED, f"no pipeline: {in_short(error)}") from error
+    work = work_of(task_of(pipeline.task))
+    return pipeline, work.examples(folder / _INDEX, pipeline.data, folder, cache)
+
+
+def _chosen(folder: Path) -> dict[str, Any] | None:
+    """What ``evaluate`` chose for the file that ships."""
+    file = folder / _METRICS
+    return read(file, Evaluation).chosen if file.is_file() else None
 
 
 # ------------------------------------------------------------------ a file by itself
 
 
-def _alone(place: Path, task: str | None, told: Told) -> Served:
-    model = whole(place, manifest.MOST_BYTES)
-    work = work_of(task_of(_task(place, model, task)))
+def alone(place: Path, task: Task, told: Told) -> Served:
+    """By what the file and its user say. ConfigError names what neither says."""
+    model, work = whole(place, manifest.MOST_BYTES), work_of(task)
     try:
         facts = work.alone(model, told)
     except ConfigError as error:
@@ -171,23 +188,32 @@ def _alone(place: Path, task: str | None, told: Told) -> Served:
     except UnsupportedModel as error:
         what = f"{place}: it can't be asked this way"
         raise UnsupportedModel(what, error.layers, error.hint) from error
-    return Served(model, work.reader(facts, _nothing_beside))
+    return Served(task, model, work.reader(facts, _nothing_beside))
 
 
 def _nothing_beside(name: str) -> bytes:
     raise LookupError(f"{name}: a file by itself has none beside it")
 
 
-def _task(place: Path, model: bytes, given: str | None) -> str:
-    """What its user says, else the only task that knows its TFLite metadata."""
-    if given is not None:
-        if given not in TASKS:
-            raise ConfigError([f"--task: no task {given!r}{did_you_mean(given, TASKS)}"])
-        return given
-    said = metadata.read(model, place)
+def recognised(place: Path) -> str | None:
+    """The only task that knows the TFLite metadata of a file; None: none does, or several do."""
+    said = metadata.read(whole(place, manifest.MOST_BYTES), place)
     found = [name for name in TASKS if said and work_of(task_of(name)).recognises(said)]
-    if len(found) != 1:
+    return found[0] if len(found) == 1 else None
+
+
+def _recognised(place: Path) -> str:
+    """The same. ConfigError where it is not known."""
+    found = recognised(place)
+    if found is None:
         where = "lies in no drop or run, and its TFLite metadata don't tell of one task"
         what = f"{place}: what it is for is not known: it {where}"
         raise ConfigError([what], f"--task {' or '.join(TASKS)}")
-    return found[0]
+    return found
+
+
+def known_task(given: str) -> str:
+    """ConfigError for a task that there is none of."""
+    if given not in TASKS:
+        raise ConfigError([f"--task: no task {given!r}{did_you_mean(given, TASKS)}"])
+    return given

@@ -20,7 +20,7 @@ from tfedge.errors import ArtifactError, DropError
 from tfedge.tasks.contract import as_given, as_taken
 from tfedge.tasks.drop import Check
 from tfedge.tasks.table import DEFAULT, TASKS, task_of
-from tfedge.tasks.task import Work
+from tfedge.tasks.task import Task, Work
 from tfedge.tasks.work import work_of
 from tfedge.tflite import reader
 from tfedge.tflite.apart import Answers, answers
@@ -83,15 +83,20 @@ def _said(error: Exception, folder: Path) -> str:
 
 
 def work_for(facts: Mapping[str, Any]) -> Work:
-    """What knows the drop's task; drops of older releases do not name theirs, it was always the
-    same. DropError for a task that is not known here."""
+    """What knows the drop's task."""
+    return work_of(task_for(facts))
+
+
+def task_for(facts: Mapping[str, Any]) -> Task:
+    """The drop's task; drops of older releases do not name theirs, it was always the same.
+    DropError for a task that is not known here."""
     name = facts.get("task", DEFAULT)
     if name not in TASKS:
         raise DropError(
             f"{manifest.NAME}: a drop of the task {name!r}, this tfedge knows {', '.join(TASKS)}",
             "use the tfedge that made it",
         )
-    return work_of(task_of(name))
+    return task_of(name)
 
 
 @contextmanager

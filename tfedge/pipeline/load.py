@@ -101,7 +101,7 @@ def load(
     tree = nodes.read(path)
     notes = rename(tree, RENAMED)
     for number, override in enumerate(overrides, start=1):
-        _override(tree, override, number, notes)
+        override_key(tree, override, number, notes)
     notes += drop(tree, REMOVED)
     _complete(tree)
     notes += spread(tree, SPREAD)
@@ -136,7 +136,7 @@ def load(
     return Loaded(pipeline, path, tree.text, tuple(overrides), tuple(notes))
 
 
-def _override(tree: Tree, override: str, number: int, notes: list[str]) -> None:
+def override_key(tree: Tree, override: str, number: int, notes: list[str]) -> None:
     """Put ``a.b=value`` into the tree, as if the file had said so. ``notes`` hear of old names."""
     shown = without_secrets(override)
     where = f"--set {shown if len(shown) <= 60 else shown[:57] + '…'}"

@@ -287,19 +287,19 @@ def _accuracy(facts: Facts, interval: bool) -> list[Row]:
     count = f"{metrics.n} {metrics.split} examples"
     rows: list[Row] = []
     for metric in (facts.task.primary, *facts.task.beside):
-        plain, int8 = (_figure(metric, model, interval) if model else "" for model in models)
+        plain, int8 = (figure(metric, model, interval) if model else "" for model in models)
         rows.append((metric.label, plain, int8, "" if rows else count))
     if metrics.agreement is not None:
         rows.append(("same answer as float", "", percent(metrics.agreement), ""))
     return rows
 
 
-def _figure(metric: Metric, metrics: ModelMetrics, interval: bool) -> str:
-    """With its interval, where it has one."""
-    figure, between = metric.figure(metrics.value(metric)), metrics.interval(metric)
+def figure(metric: Metric, metrics: ModelMetrics, interval: bool = True) -> str:
+    """A metric of a model, with its 95 % interval where it has one."""
+    told, between = metric.figure(metrics.value(metric)), metrics.interval(metric)
     if not interval or between is None:
-        return figure
-    return f"{figure} [{', '.join(metric.plain(end) for end in between)}]"
+        return told
+    return f"{told} [{', '.join(metric.plain(end) for end in between)}]"
 
 
 def _size(facts: Facts) -> list[Row]:

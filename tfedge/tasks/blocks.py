@@ -216,6 +216,11 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
+def between(interval: tuple[float, float]) -> str:
+    """``[71.0, 83.2]``: the ends of an interval of a share, in per cent."""
+    return f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
 def p_text(p: float) -> str:
     """A probability in two digits."""
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}"

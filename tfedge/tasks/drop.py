@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tfedge.benchmark.result import Result
-    from tfedge.core.outputs import Base, Distillation, Evaluation
+    from tfedge.core.outputs import Base, Distillation, Evaluation, ModelMetrics
     from tfedge.pipeline.schema import Package
     from tfedge.tasks.task import Examples, Task
     from tfedge.tflite.runtime import Items as Inputs
@@ -192,13 +192,26 @@ class Reader(Protocol):
     def answer(self, output: np.ndarray, top: int) -> Answer:
         """Real-valued outputs of one example; ``top``: how many answers of several are told."""
 
+    def truth(self, labels: Sequence[str]) -> np.ndarray:
+        """[N, …] what is true of examples with these labels, each as a listing has it (see
+        ``data.listing.Entry``). DataError names what is none of the model's classes."""
+
+    def measure(self, outputs: np.ndarray, targets: np.ndarray, evaluate: Any) -> ModelMetrics:
+        """The metrics of the model, from real-valued outputs [N, …] for N examples, what is true of
+        them, and the task's ``evaluate`` keys. InvariantBroken for outputs that are none."""
+
+    def told(self, metrics: Any) -> list[Block]:
+        """What a report says of what ``measure`` gives: each class, and what is confused."""
+
 
 @dataclass(frozen=True)
 class Told:
-    """What a user says of a .tflite that lies in no drop and no run; None: nothing."""
+    """What a user says of a .tflite that lies in no drop and no run; None: nothing. ``otherwise``
+    are labels that are taken where nobody else says them."""
 
     labels: Sequence[str] | None = None
     fit: str | None = None
+    otherwise: Sequence[str] | None = None
 
 
 class DropWork(Protocol):

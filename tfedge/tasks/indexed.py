@@ -33,6 +33,10 @@ class Indexed:
     def has(self, split: str) -> bool:
         return self.index.has(split)
 
+    def labels(self, rows: Iterable[int]) -> list[str]:
+        """What is said of each, as a listing has it."""
+        return [self.index.said_of(row) for row in rows]
+
     def keys(self, rows: Iterable[int]) -> list[str]:
         return self.index.keys(rows)
 

@@ -36,17 +36,18 @@ class PhotoReader:
     def __init__(self, given: Mapping[str, Any]) -> None:
         if given["fit"] not in FITS:
             raise ValueError(f"fit {given['fit']!r}")
-        levels = given.get("levels")
+        levels, self._signed = given.get("levels"), given["dtype"] == "int8"
         self._decoding = Decoding(
             int(given["shape"][1]), given["fit"], None if levels is None else checked_levels(levels)
         )
 
     def content(self, content: bytes, name: str) -> np.ndarray:
-        """uint8 [size, size, 3] RGB."""
+        """uint8 [size, size, 3] RGB; of a model that takes int8 128 less each."""
         try:
-            return self._decoding.pixels(content, name)
+            pixels = self._decoding.pixels(content, name)
         except Refused as error:
             raise Unreadable(error.bad.reason) from error
+        return (pixels ^ 128).view(np.int8) if self._signed else pixels
 
 
 def contents(found: Scan, settings: ImageData, cache: Path, progress: Progress) -> Contents:

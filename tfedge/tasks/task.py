@@ -180,8 +180,11 @@ class Examples(Protocol):
     def keys(self, rows: Iterable[int]) -> list[str]:
         """The SHA-256 of each example's content."""
 
+    def labels(self, rows: Iterable[int]) -> list[str]:
+        """What is said of each, as a listing has it (see ``data.listing.Entry``)."""
+
     def names(self, rows: Iterable[int]) -> list[str]:
-        """How a person finds them."""
+        """How a person finds them: paths relative to the data root."""
 
     def inputs(self, rows: Sequence[int]) -> np.ndarray:
         """[n, …] as the shipped model takes them, without the batch of one."""

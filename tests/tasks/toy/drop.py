@@ -14,7 +14,7 @@ from tfedge.data.kind import IMAGES
 from tfedge.errors import ConfigError
 from tfedge.inputs.images.synthetic import drawn
 from tfedge.portable.images import BadImage, decode
-from tfedge.tasks.blocks import Text
+from tfedge.tasks.blocks import Block, Text
 from tfedge.tasks.contract import ports, stored
 from tfedge.tasks.drop import (
     Answer,
@@ -54,6 +54,15 @@ class NumberReader:
     def answer(self, output: np.ndarray, top: int) -> Answer:
         number = float(output[0])
         return Answer({"number": number}, [f"{number:.1f} ({self.unit})"])
+
+    def truth(self, labels: Sequence[str]) -> np.ndarray:
+        return np.asarray([float(label) for label in labels], np.float32)[:, None]
+
+    def measure(self, outputs: np.ndarray, targets: np.ndarray, evaluate: Any) -> NumberMetrics:
+        return NumberMetrics(n=len(targets), mae=float(np.abs(outputs - targets).mean()))
+
+    def told(self, metrics: NumberMetrics) -> list[Block]:
+        return [Text(f"Off by {metrics.mae:.2f}.")]
 
 
 class NumberDrop:

@@ -136,6 +136,7 @@ class BoxData(ImageData):
     """Images with boxes."""
 
     kind: ClassVar[Kind] = BOXED
+    layout: ClassVar[tuple[str, ...]] = ("annotations", "unlabelled")
 
     path: StrictStr | None = key(
         None,

@@ -32,6 +32,8 @@ class ClassMetrics(Output):
     recall: float | None
     f1: float | None
     support: int  # examples
+    precision_ci95: tuple[float, float] | None = None
+    recall_ci95: tuple[float, float] | None = None
 
 
 class Confusion(RootModel[dict[int, dict[int, int]]]):
@@ -146,6 +148,8 @@ def measure(
                 recall=float(recall[i]) if support[i] else None,
                 f1=float(f1[i]) if support[i] else None,
                 support=int(support[i]),
+                precision_ci95=wilson(int(right[i]), int(made[i])) if made[i] else None,
+                recall_ci95=wilson(int(right[i]), int(support[i])) if support[i] else None,
             )
             for i, name in enumerate(classes)
         ],

@@ -18,6 +18,7 @@ from tfedge.tasks.blocks import (
     Part,
     Table,
     Text,
+    between,
     bold,
     percent,
 )
@@ -41,21 +42,31 @@ def answers(evaluation: Evaluation, kind: Kind, shown: Sequence[Block] = ()) -> 
                 *(class_table(found, f"{name}: class", kind) for name, found in models.items()),
             ],
         ),
-        Part("Confusion", _confusion(shipped, models[shipped], kind)),
+        Part("Confusion", confusion(models[shipped], kind, f"{shipped}; ")),
         Part("Calibration", _calibration(models, shipped, kind)),
         Part(f"Worst {kind.many}", [*shown, *_worst(evaluation.worst, kind)]),
     ]
 
 
 def class_table(metrics: ClassifierMetrics, title: str, kind: Kind) -> Table:
-    """Precision, recall and F1 of each class, and their macro means."""
+    """Precision and recall of each class with their 95 % intervals, F1, and the macro means."""
     rows: list[list[object]] = [
-        [row.name, percent(row.precision), percent(row.recall), percent(row.f1), row.support]
+        [
+            row.name,
+            _figure(row.precision, row.precision_ci95),
+            _figure(row.recall, row.recall_ci95),
+            percent(row.f1),
+            row.support,
+        ]
         for row in metrics.per_class
     ]
     means = metrics.precision_macro, metrics.recall_macro, metrics.f1_macro
     rows.append([bold("mean"), *map(percent, means), metrics.n])
     return Table([title, "precision", "recall", "F1", kind.many], rows)
+
+
+def _figure(share: float | None, interval: tuple[float, float] | None) -> str:
+    return percent(share) if interval is None else f"{percent(share)} {between(interval)}"
 
 
 def _class_bars(metrics: ClassifierMetrics, shipped: str) -> list[Block]:
@@ -86,9 +97,10 @@ def share_bars(figures: Mapping[str, Sequence[tuple[str, float | None, int]]]) -
     return blocks
 
 
-def _confusion(shipped: str, metrics: ClassifierMetrics, kind: Kind) -> list[Block]:
+def confusion(metrics: ClassifierMetrics, kind: Kind, of: str = "") -> list[Block]:
+    """Examples by truth and answer, of many classes the most frequent mistakes."""
     names, counts = [row.name for row in metrics.per_class], metrics.confusion
-    said = Text(f"{shipped}; a row is the truth, a column the answer.")
+    said = Text(f"{of}{'a' if of else 'A'} row is the truth, a column the answer.")
     if len(names) <= _WIDE:
         numbers = range(len(names))
         table = [[name, *(counts.examples(i, j) for j in numbers)] for i, name in enumerate(names)]

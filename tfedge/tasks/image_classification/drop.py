@@ -30,13 +30,19 @@ def contract(model: bytes, examples: LabelledImages) -> tuple[dict[str, Any], di
 
 
 def contract_of(
-    model: bytes, classes: int, fit: str, levels: Sequence[int] | None = None
+    model: bytes,
+    classes: int,
+    fit: str,
+    levels: Sequence[int] | None = None,
+    dtypes: Sequence[str] = ("uint8",),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The same of so many classes, by what is known of the images."""
+    """The same of so many classes, by what is known of the images; ``dtypes`` are those of pixels
+    that will do."""
     pixels, scores = ports(model)
-    if pixels.dtype != "uint8" or len(pixels.shape) != 4 or pixels.shape[3] != 3:
-        got = f"{pixels.dtype} {list(pixels.shape)}"
-        raise DropError(f"the model takes {got}, a drop needs uint8 [1, size, size, 3]")
+    square = len(pixels.shape) == 4 and pixels.shape == (1, pixels.shape[1], pixels.shape[1], 3)
+    if pixels.dtype not in dtypes or not square:
+        got, needs = f"{pixels.dtype} {list(pixels.shape)}", " or ".join(dtypes)
+        raise DropError(f"the model takes {got}, not {needs} [1, size, size, 3]")
     if scores.shape != (1, classes):
         raise DropError(f"the model gives {list(scores.shape)} scores for {classes} classes")
     given = {

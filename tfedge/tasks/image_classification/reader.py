@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from tfedge.benchmark.script.image_inputs import FITS
 from tfedge.errors import ConfigError, DropError, UnsupportedModel
-from tfedge.tasks.classification.answers import answer, facts_alone, graph_of
-from tfedge.tasks.drop import Answer, Told
+from tfedge.tasks.classification.answers import ScoreReader, facts_alone, graph_of
+from tfedge.tasks.drop import Told
 from tfedge.tasks.image_classification.drop import contract_of
 from tfedge.tasks.photos import PhotoReader
 
+_DTYPES = ("uint8", "int8")
 
-class ImageReader(PhotoReader):
+
+class ImageReader(PhotoReader, ScoreReader):
     """By a contract. LookupError, TypeError and ValueError for one that says something else."""
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
-        super().__init__(facts["input"])
-        self._classes = [str(name) for name in facts["classes"]]
-
-    def answer(self, output: np.ndarray, top: int) -> Answer:
-        return answer(output, self._classes, top)
+        PhotoReader.__init__(self, facts["input"])
+        ScoreReader.__init__(self, facts)
 
 
 def recognises(metadata: Mapping[str, Any]) -> bool:
@@ -42,8 +39,8 @@ def alone(model: bytes, told: Told) -> dict[str, Any]:
         raise ConfigError([f"--fit must be {', '.join(FITS)}, got {fit!r}"])
     facts = facts_alone(model, told)
     try:
-        given, taken = contract_of(model, len(facts["classes"]), fit)
+        given, taken = contract_of(model, len(facts["classes"]), fit, dtypes=_DTYPES)
     except DropError as error:
-        remedy = "images are fed as uint8 [1, size, size, 3], scores are one for each label"
+        remedy = "images are fed as 8 bits, [1, size, size, 3], and scores are one for each label"
         raise UnsupportedModel("images can't be fed to it", [error.message], remedy) from error
     return {"input": given, "output": taken, **facts}

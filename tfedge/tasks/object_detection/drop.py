@@ -23,6 +23,7 @@ from tfedge.tflite import reader
 ANCHORS = "anchors.bin"
 BOXES, SCORES = "boxes", "scores"
 THRESHOLDS = "thresholds.txt"
+CHOSEN = "thresholds"  # their key in what ``evaluate`` chose
 # Of each target its script, what that computes with, and how it replays the golden pairs here.
 _SCRIPTS = {
     "linux": (NAME, "", ("--check",)),
@@ -78,10 +79,10 @@ def beside(examples: BoxedImages) -> dict[str, bytes]:
 def thresholds(content: Content) -> list[float]:
     """The scores from which boxes count, in the order of the classes. DropError without any."""
     chosen = content.metrics.chosen if content.metrics is not None else None
-    if not chosen or "thresholds" not in chosen:
+    if not chosen or CHOSEN not in chosen:
         what = "the scores from which boxes count are not known"
         raise DropError(what, "evaluate chooses them: add an evaluate section")
-    return [float(value) for value in chosen["thresholds"]]
+    return [float(value) for value in chosen[CHOSEN]]
 
 
 def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:

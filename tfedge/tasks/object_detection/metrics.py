@@ -10,7 +10,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,7 +36,8 @@ class ClassDetection(Output):
     name: str
     ap50: float | None
     ap: float | None
-    threshold: float  # the score from which the drop's script counts a box
+    ap50_ci95: tuple[float, float] | None = None  # by resampling images
+    threshold: float | None  # the score from which the drop's script counts a box
     precision: float | None  # at the threshold, as are recall and F1
     recall: float | None
     f1: float | None
@@ -180,45 +181,36 @@ def measure(
     outputs: np.ndarray,
     truth: np.ndarray,
     classes: Sequence[str],
-    thresholds: np.ndarray,
+    thresholds: np.ndarray | None,
     seed: int = 0,
 ) -> DetectorMetrics:
-    """The metrics of one model; ``thresholds`` [classes] are the scores from which boxes count."""
+    """The metrics of one model; ``thresholds`` [classes] are the scores from which boxes count;
+    None: there are none, and so neither precision nor recall."""
     found = found_in(outputs)
     averages = Averages(found, truth, len(classes))
     ap50, ap = averages.of()
     spread = _spread(averages, len(truth), seed)
-    hits = [
-        matched(boxes[boxes[:, 4] >= thresholds[boxes[:, 5].astype(int)]], one)
-        for boxes, one in zip(found, truth, strict=True)
-    ]
-    rows = []
-    for number, name in enumerate(classes):
-        right = sum(int(((h.labels == number) & h.right).sum()) for h in hits)
-        wrong = sum(int(((h.labels == number) & ~h.right & ~h.ignored).sum()) for h in hits)
-        support = sum(int((one.counted().labels == number).sum()) for one in truth)
-        precision = right / (right + wrong) if right + wrong else None
-        recall = right / support if support else None
-        f1 = 2 * right / (right + wrong + support) if support else None
-        rows.append(
-            ClassDetection(
-                name=name,
-                ap50=_known(ap50[number]),
-                ap=_known(ap[number]),
-                threshold=float(thresholds[number]),
-                precision=precision,
-                recall=recall,
-                f1=f1,
-                support=support,
-            )
+    counted = [one.counted().labels for one in truth]
+    supports = [sum(int((labels == n).sum()) for labels in counted) for n in range(len(classes))]
+    at = _at_thresholds(found, truth, thresholds, supports)
+    rows = [
+        ClassDetection(
+            name=name,
+            ap50=_known(ap50[number]),
+            ap50_ci95=spread.ap50[number],
+            ap=_known(ap[number]),
+            support=supports[number],
+            **at[number],
         )
+        for number, name in enumerate(classes)
+    ]
     return DetectorMetrics(
         n=len(truth),
         boxes=sum(row.support for row in rows),
         map50=mean(ap50),
-        map50_ci95=spread[0],
+        map50_ci95=spread.map50,
         map=mean(ap),
-        map_ci95=spread[1],
+        map_ci95=spread.map,
         per_class=rows,
     )
 
@@ -227,13 +219,52 @@ def _known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _spread(averages: Averages, n: int, seed: int) -> list[tuple[float, float]]:
-    """95 % intervals of mAP at 0.5 and of mAP, by bootstrap over the images (Efron 1979)."""
+def _at_thresholds(
+    found: Found, truth: np.ndarray, thresholds: np.ndarray | None, supports: Sequence[int]
+) -> list[dict[str, float | None]]:
+    """Threshold, precision, recall and F1 of each class."""
+    if thresholds is None:
+        return [dict.fromkeys(("threshold", "precision", "recall", "f1")) for _ in supports]
+    hits = [
+        matched(boxes[boxes[:, 4] >= thresholds[boxes[:, 5].astype(int)]], one)
+        for boxes, one in zip(found, truth, strict=True)
+    ]
+    rows: list[dict[str, float | None]] = []
+    for number, support in enumerate(supports):
+        right = sum(int(((h.labels == number) & h.right).sum()) for h in hits)
+        wrong = sum(int(((h.labels == number) & ~h.right & ~h.ignored).sum()) for h in hits)
+        rows.append(
+            {
+                "threshold": float(thresholds[number]),
+                "precision": right / (right + wrong) if right + wrong else None,
+                "recall": right / support if support else None,
+                "f1": 2 * right / (right + wrong + support) if support else None,
+            }
+        )
+    return rows
+
+
+class Spread(NamedTuple):
+    """95 % intervals; of a class None where there is none of it."""
+
+    map50: tuple[float, float]
+    map: tuple[float, float]
+    ap50: list[tuple[float, float] | None]
+
+
+def _spread(averages: Averages, n: int, seed: int) -> Spread:
+    """By bootstrap over the images (Efron 1979)."""
     random = np.random.default_rng(seed)
     drawn = [averages.of(random.integers(0, n, n)) for _ in range(RESAMPLED)]
-    figures = np.array([[mean(part) for part in both] for both in drawn])
-    low, high = np.quantile(figures, (0.025, 0.975), axis=0)
-    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+    map50, map_ = (_between(np.array([mean(both[part]) for both in drawn])) for part in (0, 1))
+    classes = np.array([ap50 for ap50, _ in drawn]).T  # NaN where no image with it was drawn
+    known = [values[~np.isnan(values)] for values in classes]
+    return Spread(map50, map_, [_between(values) if len(values) else None for values in known])
+
+
+def _between(figures: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(figures, (0.025, 0.975))
+    return float(low), float(high)
 
 
 class Hits:

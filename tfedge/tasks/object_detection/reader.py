@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfedge.errors import InvariantBroken, UnsupportedModel
 from tfedge.files.files import shown
+from tfedge.inputs.images.annotations.index import seen_on
+from tfedge.inputs.images.annotations.model import Labelled, classes_in
 from tfedge.portable.boxes import detections
+from tfedge.tasks.blocks import Block
+from tfedge.tasks.classification.answers import check_known
 from tfedge.tasks.drop import Answer
-from tfedge.tasks.object_detection.metrics import LEAST, problem_of
+from tfedge.tasks.object_detection.drop import CHOSEN, THRESHOLDS
+from tfedge.tasks.object_detection.metrics import LEAST, DetectorMetrics, measure, problem_of
+from tfedge.tasks.object_detection.report import class_table
 from tfedge.tasks.photos import PhotoReader
 
 
@@ -23,6 +29,10 @@ class DetectorReader(PhotoReader):
         self._classes = [str(name) for name in facts["classes"]]
         taken = facts["output"]
         self._shape = int(taken["shape"][1]), len(self._classes)
+        self._fit = str(facts["input"]["fit"])
+        self._least = _thresholds(facts, file)
+        if self._least is not None and len(self._least) != len(self._classes):
+            raise ValueError(f"{len(self._least)} thresholds for {len(self._classes)} classes")
         self._anchors = np.frombuffer(file(taken["anchors"]), "<f4").reshape(self._shape[0], 4)
 
     def answer(self, output: np.ndarray, top: int) -> Answer:
@@ -41,6 +51,34 @@ class DetectorReader(PhotoReader):
             for name, score, box in rows
         ]
         return Answer({"boxes": boxes}, lines or ["nothing found"])
+
+    def truth(self, labels: Sequence[str]) -> np.ndarray:
+        """[N] of ``Truth``; boxes that don't count may be of any class."""
+        check_known((name for label in labels for name in classes_in(label)), self._classes)
+        found = np.empty(len(labels), object)
+        for place, label in enumerate(labels):
+            found[place] = seen_on(Labelled.of(label), self._classes, self._fit)
+        return found
+
+    def measure(self, outputs: np.ndarray, targets: np.ndarray, evaluate: Any) -> DetectorMetrics:
+        """Precision and recall at the scores from which the drop's script counts a box; without
+        them where the contract tells none, as that of a run without ``evaluate``."""
+        if problem := problem_of(outputs, *self._shape):
+            raise InvariantBroken("boxes and scores of the model", *problem)
+        return measure(outputs, targets, self._classes, self._least)
+
+    def told(self, metrics: DetectorMetrics) -> list[Block]:
+        """A line a class."""
+        return [class_table(metrics, "class")]
+
+
+def _thresholds(facts: Mapping[str, Any], file: Callable[[str], bytes]) -> np.ndarray | None:
+    """Of a drop by its file, of a run by what ``evaluate`` chose."""
+    if "chosen" in facts:
+        found = (facts["chosen"] or {}).get(CHOSEN)
+        return None if found is None else np.asarray(found, np.float64)
+    lines = file(THRESHOLDS).decode("utf-8").splitlines()
+    return np.array([float(line.partition("\t")[0]) for line in lines], np.float64)
 
 
 def by_itself() -> UnsupportedModel:

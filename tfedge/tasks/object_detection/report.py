@@ -15,7 +15,7 @@ from tfedge.inputs.images.annotations.index import BoxIndex
 from tfedge.inputs.images.schema import BOXED
 from tfedge.portable.boxes import iou
 from tfedge.tasks import pictures
-from tfedge.tasks.blocks import Block, Box, Part, Pictures, Table, Text, bold, percent
+from tfedge.tasks.blocks import Block, Box, Part, Pictures, Table, Text, between, bold, percent
 from tfedge.tasks.classification.report import audit_blocks, count_table, share_bars
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.object_detection.metrics import (
@@ -56,10 +56,14 @@ def answers(evaluation: Evaluation, images: BoxedImages | None) -> list[Part]:
 
 def _figures(models: Mapping[str, DetectorMetrics], evaluation: Evaluation) -> Block:
     rows = [
-        [name, _with_spread(m.map50, m.map50_ci95), _with_spread(m.map, m.map_ci95), m.n, m.boxes]
+        [name, _figure(m.map50, m.map50_ci95), _figure(m.map, m.map_ci95), m.n, m.boxes]
         for name, m in models.items()
     ]
     return Table(["model", "mAP@.5", "mAP@.5:.95", "images", "boxes"], rows)
+
+
+def _figure(value: float | None, interval: tuple[float, float] | None) -> str:
+    return percent(value) if interval is None else f"{percent(value)} {between(interval)}"
 
 
 def _class_bars(found: DetectorMetrics, shipped: str) -> list[Block]:
@@ -81,15 +85,12 @@ def _class_bars(found: DetectorMetrics, shipped: str) -> list[Block]:
     )
 
 
-def _with_spread(value: float, interval: tuple[float, float]) -> str:
-    return f"{percent(value)} ({100 * interval[0]:.1f} – {100 * interval[1]:.1f})"
-
-
 def class_table(found: DetectorMetrics, title: str) -> Table:
     """AP of each class, and precision and recall at its threshold."""
     rows: list[list[object]] = [
         [
-            *(row.name, percent(row.ap50), percent(row.ap), f"{row.threshold:.2f}"),
+            *(row.name, _figure(row.ap50, row.ap50_ci95), percent(row.ap)),
+            None if row.threshold is None else f"{row.threshold:.2f}",
             *(percent(row.precision), percent(row.recall), percent(row.f1), row.support),
         ]
         for row in found.per_class

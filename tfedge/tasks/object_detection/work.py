@@ -35,7 +35,6 @@ from tfedge.tasks.object_detection import golden as pairs
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.task import Ask, Examples
 
-THRESHOLDS = "thresholds"  # in metrics.json's ``chosen`` and in drops
 _CONFIDENT = 0.3  # scores of boxes by which two models are compared
 _TINY = 1e-7
 
@@ -82,7 +81,7 @@ class ObjectDetection:
     ) -> dict[str, Any]:
         """For each class the score with the best F1."""
         found = metrics.best_thresholds(outputs, targets, len(cast(BoxedImages, examples).classes))
-        return {THRESHOLDS: [round(float(value), 4) for value in found]}
+        return {drop.CHOSEN: [round(float(value), 4) for value in found]}
 
     def measure(
         self,
@@ -93,7 +92,7 @@ class ObjectDetection:
         chosen: Mapping[str, Any],
     ) -> metrics.DetectorMetrics:
         classes = cast(BoxedImages, examples).classes
-        return metrics.measure(outputs, targets, classes, np.asarray(chosen[THRESHOLDS]))
+        return metrics.measure(outputs, targets, classes, np.asarray(chosen[drop.CHOSEN]))
 
     def primary(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         """mAP at an IoU of 0.5."""

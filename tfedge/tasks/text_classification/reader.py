@@ -12,20 +12,21 @@ from tfedge.errors import ConfigError
 from tfedge.inputs.text.texts import LARGEST, Encoding, Refused, text_of
 from tfedge.portable.pieces import BadVocabulary, Vocabulary
 from tfedge.portable.tokenizers import TOKENIZERS
-from tfedge.tasks.classification.answers import answer, graph_of
-from tfedge.tasks.drop import Answer, Told, Unreadable
+from tfedge.tasks.classification.answers import ScoreReader, graph_of
+from tfedge.tasks.drop import Told, Unreadable
 from tfedge.tasks.text_classification.schema import is_text_encoding
 
 _TOKENIZERS = ("BertTokenizerOptions", "SentencePieceTokenizerOptions", "RegexTokenizerOptions")
 
 
-class TextReader:
+class TextReader(ScoreReader):
     """By a contract. LookupError, TypeError and ValueError for one that says something else."""
 
     kind = TEXTS
     largest = LARGEST
 
     def __init__(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> None:
+        super().__init__(facts)
         given = facts["input"]
         self._encoding = Encoding(
             _vocabulary(given, file), int(given["shape"][2]), given["encoding"]
@@ -34,7 +35,6 @@ class TextReader:
         if not is_text_encoding(self._encoding.encoding):
             raise ValueError(f"no encoding {self._encoding.encoding!r}")
         self._tokenizer = self._encoding.tokenizer()
-        self._classes = [str(name) for name in facts["classes"]]
 
     def content(self, content: bytes, name: str) -> np.ndarray:
         """int32 [parts, length]: ids, mask and what no op reads, of a file's text."""
@@ -48,9 +48,6 @@ class TextReader:
         if not text.strip():
             raise Unreadable("is empty")
         return self._ids(text)
-
-    def answer(self, output: np.ndarray, top: int) -> Answer:
-        return answer(output, self._classes, top)
 
     def _ids(self, text: str) -> np.ndarray:
         encoded = self._tokenizer.encode(text, self._encoding.length)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +41,10 @@ class BoxIndex(Index):
 
     annotations: tuple[str, ...] = ()
 
+    def said_of(self, row: int) -> str:
+        """All that its annotation says."""
+        return self.annotations[row]
+
     @cached_property
     def labelled(self) -> list[Labelled]:
         return [Labelled.of(text) for text in self.annotations]
@@ -67,14 +72,7 @@ class BoxIndex(Index):
 
     def truth(self, row: int, fit: str) -> Truth:
         """The boxes of an image that has become square by ``fit``."""
-        found = self.labelled[row]
-        known = {name: number for number, name in enumerate(self.classes)}
-        boxes = [box for box in found.boxes if box.label in known]
-        corners = np.array([box[1:5] for box in boxes], np.float64).reshape(-1, 4) / HUNDREDTHS
-        seen, kept = fitted(corners, found.width, found.height, fit)
-        labels = np.array([known[box.label] for box in boxes], np.int64)
-        ignored = np.array([box.ignored for box in boxes], bool)
-        return Truth(seen, labels[kept], ignored[kept])
+        return seen_on(self.labelled[row], self.classes, fit)
 
     def save(self, path: Path) -> None:
         """Writes index.json: classes, split_from, digest, counts, and rows with their boxes."""
@@ -115,6 +113,17 @@ def _read(path: Path) -> BoxIndex:
 
 
 _load = Once(_read)
+
+
+def seen_on(found: Labelled, classes: Sequence[str], fit: str) -> Truth:
+    """The boxes of these classes, on an image that has become square by ``fit``."""
+    known = {name: number for number, name in enumerate(classes)}
+    boxes = [box for box in found.boxes if box.label in known]
+    corners = np.array([box[1:5] for box in boxes], np.float64).reshape(-1, 4) / HUNDREDTHS
+    seen, kept = fitted(corners, found.width, found.height, fit)
+    labels = np.array([known[box.label] for box in boxes], np.int64)
+    ignored = np.array([box.ignored for box in boxes], bool)
+    return Truth(seen, labels[kept], ignored[kept])
 
 
 def fitted(corners: np.ndarray, width: int, height: int, fit: str) -> tuple[np.ndarray, np.ndarray]:
