@@ -343,6 +343,39 @@ def compare(several: Sequence[AnyPath | Run]) -> RunComparison:
     return compare([(one.directory, one.result) for one in found])
 
 
+def report(
+    run: AnyPath | Run,
+    *,
+    html: AnyPath | None = None,
+    md: AnyPath | None = None,
+    cache: AnyPath | None = None,
+    progress: RunProgress | TextIO | None = None,
+) -> list[Path]:
+    """Write the report of a run that has ended, or failed, anew from what it left.
+
+    Args:
+        run: the run or its directory.
+        html, md: write the page, or the Markdown, there; neither: both into the run's directory,
+            in place of the old ones.
+        cache: where decoded examples are looked for; see :func:`run`.
+        progress: hears what can't be shown, such as the settings of a pipeline of another version.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ArtifactError: the run has not ended, or its files are not what they must be, such as those
+            of an earlier version which lack what this one tells.
+    """
+    from tfedge.core.progress import shown_on
+    from tfedge.files.cache import cache_folder
+    from tfedge.report.again import origin_of, write
+
+    found = run if isinstance(run, Run) else Run.read(run)
+    origin = origin_of(found.directory, cache_folder(_path(cache)), shown_on(progress))
+    return write(found.directory, found.result, origin, _path(html), _path(md))
+
+
 def evaluate(
     model: AnyPath | Run,
     examples: AnyPath | Run | None = None,

@@ -10,7 +10,7 @@ import html5lib
 import pytest
 
 from tfedge.report import figures, html
-from tfedge.report.document import Document, _tradeoff
+from tfedge.report.document import FOLDED, Document, _tradeoff
 from tfedge.report.facts import gather
 from tfedge.report.markup import render
 from tfedge.tasks.blocks import (
@@ -92,7 +92,7 @@ def test_markdown_of_ours_becomes_elements() -> None:
 
 
 def test_only_long_tables_are_folded() -> None:
-    for count, folded in ((html.FOLDED, False), (html.FOLDED + 1, True)):
+    for count, folded in ((FOLDED, False), (FOLDED + 1, True)):
         found = page(Heading("Layers"), Table(["n"], [[n] for n in range(count)]))
         details = found.find(".//details")
         assert (details is not None) is folded

@@ -22,6 +22,7 @@ from tfedge.stages import benchmark, evaluate, package
 
 SECTIONS = [
     "Result",
+    "What was run",
     *("Classes", "Confusion", "Calibration", "Worst images"),  # the task's own
     "Robustness",
     "Sparsity",
@@ -29,12 +30,11 @@ SECTIONS = [
     "Data",
     "Backbone and weights",
     "Benchmark",
-    "Stages",
-    "Versions",
     "How to do it again",
+    *("Appendix: layers", "Appendix: stages", "Appendix: versions"),
 ]
 # Where nothing was evaluated there are no sections of the task's.
-NOT_EVALUATED = ["Result", "Answers", *SECTIONS[SECTIONS.index("Robustness") :]]
+NOT_EVALUATED = ["Result", "What was run", "Answers", *SECTIONS[SECTIONS.index("Robustness") :]]
 STAGES = {"evaluate": evaluate, "benchmark": benchmark, "package": package}
 
 
@@ -100,8 +100,8 @@ def test_report_has_every_section_filled(whole: tuple[Run, dict]) -> None:
     assert "| float | 83.3 % | – | 12 | – | – | – | – |" in found["Result"]
     assert "| int8 | 83.3 % | 100.0 % | 12 | float | 0 | 0 | 1 |" in found["Result"]
     assert "| val/red/00.png | red | green |" in found["Worst images"]
-    assert "| point | 32 | 50.0 % |" in found["Sparsity"]
-    assert "model/depth/depthwise" in found["Sparsity"]
+    assert "| point | 32 | 50.0 % |" in found["Appendix: layers"]
+    assert "model/depth/depthwise" in found["Appendix: layers"]
     assert "the lowest loss on the val examples (epoch 1)" in found["Training"]
     assert "measured on the same examples" in found["Training"]
     assert "| **all** | 12 |" in found["Data"]
@@ -109,8 +109,8 @@ def test_report_has_every_section_filled(whole: tuple[Run, dict]) -> None:
     assert "Licence: MIT" in found["Backbone and weights"]
     assert "LiteRT 2." in found["Benchmark"]
     assert "20 in 2" in found["Benchmark"]
-    assert "| convert | `fedcba987654` | miss | 3.0 |" in found["Stages"]
-    assert "| tensorflow | 2.21.0 |" in found["Versions"]
+    assert "| convert | `fedcba987654` | miss | 3.0 |" in found["Appendix: stages"]
+    assert "| tensorflow | 2.21.0 |" in found["Appendix: versions"]
     resolved_file = (run.folder / "resolved.json").resolve()
     assert f"tfedge run {resolved_file}\n" in found["How to do it again"]
     assert load(run.folder / "resolved.json").pipeline == run.pipeline
@@ -177,8 +177,10 @@ def test_a_run_that_failed_at_once(tmp_path: Path) -> None:
     }
     text = written.write(tmp_path, result).read_text("utf-8")
     found = sections(text)
-    assert list(found) == NOT_EVALUATED[-2:]
-    assert f"Not run, and so left out: {', '.join(NOT_EVALUATED[:-2])}." in text
+    there = ["What was run", "How to do it again", "Appendix: versions"]
+    assert list(found) == there
+    left_out = [name for name in NOT_EVALUATED if name not in there]
+    assert f"Not run, and so left out: {', '.join(left_out)}." in text
     assert "no such folder" in text
     assert "color: failed" in summary(result, tmp_path)
 
@@ -225,8 +227,9 @@ def test_clusters_are_told_layer_by_layer(tmp_path: Path) -> None:
     layers = [layer | {"frozen": False}, layer | {"name": "below", "distinct": 31, "frozen": True}]
     run.add("cluster/clusters.json", {"clusters": 16, "layers": layers})
     result = {"status": "ok", "pipeline": "color", "seconds": 1}
-    text = sections(written.write(run.folder, result).read_text("utf-8"))["Sparsity"]
-    assert "Clustered to 16 values in each of 1 kernels" in text
+    found = sections(written.write(run.folder, result).read_text("utf-8"))
+    assert "Clustered to 16 values in each of 1 kernels" in found["Sparsity"]
+    text = found["Appendix: layers"]
     assert "| point | 32 | 16 | 25.0 % |  |" in text
     assert "| below | 32 | 31 | 25.0 % | frozen |" in text
     kernel = next(line for line in text.splitlines() if line.startswith("| model/depth/depthwise"))

@@ -14,6 +14,7 @@ LAZY = {
     "inspect": "Show what is in a .tflite: ops, zeros, cost, Edge TPU mapping.",
     "package": "Take the drops out of a finished run.",
     "predict": "Ask a model about images or texts.",
+    "report": "Write the report of a run anew, as a page or as Markdown.",
     "runs": "List the runs in a folder.",
     "schema": "Explain the keys of a pipeline file, or print JSON Schema.",
     "show": "Print the summary of a run again.",

@@ -58,20 +58,20 @@ def _is_run(folder: Path) -> bool:
 
 def look(directory: Path) -> FoundRun:
     """One run directory."""
-    began = _began(directory)
+    begun = began(directory)
     if not (directory / RESULT).is_file():
         status = RUNNING if is_locked(directory / LOCK) else KILLED
-        return FoundRun(directory, status, began)
+        return FoundRun(directory, status, begun)
     try:
         result = read_json(directory / RESULT)
         if not isinstance(result, dict) or result.get("schema") != SCHEMA:
             raise ArtifactError(directory / RESULT, f"its schema is not {SCHEMA}")
-        return FoundRun(directory, str(result["status"]), began, result)
+        return FoundRun(directory, str(result["status"]), begun, result)
     except (ArtifactError, KeyError) as error:
-        return FoundRun(directory, UNREADABLE, began, problem=in_short(error))
+        return FoundRun(directory, UNREADABLE, begun, problem=in_short(error))
 
 
-def _began(directory: Path) -> datetime | None:
+def began(directory: Path) -> datetime | None:
     """When its first stage began, else when its pipeline was written down."""
     try:
         with (directory / EVENTS).open("rb") as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +17,9 @@ from tfedge.errors import ConfigError
 from tfedge.files.artifact import read_json
 from tfedge.files.files import shown
 from tfedge.files.text import columns, size_text
-from tfedge.redact import without_secrets
 from tfedge.report.facts import Facts, gather
 from tfedge.report.markup import milliseconds, threads_text
+from tfedge.report.settings import flat
 from tfedge.tasks.work import work_of
 
 MOST = len(ascii_uppercase)  # runs in a table
@@ -109,7 +108,7 @@ def compare(found: Sequence[tuple[Path, Mapping[str, Any]]]) -> RunComparison:
     facts = [gather(folder, result) for folder, result in found]
     measured = _alike(facts)
     runs = [
-        Compared(one, _flat(read_json(one.run_dir / RESOLVED)), result)
+        Compared(one, flat(read_json(one.run_dir / RESOLVED)), result)
         for one, result in zip(facts, measured, strict=True)
     ]
     reasons = [*_examples(runs), *_latencies(runs)]
@@ -230,16 +229,6 @@ def _costs(run: Compared) -> tuple[float, ...]:
 
 
 # ------------------------------------------------------------------ what they differ in
-
-
-def _flat(section: Any, above: str = "") -> dict[str, str]:
-    """Every key with its dots, and its value as YAML has it."""
-    if not isinstance(section, dict) or not section:
-        return {above: without_secrets(json.dumps(section, ensure_ascii=False))}
-    found: dict[str, str] = {}
-    for key, value in section.items():
-        found |= _flat(value, f"{above}.{key}" if above else str(key))
-    return found
 
 
 def _differing(runs: Sequence[Compared]) -> dict[str, tuple[str | None, ...]]:

@@ -20,9 +20,10 @@ from tfedge.report.calibration import calibration as calibrated
 from tfedge.report.calibration import has_calibration
 from tfedge.report.debug import quantization
 from tfedge.report.facts import Facts, comparison, proposals, warnings
-from tfedge.report.layers import sparsity
+from tfedge.report.layers import layer_tables, sparsity
 from tfedge.report.markup import host_text, milliseconds, threads_text
 from tfedge.report.robustness import robustness
+from tfedge.report.settings import from_here, what_was_run
 from tfedge.tasks.blocks import (
     Block,
     Bullets,
@@ -41,6 +42,7 @@ from tfedge.tasks.blocks import (
 from tfedge.tasks.task import Task
 from tfedge.tasks.work import work_of
 
+FOLDED = 16  # rows; a longer table is folded
 CHOSE_NOTHING = "The validation examples chose nothing: the accuracy measured on them is honest."
 
 
@@ -66,12 +68,14 @@ def document(facts: Facts) -> Document:
         ("Backbone and weights", _backbone),
         ("Benchmark", _benchmark),
         *([("Edge TPU", mapping.edge_tpu)] if mapping.is_told(facts) else []),
-        ("Stages", _stages),
-        ("Versions", _versions),
         ("How to do it again", _again),
+        ("Appendix: layers", layer_tables),
+        ("Appendix: stages", _stages),
+        ("Appendix: versions", _versions),
     ]
     rest = [Part(title, section(facts)) for title, section in sections]
-    parts = [Part("Result", _result(facts)), *_answers(facts), *rest]
+    first = [Part("Result", _result(facts)), Part("What was run", what_was_run(facts))]
+    parts = [*first, *_answers(facts), *rest]
     away = ", ".join(part.title for part in parts if not part.blocks)
     left_out = [Text(f"Not run, and so left out: {away}.")] if away else []
     head = [*_head(facts), *_problem(facts), *left_out]
@@ -81,7 +85,8 @@ def document(facts: Facts) -> Document:
 def _head(facts: Facts) -> list[Block]:
     result = facts.result
     seconds = float(result.get("seconds") or 0)
-    return [Text(f"Run {code(facts.run_dir.name)}: {bold(result['status'])} in {seconds:.0f} s.")]
+    run = Text(f"Run {code(facts.run_dir.name)}: {bold(result['status'])} in {seconds:.0f} s.")
+    return [*verdict.sentence(facts), run]
 
 
 def _problem(facts: Facts) -> list[Block]:
@@ -303,12 +308,6 @@ def _versions(facts: Facts) -> list[Block]:
     return [Table(["", "version"], sorted(found.items())) if found else Text("Not known.")]
 
 
-def _from_here(path: Path) -> str:
-    """A path as it can be typed where tfedge was called."""
-    whole, here = path.resolve(), Path.cwd()
-    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
-
-
 def _elsewhere(resolved: Path) -> list[Block]:
     """What another machine must be told."""
     path = (read_json(resolved).get("data") or {}).get("path") or ""
@@ -323,7 +322,7 @@ def _again(facts: Facts) -> list[Block]:
     blocks: list[Block] = []
     if resolved.is_file():
         blocks = [
-            Code(f"tfedge run {shlex.quote(_from_here(resolved))}", "sh"),
+            Code(f"tfedge run {shlex.quote(from_here(resolved))}", "sh"),
             *_elsewhere(resolved),
         ]
     data, net = facts.result.get("data") or {}, facts.distill and facts.distill.net

@@ -14,10 +14,9 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup as Html
 
 from tfedge.report import figures
-from tfedge.report.document import Document
+from tfedge.report.document import FOLDED, Document
 from tfedge.tasks.blocks import Box, Held, Markup, Picture, Pictures, cell
 
-FOLDED = 16  # rows; a longer table is folded
 _SHORT = 24  # characters of a cell that stay on one line
 _PAGE = Path(__file__).parent / "page"
 

@@ -1,4 +1,5 @@
-"""The report's section on zeros and clusters: layer by layer, as made and as the file has them."""
+"""The report's sections on zeros and clusters: what was reached, and layer by layer, as made and as
+the file has them."""
 
 from __future__ import annotations
 
@@ -12,7 +13,14 @@ _BARS = 30  # layers of a picture
 
 
 def sparsity(facts: Facts) -> list[Block]:
-    """Empty when no file was made."""
+    """What was reached. Empty when no file was made."""
+    if not facts.model:
+        return []
+    return [*_pruned(facts, facts.model), *_clusters(facts)]
+
+
+def layer_tables(facts: Facts) -> list[Block]:
+    """A line a layer: as it was pruned, as it was clustered, and as the file has it."""
     if not facts.model:
         return []
     rows = [
@@ -21,7 +29,7 @@ def sparsity(facts: Facts) -> list[Block]:
         if row.size
     ]
     head = ["kernel in model.tflite", "weights", "zeros", "distinct values", "most in a channel"]
-    return [*_pruned(facts, facts.model), *_clusters(facts), Table(head, rows)]
+    return [*_pruned_table(facts), *_clusters_table(facts), Table(head, rows)]
 
 
 def _pruned(facts: Facts, model: ModelFile) -> list[Block]:
@@ -30,7 +38,6 @@ def _pruned(facts: Facts, model: ModelFile) -> list[Block]:
         return [Text("Nothing was pruned.")]
     share = model.sparsity
     shipped = f"; in the shipped file: {percent(share)}" if share is not None else ""
-    rows = [[*_sizes(row), "frozen" if row.frozen else ""] for row in pruned.layers]
     return [
         Text(
             f"Wanted {percent(pruned.target)} of {pruned.total:,} prunable weights; reached "
@@ -38,8 +45,14 @@ def _pruned(facts: Facts, model: ModelFile) -> list[Block]:
         ),
         *_sparse(facts),
         *_bars(pruned),
-        Table(["pruned layer", "weights", "zeros", ""], rows),
     ]
+
+
+def _pruned_table(facts: Facts) -> list[Block]:
+    if facts.sparsity is None:
+        return []
+    rows = [[*_sizes(row), "frozen" if row.frozen else ""] for row in facts.sparsity.layers]
+    return [Table(["pruned layer", "weights", "zeros", ""], rows)]
 
 
 def _bars(pruned: Sparsity) -> list[Block]:
@@ -92,14 +105,19 @@ def _clusters(facts: Facts) -> list[Block]:
     if facts.clusters is None:
         return []
     layers = facts.clusters.layers
-    rows = []
-    for row in layers:
-        name, size, zeros = _sizes(row)
-        rows.append([name, size, f"{row.distinct:,}", zeros, "frozen" if row.frozen else ""])
     return [
         Text(
             f"Clustered to {facts.clusters.clusters} values in each of "
             f"{sum(not row.frozen for row in layers)} kernels; the frozen ones keep all of theirs."
         ),
-        Table(["clustered layer", "weights", "distinct values", "zeros", ""], rows),
     ]
+
+
+def _clusters_table(facts: Facts) -> list[Block]:
+    if facts.clusters is None:
+        return []
+    rows = []
+    for row in facts.clusters.layers:
+        name, size, zeros = _sizes(row)
+        rows.append([name, size, f"{row.distinct:,}", zeros, "frozen" if row.frozen else ""])
+    return [Table(["clustered layer", "weights", "distinct values", "zeros", ""], rows)]

@@ -9,7 +9,18 @@ from textwrap import wrap
 
 from tfedge.files.files import shown
 from tfedge.files.text import WIDTH, columns
-from tfedge.tasks.blocks import Block, Bullets, Code, Figure, Heading, Markup, Table, Text, cell
+from tfedge.tasks.blocks import (
+    Block,
+    Bullets,
+    Code,
+    Figure,
+    Heading,
+    Markup,
+    Pictures,
+    Table,
+    Text,
+    cell,
+)
 
 _MARKS = re.compile(r"\\([\\`*_|~$\[\]#<>-])|[*`]+")
 
@@ -18,7 +29,7 @@ def plain(blocks: Iterable[Block]) -> list[str]:
     """Lines, an empty one before each block."""
     lines: list[str] = []
     for block in blocks:
-        if not isinstance(block, Figure):  # the table beside it says the same
+        if not isinstance(block, (Figure, Pictures)):  # the table beside it says the same
             lines += ["", *_lines(block)]
     return lines
 
