@@ -15,12 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from tfedge.errors import ConfigError
 
 if TYPE_CHECKING:
     from tfedge.benchmark.result import Result
+    from tfedge.core.cleaning import Cleaning, Item
     from tfedge.core.doctor import Finding
     from tfedge.core.plan import Selection, Step
     from tfedge.core.progress import RunProgress
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 AnyPath = str | os.PathLike[str]
 Overrides = Mapping[str, object] | Sequence[str]
-Item = TypeVar("Item")
 
 _TEMPLATES = Path(__file__).parent / "templates"  # in a checkout a link to pipelines/
 
@@ -324,6 +324,49 @@ def runs(folder: AnyPath = "runs") -> list[FoundRun]:
     from tfedge.core.runs import find
 
     return find(Path(folder))
+
+
+def clean(
+    *,
+    older_than: float | None = None,
+    max_size: int | None = None,
+    runs: AnyPath | None = None,
+    latest: bool = False,
+    among: Sequence[Item] | None = None,
+    dry_run: bool = False,
+    cache: AnyPath | None = None,
+) -> Cleaning:
+    """Free space: take out what is left over in the cache, what is old, and what is too much.
+
+    Args:
+        older_than: seconds: what was not used for so long goes.
+        max_size: bytes: what was used longest ago goes until no more are left, of the cache and
+            ``runs`` together.
+        runs: a folder of runs, of which old ones go, too; None: none goes.
+        latest: the run that the link ``latest`` in that folder names may go as well.
+        among: what a call with ``dry_run`` found: nothing else goes.
+        dry_run: only find what would go.
+        cache: see :func:`run`.
+
+    Returns:
+        What has gone (``gone``, ``freed`` bytes), and what should have but is held by a running
+        process (``held``).
+
+    Raises:
+        ArtifactError: the disk refuses, or the folder of runs can't be read.
+    """
+    from tfedge.core.cleaning import clean
+    from tfedge.files.cache import cache_folder
+
+    return clean(
+        cache_folder(_path(cache)),
+        older_than=older_than,
+        max_size=max_size,
+        runs=_path(runs),
+        latest=latest,
+        among=among,
+        dry_run=dry_run,
+    )
 
 
 def compare(several: Sequence[AnyPath | Run]) -> RunComparison:

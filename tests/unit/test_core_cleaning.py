@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import shutil
 import signal
@@ -13,7 +15,7 @@ from core_fakes import ALL, NEVER_CACHED, calls, entries, go, prepare, shell, wa
 
 from tfedge import cli
 from tfedge.core.cache import StageCache, remove_killed, was_killed
-from tfedge.core.cleaning import LEFTOVER, STAGE, clean, contents
+from tfedge.core.cleaning import LEFTOVER, RUN, STAGE, clean, contents
 from tfedge.files.files import try_lock
 from tfedge.files.text import size_text
 
@@ -161,3 +163,122 @@ def test_listing_writes_nothing_and_cleaning_takes_the_lock(folder: Path) -> Non
 
 def test_sizes_as_people_read_them() -> None:
     assert [size_text(n) for n in (12, 123_456, 5_000_000_000)] == ["0.0 kB", "0.12 MB", "5.00 GB"]
+
+
+# ------------------------------------------------------------------ tfedge clean
+
+
+def run_aged(folder: Path, name: str, days: float) -> Path:
+    """A run of the fake pipeline whose files are that old."""
+    _, path = go(folder)
+    kept: Path = path.rename(path.parent / name)
+    for file in kept.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            os.utime(file, (time.time() - days * 86_400,) * 2)
+    return kept
+
+
+def clean_command(folder: Path, *arguments: str) -> int:
+    runs = ["--runs", str(folder / "runs"), "--cache", str(cache_of(folder))]
+    return cli.main(["clean", *runs, *arguments])
+
+
+def test_old_runs_go_but_for_the_one_that_latest_names(folder: Path) -> None:
+    old, newest = run_aged(folder, "old", 40), run_aged(folder, "newest", 35)
+    fresh = run_aged(folder, "fresh", 1)
+    point(folder, newest.name)
+    told = clean(cache_of(folder), runs=folder / "runs", older_than=30 * 86_400, dry_run=True)
+    assert [item.name for item in told.gone if item.kind == RUN] == ["old"] and old.is_dir()
+    clean(cache_of(folder), runs=folder / "runs", older_than=30 * 86_400)
+    assert not old.exists() and newest.is_dir() and fresh.is_dir()
+    clean(cache_of(folder), runs=folder / "runs", older_than=30 * 86_400, latest=True)
+    assert not newest.exists() and fresh.is_dir()
+    assert not (folder / "runs" / "latest").is_symlink()  # it would lead to nothing
+    assert sorted(path.name for path in (folder / "runs").iterdir()) == ["fresh"]
+
+
+def point(folder: Path, name: str) -> None:
+    link = folder / "runs" / "latest"
+    link.unlink(missing_ok=True)
+    link.symlink_to(name)
+
+
+def test_files_that_a_run_and_the_cache_share_are_freed_with_the_last_name(folder: Path) -> None:
+    run = run_aged(folder, "old", 40)
+    point(folder, "elsewhere")
+    (run / "convert" / "big").write_bytes(b"x" * 10_000)
+    options = {"runs": folder / "runs", "dry_run": True}
+    both = clean(cache_of(folder), max_size=0, **options)  # type: ignore[arg-type]
+    assert {item.kind for item in both.gone} == {RUN, STAGE}
+    alone = [sum(item.freed for item in both.gone if item.kind == kind) for kind in (RUN, STAGE)]
+    assert both.freed > sum(alone) and alone[0] >= 10_000
+    inodes = {
+        (stat.st_dev, stat.st_ino): stat.st_size
+        for item in both.gone
+        for path in item.paths
+        for file in path.rglob("*")
+        if not (file.is_dir() and not file.is_symlink())
+        for stat in [file.lstat()]
+    }
+    assert both.freed == sum(inodes.values())
+    left = sum(inodes.values()) - 1  # a byte too much: what is oldest goes, and that is enough
+    assert [item.name for item in clean(cache_of(folder), max_size=left, **options).gone] == [  # type: ignore[arg-type]
+        "old"
+    ]
+
+
+def test_a_run_at_work_stays(folder: Path) -> None:
+    process = shell(folder, FAKE_CONVERT="hang")
+    try:
+        wait_for(folder / "runs" / "latest" / "events.jsonl", "hanging")
+        runs = folder / "runs"
+        for dry_run in (True, False):
+            done = clean(cache_of(folder), runs=runs, max_size=0, latest=True, dry_run=dry_run)
+            assert RUN in {item.kind for item in done.held}
+        assert (runs / "latest" / "events.jsonl").is_file()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=30)
+
+
+def test_it_says_what_goes_and_asks(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = run_aged(folder, "old", 40)
+    point(folder, "elsewhere")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert clean_command(folder, "--older-than", "30d") == 0
+    said = capsys.readouterr().out
+    assert f"  {old}\n" in said and "would free" in said and "Free it? [y/N]" in said
+    assert said.endswith("nothing was freed\n") and old.is_dir()
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert clean_command(folder, "--older-than", "30d") == 2
+    assert "nobody answers: give --yes" in capsys.readouterr().err and old.is_dir()
+    assert clean_command(folder, "--older-than", "30d", "--dry-run") == 0 and old.is_dir()
+    capsys.readouterr()
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert clean_command(folder, "--older-than", "30d") == 0
+    assert "\nfreed " in capsys.readouterr().out and not old.exists()
+    assert clean_command(folder, "--older-than", "30d") == 0  # nothing is left to ask about
+    assert capsys.readouterr().out == "would free 0.0 kB\n"
+
+
+def test_json_says_bytes_and_paths(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = run_aged(folder, "old", 40)
+    point(folder, "elsewhere")
+    assert clean_command(folder, "--json") == 2
+    capsys.readouterr()
+    assert clean_command(folder, "--older-than", "30d", "--json", "--yes") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["schema"] == "tfedge.clean/1" and found["freed"] > 0 and found["held"] == []
+    (run,) = (item for item in found["gone"] if item["kind"] == "run")
+    assert (run["name"], run["paths"]) == ("old", [str(old)]) and not old.exists()
+
+
+def test_what_is_no_run_stays(folder: Path) -> None:
+    mine = folder / "runs" / "notes"
+    mine.mkdir(parents=True)
+    (mine / "a.txt").write_text("x")
+    (folder / "runs" / "b.txt").write_text("x")
+    clean(cache_of(folder), runs=folder / "runs", max_size=0, latest=True)
+    assert (mine / "a.txt").is_file() and (folder / "runs" / "b.txt").is_file()

@@ -58,7 +58,7 @@ def command(ctx: click.Context, cache: Path | None, debug: bool) -> None:
         return
     items = contents(ctx.obj)
     click.echo(f"{ctx.obj}: {size_text(sum(item.size for item in items))}")
-    click.echo("\n".join(_table(items)), nl=bool(items))
+    click.echo("\n".join(table(items)), nl=bool(items))
 
 
 @command.command()
@@ -86,7 +86,7 @@ def clean(
         max_size=None if max_size is None else int(max_size),
         dry_run=dry_run,
     )
-    for line in _table(done.gone):
+    for line in table(done.gone):
         click.echo(line)
     shared = sum(item.size for item in done.gone) - done.freed
     more = f"; run directories keep {size_text(shared)} more of it" if shared else ""
@@ -95,7 +95,7 @@ def clean(
         click.echo(f"{len(done.held)} things stay: a running process holds them", err=True)
 
 
-def _table(items: Sequence[Item]) -> list[str]:
+def table(items: Sequence[Item]) -> list[str]:
     """A line a kind, and a stage: how many, how large, how long since they were used."""
     from tfedge.files.text import columns, size_text
 

@@ -25,6 +25,7 @@ LOCK, EVENTS, RESULT, LOG = "lock", "events.jsonl", "run.json", "log.txt"
 PIPELINE, RESOLVED, REPORT = "pipeline.yaml", "resolved.json", "report.md"
 PAGE = "report.html"
 DROPS = "drops"
+LATEST = "latest"  # in a folder of runs a link to the newest
 RESERVE = ".reserve"  # space for run.json, so that a run that a full disk stops can still say so
 _RESERVED = 64 * 1024  # bytes
 _MOMENT = 60  # seconds, in which a run that lives has long pointed runs/latest to it
@@ -153,8 +154,8 @@ def _point_latest(runs: Path, name: str) -> None:
                 left.unlink()
     fresh.symlink_to(name, target_is_directory=True)
     try:
-        fresh.replace(runs / "latest")
+        fresh.replace(runs / LATEST)
     except IsADirectoryError:
         fresh.unlink()
         what = "is a folder, but must be the link to the newest run"
-        raise ArtifactError(runs / "latest", what, "rename the folder") from None
+        raise ArtifactError(runs / LATEST, what, "rename the folder") from None
