@@ -103,6 +103,28 @@ def test_the_report_stands_beside_it(finished: Workplace) -> None:
         assert word in report
 
 
+def test_runs_of_other_sparsities_and_nets_are_compared_and_reported(
+    finished: Workplace, photos: Path
+) -> None:
+    """By the same examples, on this machine; the page plots them, and evaluate agrees."""
+    others = {"sparse": ["prune.sparsity=0.75"], "wide": ["backbone.alpha=0.5"]}
+    for name, changed in others.items():
+        options = [one for key in changed for one in ("--set", key)]
+        ran = finished.tfedge("run", finished.file, "--run-dir", name, *options)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    ran = finished.tfedge("compare", finished.run_dir.resolve(), *others, "--html", "page.html")
+    assert ran.returncode == 0, ran.stderr
+    assert "Pareto front" in ran.stdout and "prune.sparsity" in ran.stdout
+    page = (finished.folder / "page.html").read_text("utf-8")
+    assert page.count("<circle") == 3 and 'class="front"' in page and "backbone.alpha" in page
+    assert finished.tfedge("report", "sparse", "--md", "review.md").returncode == 0
+    assert "| prune.sparsity | 0.75 |" in (finished.folder / "review.md").read_text("utf-8")
+    ran = finished.tfedge("evaluate", "sparse", "sparse", "--json")
+    assert ran.returncode == 0, ran.stderr
+    measured = json.loads((finished.folder / "sparse" / "evaluate" / "metrics.json").read_text())
+    assert json.loads(ran.stdout)["confusion"] == measured["int8"]["confusion"]
+
+
 def test_again_is_all_hits_and_one_key_runs_what_follows(finished: Workplace) -> None:
     digest = first(finished)["model"]["sha256"]
     assert finished.tfedge("run", finished.file).returncode == 0

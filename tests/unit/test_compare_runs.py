@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import html5lib
 import pytest
 
 import tfedge
@@ -30,6 +31,7 @@ from tfedge.tasks.table import task_of
 TASK = task_of("image-classification")
 HOST = Host("a CPU", "x86_64", 2, "Linux", "3.11.0")
 Make = Callable[..., Path]
+Said = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
@@ -131,6 +133,66 @@ def test_runs_are_ranked_and_the_pareto_front_is_marked(make: Make) -> None:
     assert [row[1] == "*" for row in table] == [True, True, False, True, False]
     assert "1.00 ± 0.00 ms" in found.lines()[2]
     assert "local (a CPU), LiteRT 2.0, xnnpack, 1 thread" in found.lines()[2]
+
+
+def backbones(make: Make) -> list[Path]:
+    """Three runs of other backbones and sparsities, of which the third is no good."""
+    return [
+        make("large", 0.95, 4_000_000, 8_000_000, keys=net("EfficientNetB0", 0.5)),
+        make("small", 0.90, 1_000_000, 2_000_000, keys=net("MobileNetV2", 0.75)),
+        make("poor", 0.85, 2_000_000, 4_000_000, keys=net("MobileNetV3Small", 0.75)),
+    ]
+
+
+def net(name: str, sparsity: float) -> dict[str, Any]:
+    return {"backbone": {"name": name}, "prune": {"sparsity": sparsity}}
+
+
+def parsed(path: Path) -> Any:
+    """The page; what is no sound HTML fails the test."""
+    text = path.read_text("utf-8")
+    assert "default-src 'none'" in text and "<script" not in text and "://" not in text
+    return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
+
+
+def test_the_page_plots_the_metric_over_latency_and_names_the_keys(
+    make: Make, tmp_path: Path, capsys: Said
+) -> None:
+    page = tmp_path / "page.html"
+    assert cli.main(["compare", *map(str, backbones(make)), "--html", str(page)]) == 0
+    assert "prune.sparsity" in capsys.readouterr().out
+    found = parsed(page)
+    texts = ["".join(one.itertext()) for one in found.iter() if isinstance(one.tag, str)]
+    caption = "Top-1 over latency; the area is the size, the line is the Pareto front"
+    assert caption in texts
+    circles = [one for one in found.iter() if str(one.tag).endswith("circle")]
+    (large, small, poor) = [(float(c.get("cx")), float(c.get("cy"))) for c in circles]
+    assert small[0] < poor[0] < large[0] and large[1] < small[1] < poor[1]  # ms, and up is better
+    radii = [float(one.get("r")) for one in circles]
+    assert radii[0] == 2 * radii[1] and radii[1] < radii[2] < radii[0]  # areas 4, 1 and 2
+    (line,) = (one for one in found.iter() if one.get("class") == "front")
+    assert line.get("d") == f"M{small[0]} {small[1]} L{large[0]} {large[1]}"
+    rows = [["".join(cell.itertext()) for cell in row] for row in found.findall(".//tbody/tr")]
+    assert [row[:2] for row in rows[:3]] == [["A *", "large"], ["B *", "small"], ["C", "poor"]]
+    assert ["prune.sparsity", "0.5", "0.75", "0.75"] in rows
+    assert ["backbone.name", '"EfficientNetB0"', '"MobileNetV2"', '"MobileNetV3Small"'] in rows
+
+
+def test_without_latency_the_page_plots_the_metric_over_size(make: Make, tmp_path: Path) -> None:
+    runs = [make("a", 0.9, 1_000_000, None), make("b", 0.8, 500_000, None)]
+    (tmp_path / "page.html").write_text(compare(runs).to_html())
+    found = parsed(tmp_path / "page.html")
+    assert "Top-1 over size" in "".join(found.find(".//figcaption").itertext())
+
+
+def test_what_can_not_be_ranked_has_no_plot(make: Make, tmp_path: Path) -> None:
+    runs = [make("a", examples="one"), make("b", examples="other")]
+    (tmp_path / "page.html").write_text(compare(runs).to_html())
+    found = parsed(tmp_path / "page.html")
+    assert found.find(".//figure") is None
+    assert "Not ranked: a and b were judged by different examples" in "".join(
+        found.find(".//header").itertext()
+    )
 
 
 def test_two_that_are_equal_are_both_on_the_front(make: Make) -> None:

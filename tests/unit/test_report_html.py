@@ -182,6 +182,18 @@ def test_points_stand_where_their_values_are() -> None:
     assert {"float", "int8", "ms", "top-1, %"} <= {told(one) for one in svg.findall("text")}
 
 
+def test_areas_are_as_the_figures_and_a_line_joins_the_points_that_are_named() -> None:
+    points = [("A", 1.0, 90.0), ("B", 3.0, 95.0), ("C", 2.0, 80.0)]
+    plot = Points("ms", "top-1, %", points, areas=[1.0, 4.0, 0.0], line=[0, 1])
+    svg = page(Figure("Runs", plot)).find(".//svg")
+    circles = svg.findall("circle")
+    radii = [float(one.get("r")) for one in circles]
+    assert radii[1] == 2 * radii[0] and 0 < radii[2] < radii[0]  # what is small is still seen
+    (line,) = (one for one in svg.findall("path") if one.get("class") == "front")
+    ends = [f"{one.get('cx')} {one.get('cy')}" for one in circles[:2]]
+    assert line.get("d") == f"M{ends[0]} L{ends[1]}"
+
+
 @pytest.mark.parametrize(
     "values", [(0.0, 1.0), (5.0, 5.0), (0.0, 0.0), (-3.0, 4.0), (1e-9, 3e-9), (96.51, 99.02)]
 )

@@ -16,8 +16,13 @@ from tfedge.commands.options import DEBUG
     "runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN..."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it as a page, too: the metric over latency, each mark as large as its file.",
+)
 @DEBUG
-def command(runs: tuple[Path, ...], as_json: bool, debug: bool) -> None:
+def command(runs: tuple[Path, ...], as_json: bool, html: Path | None, debug: bool) -> None:
     """Set RUNs side by side: the metric of their task, size, latency, and the keys of their
     pipelines that are not the same.
 
@@ -25,9 +30,12 @@ def command(runs: tuple[Path, ...], as_json: bool, debug: bool) -> None:
     metric and latency was measured in the same way; else it is said why not.
 
     \b
-    Example: tfedge compare runs/small-* runs/large-*
+    Example: tfedge compare runs/small-* runs/large-* --html compared.html
     """
     from tfedge import api
+    from tfedge.files.artifact import write_text
 
     found = api.compare(runs)
+    if html is not None:
+        write_text(html, found.to_html())
     click.echo(json.dumps(found.to_json(), indent=1) if as_json else found)

@@ -87,6 +87,12 @@ class RunComparison:
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
+    def to_html(self) -> str:
+        """The same as a page that needs nothing beside it, with a plot where they are ranked."""
+        from tfedge.report.compared import page
+
+        return page(self)
+
     def to_json(self) -> dict[str, Any]:
         """For programs: nanoseconds, bytes."""
         return {
@@ -241,15 +247,20 @@ def _differing(runs: Sequence[Compared]) -> dict[str, tuple[str | None, ...]]:
 
 
 def _table(found: RunComparison) -> list[str]:
+    return columns(rows_of(found), left=(0, 1, 2, 6), gap=2)
+
+
+def rows_of(found: RunComparison) -> list[tuple[str, ...]]:
+    """A head, and a row a run."""
     metrics = {run.facts.task.primary.label for run in found.runs}
     head = ("", "", "run", " or ".join(sorted(metrics)), "size", "latency", "")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for at, (letter, run) in enumerate(zip(ascii_uppercase, found.runs, strict=False)):
         latency = (milliseconds(run.latency), _where(run.latency)) if run.latency else ("–", "")
         size = "–" if run.bytes is None else size_text(run.bytes)
         star = "*" if at in found.front else ""
         rows.append((letter, star, shown(run.name), _value(run), size, *latency))
-    return columns(rows, left=(0, 1, 2, 6), gap=2)
+    return rows
 
 
 def _value(run: Compared) -> str:
@@ -271,27 +282,31 @@ def _where(result: Result) -> str:
 def _said(found: RunComparison) -> list[str]:
     if found.unranked:
         return ["", "not ranked:", *(f"  {reason}" for reason in found.unranked)]
+    front = f"no other run is as good in {ranked_by(found)}, and better in one of them"
+    return ["", f"* Pareto front: {front}", *(f"note: {note}" for note in found.notes)]
+
+
+def ranked_by(found: RunComparison) -> str:
     metric = found.runs[0].facts.task.primary.label
-    what = ", ".join([metric, "size", *(["latency"] if found.runs[0].latency else [])])
-    lines = [
-        "",
-        f"* Pareto front: no other run is as good in {what}, and better in one of them",
-    ]
-    return [*lines, *(f"note: {note}" for note in found.notes)]
+    return ", ".join([metric, "size", *(["latency"] if found.runs[0].latency else [])])
 
 
 def _keys(found: RunComparison) -> list[str]:
     if not found.differing:
         return ["", "the pipelines are the same, key by key"]
-    head = ("key", *ascii_uppercase[: len(found.runs)])
-    rows = [(key, *map(_short, values)) for key, values in found.differing.items()]
+    head = ("key", *letters(found))
+    rows = [(key, *map(short, values)) for key, values in found.differing.items()]
     return ["", *columns([head, *rows], left=range(len(head)), gap=2)]
 
 
-def _short(value: str | None) -> str:
+def short(value: str | None) -> str:
     if value is None:
         return "–"
     return value if len(value) <= _LONGEST else f"{value[: _LONGEST - 1]}…"
+
+
+def letters(found: RunComparison) -> str:
+    return ascii_uppercase[: len(found.runs)]
 
 
 def _document(run: Compared, best: bool) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tfedge.tasks.blocks import Bars, Curves, Points, Strips
 WIDTH, HEIGHT = 480, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 32, 46
 _TICKS = 5
+_RADIUS, _LARGEST, _SMALLEST = 6.0, 16.0, 2.0  # of a point; of the largest and the least area
 ACROSS, _STRIP = 1000, 24  # of a strip of samples, and how high it is
 _DOTS = 200  # samples of a strip that are drawn
 _DRAWN = 0.98  # the share of the samples that an axis has room for
@@ -33,6 +34,7 @@ class Mark:
     x: float
     y: float
     name: str
+    radius: float = _RADIUS
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Chart:
     y_ticks: tuple[Tick, ...]
     curves: tuple[Curve, ...]
     points: tuple[Mark, ...]
+    line: str = ""  # a path of SVG through some of the points
     left: float = _LEFT
     right: float = WIDTH - _RIGHT
     top: float = _TOP
@@ -160,10 +163,22 @@ def chart(plot: Curves | Points) -> Chart:
         marks = tuple(Mark(x, y, name) for x, y in places) if len(places) <= 30 else ()
         curves.append(Curve(name, path, marks))
     points = plot.points if isinstance(plot, Points) else ()
-    marks = tuple(Mark(*place(x, y), name) for name, x, y in points)
+    areas = plot.areas if isinstance(plot, Points) else ()
+    radii = _radii(areas) if areas else [_RADIUS] * len(points)
+    marks = tuple(
+        Mark(*place(x, y), name, radius) for (name, x, y), radius in zip(points, radii, strict=True)
+    )
+    through = [marks[at] for at in plot.line] if isinstance(plot, Points) else []
+    front = " ".join(f"{'L' if at else 'M'}{mark.x} {mark.y}" for at, mark in enumerate(through))
     across = tuple(Tick(place(x, y_ticks[0])[0], _text(x)) for x in x_ticks)
     up = tuple(Tick(place(x_ticks[0], y)[1], _text(y)) for y in y_ticks)
-    return Chart(plot.x, plot.y, across, up, tuple(curves), marks)
+    return Chart(plot.x, plot.y, across, up, tuple(curves), marks, front)
+
+
+def _radii(areas: Sequence[float]) -> list[float]:
+    """So that areas are as these figures; the very small ones can still be seen."""
+    most = max(areas) or 1.0
+    return [max(_SMALLEST, round(_LARGEST * math.sqrt(area / most), 1)) for area in areas]
 
 
 def _share(value: float, ticks: Sequence[float]) -> float:

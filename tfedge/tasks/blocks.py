@@ -101,11 +101,15 @@ class Curves:
 
 @dataclass(frozen=True)
 class Points:
-    """(name, x, y), at least one, over axes of these names."""
+    """(name, x, y), at least one, over axes of these names. ``areas``, where there are any, are
+    what the area of each mark stands for; ``line`` are the places of points that one joins, in its
+    order."""
 
     x: str
     y: str
     points: Sequence[tuple[str, float, float]]
+    areas: Sequence[float] = ()
+    line: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
