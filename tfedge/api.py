@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tfedge.core.plan import Selection, Step
     from tfedge.core.progress import RunProgress
     from tfedge.core.runs import FoundRun
+    from tfedge.devices.matrix import Combination, Matrix
     from tfedge.drops.asked import Prediction
     from tfedge.drops.verify import Check
     from tfedge.edgetpu.inspect import Inspection
@@ -597,7 +599,9 @@ def bench(
             ``golden["failed"]`` is not 0 gives other answers.
         profile: time each op as well.
         images: a folder of images to infer instead of noise.
-        accuracy: a folder with a folder for each class: top-1 on it, on the device.
+        accuracy: a folder with a folder for each class: top-1 on it, on the device; of detectors
+            in a drop or a run images with boxes in Pascal VOC, COCO, YOLO or CSV, or a run: mean
+            average precision.
         labels: a file with the classes of ``accuracy``, one a line, in the model's order.
         fit: how images become square; see :func:`evaluate`.
         shape: of inputs that models leave open: ``1x224x224x3``, or ``NAME=1x224x224x3``.
@@ -613,10 +617,9 @@ def bench(
         DeviceError: a device can't be had or was lost, or the script failed there.
         ArtifactError: a file is no sound model.
     """
-    from tfedge.core.process import stoppable
     from tfedge.core.progress import shown_on
     from tfedge.devices.inventory import finder, machine_of
-    from tfedge.devices.matrix import Matrix, golden_folder, measure_all
+    from tfedge.devices.matrix import Matrix, golden_folder
     from tfedge.devices.schema import BenchDevice
     from tfedge.devices.session import Plan
     from tfedge.files.cache import cache_folder
@@ -624,9 +627,11 @@ def bench(
 
     find = finder(_path(devices_file))
     changed = {} if timeout is None else {"timeout": timeout}
-    files = [models] if isinstance(models, (str, os.PathLike, Run)) else models
+    given = [models] if isinstance(models, (str, os.PathLike, Run)) else models
+    files = tuple(_model_of(model) for model in given)
+    shown, where = shown_on(progress), cache_folder(_path(cache))
     matrix = Matrix(
-        models=tuple(_model_of(model) for model in files),
+        models=files,
         devices=tuple(
             find(BenchDevice(name=name), Path()).model_copy(update=changed)
             for name in _several(devices)
@@ -648,6 +653,31 @@ def bench(
         fit=fit,
         shape=",".join(_several(shape)),
     )
+    with ExitStack() as stack:
+        if accuracy is not None:
+            from tfedge.drops.judged import laid_out
+
+            laid = stack.enter_context(laid_out(files, Path(accuracy), where, shown))
+            matrix = replace(matrix, plan=replace(matrix.plan, accuracy=laid))
+        measured = _measured(matrix, find.notes, timeout, where, shown, compare=compare)
+    places = {device.name: machine_of(device) for device in matrix.devices}
+    comparisons = tuple(side_by_side(measured, places)) if compare else ()
+    return Benchmark(tuple(measured.values()), comparisons)
+
+
+def _measured(
+    matrix: Matrix,
+    notes: Iterable[str],
+    timeout: float | None,
+    cache: Path,
+    shown: RunProgress,
+    *,
+    compare: bool,
+) -> dict[Combination, Result]:
+    """The matrix, if it makes sense. ConfigError."""
+    from tfedge.core.process import stoppable
+    from tfedge.devices.matrix import measure_all
+
     problems = list(matrix.problems())
     if timeout is not None and timeout <= 0:
         problems.append(f"--timeout must be above 0, got {timeout:g}")
@@ -655,17 +685,13 @@ def bench(
         problems.append(why)
     if problems:
         raise ConfigError(problems)
-    shown = shown_on(progress)
-    for note in find.notes:
+    for note in notes:
         shown.note(f"note: {note}")
     try:
         with stoppable():
-            measured = measure_all(matrix, cache_folder(_path(cache)), shown)
+            return measure_all(matrix, cache, shown)
     finally:
         shown.clear()
-    places = {device.name: machine_of(device) for device in matrix.devices}
-    comparisons = tuple(side_by_side(measured, places)) if compare else ()
-    return Benchmark(tuple(measured.values()), comparisons)
 
 
 def inspect(model: AnyPath | Run) -> Inspection:

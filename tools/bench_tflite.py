@@ -187,6 +187,91 @@ def boxes_difference(expected: Any, got: Any) -> str:
     return ""
 
 
+# ---- tfedge/portable/precision.py ----
+# Mean average precision of boxes, as COCO has it: what a board can compute without pycocotools.
+#
+# Lin et al. 2014, "Microsoft COCO: Common Objects in Context": all areas, 101 recalls, IoU 0.5 to
+# 0.95. A *truth* of an image is boxes [n, 4], numbers of their classes int [n], and bool [n] which
+# of them don't count: neither to be found nor wrong where something is found there.
+
+OVERLAPS = np.linspace(0.5, 0.95, 10)
+_RECALLS = np.linspace(0.0, 1.0, 101)
+
+
+def average_precisions(found: Sequence[Any], truth: Sequence[Any], classes: int) -> Any:
+    """float [classes, 10], of each class at each of ``OVERLAPS``; NaN where there is none of it.
+
+    ``found`` has for each image float [n, 6], as ``portable.boxes.detections`` gives it."""
+    return np.array([_of_class(found, truth, number) for number in range(classes)])
+
+
+def mean_average(precisions: Any) -> tuple:
+    """At an IoU of 0.5, and the mean over all, of the classes that there are; 0 without one."""
+    there = precisions[~np.isnan(precisions[:, 0])]
+    return (float(there[:, 0].mean()), float(there.mean())) if len(there) else (0.0, 0.0)
+
+
+def _of_class(found: Sequence[Any], truth: Sequence[Any], number: int) -> Any:
+    scores, right, ignored, support = [], [], [], 0
+    for boxes, (places, labels, flags) in zip(found, truth):
+        mine = boxes[boxes[:, 5] == number]
+        mine = mine[np.argsort(-mine[:, 4], kind="stable")]
+        own = labels == number
+        order = np.argsort(flags[own], kind="stable")  # those that count come first
+        hits = _matched(mine[:, :4], places[own][order], flags[own][order])
+        scores.append(mine[:, 4])
+        right.append(hits[0])
+        ignored.append(hits[1])
+        support += int((own & ~flags).sum())
+    if not support:
+        return np.full(len(OVERLAPS), np.nan)
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    hit, ignore = (np.concatenate(parts, 1)[:, order] for parts in (right, ignored))
+    return np.array([_area(*pair, support) for pair in zip(hit & ~ignore, ~hit & ~ignore)])
+
+
+def _matched(boxes: Any, places: Any, flags: Any) -> tuple:
+    """bool [10, n] which boxes, the best first, are of a place of their own, and bool [10, n] which
+    of them don't count since the place doesn't."""
+    overlaps = _overlaps(boxes, places, flags)
+    hit, ignored = (np.zeros((len(OVERLAPS), len(boxes)), bool) for _ in range(2))
+    for at, least in enumerate(OVERLAPS):
+        taken = np.zeros(len(places), bool)
+        for box in range(len(boxes)):
+            best, of = min(least, 1 - 1e-10), -1
+            for place in range(len(places)):
+                if taken[place] and not flags[place]:
+                    continue
+                if of > -1 and not flags[of] and flags[place]:
+                    break  # it is of one that counts
+                if overlaps[box, place] >= best:
+                    best, of = overlaps[box, place], place
+            if of > -1:
+                hit[at, box], ignored[at, box], taken[of] = True, flags[of], True
+    return hit, ignored
+
+
+def _overlaps(boxes: Any, places: Any, flags: Any) -> Any:
+    """IoU [n, m]; with a place that doesn't count the share of the box that lies there."""
+    boxes, places = boxes.astype(np.float64), places.astype(np.float64)
+    low = np.maximum(boxes[:, None, :2], places[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], places[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(2)
+    own, other = ((one[:, 2:] - one[:, :2]).prod(1) for one in (boxes, places))
+    whole = np.where(flags[None], own[:, None], own[:, None] + other[None] - shared)
+    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+
+
+def _area(right: Any, wrong: Any, support: int) -> float:
+    """Mean precision at 101 recalls, each the best at that recall or more."""
+    hits, misses = np.cumsum(right), np.cumsum(wrong)
+    recall = hits / support
+    precision = hits / (hits + misses + np.spacing(1))
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    at = np.searchsorted(recall, _RECALLS, "left")
+    return float(np.append(best, 0.0)[at].mean())
+
+
 # ---- tfedge/portable/levels.py ----
 # PNG images of 16 bits a channel: their levels, and which of them become black and white.
 #
@@ -1153,8 +1238,11 @@ def image_inputs(model: Model, folder: str, fit: str, levels: Levels | None = No
 
 
 # ---- tfedge/benchmark/script/answers.py ----
-# What a model of scores for classes answers on this device: are the golden pairs still what was
-# shipped, and how many images of a folder are named rightly?
+# What a model answers on this device: are the golden pairs still what was shipped, how many images
+# of a folder are named rightly, and which boxes are found?
+
+TRUTH = "truth.json"  # in a folder of images with boxes: classes, least score, and a row an image
+ANCHORS = "anchors-{}.bin"  # likewise: of a model with so many
 
 
 def replay_pairs(model: Model, folder: str) -> dict:
@@ -1217,7 +1305,10 @@ def softmax(values: Any) -> Any:
 def accuracy_of(
     model: Model, folder: str, labels: str, fit: str, levels: Levels | None = None
 ) -> dict:
-    """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic."""
+    """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic. Of
+    images with boxes, which ``TRUTH`` lists, mean average precision."""
+    if (Path(folder) / TRUTH).is_file():
+        return precision_of(model, Path(folder), fit, levels)
     files = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
     found = {path.parent.name for path in files}
     classes = sorted(found)
@@ -1237,6 +1328,29 @@ def accuracy_of(
     return {"top1": right / len(files), "n": len(files), "classes": len(classes)}
 
 
+def precision_of(model: Model, folder: Path, fit: str, levels: Levels | None) -> dict:
+    """Mean average precision on the images of a folder that ``tfedge bench`` has laid out: what is
+    on each in ``TRUTH``, as the model sees it, and the anchors in ``ANCHORS``."""
+    told = json.loads((folder / TRUTH).read_text(encoding="utf-8"))
+    count, classes = int(model.taken()[0]["shape"][1]), len(told["classes"])
+    widths = [int(port["shape"][-1]) for port in model.taken()]
+    file = folder / ANCHORS.format(count)
+    if widths != [4, classes] or not file.is_file():
+        raise ValueError(f"{folder}: it is for {classes} classes, the model gives {widths}")
+    anchors = np.fromfile(str(file), "<f4").reshape(count, 4)
+    found, truth = [], []
+    for row in told["images"]:
+        given = image_input(model, folder / row["file"], fit, levels)
+        real = model.real(model.answer(given)).reshape(count, 4 + classes)
+        found.append(detections(real[:, :4], real[:, 4:], anchors, told["least"]))
+        boxes = np.array(row["boxes"], np.float64).reshape(-1, 6)
+        truth.append((boxes[:, :4], boxes[:, 4].astype(int), boxes[:, 5] > 0))
+    map50, average = mean_average(average_precisions(found, truth, classes))
+    boxes_in_all = sum(int((~ignored).sum()) for _, _, ignored in truth)
+    sizes = {"n": len(found), "boxes": boxes_in_all, "classes": classes}
+    return {"map50": map50, "map": average, **sizes}
+
+
 def told_pairs(golden: dict) -> str:
     """In words, in how many golden pairs the answer is the same."""
     same = golden["top1_agree"]
@@ -1245,6 +1359,11 @@ def told_pairs(golden: dict) -> str:
 
 def told_accuracy(accuracy: dict) -> str:
     """In words, what ``accuracy_of`` found."""
+    if "map50" in accuracy:
+        parts = "mAP@.5 {:.1f} %, mAP@.5:.95 {:.1f} %".format(
+            100 * accuracy["map50"], 100 * accuracy["map"]
+        )
+        return f"{parts} of {accuracy['boxes']} boxes on {accuracy['n']} images"
     share = f"{100 * accuracy['top1']:.1f} %"
     return f"top-1 {share} of {accuracy['n']} images, {accuracy['classes']} classes"
 
@@ -1873,7 +1992,8 @@ def parse_arguments() -> argparse.Namespace:
         "--accuracy",
         default="",
         metavar="FOLDER",
-        help="share of right answers on a folder with a folder of images for each class",
+        help="share of right answers on a folder with a folder of images for each class; or mean "
+        "average precision on one that tfedge bench has laid out",
     )
     add(
         "--labels",

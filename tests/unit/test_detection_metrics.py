@@ -18,6 +18,7 @@ from tfedge.inputs.images.annotations.index import Truth
 from tfedge.pipeline.load import load
 from tfedge.pipeline.rules import check
 from tfedge.pipeline.schema import head_kinds, pipeline_of
+from tfedge.portable import precision
 from tfedge.portable.boxes import CODER
 from tfedge.tasks.object_detection import metrics
 from tfedge.tasks.object_detection.work import ObjectDetection
@@ -233,3 +234,32 @@ def test_a_gate_on_a_loss_asks_for_an_int8_model() -> None:
 def test_no_detector_is_told_to_fit_its_head() -> None:
     assert head_kinds("object-detection") == ("sgd",)
     assert "logistic" in head_kinds("image-classification")
+
+
+def test_a_board_computes_what_pycocotools_does() -> None:
+    """On images with several boxes of a kind, boxes that don't count, and images without any."""
+    random = np.random.default_rng(0)
+    truths, found = [], []
+    for image in range(40):
+        count = int(random.integers(0, 6)) if image else 0
+        left = random.uniform(0, 0.7, (count, 2))
+        boxes = np.concatenate([left, left + random.uniform(0.1, 0.3, (count, 2))], 1)
+        labels, flags = random.integers(0, 3, count), random.random(count) < 0.2
+        truths.append(Truth(boxes.astype(np.float32), labels, flags))
+        shaken = np.repeat(boxes, 2, 0) + random.normal(0, 0.02, (2 * count, 4))
+        wrong = random.uniform(0, 0.5, (3, 4)) + np.array([0, 0, 0.5, 0.5])
+        corners = np.concatenate([shaken, wrong]).clip(0, 1)
+        right = np.repeat(labels, 2)
+        kinds = np.where(random.random(2 * count) < 0.8, right, random.integers(0, 3, 2 * count))
+        kinds = np.append(kinds, random.integers(0, 3, 3))
+        scores = random.integers(1, 20, len(corners)) / 20  # some are equal
+        rows = np.concatenate([corners, scores[:, None], kinds[:, None]], 1).astype(np.float32)
+        found.append(rows[np.argsort(-rows[:, 4], kind="stable")])
+    ap50, ap = metrics.Averages(found, as_array(*truths), 4).of()
+    mine = precision.average_precisions(found, truths, 4)
+    np.testing.assert_allclose(mine[:3, 0], ap50[:3], atol=1e-9)  # sums in another order
+    np.testing.assert_allclose(mine[:3].mean(1), ap[:3], atol=1e-9)
+    assert np.isnan(mine[3]).all() and np.isnan(ap50[3])  # there is none of it
+    assert precision.mean_average(mine) == pytest.approx((metrics.mean(ap50), metrics.mean(ap)))
+    assert 0.1 < metrics.mean(ap) < metrics.mean(ap50) < 0.9  # neither trivial
+    assert precision.mean_average(mine[3:]) == (0.0, 0.0)

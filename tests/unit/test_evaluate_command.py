@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from box_data_helpers import WRITERS, Picture, Thing
+from box_data_helpers import WRITERS
 from color_helpers import CLASSES, DATA, INT8, make_run
+from detector_helpers import detector, painted, scenes
 from PIL import Image
 from text_helpers import CLASSES as SUBJECTS
 from text_helpers import TEXTS, make_text_run
 
-from tests.output_helpers import evaluation
 from tfedge import cli, evaluate, predict
-from tfedge.core.outputs import Evaluation, dump
-from tfedge.core.outputs import write as write_output
-from tfedge.data.index import Row
 from tfedge.drops import archive
 from tfedge.errors import ArtifactError, ConfigError, DataError, UnsupportedModel
 from tfedge.files.artifact import write_json
-from tfedge.inputs.images.annotations.index import BoxIndex
-from tfedge.pipeline.schema import pipeline_of
 from tfedge.tasks.paired import wilson
-from tfedge.tasks.table import task_of
 
 DROP = Path(__file__).parents[2] / "models" / "digits-mobilenetv2"
-SIZE = 64  # of boxes_int8.tflite
 Said = pytest.CaptureFixture[str]
 
 
@@ -172,56 +165,11 @@ def test_of_a_split_table_the_test_rows_judge(texts: Path, tmp_path: Path, capsy
 # ------------------------------------------------------------------ boxes
 
 
-SQUARE = 32  # pixels of the finest anchors, whose middles are at 4, 12, 20 …
-
-
-def scenes(count: int = 4) -> list[Picture]:
-    """Squares that are anchors of the model: red ones left, green ones right."""
-    places = ((4, 4, "red"), (28, 28, "green"), (4, 28, "red"), (28, 4, "green"))
-    return [
-        Picture(f"p{at}", (SIZE, SIZE), (Thing(name, x, y, x + SQUARE, y + SQUARE),))
-        for at, (x, y, name) in enumerate(places[:count])
-    ]
-
-
-def painted(root: Path, found: Sequence[Picture]) -> Path:
-    """The images of these pictures instead of noise."""
-    colours = {"red": (255, 0, 0), "green": (0, 255, 0)}
-    for one in found:
-        image = Image.new("RGB", one.size)
-        for label, *sides in one.things:
-            left, top, right, bottom = sides
-            image.paste(colours[label], (left, top, right, bottom))
-        image.save(root / "images" / f"{one.name}.png")
-    return root
-
-
 @pytest.fixture
 def write(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], Path]:
     """``write("voc", root)``: the scenes with their boxes in a format."""
     monkeypatch.setattr("box_data_helpers.NAMES", ("red", "green"))
     return lambda name, root: painted(WRITERS[name](root, scenes()), scenes())
-
-
-def detector(folder: Path, thresholds: Sequence[float] | None = (0.9, 0.9)) -> Path:
-    """A run of a detector of red and green squares, as far as it says what its model is."""
-    for name in ("data", "convert", "evaluate"):
-        (folder / name).mkdir(parents=True)
-    shutil.copy(DATA / "boxes_int8.tflite", folder / "convert" / "model.tflite")
-    data = {"path": str(folder / "photos"), "image_size": SIZE}
-    pipeline = pipeline_of({"name": "squares", "task": "object-detection", "data": data})
-    (folder / "resolved.json").write_text(pipeline.model_dump_json(exclude_none=True))
-    row = Row("p.png", 0, "test", "ab" * 32)
-    BoxIndex(("red", "green"), (row,), "lists", annotations=("[[64,64],[]]",)).save(
-        folder / "data" / "index.json"
-    )
-    write_json(folder / "run.json", {"model": {"path": "convert/model.tflite"}})
-    if thresholds is not None:
-        metric = task_of("object-detection").primary
-        found = evaluation(metric, {"float": 0.5, "int8": 0.5})
-        kept = Evaluation.model_validate(dump(found) | {"chosen": {"thresholds": [*thresholds]}})
-        write_output(folder / "evaluate" / "metrics.json", kept)
-    return folder
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -272,3 +220,37 @@ def test_boxes_of_other_classes_are_named(tmp_path: Path) -> None:
         evaluate(DATA / "boxes_int8.tflite", root, task="object-detection")
     with pytest.raises(ArtifactError, match="neither a drop nor a run"):
         evaluate(tmp_path, root)
+
+
+# ------------------------------------------------------------------ on devices
+
+
+@pytest.mark.parametrize("name", ["voc", "coco"])
+def test_bench_counts_the_boxes_that_the_device_finds(
+    name: str, write: Callable[[str, Path], Path], tmp_path: Path, capsys: Said
+) -> None:
+    run, root = detector(tmp_path / "run"), write(name, tmp_path / "scenes")
+    model, cache = run / "convert" / "model.tflite", tmp_path / "cache"
+    words = ["bench", str(model), "--accuracy", str(root), "--cache", str(cache)]
+    quick = ["--runs", "2", "--warmup", "0", "--processes", "1", "--json", str(tmp_path / "j")]
+    assert cli.main([*words, *quick]) == 0
+    said = capsys.readouterr().out
+    assert "mAP@.5 100.0 %, mAP@.5:.95" in said and "of 4 boxes on 4 images" in said
+    (result,) = json.loads((tmp_path / "j").read_text())["results"]
+    here = evaluate(run, root, cache=cache)
+    found = result["accuracy"]
+    assert found["map50"] == pytest.approx(here["map50"]) and found["n"] == here["n"]
+    assert found["map"] == pytest.approx(here["map"]) and 0.5 < found["map"] < 1
+    assert (found["boxes"], found["classes"]) == (4, 2)
+    assert not [*cache.glob(".accuracy-*")]  # it is gone when it has been measured
+    for option in ("--fit=pad", "--labels=pyproject.toml"):
+        assert cli.main([*words, option]) == 2
+        assert f"{option.partition('=')[0]}: the drops or runs" in capsys.readouterr().err
+    assert cli.main([*words, str(INT8)]) == 2
+    assert "the models are of different tasks" in capsys.readouterr().err
+
+
+def test_inspect_names_the_outputs_of_a_detector(capsys: Said) -> None:
+    assert cli.main(["inspect", str(DATA / "boxes_int8.tflite")]) == 0
+    said = capsys.readouterr().out
+    assert "boxes: uint8 1×84×4" in said and "scores: uint8 1×84×2" in said

@@ -10,6 +10,7 @@ SCRIPT_NAME = "bench_tflite.py"
 _PARTS = (
     "tfedge.portable.golden",
     "tfedge.portable.boxes",
+    "tfedge.portable.precision",
     "tfedge.portable.levels",
     "tfedge.portable.images",
     "tfedge.benchmark.script.problem",

@@ -78,7 +78,8 @@ def _counts(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[
 @click.option(
     "--accuracy",
     type=_FOLDER,
-    help="Share of right answers on a folder with a folder for each class.",
+    help="Share of right answers on a folder with a folder for each class; of a detector mean "
+    "average precision on images with boxes (Pascal VOC, COCO, YOLO, CSV) or those of a run.",
 )
 @click.option("--labels", type=_FILE, help="The classes for --accuracy, in the model's order.")
 @click.option(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tfedge.benchmark.fit import classes_of, fit_of, levels_of
 from tfedge.benchmark.result import Result
+from tfedge.benchmark.script.answers import TRUTH
 from tfedge.benchmark.script.image_inputs import FITS
 from tfedge.benchmark.script.runtime import RUNTIMES
 from tfedge.devices.inventory import machine_of
@@ -73,7 +74,11 @@ class Matrix:
         yield from _out_of_range(self.plan)
         if self.plan.labels is not None and self.plan.accuracy is None:
             yield "--labels is for --accuracy"
-        if self.plan.accuracy is not None and self.plan.labels is None:
+        if self.plan.accuracy is not None and (self.plan.accuracy / TRUTH).is_file():
+            for option, said in (("--labels", self.plan.labels), ("--fit", self.fit)):
+                if said is not None:
+                    yield f"{option}: the drops or runs of the models say that themselves"
+        elif self.plan.accuracy is not None and self.plan.labels is None:
             yield from (problem for model in self.models for problem in _unsorted(model))
         if self.fit is not None and self.fit not in FITS:
             yield f"--fit must be {', '.join(FITS)}, got {self.fit!r}"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -27,6 +31,7 @@ from tfedge.drops.served import (
     recognised,
     run_of,
     served,
+    task_at,
 )
 from tfedge.errors import ArtifactError, ConfigError, DataError
 from tfedge.files.parallel import cores, in_order
@@ -191,3 +196,52 @@ def _of_run(task: Task, run: Path, asked: Asked, cache: Path) -> Labelled:
     examples = [Example(root / name, label, split, digest) for name, label, digest in told]
     fit = getattr(pipeline.data, "fit", None)  # of images
     return Labelled(examples, tuple(found.counts[split]), split, fit)
+
+
+# ------------------------------------------------------------------ for the device script
+
+
+@contextmanager
+def laid_out(
+    models: Sequence[Path], labelled: Path, cache: Path, progress: Progress
+) -> Iterator[Path]:
+    """A folder of labelled examples as the device script reads them: that folder itself, unless the
+    models are of a task whose examples are more than a folder for each kind of answer.
+
+    ConfigError where some models are and some are not; else as ``judged``.
+    """
+    found = [model for model in models if _is_listed(model)]
+    if not found:
+        yield labelled
+        return
+    if len(found) < len(models):
+        raise ConfigError(["--accuracy: the models are of different tasks"], "one task at a time")
+    cache.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".accuracy-", dir=cache) as place:
+        folder = Path(place)
+        for model in found:
+            _lay_out(served(model, cache, None, Told()), labelled, folder, cache, progress)
+        yield folder
+
+
+def _is_listed(model: Path) -> bool:
+    """Whether a file lies in a drop or run of a task whose examples have a reader of their own."""
+    task = task_at(model)
+    return task is not None and bool(task.data.kind.listed)
+
+
+def _lay_out(model: Served, labelled: Path, folder: Path, cache: Path, progress: Progress) -> None:
+    asked = Asked(str(labelled))
+    data = judging(model.task, asked.labelled, ()).data
+    run = labelled if (labelled / RESOLVED).is_file() else None
+    examples = _labelled(model.task, asked, run, data, cache, progress).examples
+    files = []
+    for number, example in enumerate(examples):
+        file = folder / f"{number:06d}{example.path.suffix.lower()}"
+        if not file.exists():
+            try:
+                os.link(example.path, file)
+            except OSError:  # another disk, or one without hard links
+                shutil.copyfile(example.path, file)
+        files.append(file)
+    model.reader.laid_out(files, [example.label for example in examples], folder)

@@ -24,7 +24,7 @@ from tfedge.files.files import in_short
 from tfedge.files.whole import whole
 from tfedge.pipeline.schema import Pipeline, pipeline_of
 from tfedge.tasks.drop import Reader, Told
-from tfedge.tasks.table import TASKS, task_of
+from tfedge.tasks.table import DEFAULT, TASKS, task_of
 from tfedge.tasks.task import Examples, Task
 from tfedge.tasks.work import work_of
 from tfedge.tflite import metadata, reader
@@ -99,6 +99,22 @@ def _around(model: Path) -> tuple[Path, str] | None:
         if name in _OF_RUNS and (folder / RESOLVED).is_file():
             return folder, name
     return None
+
+
+def task_at(place: Path) -> Task | None:
+    """The task of the drop or run that a model lies in; None: in neither, or they are not sound,
+    which whoever opens them says."""
+    try:
+        home = home_of(place)
+        if home is None:
+            return None
+        if not _is_run(home[0]):
+            with opened(home[0]) as folder:
+                return task_for(manifest.load(folder))
+        found = read_json(home[0] / RESOLVED).get("task", DEFAULT)
+    except (ArtifactError, DropError, AttributeError):
+        return None
+    return task_of(found) if found in TASKS else None
 
 
 # ------------------------------------------------------------------ a drop

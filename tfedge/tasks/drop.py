@@ -200,6 +200,11 @@ class Reader(Protocol):
         """The metrics of the model, from real-valued outputs [N, …] for N examples, what is true of
         them, and the task's ``evaluate`` keys. InvariantBroken for outputs that are none."""
 
+    def laid_out(self, files: Sequence[Path], labels: Sequence[str], folder: Path) -> None:
+        """Write what is true of these files, which lie in a folder under their names, into it: as
+        the device script reads it for ``--accuracy``. Asked where examples are not simply a folder
+        for each class (see ``data.kind.Kind.listed``)."""
+
     def told(self, metrics: Any) -> list[Block]:
         """What a report says of what ``measure`` gives: each class, and what is confused."""
 

@@ -61,6 +61,9 @@ class NumberReader:
     def measure(self, outputs: np.ndarray, targets: np.ndarray, evaluate: Any) -> NumberMetrics:
         return NumberMetrics(n=len(targets), mae=float(np.abs(outputs - targets).mean()))
 
+    def laid_out(self, files: Sequence[Path], labels: Sequence[str], folder: Path) -> None:
+        """Nothing."""
+
     def told(self, metrics: NumberMetrics) -> list[Block]:
         return [Text(f"Off by {metrics.mae:.2f}.")]
 

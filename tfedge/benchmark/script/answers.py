@@ -1,8 +1,9 @@
-"""What a model of scores for classes answers on this device: are the golden pairs still what was
-shipped, and how many images of a folder are named rightly?"""
+"""What a model answers on this device: are the golden pairs still what was shipped, how many images
+of a folder are named rightly, and which boxes are found?"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ import numpy as np
 
 from tfedge.benchmark.script.image_inputs import Levels, image_input
 from tfedge.benchmark.script.runtime import Model
-from tfedge.portable.boxes import boxes_difference
+from tfedge.portable.boxes import boxes_difference, detections
 from tfedge.portable.golden import difference
+from tfedge.portable.precision import average_precisions, mean_average
+
+TRUTH = "truth.json"  # in a folder of images with boxes: classes, least score, and a row an image
+ANCHORS = "anchors-{}.bin"  # likewise: of a model with so many
 
 
 def replay_pairs(model: Model, folder: str) -> dict:
@@ -74,7 +79,10 @@ def softmax(values: Any) -> Any:
 def accuracy_of(
     model: Model, folder: str, labels: str, fit: str, levels: Levels | None = None
 ) -> dict:
-    """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic."""
+    """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic. Of
+    images with boxes, which ``TRUTH`` lists, mean average precision."""
+    if (Path(folder) / TRUTH).is_file():
+        return precision_of(model, Path(folder), fit, levels)
     files = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
     found = {path.parent.name for path in files}
     classes = sorted(found)
@@ -94,6 +102,29 @@ def accuracy_of(
     return {"top1": right / len(files), "n": len(files), "classes": len(classes)}
 
 
+def precision_of(model: Model, folder: Path, fit: str, levels: Levels | None) -> dict:
+    """Mean average precision on the images of a folder that ``tfedge bench`` has laid out: what is
+    on each in ``TRUTH``, as the model sees it, and the anchors in ``ANCHORS``."""
+    told = json.loads((folder / TRUTH).read_text(encoding="utf-8"))
+    count, classes = int(model.taken()[0]["shape"][1]), len(told["classes"])
+    widths = [int(port["shape"][-1]) for port in model.taken()]
+    file = folder / ANCHORS.format(count)
+    if widths != [4, classes] or not file.is_file():
+        raise ValueError(f"{folder}: it is for {classes} classes, the model gives {widths}")
+    anchors = np.fromfile(str(file), "<f4").reshape(count, 4)
+    found, truth = [], []
+    for row in told["images"]:
+        given = image_input(model, folder / row["file"], fit, levels)
+        real = model.real(model.answer(given)).reshape(count, 4 + classes)
+        found.append(detections(real[:, :4], real[:, 4:], anchors, told["least"]))
+        boxes = np.array(row["boxes"], np.float64).reshape(-1, 6)
+        truth.append((boxes[:, :4], boxes[:, 4].astype(int), boxes[:, 5] > 0))
+    map50, average = mean_average(average_precisions(found, truth, classes))
+    boxes_in_all = sum(int((~ignored).sum()) for _, _, ignored in truth)
+    sizes = {"n": len(found), "boxes": boxes_in_all, "classes": classes}
+    return {"map50": map50, "map": average, **sizes}
+
+
 def told_pairs(golden: dict) -> str:
     """In words, in how many golden pairs the answer is the same."""
     same = golden["top1_agree"]
@@ -102,5 +133,10 @@ def told_pairs(golden: dict) -> str:
 
 def told_accuracy(accuracy: dict) -> str:
     """In words, what ``accuracy_of`` found."""
+    if "map50" in accuracy:
+        parts = "mAP@.5 {:.1f} %, mAP@.5:.95 {:.1f} %".format(
+            100 * accuracy["map50"], 100 * accuracy["map"]
+        )
+        return f"{parts} of {accuracy['boxes']} boxes on {accuracy['n']} images"
     share = f"{100 * accuracy['top1']:.1f} %"
     return f"top-1 {share} of {accuracy['n']} images, {accuracy['classes']} classes"

@@ -274,7 +274,8 @@ def parse_arguments() -> argparse.Namespace:
         "--accuracy",
         default="",
         metavar="FOLDER",
-        help="share of right answers on a folder with a folder of images for each class",
+        help="share of right answers on a folder with a folder of images for each class; or mean "
+        "average precision on one that tfedge bench has laid out",
     )
     add(
         "--labels",

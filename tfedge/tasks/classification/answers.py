@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,9 @@ class ScoreReader:
         self._check(outputs)
         top_k = min(evaluate.top_k, len(self._classes))
         return measure(outputs, targets, self._classes, top_k)
+
+    def laid_out(self, files: Sequence[Path], labels: Sequence[str], folder: Path) -> None:
+        """Nothing: the device script reads a folder for each class."""
 
     def told(self, metrics: ClassifierMetrics) -> list[Block]:
         """A line a class, and the confusion matrix."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfedge.errors import InvariantBroken, UnsupportedModel
+from tfedge.benchmark.script.answers import ANCHORS, TRUTH
+from tfedge.errors import ConfigError, InvariantBroken, UnsupportedModel
+from tfedge.files.artifact import read_json, write_atomic, write_json
 from tfedge.files.files import shown
-from tfedge.inputs.images.annotations.index import seen_on
+from tfedge.inputs.images.annotations.index import Truth, seen_on
 from tfedge.inputs.images.annotations.model import Labelled, classes_in
 from tfedge.portable.boxes import detections
 from tfedge.tasks.blocks import Block
@@ -67,9 +70,29 @@ class DetectorReader(PhotoReader):
             raise InvariantBroken("boxes and scores of the model", *problem)
         return measure(outputs, targets, self._classes, self._least)
 
+    def laid_out(self, files: Sequence[Path], labels: Sequence[str], folder: Path) -> None:
+        """``TRUTH``, which two detectors of the same classes and fit share, and the anchors."""
+        rows = [
+            {"file": file.name, "boxes": _row(seen)}
+            for file, seen in zip(files, self.truth(labels), strict=True)
+        ]
+        told = {"classes": self._classes, "fit": self._fit, "least": LEAST, "images": rows}
+        if (folder / TRUTH).exists() and read_json(folder / TRUTH) != told:
+            what = "--accuracy: the models tell other classes apart, or fit images otherwise"
+            raise ConfigError([what], "measure them one by one")
+        write_json(folder / TRUTH, told)
+        anchors = self._anchors.astype("<f4").tobytes()
+        write_atomic(folder / ANCHORS.format(len(self._anchors)), anchors)
+
     def told(self, metrics: DetectorMetrics) -> list[Block]:
         """A line a class."""
         return [class_table(metrics, "class")]
+
+
+def _row(seen: Truth) -> list[list[float]]:
+    """x1 y1 x2 y2, class and 1 for what does not count, of each box."""
+    sides, labels, ignored = (part.tolist() for part in seen)
+    return [[*s, n, int(i)] for s, n, i in zip(sides, labels, ignored, strict=True)]
 
 
 def _thresholds(facts: Mapping[str, Any], file: Callable[[str], bytes]) -> np.ndarray | None:
