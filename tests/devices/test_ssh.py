@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 from boards import Board, children, comm, eventually, running
+from box_data_helpers import WRITERS
+from detector_helpers import detector, painted, scenes
 
+from tfedge import bench, evaluate
 from tfedge.devices.address import open_device
 from tfedge.errors import DeviceError
 
@@ -115,3 +119,25 @@ def test_outside_the_with_block_is_a_bug(board: Board) -> None:
     device = board.device()
     with pytest.raises(RuntimeError, match="outside its with block"):
         device.run(["true"], timeout=20)
+
+
+def test_the_boxes_that_a_board_finds_are_counted_there(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images and what is on them go there once, in folders of names that say nothing."""
+    monkeypatch.setattr("box_data_helpers.NAMES", ("red", "green"))
+    root = painted(WRITERS["voc"](tmp_path / "scenes", scenes()), scenes())
+    model = detector(tmp_path / "run") / "convert" / "model.tflite"
+    monkeypatch.setenv("PATH", f"{board.path}:{os.environ['PATH']}")
+    devices = tmp_path / "devices.yaml"
+    devices.write_text(
+        f"devices:\n  pi: {{address: '{board.address}', python: '{sys.executable}'}}\n"
+    )
+    options = {"runs": 2, "warmup": 0, "processes": 2, "devices_file": devices}
+    cache = tmp_path / "cache"
+    found = bench(model, devices="pi", accuracy=root, cache=cache, **options)  # type: ignore[arg-type]
+    (result,) = found.results
+    assert result.device == "pi" and result.accuracy is not None
+    here = evaluate(model, root, cache=cache)
+    assert result.accuracy["map50"] == pytest.approx(here["map50"]) == 1.0
+    assert result.accuracy["map"] == pytest.approx(here["map"]) and result.accuracy["n"] == 4
