@@ -21,10 +21,10 @@ if TYPE_CHECKING:
         inspect,
         load,
         predict,
-        report,
         run,
         runs,
         verify,
+        write_report,
     )
     from tfedge.core.progress import RunProgress
 
@@ -44,10 +44,10 @@ __all__ = [
     "inspect",
     "load",
     "predict",
-    "report",
     "run",
     "runs",
     "verify",
+    "write_report",
 ]
 
 

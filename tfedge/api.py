@@ -388,7 +388,7 @@ def compare(several: Sequence[AnyPath | Run]) -> RunComparison:
     return compare([(one.directory, one.result) for one in found])
 
 
-def report(
+def write_report(
     run: AnyPath | Run,
     *,
     html: AnyPath | None = None,

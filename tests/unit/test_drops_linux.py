@@ -156,7 +156,7 @@ def test_card_says_what_it_is_made_of(run: Run) -> None:
         "sample:digits",
         "Licence of these weights: MIT",
         "sparsity 0.5",
-        "| red | 100.0 % | 75.0 % |",
+        "| red | 100.0 % [43.9, 100.0] | 75.0 % [30.1, 95.4] |",
         "top-1: 91.7 %",
         "also chose the weights",
         "ms",

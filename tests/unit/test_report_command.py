@@ -13,8 +13,7 @@ from color_helpers import Run as Made
 from color_helpers import make_run
 from test_report_texts import finished, sections
 
-from tfedge import cli
-from tfedge.api import Run, report
+from tfedge import Run, cli, write_report
 from tfedge.core.result import assemble, gather
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import write_json
@@ -49,7 +48,7 @@ def ended(tmp: Path, gates: dict[str, Any] | None = None, **options: Any) -> Mad
 def verdict(folder: Path) -> str:
     """The sentence that a report begins with."""
     path = folder / "again.md"
-    report(folder, md=path)
+    write_report(folder, md=path)
     return path.read_text("utf-8").splitlines()[2]
 
 
@@ -90,7 +89,7 @@ def test_a_loss_that_is_more_than_chance_is_told_as_such(tmp_path: Path) -> None
 
 def test_what_was_run_is_told_with_the_settings_that_are_no_defaults(tmp_path: Path) -> None:
     run = ended(tmp_path, {"min_accuracy": 0.5})
-    report(run.folder, md=tmp_path / "r.md")
+    write_report(run.folder, md=tmp_path / "r.md")
     found = sections((tmp_path / "r.md").read_text("utf-8"))
     told = found["What was run"]
     assert f"| command | `tfedge run {run.folder.resolve()}/resolved.json` |" in told
@@ -107,7 +106,7 @@ def test_long_tables_are_folded_in_markdown(tmp_path: Path) -> None:
     found = json.loads(file.read_text())
     found["layers"] = [found["layers"][0] | {"name": f"layer {n}"} for n in range(20)]
     write_json(file, found)
-    report(run.folder, md=tmp_path / "r.md")
+    write_report(run.folder, md=tmp_path / "r.md")
     lines = (tmp_path / "r.md").read_text("utf-8").splitlines()
     at = lines.index("<summary>Appendix: layers, kernel in model.tflite: 20 rows</summary>")
     assert (lines[at - 1], lines[at + 1]) == ("<details>", "") and lines[at + 2].startswith("| ")
@@ -175,7 +174,7 @@ def test_what_only_the_task_knows_of_a_row_may_be_missing_too(tmp_path: Path) ->
     del found["worst"][0]["true"]
     write_json(file, found)
     with pytest.raises(ArtifactError, match="lack what this version tells: KeyError 'true'"):
-        report(Run.read(run.folder))
+        write_report(Run.read(run.folder))
 
 
 def test_a_pipeline_of_another_version_leaves_the_rest(tmp_path: Path, capsys: Said) -> None:

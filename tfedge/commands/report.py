@@ -38,7 +38,7 @@ def command(
     """
     from tfedge import api
 
-    files = api.report(directory, html=html, md=md, cache=cache, progress=sys.stderr)
+    files = api.write_report(directory, html=html, md=md, cache=cache, progress=sys.stderr)
     for file in files:
         click.echo(file)
     if opened:
