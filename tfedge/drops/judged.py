@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -216,9 +214,9 @@ def laid_out(
         return
     if len(found) < len(models):
         raise ConfigError(["--accuracy: the models are of different tasks"], "one task at a time")
-    cache.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".accuracy-", dir=cache) as place:
-        folder = Path(place)
+    with TemporaryDirectory(prefix="tfedge-") as place:
+        folder = Path(place) / "accuracy"  # devices know what they have by its name, too
+        folder.mkdir()
         for model in found:
             _lay_out(served(model, cache, None, Told()), labelled, folder, cache, progress)
         yield folder
@@ -238,10 +236,7 @@ def _lay_out(model: Served, labelled: Path, folder: Path, cache: Path, progress:
     files = []
     for number, example in enumerate(examples):
         file = folder / f"{number:06d}{example.path.suffix.lower()}"
-        if not file.exists():
-            try:
-                os.link(example.path, file)
-            except OSError:  # another disk, or one without hard links
-                shutil.copyfile(example.path, file)
+        if not file.is_symlink():
+            file.symlink_to(example.path.absolute())
         files.append(file)
     model.reader.laid_out(files, [example.label for example in examples], folder)
