@@ -272,7 +272,7 @@ STAGES: tuple[Stage, ...] = (
             "quantize.noise",
         ),
         libs=("ai-edge-litert", "numpy", "task.libs"),
-        version=8,
+        version=9,
         section="evaluate",
     ),
     Stage(
