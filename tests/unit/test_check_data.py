@@ -188,7 +188,8 @@ def test_a_report_of_data_alone_is_short(folder: Path) -> None:
     assert main(["run", "p.yaml", "--to", "data", "--run-dir", "run"]) == 0
     text = (folder / "run" / "report.md").read_text("utf-8")
     titles = [line for line in text.splitlines() if line.startswith("## ")]
-    assert titles == ["## Data", "## Stages", "## Versions", "## How to do it again"]
+    first, last = ["## What was run", "## Data"], ["## Appendix: stages", "## Appendix: versions"]
+    assert titles == [*first, "## How to do it again", *last]
     assert text.count("Not run") == 1
 
 

@@ -27,7 +27,7 @@ from tfedge.files.artifact import sha256_file
 from tfedge.report import mapping, timing, verdict, written
 from tfedge.tasks.blocks import Bars, Figure, Held, Panels, Places, Strips, Table
 from tfedge.tasks.classification.metrics import measure
-from tfedge.tasks.classification.report import _class_bars, _confusion
+from tfedge.tasks.classification.report import _class_bars, confusion
 from tfedge.tasks.paired import wilson
 from tfedge.tflite.reader import read
 
@@ -260,5 +260,5 @@ def test_the_wide_matrix_is_a_list_of_mistakes() -> None:
     names = [f"c{n}" for n in range(31)]
     labels = np.arange(31)
     found = measure(np.eye(31)[(labels + 1) % 31], labels, names, 1)
-    (table,) = [block for block in _confusion("int8", found, IMAGES) if isinstance(block, Table)]
+    (table,) = [block for block in confusion(found, IMAGES) if isinstance(block, Table)]
     assert not table.shaded and table.head == ["truth", "answer", "images"]
