@@ -105,7 +105,8 @@ class Metadata:
 
     ``description`` is for a model whose owner gave none. ``inputs`` and ``outputs`` are one
     TensorMetadata for each of the model's tensors, in the file's order, ``units`` the ProcessUnits
-    of all inputs together; ``files`` are those that it names, by name.
+    of all inputs together; ``files`` are those that it names, by name, and ``custom`` is what a
+    reader has a format of its own for, by the name by which it is found.
     """
 
     description: str
@@ -113,6 +114,7 @@ class Metadata:
     outputs: Sequence[Mapping[str, Any]]
     files: Mapping[str, bytes] = field(default_factory=dict)
     units: Sequence[Mapping[str, Any]] = ()
+    custom: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

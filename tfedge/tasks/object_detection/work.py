@@ -30,7 +30,7 @@ from tfedge.tasks import photos
 from tfedge.tasks.blocks import Block, Part, cell
 from tfedge.tasks.classification.scores import audited
 from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts, Told
-from tfedge.tasks.object_detection import card, drop, metrics, reader, report
+from tfedge.tasks.object_detection import android, card, drop, metrics, reader, report
 from tfedge.tasks.object_detection import golden as pairs
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.task import Ask, Examples
@@ -206,8 +206,8 @@ class ObjectDetection:
         return portable.boxes_difference(expected, got)
 
     def for_target(self, target: str, content: Content, examples: Examples) -> Content:
-        """The same for all."""
-        return content
+        """For Android with the anchors among an app's assets; for others the same."""
+        return android.fitting(content) if target == "android" else content
 
     def parts(self, target: str, content: Content, told: Mapping[str, str]) -> Parts:
         return drop.parts(target, content, told)

@@ -1,0 +1,35 @@
+"""What all drops of a detector have among their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tfedge.errors import DropError
+from tfedge.tasks.drop import Content
+
+ANCHORS = "anchors.bin"  # float32, little-endian, cx cy w h of each
+THRESHOLDS = "thresholds.txt"
+BOXES, SCORES = "boxes", "scores"  # the model's outputs
+
+
+def thresholds(content: Content) -> list[float]:
+    """The scores from which boxes count, in the order of the classes. DropError without any."""
+    chosen = content.metrics.chosen if content.metrics is not None else None
+    if not chosen or "thresholds" not in chosen:
+        what = "the scores from which boxes count are not known"
+        raise DropError(what, "evaluate chooses them: add an evaluate section")
+    return [float(value) for value in chosen["thresholds"]]
+
+
+def threshold_lines(content: Content) -> bytes:
+    """thresholds.txt: of each class the score from which a box counts, and its name."""
+    rows = zip(thresholds(content), content.facts["classes"], strict=True)
+    return "".join(f"{value:.4f}\t{name}\n" for value, name in rows).encode()
+
+
+def text_of(folder: Path, manifest: Mapping[str, Any], name: str) -> list[str]:
+    """The lines of the drop's only file of that name, wherever a target has it. ValueError."""
+    (place,) = [file for file in manifest["files"] if PurePosixPath(file).name == name]
+    return (folder / place).read_text(encoding="utf-8").splitlines()
