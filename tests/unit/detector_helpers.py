@@ -116,7 +116,8 @@ def detector(dtype: str = "uint8", columns: tuple[int, int] = (0, 1)) -> bytes:
 
 
 def scene(seed: int, width: int = 128, height: int = 96) -> Image.Image:
-    """Bright squares of the three colours on a dark ground."""
+    """Bright squares of the three colours on a dark ground, each brightest in its last corner, so
+    that few scores are equal."""
     random = np.random.default_rng(seed)
     found = np.full((height, width, 3), 20, np.uint8)
     for _ in range(5):
@@ -124,7 +125,8 @@ def scene(seed: int, width: int = 128, height: int = 96) -> Image.Image:
         left, top = (int(random.integers(0, most)) for most in (width - wide, height - high))
         color = random.integers(0, 110, 3)
         color[random.integers(3)] = random.integers(160, 256)
-        found[top : top + high, left : left + wide] = color
+        shade = np.linspace(0.6, 0.8, high)[:, None] + np.linspace(0, 0.2, wide)
+        found[top : top + high, left : left + wide] = shade[..., None] * color
     return Image.fromarray(found)
 
 
