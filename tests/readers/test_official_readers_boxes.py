@@ -32,7 +32,7 @@ from tfedge.tflite.runtime import predict
 BCCD = Path(__file__).parents[3] / "shared" / "photos" / "bccd"
 SAME, OFF = 0.9, 0.05  # IoU and difference of scores of boxes that are the same
 # Of equal scores, and of 8 bits many are equal, MediaPipe may take another box first than we do:
-# its sort is not a stable one. (Of a trained detector 1 to 3 % of the boxes.)
+# its sort is not a stable one. (Of trained detectors 1 to 3 % of the boxes.)
 LEAST_SAME = 0.93
 TIMES = 3  # pixels are repeated: its boxes are whole pixels, and a small one would be rounded away
 

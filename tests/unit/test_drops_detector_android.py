@@ -180,6 +180,16 @@ def test_predict_asks_the_drop(drop: Path, tmp_path: Path, capsys) -> None:
     assert best["class"] in CLASSES and best["score"] > min(THRESHOLDS)
 
 
+def test_its_model_by_itself_is_known_and_its_drop_is_asked_for(
+    drop: Path, tmp_path: Path, capsys
+) -> None:
+    model = Path(shutil.copy(drop / "assets/squares.tflite", tmp_path))
+    scene(1).save(tmp_path / "scene.png")
+    assert main(["predict", str(model), str(tmp_path / "scene.png")]) == 5
+    said = capsys.readouterr().err
+    assert "anchors, which lie beside the file" in said and "name its drop or its run" in said
+
+
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_another_fit_than_mediapipes_is_refused(fit: str, tmp_path: Path, capsys) -> None:
     with pytest.raises(DropError, match=f"becomes square by {fit}, and MediaPipe") as caught:

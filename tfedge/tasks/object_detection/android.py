@@ -20,6 +20,7 @@ from tfedge.tasks.object_detection.copied import TEMPLATES
 from tfedge.tasks.object_detection.files import (
     ANCHORS,
     BOXES,
+    CUSTOM,
     SCORES,
     THRESHOLDS,
     threshold_lines,
@@ -33,7 +34,6 @@ FIT = "stretch"  # how MediaPipe makes an image square
 MEDIAPIPE_OVERLAP = 0.3  # IoU above which the lower of two boxes goes there, of whatever classes
 STORED = ("uint8", "float32")  # dtypes that MediaPipe and the Kotlin can read
 
-_CUSTOM = "DETECTOR_METADATA"  # by which MediaPipe finds anchors and coder
 _VERSION = "1.0.0"  # of its schema
 _NAMES = {BOXES: "location", SCORES: "score"}  # of the outputs, which MediaPipe goes by
 _WIDTH = 100  # of the README
@@ -148,7 +148,7 @@ def _describe(content: Content) -> Metadata:
         [kotlin.described_image(content.given)],
         [{"name": _NAMES[one.name], **said[one.name]} for one in outputs],
         {LABELS: labels(content)},
-        custom={_CUSTOM: metadata.write(_decoding(content), DETECTOR, DETECTOR_IDENTIFIER)},
+        custom={CUSTOM: metadata.write(_decoding(content), DETECTOR, DETECTOR_IDENTIFIER)},
     )
 
 
@@ -206,10 +206,10 @@ def _metadata(folder: Path, manifest: Mapping[str, Any], model: bytes) -> Check:
     (scores,) = [output for output in outputs if output["name"] == _NAMES[SCORES]]
     problems += labels_problems(scores, files, manifest)
     custom = {entry["name"]: entry["data"] for entry in graph.get("custom_metadata", ())}
-    if _CUSTOM not in custom:
-        problems.append(f"its metadata has no {_CUSTOM}, which MediaPipe asks for")
+    if CUSTOM not in custom:
+        problems.append(f"its metadata has no {CUSTOM}, which MediaPipe asks for")
     else:
-        made = metadata.unpacked(custom[_CUSTOM], name, DETECTOR, DETECTOR_IDENTIFIER)
+        made = metadata.unpacked(custom[CUSTOM], name, DETECTOR, DETECTOR_IDENTIFIER)
         anchors = (folder / manifest["output"]["anchors"]).read_bytes()
         rows = np.frombuffer(anchors, "<f4").reshape(-1, 4)
         if made != _said_of(rows, len(manifest["classes"])):

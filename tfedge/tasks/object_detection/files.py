@@ -12,6 +12,7 @@ from tfedge.tasks.drop import Content
 ANCHORS = "anchors.bin"  # float32, little-endian, cx cy w h of each
 THRESHOLDS = "thresholds.txt"
 BOXES, SCORES = "boxes", "scores"  # the model's outputs
+CUSTOM = "DETECTOR_METADATA"  # in TFLite metadata, by which MediaPipe finds anchors and coder
 
 
 def thresholds(content: Content) -> list[float]:

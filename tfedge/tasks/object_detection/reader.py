@@ -10,7 +10,9 @@ import numpy as np
 from tfedge.errors import InvariantBroken, UnsupportedModel
 from tfedge.files.files import shown
 from tfedge.portable.boxes import detections
+from tfedge.tasks.classification.answers import graph_of
 from tfedge.tasks.drop import Answer
+from tfedge.tasks.object_detection.files import CUSTOM
 from tfedge.tasks.object_detection.metrics import LEAST, problem_of
 from tfedge.tasks.photos import PhotoReader
 
@@ -43,7 +45,13 @@ class DetectorReader(PhotoReader):
         return Answer({"boxes": boxes}, lines or ["nothing found"])
 
 
+def recognises(metadata: Mapping[str, Any]) -> bool:
+    """Whether TFLite metadata tell MediaPipe how boxes are made."""
+    custom = graph_of(metadata).get("custom_metadata", ())
+    return any(entry.get("name") == CUSTOM for entry in custom)
+
+
 def by_itself() -> UnsupportedModel:
     """Why a detector is not asked that lies in no drop and no run."""
-    what = "a detector's boxes differ from anchors, which are not in the file"
+    what = "a detector's boxes differ from anchors, which lie beside the file"
     return UnsupportedModel("it can't be asked by itself", [what], "name its drop or its run")

@@ -170,11 +170,10 @@ class ObjectDetection:
         return reader.DetectorReader(facts, file)
 
     def recognises(self, metadata: Mapping[str, Any]) -> bool:
-        """No drop of a detector has metadata in its model."""
-        return False
+        return reader.recognises(metadata)
 
     def alone(self, model: bytes, told: Told) -> dict[str, Any]:
-        """None: it takes its anchors, too."""
+        """None: what makes boxes lies beside it."""
         raise reader.by_itself()
 
     def drop_facts(self, examples: Examples) -> dict[str, Any]:
