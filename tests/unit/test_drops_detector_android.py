@@ -298,6 +298,16 @@ def test_verify_sees_a_measured_file_that_lies_there_for_show(drop: Path, tmp_pa
     assert told == "its constants are others"
 
 
+@pytest.mark.parametrize("name", ["/etc/hostname", "../anchors.bin", "assets/other.bin"])
+def test_anchors_that_are_no_file_of_the_drop_are_not_opened(
+    name: str, drop: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "anchors.bin").write_bytes(b"not of the drop")
+    output = manifest.load(drop)["output"] | {"anchors": name}
+    told = problems_of(resealed(drop, tmp_path, {}, output=output))
+    assert "is not among files" in told, told
+
+
 def test_custom_metadata_of_another_kind_is_said(drop: Path, tmp_path: Path) -> None:
     for content in (b"", b"\0" * 64, b"\x10\0\0\0V001" + b"\xff" * 40):
         with pytest.raises(ArtifactError):

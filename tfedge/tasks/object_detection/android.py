@@ -23,6 +23,7 @@ from tfedge.tasks.object_detection.files import (
     CUSTOM,
     SCORES,
     THRESHOLDS,
+    listed,
     threshold_lines,
     thresholds,
 )
@@ -210,8 +211,7 @@ def _metadata(folder: Path, manifest: Mapping[str, Any], model: bytes) -> Check:
         problems.append(f"its metadata has no {CUSTOM}, which MediaPipe asks for")
     else:
         made = metadata.unpacked(custom[CUSTOM], name, DETECTOR, DETECTOR_IDENTIFIER)
-        anchors = (folder / manifest["output"]["anchors"]).read_bytes()
-        rows = np.frombuffer(anchors, "<f4").reshape(-1, 4)
+        rows = np.frombuffer(listed(folder, manifest, ANCHORS), "<f4").reshape(-1, 4)
         if made != _said_of(rows, len(manifest["classes"])):
             problems.append("the anchors or the coder in its metadata are not those of the drop")
     named = f"{found.get('name', 'no name')}, {len(manifest['classes'])} labels"

@@ -23,6 +23,7 @@ from tfedge.tasks.object_detection.files import (
     BOXES,
     SCORES,
     THRESHOLDS,
+    listed,
     text_of,
     threshold_lines,
 )
@@ -129,7 +130,7 @@ def _boxes(folder: Path, manifest: Mapping[str, Any]) -> Check:
         problems.append(f"{THRESHOLDS} names other classes")
     if not all(0 < float(row.partition("\t")[0]) < 1 for row in rows):
         problems.append(f"{THRESHOLDS} has scores that are not between 0 and 1")
-    found = np.frombuffer((folder / manifest["output"]["anchors"]).read_bytes(), "<f4")
+    found = np.frombuffer(listed(folder, manifest, ANCHORS), "<f4")
     size = manifest["input"]["shape"][1]
     if not np.array_equal(found, anchors(size).ravel()):
         problems.append(f"{ANCHORS} is not what the model's {count:,} boxes differ from")

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tfedge.errors import DropError
+from tfedge.files.files import shown
 from tfedge.tasks.drop import Content
 
 ANCHORS = "anchors.bin"  # float32, little-endian, cx cy w h of each
@@ -30,7 +31,17 @@ def threshold_lines(content: Content) -> bytes:
     return "".join(f"{value:.4f}\t{name}\n" for value, name in rows).encode()
 
 
+def listed(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
+    """The bytes of the drop's file of that name, which lies where its anchors do. ValueError for
+    one that the manifest does not list, and which may be any."""
+    anchors = str(manifest["output"]["anchors"])
+    place = PurePosixPath(anchors).with_name(name).as_posix()
+    for one in (anchors, place):
+        if one not in manifest["files"]:
+            raise ValueError(f"{shown(one)} is not among files")
+    return (folder / place).read_bytes()
+
+
 def text_of(folder: Path, manifest: Mapping[str, Any], name: str) -> list[str]:
-    """The lines of the drop's only file of that name, wherever a target has it. ValueError."""
-    (place,) = [file for file in manifest["files"] if PurePosixPath(file).name == name]
-    return (folder / place).read_text(encoding="utf-8").splitlines()
+    """The lines of such a file. ValueError."""
+    return listed(folder, manifest, name).decode("utf-8").splitlines()
