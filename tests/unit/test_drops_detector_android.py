@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import detector_helpers
 import numpy as np
 import pytest
 from detector_helpers import (
@@ -205,6 +206,14 @@ def test_another_fit_than_mediapipes_is_refused(fit: str, tmp_path: Path, capsys
     assert "data.fit" in said and "take stretch" in said
     file.write_text(content + "{targets: [linux]}\n")
     assert main(["check", str(file)]) == 0
+
+
+def test_a_model_without_a_signature_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detector_helpers, "signed", lambda content: content)
+    with pytest.raises(DropError, match="a signature that names all outputs: the model has 0"):
+        detector_drop(tmp_path)
 
 
 def changed_metadata(change: Callable[[dict, dict], object]) -> Callable[..., bytes]:

@@ -122,11 +122,13 @@ def _ports(content: Content) -> dict[str, str]:
 
 def _signature(model: Model) -> tuple[Signature, dict[str, str]]:
     """The only signature of a model, and its names of the outputs by these' own. DropError."""
-    if len(model.signatures) != 1:
-        raise DropError(f"the model has {len(model.signatures)} signatures, an app asks one")
-    (signature,) = model.signatures
-    names = {index: name for name, index in signature.outputs}
-    return signature, {one.name: names[one.index] for one in model.outputs}
+    if len(model.signatures) == 1:
+        (signature,) = model.signatures
+        names = {index: name for name, index in signature.outputs}
+        if all(one.index in names for one in model.outputs) and len(signature.inputs) == 1:
+            return signature, {one.name: names[one.index] for one in model.outputs}
+    count = len(model.signatures)
+    raise DropError(f"an app asks by a signature that names all outputs: the model has {count}")
 
 
 def _describe(content: Content) -> Metadata:
