@@ -157,6 +157,11 @@ class Check:
     problems: tuple[str, ...] = ()
 
 
+# How real-valued outputs of a golden pair differ from the expected ones by more than machines may;
+# "" if they do not: of (number of the pair, expected, got).
+Differing = Callable[[int, "np.ndarray", "np.ndarray"], str]
+
+
 class Unreadable(Exception):
     """Why something can't become an input of a model; its name stands elsewhere."""
 
@@ -257,6 +262,12 @@ class DropWork(Protocol):
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         """How two real-valued outputs of one example differ by more than machines may; "" if they
         do not. The golden rule of the task."""
+
+    def agreement(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> Differing:
+        """The golden rule as a drop with this manifest holds it: ``difference``, and what else its
+        scripts make of outputs. ``file`` opens what the manifest names.
+
+        May raise what broken manifests and files lead to: LookupError, TypeError, ValueError."""
 
     def for_target(self, target: str, content: Content, examples: Examples) -> Content:
         """The same as what reads a drop for ``target`` wants it: as it is, or another file that

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
 
@@ -19,7 +19,7 @@ from tfedge.pipeline.schema import Finetune
 from tfedge.portable import golden
 from tfedge.tasks.blocks import Block, Part
 from tfedge.tasks.classification import metrics, report
-from tfedge.tasks.drop import Content
+from tfedge.tasks.drop import Content, Differing
 from tfedge.tasks.task import Ask, Examples
 
 _TINY = 1e-7  # below any score that matters: no logarithm of zero
@@ -137,6 +137,10 @@ class ScoredClasses:
 
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         return golden.difference(expected, got)
+
+    def agreement(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> Differing:
+        """Of scores alone."""
+        return lambda number, expected, got: self.difference(expected, got)
 
 
 def audited(

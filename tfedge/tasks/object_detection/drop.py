@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,28 @@ import numpy as np
 from tfedge.errors import DropError
 from tfedge.files.template import fill
 from tfedge.inputs.images.anchors import anchors
-from tfedge.portable.boxes import CODER, OVERLAP
+from tfedge.portable.boxes import (
+    ANCHORS,
+    CODER,
+    MOST,
+    OVERLAP,
+    THRESHOLDS,
+    GoldenBoxes,
+    boxes_file,
+    boxes_of,
+    same_boxes,
+    thresholds_of,
+)
 from tfedge.tasks.classification.files import LABELS, class_facts, labels
-from tfedge.tasks.contract import as_given, as_taken, by_name
+from tfedge.tasks.contract import as_given, as_taken, by_name, taken_ports
 from tfedge.tasks.drop import Check, Content, Parts
 from tfedge.tasks.object_detection.copied import TEMPLATES
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.object_detection.script import NAME, example
 from tfedge.tflite import reader
 
-ANCHORS = "anchors.bin"
 BOXES, SCORES = "boxes", "scores"
-THRESHOLDS = "thresholds.txt"
+_GOLDEN = "golden"  # the folder of the pairs
 # Of each target its script, what that computes with, and how it replays the golden pairs here.
 _SCRIPTS = {
     "linux": (NAME, "", ("--check",)),
@@ -84,10 +94,36 @@ def thresholds(content: Content) -> list[float]:
     return [float(value) for value in chosen["thresholds"]]
 
 
+def found_files(content: Content) -> dict[str, bytes]:
+    """What makes boxes of outputs, in the drop and once more with its golden pairs, whose folder
+    is brought to devices by itself; and the boxes of each pair."""
+    lines = zip(content.facts["classes"], thresholds(content), strict=True)
+    text = "".join(f"{value:.4f}\t{name}\n" for name, value in lines)
+    files = {ANCHORS: content.beside[ANCHORS], THRESHOLDS: text.encode()}
+    files |= {f"{_GOLDEN}/{name}": data for name, data in files.items()}
+    rule, ports = _rule(files[ANCHORS], text), taken_ports(content.taken)
+    for number, pair in enumerate(content.golden):
+        found = rule.found(ports.real(pair.output))
+        files[f"{_GOLDEN}/{number:03d}.boxes.bin"] = found.astype("<f4").tobytes()
+    return files
+
+
+def _rule(grid: bytes, text: str) -> GoldenBoxes:
+    return GoldenBoxes(np.frombuffer(grid, "<f4").reshape(-1, 4), thresholds_of(text))
+
+
+def golden_boxes(
+    facts: Mapping[str, Any], file: Callable[[str], bytes]
+) -> tuple[GoldenBoxes, list[np.ndarray]]:
+    """The golden rule of a drop, and of each pair its boxes. LookupError, TypeError, ValueError or
+    OSError for a drop of another kind."""
+    rule = _rule(file(facts["output"]["anchors"]), file(THRESHOLDS).decode("utf-8"))
+    return rule, [boxes_of(file(boxes_file(pair["output"]))) for pair in facts["golden"]]
+
+
 def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:
     """Labels, anchors, thresholds, example script and README of ``target``."""
     given, taken = content.given, content.taken
-    lines = zip(content.facts["classes"], thresholds(content), strict=True)
     values = {
         **told,
         "name": content.name,
@@ -103,8 +139,7 @@ def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:
     script, delegate, check = _SCRIPTS[target]
     files = {
         LABELS: labels(content),
-        ANCHORS: content.beside[ANCHORS],
-        THRESHOLDS: "".join(f"{value:.4f}\t{name}\n" for name, value in lines).encode(),
+        **found_files(content),
         "README.md": fill(TEMPLATES, f"{target}/README.md", **values),
         script: example(script, delegate),
     }
@@ -128,4 +163,22 @@ def check(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     size = manifest["input"]["shape"][1]
     if not np.array_equal(found, anchors(size).ravel()):
         problems.append(f"{ANCHORS} is not what the model's {count:,} boxes differ from")
+    problems += _golden_problems(folder, manifest) if not problems else []
     return [Check("boxes", f"{len(lines)} classes, {len(found) // 4:,} anchors", tuple(problems))]
+
+
+def _golden_problems(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the boxes of the golden pairs: they are those of the pairs' outputs."""
+    problems = [
+        f"{_GOLDEN}/{name} is another than {name}"
+        for name in (ANCHORS, THRESHOLDS)
+        if (folder / _GOLDEN / name).read_bytes() != (folder / name).read_bytes()
+    ]
+    rule, boxes = golden_boxes(manifest, lambda name: (folder / name).read_bytes())
+    ports = taken_ports(manifest["output"])
+    for pair, told in zip(manifest["golden"], boxes, strict=True):
+        stored = np.frombuffer((folder / pair["output"]).read_bytes(), ports.dtype)
+        output = ports.real(stored.reshape(ports.shape[1:]))
+        if len(told) > MOST or not same_boxes(told, rule.found(output)):
+            problems.append(f"{boxes_file(pair['output'])}: not the boxes of {pair['output']}")
+    return problems

@@ -29,7 +29,7 @@ from tfedge.portable import boxes as portable
 from tfedge.tasks import photos
 from tfedge.tasks.blocks import Block, Part, cell
 from tfedge.tasks.classification.scores import audited
-from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts, Told
+from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Differing, Parts, Told
 from tfedge.tasks.object_detection import card, drop, metrics, reader, report
 from tfedge.tasks.object_detection import golden as pairs
 from tfedge.tasks.object_detection.examples import BoxedImages
@@ -204,6 +204,11 @@ class ObjectDetection:
 
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         return portable.boxes_difference(expected, got)
+
+    def agreement(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> Differing:
+        """Of what the model gives, and of the boxes that are made of it."""
+        rule, boxes = drop.golden_boxes(facts, file)
+        return lambda number, expected, got: rule.difference(expected, got, boxes[number])
 
     def for_target(self, target: str, content: Content, examples: Examples) -> Content:
         """The same for all."""
