@@ -10,8 +10,11 @@ from tfedge.inputs.images.annotations.index import fitted
 from tfedge.inputs.images.assign import assigned
 from tfedge.inputs.images.changes import Change
 from tfedge.inputs.images.schema import BoxAugment
+from tfedge.portable import boxes as portable
 from tfedge.portable.boxes import (
+    CANDIDATES,
     CODER,
+    MOST,
     OVERLAP,
     SAME_BOX,
     GoldenBoxes,
@@ -96,6 +99,20 @@ def test_thresholds_are_compared_as_stored_and_few_are_decoded() -> None:
     )
     assert seen == [2]
     np.testing.assert_allclose(found[:, 4:], [[200 / 256, 1], [130 / 256, 2]])
+
+
+def test_no_more_boxes_of_a_class_are_compared_than_can_be_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each with each: of all 1,393 boxes that would be two million overlaps a class."""
+    seen = []
+    monkeypatch.setattr(
+        portable, "iou", lambda one, other: seen.append(len(one)) or iou(one, other)
+    )
+    grid = anchors(257)
+    scores = np.full((len(grid), 2), 0.9)
+    found = detections(np.zeros((len(grid), 4)), scores, grid, np.array([0.5, 0.5]))
+    assert seen == [CANDIDATES] * 2 and len(found) == MOST
 
 
 def test_nothing_above_the_threshold_is_nothing() -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from tfedge.drops.verify import replay_here
+from tfedge.errors import DropError
 from tfedge.inputs.images.anchors import anchors
 from tfedge.portable.boxes import boxes_of
 from tfedge.tasks.contract import taken_ports
 from tfedge.tasks.drop import Content, Pair
-from tfedge.tasks.object_detection.drop import check, found_files
+from tfedge.tasks.object_detection.drop import check, found_files, thresholds
 from tfedge.tflite.apart import Answers
 
 SIZE, AT, CLASSES = 64, 27, ["cat", "dog"]
@@ -123,3 +124,10 @@ def test_pairs_are_judged_with_what_the_drop_answers_by(name: str, folder: Path)
     path = folder / "golden" / name
     path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6") + b"\0")
     assert check(folder, FACTS)[0].problems == (f"golden/{name} is another than {name}",)
+
+
+@pytest.mark.parametrize("metrics", [None, SimpleNamespace(chosen=None)])
+def test_without_thresholds_that_were_chosen_no_drop_is_made(metrics: object) -> None:
+    """0.5, guessed, would cost a dozen points."""
+    with pytest.raises(DropError, match="the scores from which boxes count are not known"):
+        thresholds(cast(Content, SimpleNamespace(metrics=metrics)))
