@@ -75,6 +75,10 @@ def test_a_pair_has_the_boxes_that_are_made_of_its_outputs(folder: Path) -> None
     assert check(folder, FACTS)[0].problems == () == replayed(folder, output())
 
 
+def test_a_drop_has_the_thresholds_that_were_chosen(folder: Path) -> None:
+    assert (folder / "thresholds.txt").read_text("utf-8") == "0.5000\tcat\n0.3000\tdog\n"
+
+
 def test_a_moved_box_is_a_problem(folder: Path) -> None:
     got = output()
     got[AT, 1] += 20
