@@ -9,12 +9,9 @@ from typing import Any, ClassVar, Protocol, cast
 import numpy as np
 
 from tfedge.core.outputs import Evaluation
-from tfedge.data.audit import IMBALANCE, Contents, Findings, audit
+from tfedge.data.audit import IMBALANCE, Findings
 from tfedge.data.index import Index
 from tfedge.data.kind import Kind
-from tfedge.data.schema import Data
-from tfedge.data.sources import Scan
-from tfedge.files.progress import Progress
 from tfedge.pipeline.schema import Finetune
 from tfedge.portable import golden
 from tfedge.tasks.blocks import Block, Part
@@ -141,20 +138,6 @@ class ScoredClasses:
     def agreement(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> Differing:
         """Of scores alone."""
         return lambda number, expected, got: self.difference(expected, got)
-
-
-def audited(
-    found: Scan, contents: Contents, data: Data, skip: bool, progress: Progress
-) -> tuple[Index, Findings]:
-    """The index and the findings, of which people are told; see ``data.audit.audit``."""
-    index, findings = audit(found, contents, data, skip)
-    for warning in findings.warnings:
-        progress.note(warning)
-    if findings.order:
-        progress.note(findings.order)
-    counts = ", ".join(f"{sum(count.values())} {split}" for split, count in index.counts.items())
-    progress.note(f"{len(index.rows)} {data.kind.many} of {len(index.classes)} classes: {counts}")
-    return index, findings
 
 
 class Classed(Protocol):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tfedge.core.outputs import Evaluation
 from tfedge.portable.boxes import OVERLAP
+from tfedge.tasks.audited import count_table
 from tfedge.tasks.blocks import Block, Bullets, Text, cell, percent
-from tfedge.tasks.classification.report import count_table
 from tfedge.tasks.drop import Card, Content
 from tfedge.tasks.object_detection.metrics import models_of
 from tfedge.tasks.object_detection.report import class_table

@@ -14,8 +14,8 @@ from tfedge.files.files import few
 from tfedge.inputs.images.annotations.index import BoxIndex
 from tfedge.inputs.images.schema import BOXED
 from tfedge.portable.boxes import iou
+from tfedge.tasks.audited import audit_blocks, count_table
 from tfedge.tasks.blocks import Block, Part, Table, Text, bold, percent
-from tfedge.tasks.classification.report import audit_blocks, count_table
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.object_detection.metrics import (
     DetectorMetrics,

@@ -27,8 +27,8 @@ from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.pipeline.schema import Finetune, Pipeline
 from tfedge.portable import boxes as portable
 from tfedge.tasks import photos
+from tfedge.tasks.audited import audited
 from tfedge.tasks.blocks import Block, Part, cell
-from tfedge.tasks.classification.scores import audited
 from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Differing, Parts, Told
 from tfedge.tasks.object_detection import card, drop, metrics, reader, report
 from tfedge.tasks.object_detection import golden as pairs
