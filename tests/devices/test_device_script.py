@@ -286,6 +286,70 @@ def test_golden_pairs_are_judged_by_the_rule_of_verify(
     assert exact.returncode == 5
 
 
+# A detector of two classes and two anchors, whose boxes differ from these in steps of 1/16.
+DETECTOR = """
+import numpy as np
+
+class Interpreter:
+    def __init__(self, **words): pass
+    def allocate_tensors(self): pass
+    def get_input_details(self):
+        return [dict(index=0, shape=np.array([1, 4]), dtype=np.uint8, name="in")]
+    def get_output_details(self):
+        return [
+            dict(index=2, name="scores", shape=np.array([1, 2, 2]), dtype=np.uint8,
+                 quantization=(1 / 256, 0)),
+            dict(index=1, name="boxes", shape=np.array([1, 2, 4]), dtype=np.uint8,
+                 quantization=(1 / 16, 128)),
+        ]
+    def set_tensor(self, index, value): pass
+    def get_tensor(self, index):
+        part = slice(0, 4) if index == 1 else slice(4, 6)
+        return np.array([ANSWER], np.uint8)[..., part]
+    def invoke(self): pass
+"""
+AS_MADE = [[128, 128, 128, 128, 200, 0], [128, 128, 128, 128, 0, 180]]
+BOXES = [[0.25, 0.25, 0.5, 0.5, 200 / 256, 0], [0.5, 0.5, 1, 1, 180 / 256, 1]]
+
+
+@pytest.mark.parametrize(
+    ("got", "boxes", "failed"),
+    [
+        (AS_MADE, BOXES, None),
+        ([AS_MADE[0], [128, 128, 128, 128, 0, 150]], BOXES, None),
+        ([[128, 160, 128, 128, 200, 0], AS_MADE[1]], BOXES, "a box is elsewhere: class 0"),
+        ([AS_MADE[0], [128, 128, 128, 128, 0, 130]], BOXES, "scores differ by 0.195"),
+        (AS_MADE, [[0.27, *BOXES[0][1:]], BOXES[1]], "the expected outputs have other boxes here"),
+        (AS_MADE, [BOXES[0], [*BOXES[1][:5], 0]], "the expected outputs have other boxes here"),
+        (AS_MADE, BOXES[:1], "the expected outputs have other boxes here"),
+    ],
+    ids=["as made", "score", "moved", "score far", "boxes moved", "another class", "lost"],
+)
+def test_boxes_of_golden_pairs_are_judged_by_the_rule_of_verify(
+    got: list, boxes: list, failed: str | None, tmp_path: Path
+) -> None:
+    text = DETECTOR.replace("ANSWER", repr(got))
+    folder = tmp_path / "golden"
+    folder.mkdir()
+    np.zeros(4, np.uint8).tofile(folder / "000.input.bin")
+    np.array(AS_MADE, np.uint8).tofile(folder / "000.output.bin")
+    np.array(boxes, "<f4").tofile(folder / "000.boxes.bin")
+    np.array([[0.375, 0.375, 0.25, 0.25], [0.75, 0.75, 0.5, 0.5]], "<f4").tofile(
+        folder / "anchors.bin"
+    )
+    (folder / "thresholds.txt").write_text("0.3000\tcat\n0.4000\tdog\n")
+    path = fake_runtime(tmp_path / "runtime", text=text)
+    words = (INT8, *QUICK, "--runtime=tflite-runtime", "--golden", folder, "--json=-")
+    done = run(*words, PYTHONPATH=path)
+    assert done.returncode == (5 if failed else 0), done.stderr
+    told = json.loads(done.stdout)["results"][0]["golden"]["failure"]
+    assert (told or "").startswith(f"000.output.bin: {failed}" if failed else "")
+    assert bool(told) == bool(failed)
+    (folder / "anchors.bin").unlink()
+    done = run(*words, PYTHONPATH=path)
+    assert done.returncode == 6 and "anchors.bin" in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("expected", "failed"),
     [

@@ -18,6 +18,7 @@ from tfedge.api import predict as predict_files
 from tfedge.core.outputs import Change, Evaluation
 from tfedge.core.outputs import read as read_output
 from tfedge.data.schema import Data
+from tfedge.drops.verify import verify
 from tfedge.pipeline.schema import pipeline_of
 from tfedge.tasks.paired import compared
 from tfedge.tasks.task import Examples
@@ -179,6 +180,8 @@ def test_each_drop_holds_and_a_changed_answer_does_not(done: Done, tmp_path: Pat
         manifest = json.loads((drop / "MANIFEST.json").read_text("utf-8"))
         assert (manifest["task"], manifest["target"]) == (done.task.name, target)
         assert done_verify(drop) == 0
+        pairs, told = len(manifest["golden"]), verify(drop)[-1].found
+        assert told.startswith(f"{pairs} of {pairs} identical")  # by the runtime that made them
         copy = Path(shutil.copytree(drop, tmp_path / target))
         pair = copy / manifest["golden"][0]["output"]
         pair.write_bytes(bytes(255 - byte for byte in pair.read_bytes()))

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from tfedge.catalog.backbones import BACKBONES
 from tfedge.catalog.strides import STRIDES, taps
+from tfedge.core.context import Context
+from tfedge.errors import DropError, InvariantBroken
 from tfedge.files.progress import NoProgress
 from tfedge.inputs.images.anchors import anchors, cells
 from tfedge.inputs.images.annotations.index import Truth
 from tfedge.inputs.images.schema import BoxAugment
 from tfedge.modeling.compression import calibration, quantization
+from tfedge.modeling.detection import DetectorHead
 from tfedge.modeling.nets import detector, network
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import computed, float_pixels, freeze, to_tflite
@@ -23,7 +27,9 @@ from tfedge.modeling.nets.ports import packed_shape, run, shapes_of, side_by_sid
 from tfedge.modeling.training import loop, whole_head
 from tfedge.modeling.training.boxes import AnchorTargets, Boxes, BoxSource, quality_loss
 from tfedge.modeling.training.features import places
-from tfedge.stages.convert import LEAST_ALIKE
+from tfedge.stages import convert
+from tfedge.tasks.object_detection import drop
+from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.object_detection.work import ObjectDetection
 from tfedge.tflite.editing import Editor
 from tfedge.tflite.reader import read
@@ -254,9 +260,11 @@ def test_outputs_of_a_frozen_part_that_can_not_be_told_apart_are_refused() -> No
 
 
 @pytest.mark.parametrize("equal", [True, False])
-def test_a_file_that_answers_otherwise_than_its_network_does_not_ship(equal: bool) -> None:
+def test_a_file_that_answers_otherwise_than_its_network_does_not_ship(
+    equal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A bias of equal values, as before training, gets one channel's scale for all channels from
-    the converter: scores are others then, without an error."""
+    the converter: scores are others then, without an error. The stage compares."""
     fresh(1)
     made, random = detector.build(SPEC), np.random.default_rng(0)
     for layer in made.layers:
@@ -268,9 +276,65 @@ def test_a_file_that_answers_otherwise_than_its_network_does_not_ship(equal: boo
     network.estimate_norms(made, [pixels(32).astype(np.float32)])
     seen = calibration.Batches(pixels(32))
     graph = graph_of(quantization.ranged(made, seen, preserve_zeros=False))
-    images = pixels(8)
-    alike = ObjectDetection().same(computed(graph, images), predict(converted(graph), images))
-    assert (alike.mean() < LEAST_ALIKE) == equal
+    examples = SimpleNamespace(
+        representative=lambda count, seed: list(range(count)), inputs=lambda rows: pixels(len(rows))
+    )
+    given = {
+        "load_graph": lambda path: graph,
+        "head_class": lambda ctx: DetectorHead,
+        "examples_of": lambda ctx: examples,
+        "task_work": lambda ctx: ObjectDetection(),
+    }
+    for name, value in given.items():
+        monkeypatch.setattr(convert, name, value)
+    quantized = SimpleNamespace(recipe="qat", kept=None, ranges="inside")
+    monkeypatch.setattr(convert.outputs, "read", lambda path, kind: quantized)
+    inputs = {"quantize/quantize.json": Path(), "quantize/graph.pb": Path()}
+    ctx = cast(
+        Context,
+        SimpleNamespace(has=inputs.__contains__, inputs=inputs, pipeline=SimpleNamespace(seed=1)),
+    )
+    if not equal:
+        assert convert._converted(ctx)[1:] == ("qat", {})
+        return
+    with pytest.raises(InvariantBroken, match="answers as the network it is made of"):
+        convert._converted(ctx)
+
+
+def contract_of(content: bytes) -> list[str]:
+    """The names of the outputs that a drop of this file tells."""
+    images = SimpleNamespace(size=SIZE, fit="stretch", levels=None)
+    examples = SimpleNamespace(images=images, classes=tuple("abc"))
+    _, taken = drop.contract(content, cast(BoxedImages, examples))
+    return [part["name"] for part in taken["parts"]]
+
+
+def test_a_drop_has_boxes_and_scores_in_whatever_order(trained_in_8_bits) -> None:
+    editor = Editor(trained_in_8_bits[1])
+    editor.graph.outputs = list(reversed(list(editor.graph.outputs)))
+    for content in (trained_in_8_bits[1], editor.content()):
+        assert contract_of(content) == ["boxes", "scores"]
+
+
+def joined(outputs):
+    """Boxes in pixels and scores in one tensor, as some detectors have them."""
+    return {"output": tf.concat([outputs["boxes"] * SIZE, outputs["scores"]], -1)}
+
+
+def suppressed(outputs):
+    """What TFLite_Detection_PostProcess gives: it finds nothing in 8-bit boxes and scores."""
+    names = [f"TFLite_Detection_PostProcess{end}" for end in ("", "_1")]
+    found = outputs["boxes"][:, :10], outputs["scores"][:, :10, 0]
+    return dict(zip(names, found, strict=True))
+
+
+@pytest.mark.parametrize("served", [joined, suppressed])
+def test_no_drop_has_other_outputs(model, served) -> None:
+    graph = freeze(lambda x: served(serve(model(x, training=False))), (SIZE, SIZE, 3), tf.float32)
+    images = pixels(8).astype(np.float32)
+    content = converted(graph, representative=lambda: ([image[None]] for image in images))
+    with pytest.raises(DropError, match="a drop needs boxes"):
+        contract_of(content)
 
 
 @pytest.mark.parametrize("of_views", [True, False])

@@ -10,9 +10,14 @@ from tfedge.inputs.images.annotations.index import fitted
 from tfedge.inputs.images.assign import assigned
 from tfedge.inputs.images.changes import Change
 from tfedge.inputs.images.schema import BoxAugment
+from tfedge.portable import boxes as portable
 from tfedge.portable.boxes import (
+    CANDIDATES,
     CODER,
+    MOST,
+    OVERLAP,
     SAME_BOX,
+    GoldenBoxes,
     boxes_difference,
     decoded,
     detections,
@@ -96,6 +101,20 @@ def test_thresholds_are_compared_as_stored_and_few_are_decoded() -> None:
     np.testing.assert_allclose(found[:, 4:], [[200 / 256, 1], [130 / 256, 2]])
 
 
+def test_no_more_boxes_of_a_class_are_compared_than_can_be_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each with each: of all 1,393 boxes that would be two million overlaps a class."""
+    seen = []
+    monkeypatch.setattr(
+        portable, "iou", lambda one, other: seen.append(len(one)) or iou(one, other)
+    )
+    grid = anchors(257)
+    scores = np.full((len(grid), 2), 0.9)
+    found = detections(np.zeros((len(grid), 4)), scores, grid, np.array([0.5, 0.5]))
+    assert seen == [CANDIDATES] * 2 and len(found) == MOST
+
+
 def test_nothing_above_the_threshold_is_nothing() -> None:
     found = detections(np.zeros((21, 4)), np.zeros((21, 2)), anchors(32), np.array([0.5, 0.5]))
     assert found.shape == (0, 6)
@@ -132,6 +151,116 @@ def test_the_golden_rule_asks_for_the_overlap_that_it_says() -> None:
     for share, fine in ((SAME_BOX + 0.01, True), (SAME_BOX - 0.01, False)):
         got = np.array([[0, 0, 0, CODER[3] * np.log(share), 0.8]])  # as wide as this share
         assert (boxes_difference(expected, got) == "") == fine
+
+
+class Scene:
+    """Outputs of a model whose boxes are named, each by an anchor of its own; two classes, which
+    count from 0.3 on."""
+
+    grid = anchors(64)
+    rule = GoldenBoxes(grid, np.array([0.3, 0.3], np.float32))
+
+    def __init__(self, *boxes: tuple[list[float], float, int]) -> None:
+        self.outputs = np.zeros((len(self.grid), 6), np.float32)
+        for at, (corners, score, label) in enumerate(boxes):
+            self.outputs[at, :4] = encoded(np.array([corners]), self.grid[at : at + 1])[0]
+            self.outputs[at, 4 + label] = score
+
+    def told(self, other: Scene) -> str:
+        """The rule's word on another machine's outputs."""
+        return self.rule.difference(self.outputs, other.outputs, self.rule.found(self.outputs))
+
+
+HERE, THERE = [0.1, 0.1, 0.4, 0.4], [0.5, 0.5, 0.9, 0.9]
+TWO = Scene((HERE, 0.8, 0), (THERE, 0.7, 1))
+
+
+def test_the_boxes_of_a_pair_are_found_again() -> None:
+    found = TWO.rule.found(TWO.outputs)
+    np.testing.assert_allclose(found[:, :4], [HERE, THERE], atol=1e-6)
+    near = [0.105, 0.1, 0.405, 0.4]  # IoU 0.97
+    assert TWO.told(TWO) == TWO.told(Scene((near, 0.65, 0), (THERE, 0.84, 1))) == ""
+
+
+CHANGES = {  # of the outputs
+    "moved": (
+        Scene(([0.14, 0.1, 0.44, 0.4], 0.8, 0), (THERE, 0.7, 1)),
+        "a box is elsewhere: class",
+    ),
+    "far away": (Scene(([0.5, 0, 0.8, 0.3], 0.8, 0), (THERE, 0.7, 1)), "a box is lost: class 0"),
+    "moved halfway": (Scene(([0.2, 0.1, 0.5, 0.4], 0.8, 0), (THERE, 0.7, 1)), "a box is lost"),
+    "of another class": (Scene((HERE, 0.8, 1), (THERE, 0.7, 1)), "scores differ by 0.800"),
+    "lost": (Scene((HERE, 0.8, 0)), "scores differ by 0.700"),
+    "one more": (Scene((HERE, 0.8, 0), (THERE, 0.7, 1), (THERE, 0.7, 0)), "scores differ by 0.700"),
+    "no numbers": (Scene((HERE, np.nan, 0)), "outputs are no numbers"),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_machine_that_finds_other_boxes_breaks_the_golden_rule(kind: str) -> None:
+    got, told = CHANGES[kind]
+    assert TWO.told(got).startswith(told)
+
+
+MISTAKES = {  # in what makes boxes of them, or in the drop's boxes
+    "moved": lambda b: b + np.float32([[0.001, 0, 0, 0, 0, 0], [0] * 6]),
+    "of another class": lambda b: np.c_[b[:, :5], np.float32([1, 1])],
+    "of another score": lambda b: b - np.float32([[0, 0, 0, 0, 0.004, 0], [0] * 6]),
+    "lost": lambda b: b[:1],
+    "doubled": lambda b: b[[0, 0, 1]],
+    "in another order": lambda b: b[::-1],
+    "no numbers": lambda b: b * np.float32("nan"),
+}
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_the_same_outputs_have_the_same_boxes(kind: str) -> None:
+    boxes = TWO.rule.found(TWO.outputs)
+    last_bits = boxes + np.float32([1e-6, 1e-6, 1e-6, 1e-6, 0, 0])
+    assert TWO.rule.difference(TWO.outputs, TWO.outputs, last_bits) == ""
+    told = TWO.rule.difference(TWO.outputs, TWO.outputs, MISTAKES[kind](boxes))
+    assert told == "the expected outputs have other boxes here"
+
+
+def test_a_box_near_its_threshold_may_come_and_go() -> None:
+    one = Scene((HERE, 0.8, 0), (THERE, 0.44, 1))
+    assert one.told(Scene((HERE, 0.8, 0), (THERE, 0.29, 1))) == ""
+    assert Scene((HERE, 0.8, 0), (THERE, 0.29, 1)).told(one) == ""
+
+
+BESIDE = [0.16, 0.1, 0.46, 0.4]  # IoU 2/3 with HERE
+
+
+def test_of_two_boxes_with_close_scores_either_may_stay() -> None:
+    one, other = Scene((HERE, 0.8, 0), (BESIDE, 0.75, 0)), Scene((HERE, 0.75, 0), (BESIDE, 0.8, 0))
+    stays = [scene.rule.found(scene.outputs)[:, 0] for scene in (one, other)]
+    np.testing.assert_allclose(stays, [[0.1], [0.16]], atol=1e-6)
+    assert one.told(other) == other.told(one) == ""
+
+
+def test_a_box_that_only_a_suppressed_one_held_down_may_come() -> None:
+    """Of three in a row the middle one, or both others."""
+    third = [0.22, 0.1, 0.52, 0.4]
+    middle = Scene((HERE, 0.7, 0), (BESIDE, 0.8, 0), (third, 0.7, 0))
+    others = Scene((HERE, 0.8, 0), (BESIDE, 0.75, 0), (third, 0.7, 0))
+    assert [len(one.rule.found(one.outputs)) for one in (middle, others)] == [1, 2]
+    assert middle.told(others) == others.told(middle) == ""
+
+
+def test_boxes_that_overlap_by_about_the_limit_may_stay_both() -> None:
+    wide, scenes = HERE[2] - HERE[0], []
+    for share in (OVERLAP - 0.02, OVERLAP + 0.02):
+        by = wide * (1 - share) / (1 + share)
+        scenes.append(Scene((HERE, 0.8, 0), ([HERE[0] + by, 0.1, HERE[2] + by, 0.4], 0.6, 0)))
+    assert [len(one.rule.found(one.outputs)) for one in scenes] == [2, 1]
+    assert scenes[0].told(scenes[1]) == scenes[1].told(scenes[0]) == ""
+
+
+def test_a_second_box_on_a_thing_breaks_the_golden_rule() -> None:
+    """Where a worse one was suppressed by the one that is still there."""
+    expected = Scene((HERE, 0.8, 0), (BESIDE, 0.7, 0))
+    off = [0.25, 0.1, 0.55, 0.4]  # IoU 1/3 with HERE, 0.54 with BESIDE
+    assert expected.told(Scene((HERE, 0.8, 0), (off, 0.7, 0))) == "a new box: class 0, score 0.70"
 
 
 def test_each_box_is_learnt_by_anchors_inside_of_it() -> None:

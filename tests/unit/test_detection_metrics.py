@@ -167,8 +167,11 @@ def refused(**keys) -> list[str]:
         ),
         ({"package": {}}, "package: a drop ships the score thresholds that evaluate chooses"),
         (
-            {"package": {"targets": ["android"]}, "evaluate": {}},
-            "package.targets[0]: the task object-detection has no drop for android",
+            {
+                "data": {"path": "sample:scenes", "fit": "crop"},
+                **{"package": {"targets": ["linux", "android"]}, "evaluate": {}},
+            },
+            "data.fit: MediaPipe stretches an image",
         ),
     ],
 )

@@ -79,6 +79,6 @@ def test_anchors_of_another_count_are_no_contract() -> None:
 
 
 def test_a_file_by_itself_is_refused_by_name() -> None:
-    with pytest.raises(UnsupportedModel, match="anchors, which are not in the file") as caught:
+    with pytest.raises(UnsupportedModel, match="anchors, which lie beside the file") as caught:
         ObjectDetection().alone(b"", Told(["cat", "dog"]))
     assert caught.value.hint == "name its drop or its run"

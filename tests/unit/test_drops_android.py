@@ -25,7 +25,8 @@ from tfedge.tflite import metadata
 from tfedge.tflite.runtime import predict
 
 KOTLIN = {"Classifier", "CompiledEngine", "Deep", "Engine", "InterpreterEngine", "Model", "Photo"}
-KOTLIN |= {"Answer", "LiteRt", "Pixels", "Scores"}
+KOTLIN |= {"Answer", "Labels", "LiteRt", "Pixels", "Stored"}
+TESTS = {"Bitmaps", "Golden", "GoldenRule", "GoldenTest"}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_files(drop: Path) -> None:
     expected = {"assets/color.tflite", "assets/labels.txt", "README.md", "CARD.md"}
     expected |= {"MANIFEST.json", "proguard-rules.pro", "gradle/build.gradle.kts"}
     expected |= {f"kotlin/com/shop/colours/{name}.kt" for name in KOTLIN}
-    expected |= {f"androidTest/kotlin/com/shop/colours/{n}.kt" for n in ("Golden", "GoldenTest")}
+    expected |= {f"androidTest/kotlin/com/shop/colours/{n}.kt" for n in TESTS}
     expected |= {name for number in range(8) for name in golden.names(number)}
     assert found == expected
     assert (drop / "assets/labels.txt").read_text("utf-8") == "red\ngreen\nblue\n"
@@ -109,7 +110,7 @@ def test_what_is_not_given_is_left_out(tmp_path: Path) -> None:
 
 def constants(drop: Path) -> dict[str, str]:
     (path,) = drop.rglob("Model.kt")
-    return dict(re.findall(r"val (\w+) = (.+)", path.read_text("utf-8")))
+    return dict(re.findall(r"^    (?:const )?val (\w+) = (.+)", path.read_text("utf-8"), re.M))
 
 
 def test_the_kotlin_knows_the_contract(drop: Path, tmp_path: Path) -> None:
@@ -119,13 +120,13 @@ def test_the_kotlin_knows_the_contract(drop: Path, tmp_path: Path) -> None:
         "SIZE": "32",
         "FIT": "Fit.CROP",
         "CLASSES": "3",
-        "SCORES": "Scores.UINT8",
+        "SCORES": "Stored.UINT8",
         "SCALE": "0.00390625f",
         "ZERO_POINT": "0",
         "GOLDEN": "8",
     }
     found = constants(packed(tmp_path, FLOAT, "pad").folder / ANDROID)
-    assert (found["SCORES"], found["SCALE"], found["FIT"]) == ("Scores.FLOAT32", "1.0f", "Fit.PAD")
+    assert (found["SCORES"], found["SCALE"], found["FIT"]) == ("Stored.FLOAT32", "1.0f", "Fit.PAD")
 
 
 def test_made_twice_it_is_the_same(tmp_path: Path) -> None:

@@ -92,8 +92,9 @@ def test_a_lookalike_is_never_shipped(tmp_path: Path) -> None:
 
 def test_a_compiler_that_fails_is_quoted(tmp_path: Path) -> None:
     compiler = fake_compiler(tmp_path / "bin", code=1)
-    with pytest.raises(DropError, match="ended with 1: Model compiled successfully"):
+    with pytest.raises(DropError, match="ended with 1: Model compiled successfully") as caught:
         packed(tmp_path, compiler=str(compiler))
+    assert "made for edgetpu_compiler 16.0" in caught.value.lines()[-1]
 
 
 def test_a_container_is_given_the_folder_and_no_network(tmp_path: Path) -> None:

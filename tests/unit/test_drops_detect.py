@@ -21,6 +21,10 @@ GRID = anchors(SIZE)
 BOXES = {"shape": [1, len(GRID), 4], "scale": 0.1, "zero_point": 128}
 SCORES = {"shape": [1, len(GRID), 2], "scale": 1 / 256, "zero_point": 0}
 
+AT = 27  # an anchor of the finest map, inside of the image
+X, Y, W, H = GRID[AT].tolist()
+GOLDEN_BOX = np.array([X - W / 2, Y - H / 2, X + W / 2, Y + H / 2, 200 / 256, 0], "<f4")
+
 # An ai-edge-litert whose outputs stand in a file, and in the file's order: scores first.
 INTERPRETER = """
 import os
@@ -55,6 +59,8 @@ class Detecting:
         (self.folder / "golden").mkdir(parents=True)
         self.boxes = np.full((1, len(GRID), 4), 128, np.uint8)
         self.scores = np.zeros((1, len(GRID), 2), np.uint8)
+        golden = self.scores.copy()
+        golden[0, AT] = [200, 10]
         (self.folder / "detect.py").write_bytes(example())
         (self.folder / "ai_edge_litert").mkdir()
         (self.folder / "ai_edge_litert" / "__init__.py").touch()
@@ -64,7 +70,8 @@ class Detecting:
             "anchors.bin": GRID.astype("<f4").tobytes(),
             "thresholds.txt": b"0.5000\tcat\n0.2500\tdog\n",
             "golden/000.input.bin": bytes(SIZE * SIZE * 3),
-            "golden/000.output.bin": np.concatenate([self.boxes, self.scores], -1).tobytes(),
+            "golden/000.output.bin": np.concatenate([self.boxes, golden], -1).tobytes(),
+            "golden/000.boxes.bin": GOLDEN_BOX.tobytes(),
         }
         for name, content in files.items():
             (self.folder / name).write_bytes(content)
@@ -96,13 +103,8 @@ def photo(folder: Path, size: tuple[int, int] = (200, 100)) -> Path:
     return path
 
 
-AT = 27  # an anchor of the finest map, inside of the image
-
-
 def in_pixels(width: float, height: float) -> list[float]:
-    x, y, wide, high = GRID[AT].tolist()
-    sides = (x - wide / 2) * width, (y - high / 2) * height
-    return [*sides, (x + wide / 2) * width, (y + high / 2) * height]
+    return (GOLDEN_BOX[:4] * [width, height, width, height]).tolist()
 
 
 def test_it_finds_by_name_and_tells_boxes_in_pixels(tmp_path: Path) -> None:
@@ -165,10 +167,40 @@ def test_what_is_no_photo_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("off", "code"), [(0, 0), (40, 0), (41, 1)])
 def test_golden_pairs_are_held_to_the_rule_of_boxes(off: int, code: int, tmp_path: Path) -> None:
     drop = Detecting(tmp_path)
-    drop.scores[0, AT, 0] = off
+    drop.scores[0, AT] = [200 - off, 10]
     done = drop.run("--check")
     assert done.returncode == code, done.stdout + done.stderr
     assert ("scores differ by 0.160" in done.stdout) == bool(code)
+
+
+def test_a_golden_box_that_is_elsewhere_fails_the_check(tmp_path: Path) -> None:
+    drop = Detecting(tmp_path)
+    drop.scores[0, AT] = [200, 10]
+    drop.boxes[0, AT, 1] += 20  # a fifth of an anchor: IoU 2/3
+    done = drop.run("--check")
+    assert done.returncode == 1
+    assert "a box is elsewhere: class 0, score 0.78, IoU 0.67" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        GOLDEN_BOX + np.float32([0.01, 0, 0.01, 0, 0, 0]),
+        np.r_[GOLDEN_BOX[:5], np.float32(1)],
+        GOLDEN_BOX[:0],
+    ],
+    ids=["moved", "of another class", "lost"],
+)
+def test_other_boxes_of_the_golden_outputs_fail_the_check(
+    boxes: np.ndarray, tmp_path: Path
+) -> None:
+    """Though the model answers as it did."""
+    drop = Detecting(tmp_path)
+    drop.scores[0, AT] = [200, 10]
+    (drop.folder / "golden/000.boxes.bin").write_bytes(boxes.astype("<f4").tobytes())
+    done = drop.run("--check")
+    assert done.returncode == 1
+    assert "000.output.bin: the expected outputs have other boxes here" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -178,6 +210,8 @@ def test_golden_pairs_are_held_to_the_rule_of_boxes(off: int, code: int, tmp_pat
         ("thresholds.txt", b"0.5\tcat\n", "thresholds.txt: 1 scores for 2 classes"),
         ("thresholds.txt", b"half\tcat\n", "thresholds.txt: could not convert"),
         ("m.tflite", b"x", "m.tflite is not the file that MANIFEST.json names"),
+        ("golden/000.boxes.bin", b"1", "000.boxes.bin: buffer size must be a multiple"),
+        ("golden/000.boxes.bin", bytes(2401), "000.boxes.bin: 2401 bytes, more than 2400"),
     ],
 )
 def test_a_drop_that_is_damaged_is_said(
@@ -185,5 +219,5 @@ def test_a_drop_that_is_damaged_is_said(
 ) -> None:
     drop = Detecting(tmp_path)
     (drop.folder / name).write_bytes(content)
-    done = drop.run(photo(tmp_path))
+    done = drop.run("--check" if "golden" in name else photo(tmp_path))
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr

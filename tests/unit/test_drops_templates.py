@@ -14,6 +14,7 @@ from tfedge.files.imports import imported
 from tfedge.files.template import fill, texts
 from tfedge.pipeline.schema import Package
 from tfedge.portable.assemble import Source, source
+from tfedge.tasks import copied as of_every_task
 from tfedge.tasks.classification import copied as of_classifiers
 from tfedge.tasks.image_classification import copied
 from tfedge.tasks.table import names, task_of
@@ -30,6 +31,7 @@ def test_another_text_or_another_script_is_another_digest(
         (templates, "FOLDER"),
         (copied, "TEMPLATES"),
         (of_classifiers, "TEMPLATES"),
+        (of_every_task, "TEMPLATES"),
     ):
         copy = tmp_path / module.__name__
         shutil.copytree(getattr(module, folder), copy)
@@ -57,9 +59,10 @@ def changed(name: str) -> Callable[[str], Source]:
 
 @pytest.mark.parametrize("name", names())
 def test_every_text_of_a_task_is_in_the_digest(name: str) -> None:
-    folder = Path(templates.__file__).parents[2] / "tasks" / name.replace("-", "_")
-    found = imported(task_of(name).texts)()
-    assert {path.read_bytes() for path in folder.rglob("*.txt")} <= set(found.values())
+    tasks = Path(templates.__file__).parents[2] / "tasks"
+    folders = [tasks / name.replace("-", "_"), of_every_task.TEMPLATES]
+    found = set(imported(task_of(name).texts)().values())
+    assert {path.read_bytes() for folder in folders for path in folder.rglob("*.txt")} <= found
 
 
 def test_a_mark_without_a_value_is_no_text(tmp_path: Path) -> None:

@@ -43,8 +43,9 @@ from tfedge.tflite import front, metadata
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import predict
 
-KOTLIN = {"Answer", "CompiledEngine", "Engine", "InterpreterEngine", "LiteRt", "Model", "Scores"}
-KOTLIN |= {"TextClassifier", "WordPiece"}
+KOTLIN = {"Answer", "CompiledEngine", "Engine", "InterpreterEngine", "Labels", "LiteRt", "Model"}
+KOTLIN |= {"Stored", "TextClassifier", "WordPiece"}
+TESTS = {"Golden", "GoldenRule", "GoldenTest"}
 VOCABULARY = "".join(f"{piece}\n" for piece in PIECES)
 
 
@@ -63,7 +64,7 @@ def test_files(drop: Path) -> None:
     expected = {"assets/words.tflite", "assets/labels.txt", "assets/vocab.txt", "README.md"}
     expected |= {"CARD.md", "MANIFEST.json", "proguard-rules.pro", "gradle/build.gradle.kts"}
     expected |= {f"kotlin/com/shop/in/words/{name}.kt" for name in KOTLIN}
-    expected |= {f"androidTest/kotlin/com/shop/in/words/{n}.kt" for n in ("Golden", "GoldenTest")}
+    expected |= {f"androidTest/kotlin/com/shop/in/words/{n}.kt" for n in TESTS}
     expected |= {name for number in range(8) for name in golden.names(number)}
     expected |= {f"golden/{number:03d}.text.txt" for number in range(8)}
     assert found == expected

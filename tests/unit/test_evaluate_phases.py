@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from tfedge.pipeline.schema import Finetune
 from tfedge.stages import advice, evaluate, phases
 from tfedge.tasks.paired import mcnemar
 from tfedge.tasks.table import task_of
+from tfedge.tasks.task import Examples
 from tfedge.tasks.work import work_of
 
 LABELS = np.zeros(200, int)
@@ -35,6 +38,24 @@ def scores(*wrong: range) -> np.ndarray:
     for numbers in wrong:
         found[list(numbers)] = [0.2, 0.8]
     return found
+
+
+def test_what_is_chosen_is_chosen_by_validation_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thresholds that the test examples chose would be too good."""
+    splits = {"val": [3, 4], "test": [5]}
+    examples = SimpleNamespace(
+        rows_of=splits.__getitem__, inputs=np.asarray, targets=lambda rows: ("true", *rows)
+    )
+    work = SimpleNamespace(
+        chooses=True, chosen=lambda outputs, truth, _: {"of": outputs, "by": truth}
+    )
+    monkeypatch.setattr(evaluate, "task_work", lambda ctx: work)
+    asked = lambda pools, items, progress: {name: [*map(int, items)] for name in pools}  # noqa: E731
+    monkeypatch.setattr(evaluate, "side_by_side", asked)
+    ctx: Any = SimpleNamespace(progress=SimpleNamespace(update=print))
+    pools: Any = {"float": None, "int8": None}
+    found = evaluate._chosen(ctx, pools, cast(Examples, examples))
+    assert found == {name: {"of": [3, 4], "by": ("true", 3, 4)} for name in pools}
 
 
 # ------------------------------------------------------------------ the table

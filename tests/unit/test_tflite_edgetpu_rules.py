@@ -131,6 +131,13 @@ def test_resize_as_measured(
     assert (status(op, [given], made, list(made[1:3])) == "") is mapped
 
 
+@pytest.mark.parametrize(("version", "said"), [(1, ""), (2, ""), (3, ""), (4, VERSION)])
+def test_the_newest_resize_that_is_mapped(version: int, said: str) -> None:
+    """A detector's is of version 3, which compilers before 16.0 do not know."""
+    resize = "RESIZE_NEAREST_NEIGHBOR", [(1, 8, 8, 96)], (1, 16, 16, 96), [16, 16]
+    assert status(*resize, version=version) == said
+
+
 def test_only_three_dimensions_may_be_above_one() -> None:
     assert same("RELU", 1, 1, 2, 3, 4) == ""
     assert same("RELU", 2, 2, 3, 4) == RANK

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import parse_json, sha256_json, write_text
@@ -125,8 +125,7 @@ class Index:
             "counts": self.counts,
             **self._vocabulary,
         }
-        rows = ",\n".join(json.dumps(row) for row in self.rows)
-        write_text(path, f'{json.dumps(head, indent=1)[:-2]},\n "rows": [\n{rows}\n]}}\n')
+        write_index(path, head, map(json.dumps, self.rows))
 
     @classmethod
     def load(cls, path: Path) -> Index:
@@ -134,25 +133,40 @@ class Index:
         return _load(path)
 
 
-def _read(path: Path) -> Index:
+Found = TypeVar("Found", bound=Index)
+
+
+def write_index(path: Path, head: Mapping[str, Any], rows: Iterable[str]) -> None:
+    """index.json: the keys of ``head``, then ``rows``, JSON, one a line."""
+    lines = ",\n".join(rows)
+    write_text(path, f'{json.dumps(head, indent=1)[:-2]},\n "rows": [\n{lines}\n]}}\n')
+
+
+def read_index(path: Path, what: str, of: Callable[[Any], Found]) -> Found:
+    """What ``of`` makes of index.json's content, if its digest is the one that stands there.
+    ArtifactError when it is not, or there is no index of ``what``."""
     try:
         raw = parse_json(path.read_text(encoding="utf-8"))
-        index = Index(
-            tuple(raw["classes"]),
-            tuple(Row(*row) for row in raw["rows"]),
-            raw["split_from"],
-            tuple(raw.get("pieces", ())),
-            bool(raw.get("cased", False)),
-            tuple(raw.get("kept", ())),
-            str(raw.get("tokenizer", WordPiece.name)),
-            tuple(raw.get("merges", ())),
-        )
+        index = of(raw)
         expected, got = raw["digest"], index.digest
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(path, f"no index of examples: {error}", "run with --force") from error
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ArtifactError(path, f"no index of {what}: {error}", "run with --force") from error
     if expected != got:
         raise ArtifactError(path, "was changed", "run with --force", expected, got)
     return index
 
 
-_load = Once(_read)
+def _index(raw: Any) -> Index:
+    return Index(
+        tuple(raw["classes"]),
+        tuple(Row(*row) for row in raw["rows"]),
+        raw["split_from"],
+        tuple(raw.get("pieces", ())),
+        bool(raw.get("cased", False)),
+        tuple(raw.get("kept", ())),
+        str(raw.get("tokenizer", WordPiece.name)),
+        tuple(raw.get("merges", ())),
+    )
+
+
+_load = Once(lambda path: read_index(path, "examples", _index))

@@ -22,8 +22,8 @@ LITERT = "2.3.2"  # of com.google.ai.edge.litert on Google's Maven, October 2026
 
 _VERSION_DIGITS = 12  # of the run key
 # The oldest readers of metadata that know all that is in it: process units of all inputs together,
-# as a tokenizer is one, came later.
-_PARSER, _PARSER_OF_UNITS = "1.0.0", "1.1.0"
+# as a tokenizer is one, came later, and formats of a reader's own still later.
+_PARSER, _PARSER_OF_UNITS, _PARSER_OF_CUSTOM = "1.0.0", "1.1.0", "1.5.0"
 
 
 def layout(content: Content) -> Layout:
@@ -53,14 +53,22 @@ def describe(content: Content, said: Metadata) -> dict[str, Any]:
         "version": content.run_key[:_VERSION_DIGITS],
         "author": package.author,
         "license": package.licence,
-        "min_parser_version": _PARSER_OF_UNITS if said.units else _PARSER,
+        "min_parser_version": _parser(said),
     }
+    custom = [{"name": name, "data": data} for name, data in said.custom.items()]
     graph: Mapping[str, Any] = {
         "input_tensor_metadata": said.inputs,
         "output_tensor_metadata": said.outputs,
         **({"input_process_units": said.units} if said.units else {}),
+        **({"custom_metadata": custom} if custom else {}),
     }
     return {key: text for key, text in texts.items() if text} | {"subgraph_metadata": [graph]}
+
+
+def _parser(said: Metadata) -> str:
+    if said.custom:
+        return _PARSER_OF_CUSTOM
+    return _PARSER_OF_UNITS if said.units else _PARSER
 
 
 def _check(folder: Path, command: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from tfedge.drops.coral_compiler import command, not_installed
 from tfedge.drops.linux import requirements
 from tfedge.drops.make import Layout, Target, replay
 from tfedge.drops.templates import template
-from tfedge.edgetpu import edgetpu
+from tfedge.edgetpu import edgetpu, edgetpu_rules
 from tfedge.errors import DropError
 from tfedge.pipeline.schema import Coral
 from tfedge.tasks.drop import Content
@@ -91,7 +91,11 @@ def compile_models(models: dict[str, bytes], coral: Coral) -> dict[str, bytes]:
             raise DropError(f"the Edge TPU compiler gave no answer in {_SECONDS} s") from error
         if done.returncode:
             lines = (done.stdout + done.stderr).strip().splitlines() or ["no message"]
-            raise DropError(f"the Edge TPU compiler ended with {done.returncode}: {lines[-1]}")
+            raise DropError(
+                f"the Edge TPU compiler ended with {done.returncode}: {lines[-1]}",
+                f"models are made for edgetpu_compiler {edgetpu_rules.table()['compiler']}; older "
+                "ones don't know all of their ops: edgetpu_compiler --version",
+            )
         made: dict[str, bytes] = {}
         for file in models:
             stem = Path(file).stem

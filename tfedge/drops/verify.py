@@ -226,7 +226,8 @@ def replay_here(folder: Path, facts: Mapping[str, Any], run: Run = answers) -> C
     except ArtifactError as error:
         return Check("golden pairs", "", (_said(error, folder),))
     ports, problems, same = got.ports, [], 0
-    for pair, output in zip(pairs, got.outputs, strict=True):
+    differing = work.agreement(facts, lambda name: (folder / name).read_bytes())
+    for number, (pair, output) in enumerate(zip(pairs, got.outputs, strict=True)):
         content = (folder / pair["output"]).read_bytes()
         if len(content) != output.nbytes:  # a runtime may give another type than the file says
             gives = f"{output.nbytes} as {output.dtype}"
@@ -234,7 +235,7 @@ def replay_here(folder: Path, facts: Mapping[str, Any], run: Run = answers) -> C
             continue
         expected = np.frombuffer(content, ports.dtype).reshape(output.shape)
         same += bool((expected == output).all())
-        if told := work.difference(ports.real(expected), ports.real(output)):
+        if told := differing(number, ports.real(expected), ports.real(output)):
             problems.append(f"{pair['output']}: {told}")
     found = f"{same} of {len(pairs)} identical through {got.runtime} here"
     return _check("golden pairs", found, problems)

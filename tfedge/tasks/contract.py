@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from tfedge.errors import DropError
 from tfedge.tflite import reader
 from tfedge.tflite.model import Tensor
+from tfedge.tflite.runtime import Port, SideBySide
 
 
 def ports(model: bytes) -> tuple[Tensor, Tensor]:
@@ -68,3 +71,12 @@ def as_taken(outputs: Sequence[Tensor]) -> dict[str, Any]:
     shape = [*first["shape"][:-1], sum(part["shape"][-1] for part in parts)]
     whole = {"dtype": first["dtype"], "shape": shape, "scale": None, "zero_point": 0}
     return whole | {"parts": [{k: v for k, v in part.items() if k != "dtype"} for part in parts]}
+
+
+def taken_ports(taken: Mapping[str, Any]) -> SideBySide:
+    """What ``as_taken`` tells, as the ports that make stored values real."""
+    dtype, ports = np.dtype(taken["dtype"]), []
+    for part in taken.get("parts") or [{**taken, "name": ""}]:
+        name, shape, scale = part["name"], tuple(part["shape"]), part["scale"] or 0.0
+        ports.append(Port(name, dtype, shape, scale, part["zero_point"]))
+    return SideBySide(tuple(ports))

@@ -105,7 +105,8 @@ class Metadata:
 
     ``description`` is for a model whose owner gave none. ``inputs`` and ``outputs`` are one
     TensorMetadata for each of the model's tensors, in the file's order, ``units`` the ProcessUnits
-    of all inputs together; ``files`` are those that it names, by name.
+    of all inputs together; ``files`` are those that it names, by name, and ``custom`` is what a
+    reader has a format of its own for, by the name by which it is found.
     """
 
     description: str
@@ -113,6 +114,7 @@ class Metadata:
     outputs: Sequence[Mapping[str, Any]]
     files: Mapping[str, bytes] = field(default_factory=dict)
     units: Sequence[Mapping[str, Any]] = ()
+    custom: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,11 @@ class Check:
     what: str
     found: str
     problems: tuple[str, ...] = ()
+
+
+# How real-valued outputs of a golden pair differ from the expected ones by more than machines may;
+# "" if they do not: of (number of the pair, expected, got).
+Differing = Callable[[int, "np.ndarray", "np.ndarray"], str]
 
 
 class Unreadable(Exception):
@@ -275,6 +282,12 @@ class DropWork(Protocol):
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         """How two real-valued outputs of one example differ by more than machines may; "" if they
         do not. The golden rule of the task."""
+
+    def agreement(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> Differing:
+        """The golden rule as a drop with this manifest holds it: ``difference``, and what else its
+        scripts make of outputs. ``file`` opens what the manifest names.
+
+        May raise what broken manifests and files lead to: LookupError, TypeError, ValueError."""
 
     def for_target(self, target: str, content: Content, examples: Examples) -> Content:
         """The same as what reads a drop for ``target`` wants it: as it is, or another file that

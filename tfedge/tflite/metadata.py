@@ -35,6 +35,7 @@ ENTRY = "TFLITE_METADATA"
 IDENTIFIER = b"M001"
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # a zip can't say "no date"
 _SCALARS = {
+    "bool": number_types.BoolFlags,
     "byte": number_types.Int8Flags,
     "uint": number_types.Uint32Flags,
     "int": number_types.Int32Flags,
@@ -66,12 +67,18 @@ def embed(model: bytes, metadata: Mapping[str, Any], files: Mapping[str, bytes])
 def read(model: bytes, path: Path | str = "<bytes>") -> dict[str, Any] | None:
     """The metadata that a model carries, None without any. ArtifactError when it is not sound."""
     content = reader.read(model).metadata.get(ENTRY)
-    if content is None:
-        return None
-    if len(content) < 8 or content[4:8] != IDENTIFIER:
-        raise ArtifactError(path, f"its metadata is no TFLite metadata: {content[4:8]!r}, not M001")
+    return None if content is None else unpacked(content, path)
+
+
+def unpacked(
+    content: bytes, path: Path | str, root: str = ROOT, identifier: bytes = IDENTIFIER
+) -> dict[str, Any]:
+    """What ``write`` has made. ArtifactError when it is not sound."""
+    if len(content) < 8 or content[4:8] != identifier:
+        what = f"its metadata is no TFLite metadata: {content[4:8]!r}, not {identifier.decode()}"
+        raise ArtifactError(path, what)
     try:
-        return _Reader(content, path).table(ROOT, struct.unpack_from("<I", content)[0])
+        return _Reader(content, path).table(root, struct.unpack_from("<I", content)[0])
     # What the flatbuffer accessors raise on an offset that points nowhere.
     except (struct.error, TypeError, ValueError, IndexError, OverflowError) as error:
         raise ArtifactError(path, f"its metadata is broken: {error}") from error
@@ -105,10 +112,10 @@ def _opened(model: bytes, path: Path | str) -> AbstractContextManager[zips.Zip]:
     return zips.opened(model, MODEL.budget(f"{path}: the files behind the model", len(model)))
 
 
-def write(metadata: Mapping[str, Any]) -> bytes:
+def write(metadata: Mapping[str, Any], root: str = ROOT, identifier: bytes = IDENTIFIER) -> bytes:
     """Metadata as a flatbuffer. KeyError for a field that the schema does not have."""
     builder = flatbuffers.Builder(1024)
-    builder.Finish(_write_table(builder, ROOT, metadata), IDENTIFIER)
+    builder.Finish(_write_table(builder, root, metadata), identifier)
     return bytes(builder.Output())
 
 
@@ -155,6 +162,8 @@ def _write_value(builder: flatbuffers.Builder, field: Field, value: Any) -> Any:
 def _write_one(builder: flatbuffers.Builder, kind: str, value: Any) -> Any:
     if kind == "string":
         return builder.CreateString(value)
+    if kind == "bytes":
+        return constant(builder, value)  # a flatbuffer of its own, that is read in place
     return value if kind in _SCALARS else _write_table(builder, kind, value)
 
 
@@ -202,6 +211,10 @@ class _Reader:
             text = table.String(position)
             self._budget.spend(size=len(text))
             return text.decode("utf-8", "replace")
+        if kind == "bytes":
+            start, count = table.Vector(position - table.Pos), table.VectorLen(position - table.Pos)
+            self._budget.spend(size=count)
+            return bytes(self._content[start : start + count])
         return self.table(kind, table.Indirect(position))
 
 

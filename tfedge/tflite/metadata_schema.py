@@ -1,4 +1,5 @@
-"""The tables of ``metadata_schema.fbs`` (TensorFlow Lite Support 0.4.4), as data.
+"""The tables of ``metadata_schema.fbs`` (TensorFlow Lite Support 0.4.4), as data, and of what
+MediaPipe 0.10.21 keeps in ``custom_metadata`` (``object_detector_metadata_schema.fbs``).
 
 A row is a table; its fields stand in the order of the schema. A union takes two slots of its
 table: which member it is, and the member.
@@ -10,16 +11,18 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 ROOT = "ModelMetadata"
+DETECTOR, DETECTOR_IDENTIFIER = "ObjectDetectorOptions", b"V001"  # of a detector's own flatbuffer
 
-# AssociatedFileType and ColorSpaceType
+# AssociatedFileType, ColorSpaceType and BoundingBoxType
 TENSOR_AXIS_LABELS = 2
 VOCABULARY = 5
 RGB = 1
+BOUNDARIES = 1
 
 
 class Field(NamedTuple):
     name: str
-    kind: str  # string, byte, int, uint, float or the name of a table
+    kind: str  # string, byte, bytes, bool, int, uint, float or the name of a table
     many: bool = False  # a vector
     union: tuple[str, ...] = ()  # the tables it may be; written as {table: content}
 
@@ -61,7 +64,16 @@ _ROWS: dict[str, str] = {
     "Stats": "max:[float] min:[float]",
     "AssociatedFile": "name description type:byte locale version",
     "TensorGroup": "name tensor_names:[string]",
-    "CustomMetadata": "name data:[byte]",
+    "CustomMetadata": "name data:bytes",
+    "ObjectDetectorOptions": "min_parser_version ssd_anchors_options:SsdAnchorsOptions "
+    "tensors_decoding_options:TensorsDecodingOptions",
+    "SsdAnchorsOptions": "fixed_anchors_schema:FixedAnchorsSchema",
+    "FixedAnchorsSchema": "anchors:[FixedAnchor]",
+    "FixedAnchor": "x_center:float y_center:float width:float height:float",
+    "TensorsDecodingOptions": "num_classes:int num_boxes:int num_coords:int "
+    "keypoint_coord_offset:int num_keypoints:int num_values_per_keypoint:int x_scale:float "
+    "y_scale:float w_scale:float h_scale:float apply_exponential_on_box_size:bool "
+    "sigmoid_score:bool",
 }
 _UNIONS = {"content_properties": _CONTENT, "options": _OPTIONS}
 

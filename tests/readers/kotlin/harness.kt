@@ -15,11 +15,13 @@ class Runner(private val model: File) : AutoCloseable {
         .start()
     private val answers = DataInputStream(process.inputStream)
 
-    /** Of several inputs, one behind the other in the order of their names. */
-    fun run(given: ByteArray): ByteArray {
+    /** Of several inputs, one behind the other in the order of their names; outputs likewise. */
+    fun run(given: ByteArray): List<ByteArray> {
         process.outputStream.write(given)
         process.outputStream.flush()
-        return ByteArray(answers.readInt()).also { answers.readFully(it) }
+        return List(answers.readInt()) {
+            ByteArray(answers.readInt()).also { answers.readFully(it) }
+        }
     }
 
     /** Refuses names of tensors and of a signature that are not in the file. */

@@ -23,7 +23,8 @@ class Interpreter(byteBuffer: ByteBuffer, options: Options) : AutoCloseable {
     fun run(input: Any, output: Any) {
         val given = input as ByteBuffer
         require(given.isDirect && given.remaining() == given.capacity()) { "not rewound" }
-        (output as ByteBuffer).put(runner.run(ByteArray(given.remaining()).also { given.get(it) }))
+        val (answer) = runner.run(ByteArray(given.remaining()).also { given.get(it) })
+        (output as ByteBuffer).put(answer)
     }
 
     fun runSignature(inputs: Map<String, Any>, outputs: Map<String, Any>, signatureKey: String?) {
@@ -31,8 +32,10 @@ class Interpreter(byteBuffer: ByteBuffer, options: Options) : AutoCloseable {
         val given = inputs.toSortedMap().values.map { it as ByteBuffer }
         require(given.all { it.isDirect && it.remaining() == it.capacity() }) { "not rewound" }
         val bytes = given.map { one -> ByteArray(one.remaining()).also { one.duplicate().get(it) } }
-        val (output) = outputs.values.map { it as ByteBuffer }
-        output.put(runner.run(bytes.reduce(ByteArray::plus)))
+        val found = runner.run(bytes.reduce(ByteArray::plus))
+        val taken = outputs.toSortedMap().values.map { it as ByteBuffer }
+        require(taken.size == found.size) { "${found.size} outputs, ${taken.size} are taken" }
+        taken.zip(found).forEach { (output, answer) -> output.put(answer) }
     }
 
     override fun close() = runner.close()

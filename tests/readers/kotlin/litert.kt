@@ -69,7 +69,7 @@ class CompiledModel private constructor(private val runner: Runner) : AutoClosea
     @Throws(LiteRtException::class)
     @JvmOverloads
     fun run(inputs: List<TensorBuffer>, outputs: List<TensorBuffer>, signatureIndex: Int = 0) {
-        outputs[0].bytes = runner.run(inputs[0].bytes)
+        outputs[0].bytes = runner.run(inputs[0].bytes).single()
     }
 
     @Throws(LiteRtException::class)
@@ -88,7 +88,9 @@ class CompiledModel private constructor(private val runner: Runner) : AutoClosea
     ) {
         (inputs.keys + outputs.keys).forEach { runner.called(it, signature) }
         val given = inputs.toSortedMap().values.map { it.bytes }
-        outputs.values.single().bytes = runner.run(given.reduce(ByteArray::plus))
+        val found = runner.run(given.reduce(ByteArray::plus))
+        require(outputs.size == found.size) { "${found.size} outputs, ${outputs.size} are taken" }
+        outputs.toSortedMap().values.zip(found).forEach { (output, answer) -> output.bytes = answer }
     }
 
     override fun close() = runner.close()

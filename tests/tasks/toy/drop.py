@@ -23,6 +23,7 @@ from tfedge.tasks.drop import (
     Check,
     Chosen,
     Content,
+    Differing,
     Parts,
     Told,
     Unreadable,
@@ -122,6 +123,9 @@ class NumberDrop:
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         off = float(np.abs(np.subtract(expected, got)).max())
         return f"off by {off:.3f}" if off > TOLERANCE else ""
+
+    def agreement(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> Differing:
+        return lambda number, expected, got: self.difference(expected, got)
 
     def for_target(self, target: str, content: Content, examples: Examples) -> Content:
         return content

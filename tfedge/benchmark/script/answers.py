@@ -11,12 +11,20 @@ import numpy as np
 
 from tfedge.benchmark.script.image_inputs import Levels, image_input
 from tfedge.benchmark.script.runtime import Model
-from tfedge.portable.boxes import boxes_difference, detections
+from tfedge.portable.boxes import (
+    ANCHORS,
+    THRESHOLDS,
+    GoldenBoxes,
+    boxes_file,
+    boxes_of,
+    detections,
+    thresholds_of,
+)
 from tfedge.portable.golden import difference
 from tfedge.portable.precision import average_precisions, mean_average
 
 TRUTH = "truth.json"  # in a folder of images with boxes: classes, least score, and a row an image
-ANCHORS = "anchors-{}.bin"  # likewise: of a model with so many
+GRID = "anchors-{}.bin"  # likewise: of a model with so many
 
 
 def replay_pairs(model: Model, folder: str) -> dict:
@@ -24,7 +32,8 @@ def replay_pairs(model: Model, folder: str) -> dict:
 
     ``failed`` counts the pairs that differ by more than machines may. ``max_difference`` is in the
     output's own numbers, and equal highest scores are all top-1; None for a model of several
-    outputs.
+    outputs. A detector's pairs have their boxes beside them, ``NNN.boxes.bin``, and what makes
+    boxes of outputs. OSError or ValueError for files that are none of these.
     """
     identical = agree = 0
     failures = []
@@ -42,7 +51,7 @@ def replay_pairs(model: Model, folder: str) -> dict:
         identical += got.tobytes() == want.tobytes()
         agree += bool(want[got.argmax()] == want.max() or got[want.argmax()] == got.max())
         differences.append(float(np.abs(got.astype(float) - want.astype(float)).max()))
-        told = differing(model, model.real(want), model.real(got))
+        told = differing(model, output, model.real(want), model.real(got))
         if told:
             failures.append(f"{output.name}: {told}")
     return {
@@ -55,11 +64,16 @@ def replay_pairs(model: Model, folder: str) -> dict:
     }
 
 
-def differing(model: Model, want: Any, got: Any) -> str:
+def differing(model: Model, output: Path, want: Any, got: Any) -> str:
     """How real answers differ by the golden rule: of scores, or of boxes and scores."""
-    if [str(port.get("name", "")) for port in model.taken()] == ["boxes", "scores"]:
-        return boxes_difference(want, got)
-    return difference(*as_scores(want.ravel(), got.ravel()))
+    if [str(port.get("name", "")) for port in model.taken()] != ["boxes", "scores"]:
+        return difference(*as_scores(want.ravel(), got.ravel()))
+    anchors = np.fromfile(str(output.with_name(ANCHORS)), "<f4").reshape(len(want), 4)
+    least = thresholds_of(output.with_name(THRESHOLDS).read_text(encoding="utf-8"))
+    if len(least) != want.shape[1] - 4:
+        raise ValueError(f"{THRESHOLDS}: {len(least)} scores for {want.shape[1] - 4} classes")
+    boxes = boxes_of(output.with_name(boxes_file(output.name)).read_bytes())
+    return GoldenBoxes(anchors, least).difference(want, got, boxes)
 
 
 def as_scores(want: Any, got: Any) -> tuple[Any, Any]:
@@ -104,11 +118,11 @@ def accuracy_of(
 
 def precision_of(model: Model, folder: Path, fit: str, levels: Levels | None) -> dict:
     """Mean average precision on the images of a folder that ``tfedge bench`` has laid out: what is
-    on each in ``TRUTH``, as the model sees it, and the anchors in ``ANCHORS``."""
+    on each in ``TRUTH``, as the model sees it, and the anchors in ``GRID``."""
     told = json.loads((folder / TRUTH).read_text(encoding="utf-8"))
     count, classes = int(model.taken()[0]["shape"][1]), len(told["classes"])
     widths = [int(port["shape"][-1]) for port in model.taken()]
-    file = folder / ANCHORS.format(count)
+    file = folder / GRID.format(count)
     if widths != [4, classes] or not file.is_file():
         raise ValueError(f"{folder}: it is for {classes} classes, the model gives {widths}")
     anchors = np.fromfile(str(file), "<f4").reshape(count, 4)

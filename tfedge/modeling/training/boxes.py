@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +13,7 @@ import numpy as np
 from tfedge.errors import UnsupportedModel
 from tfedge.files.parallel import cores, in_order
 from tfedge.files.progress import Progress
-from tfedge.inputs.images import changes, corruptions
+from tfedge.inputs.images import changes
 from tfedge.inputs.images.anchors import anchors
 from tfedge.inputs.images.annotations.index import Truth
 from tfedge.inputs.images.assign import assigned
@@ -30,7 +28,7 @@ from tfedge.modeling.training.features import NOISY, Item
 from tfedge.modeling.training.loop import Loss
 from tfedge.modeling.training.objective import Dense, Score
 from tfedge.modeling.training.rows import Rows
-from tfedge.modeling.training.stream import TargetLookup, shown
+from tfedge.modeling.training.stream import TargetLookup, record_key, shown
 from tfedge.pipeline.schema import Training, Transfer
 from tfedge.portable.boxes import CODER
 from tfedge.tasks.task import Work
@@ -78,17 +76,9 @@ class BoxSource:
         return Change.drawn(self.augment, [self.seed, digest, view])
 
     def key(self, item: Item) -> str:
-        row, view = item
-        digest = self.images.index.rows[row].sha256
-        parts: list[Any] = [digest, self.images.size, self.images.fit, view]
-        if self.images.levels is not None:
-            parts.append(self.images.levels)
-        if view == NOISY:
-            parts.append(corruptions.NOISE_VERSION)
-        elif view:
-            settings = self.augment.model_dump() if self.augment else None
-            parts += ["boxes", self.seed, settings, changes.VERSION]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        settings = self.augment.model_dump() if self.augment else None
+        changed = ["boxes", self.seed, settings, changes.VERSION]
+        return record_key(self.images, item, changed)
 
     def beside(self, items: Sequence[Item]) -> None:
         return None

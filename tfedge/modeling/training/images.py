@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from tfedge.files.progress import Progress
-from tfedge.inputs.images import corruptions
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.export import float_pixels
 from tfedge.modeling.training import augment, loop
-from tfedge.modeling.training.features import NOISY, Item
-from tfedge.modeling.training.stream import Stream, Views
+from tfedge.modeling.training.features import Item
+from tfedge.modeling.training.stream import Stream, Views, record_key
 
 
 @dataclass(frozen=True)
@@ -36,19 +33,8 @@ class ImageSource:
 
     def key(self, item: Item) -> str:
         """The digest an item's record goes by."""
-        row, view = item
-        digest = self.images.index.rows[row].sha256
-        # The pixels follow from the file, the size, the fit and, for a view, the augmentation
-        # or the noise, and the code that does it.
-        parts: list[Any] = [digest, self.images.size, self.images.fit, view]
-        if self.images.levels is not None:
-            parts.append(self.images.levels)
-        if view == NOISY:
-            parts.append(corruptions.NOISE_VERSION)
-        elif view:
-            parts += [self.seed, self.augment.model_dump() if self.augment else None]
-            parts.append(augment.VERSION)
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        settings = self.augment.model_dump() if self.augment else None
+        return record_key(self.images, item, [self.seed, settings, augment.VERSION])
 
     @property
     def views(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -9,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tfedge.files.parallel import cores, in_order
-from tfedge.inputs.images.corruptions import CORRUPTIONS
+from tfedge.inputs.images.corruptions import CORRUPTIONS, NOISE_VERSION
 from tfedge.inputs.images.pictures import DecodedImages
 from tfedge.inputs.images.schema import Augment
 from tfedge.modeling.nets.env import tf
@@ -31,6 +33,20 @@ def shown(images: DecodedImages, item: Item) -> np.ndarray:
     if view != NOISY:
         return found
     return CORRUPTIONS["noise"](found, int(images.index.rows[row].sha256[:15], 16))
+
+
+def record_key(images: DecodedImages, item: Item, changed: Sequence[Any]) -> str:
+    """The digest that an item's record goes by: its pixels follow from the file, the size, the fit
+    and, for a view, how it is ``changed`` or the noise, and the code that does it."""
+    row, view = item
+    parts: list[Any] = [images.index.rows[row].sha256, images.size, images.fit, view]
+    if images.levels is not None:
+        parts.append(images.levels)
+    if view == NOISY:
+        parts.append(NOISE_VERSION)
+    elif view:
+        parts += changed
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def pixels(

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfedge.core.outputs import Evaluation
-from tfedge.data.audit import KEPT, Findings
+from tfedge.data.audit import Findings
 from tfedge.data.index import Index
 from tfedge.data.kind import Kind
+from tfedge.tasks.audited import audit_blocks, count_table
 from tfedge.tasks.blocks import (
     Bars,
     Block,
-    Bullets,
     Curves,
     Figure,
     Part,
@@ -27,7 +27,7 @@ from tfedge.tasks.paired import wilson
 
 _WIDE = 30  # classes; a larger confusion matrix is given as the list of its mistakes
 _BARS = 30  # classes; of more, those with the lowest recall are drawn
-_MANY = 20  # mistakes, or files of one kind
+_MANY = 20  # mistakes
 
 
 def answers(evaluation: Evaluation, kind: Kind, shown: Sequence[Block] = ()) -> list[Part]:
@@ -159,17 +159,6 @@ def _words(words: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{word['word']} {word['score']:.2f}" for word in words)
 
 
-def count_table(
-    names: Sequence[str], counts: Mapping[str, Mapping[str, int]], title: str = "class"
-) -> Table:
-    """Examples by class and split, and their sums."""
-    rows: list[list[object]] = [
-        [name, *(counts[split].get(name, 0) for split in counts)] for name in names
-    ]
-    rows.append([bold("all"), *(sum(counts[split].values()) for split in counts)])
-    return Table([title, *counts], rows)
-
-
 def data(index: Index, audit: Findings | None, kind: Kind) -> list[Block]:
     """The section on the examples: how many, of what, and what the audit found."""
     return [
@@ -178,33 +167,3 @@ def data(index: Index, audit: Findings | None, kind: Kind) -> list[Block]:
         count_table(index.classes, index.counts),
         *(audit_blocks(audit, kind) if audit else [Text("No audit.")]),
     ]
-
-
-def audit_blocks(audit: Findings, kind: Kind) -> list[Block]:
-    """What the audit found."""
-    said = [f"warning: {warning}" for warning in audit.warnings]
-    said += _shortened([f"left out: {row['path']} ({row['reason']})" for row in audit.skipped])
-    kinds = (("two labels", audit.conflicts), ("two splits", audit.leaks))
-    for what, entries in (*kinds, ("look alike in two splits", audit.near)):
-        said += _shortened([f"{what}: {_group(entry, kind)}" for entry in entries])
-    counts = Text(
-        f"Audit: {len(audit.skipped)} {kind.many} left out as bad, {len(audit.conflicts)} under "
-        f"two labels, {len(audit.leaks)} in two splits, {_more(len(audit.near))} pairs in two "
-        f"splits that look alike, {audit.duplicates} further copies; "
-        f"largest class to smallest {audit.imbalance:.1f}."
-    )
-    return [counts, *([Bullets(said)] if said else [])]
-
-
-def _more(pairs: int) -> str:
-    return f"{pairs} or more" if pairs == KEPT else str(pairs)
-
-
-def _group(entry: Mapping[str, Any], kind: Kind) -> str:
-    told = kind.labels.told
-    return " = ".join(f"{p['path']} ({told(p['label'])}, {p['split']})" for p in entry["pictures"])
-
-
-def _shortened(items: list[str]) -> list[str]:
-    more = [f"… and {len(items) - _MANY} more"] if len(items) > _MANY else []
-    return [*items[:_MANY], *more]

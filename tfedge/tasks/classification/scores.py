@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 
 from tfedge.core.outputs import Evaluation
-from tfedge.data.audit import IMBALANCE, Contents, Findings, audit
+from tfedge.data.audit import IMBALANCE, Findings
 from tfedge.data.index import Index
 from tfedge.data.kind import Kind
-from tfedge.data.schema import Data
-from tfedge.data.sources import Scan
-from tfedge.files.progress import Progress
 from tfedge.pipeline.schema import Finetune
 from tfedge.portable import golden
 from tfedge.tasks.blocks import Block, Part
 from tfedge.tasks.classification import metrics, report
-from tfedge.tasks.drop import Content
+from tfedge.tasks.drop import Content, Differing
 from tfedge.tasks.task import Ask, Examples
 
 _TINY = 1e-7  # below any score that matters: no logarithm of zero
@@ -148,19 +145,9 @@ class ScoredClasses:
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         return golden.difference(expected, got)
 
-
-def audited(
-    found: Scan, contents: Contents, data: Data, skip: bool, progress: Progress
-) -> tuple[Index, Findings]:
-    """The index and the findings, of which people are told; see ``data.audit.audit``."""
-    index, findings = audit(found, contents, data, skip)
-    for warning in findings.warnings:
-        progress.note(warning)
-    if findings.order:
-        progress.note(findings.order)
-    counts = ", ".join(f"{sum(count.values())} {split}" for split, count in index.counts.items())
-    progress.note(f"{len(index.rows)} {data.kind.many} of {len(index.classes)} classes: {counts}")
-    return index, findings
+    def agreement(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> Differing:
+        """Of scores alone."""
+        return lambda number, expected, got: self.difference(expected, got)
 
 
 class Classed(Protocol):

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfedge.data.kind import IMAGES
+from tfedge.tasks.audited import count_table
 from tfedge.tasks.blocks import cell
 from tfedge.tasks.classification.card import metrics
-from tfedge.tasks.classification.report import count_table
 from tfedge.tasks.drop import Card, Content
 
 

@@ -21,8 +21,9 @@ from tfedge.inputs.images.schema import ImageData
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks import photos, pictures
+from tfedge.tasks.audited import audited
 from tfedge.tasks.blocks import Block, cell
-from tfedge.tasks.classification.scores import ScoredClasses, audited, classes_of
+from tfedge.tasks.classification.scores import ScoredClasses, classes_of
 from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts, Told
 from tfedge.tasks.image_classification import card, drop, reader
 from tfedge.tasks.image_classification import golden as pairs

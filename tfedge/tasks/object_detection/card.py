@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tfedge.core.outputs import Evaluation
 from tfedge.portable.boxes import OVERLAP
+from tfedge.tasks.audited import count_table
 from tfedge.tasks.blocks import Block, Bullets, Text, cell, percent
-from tfedge.tasks.classification.report import count_table
 from tfedge.tasks.drop import Card, Content
+from tfedge.tasks.object_detection.android import told_of_mediapipe
 from tfedge.tasks.object_detection.metrics import models_of
 from tfedge.tasks.object_detection.report import class_table
 
@@ -21,13 +22,14 @@ def card(content: Content) -> Card:
         f"part of the model. A photo becomes {size}×{size} by `{given['fit']}`.",
         taken=f"`boxes` and `scores`, `{taken['dtype']}`, for each of {count:,} anchors how a box "
         f"differs from it (ty tx th tw, divided by 10 10 5 5) and a score for each class. "
-        f"`anchors.bin` has the anchors, `detect.py` makes boxes of it: of two of one class whose "
-        f"IoU is above {OVERLAP:g} the better one stays.",
+        f"`{taken['anchors']}` has the anchors. Of two boxes of one class whose IoU is above "
+        f"{OVERLAP:g} the better one stays.",
         data=[count_table(classes, content.data["counts"], "boxes of")],
         metrics=_metrics(content.metrics) if content.metrics is not None else [],
         limits=[
             "It finds what its training images had boxes of, at sizes and from sides as there.",
             "Measured on images from the same source as its training; others may be harder.",
+            *([told_of_mediapipe(content)] if "mediapipe" in content.facts else []),
         ],
     )
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfedge.files.template import texts as templates
+from tfedge.tasks.copied import shared
 from tfedge.tasks.object_detection.script import NAME, example_ingredients
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -13,4 +14,4 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def texts() -> dict[str, bytes]:
     """The templates, and what the script is made of that is one file in a drop."""
-    return {**templates(TEMPLATES), NAME: example_ingredients()}
+    return {**shared(), **templates(TEMPLATES), NAME: example_ingredients()}

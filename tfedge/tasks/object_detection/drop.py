@@ -11,19 +11,25 @@ import numpy as np
 from tfedge.errors import DropError
 from tfedge.files.template import fill
 from tfedge.inputs.images.anchors import anchors
-from tfedge.portable.boxes import CODER, OVERLAP
+from tfedge.portable.boxes import ANCHORS, CODER, OVERLAP, THRESHOLDS
 from tfedge.tasks.classification.files import LABELS, class_facts, labels
 from tfedge.tasks.contract import as_given, as_taken, by_name
 from tfedge.tasks.drop import Check, Content, Parts
+from tfedge.tasks.object_detection import android
 from tfedge.tasks.object_detection.copied import TEMPLATES
 from tfedge.tasks.object_detection.examples import BoxedImages
+from tfedge.tasks.object_detection.files import (
+    BOXES,
+    SCORES,
+    golden_files,
+    golden_problems,
+    listed,
+    text_of,
+    threshold_lines,
+)
 from tfedge.tasks.object_detection.script import NAME, example
 from tfedge.tflite import reader
 
-ANCHORS = "anchors.bin"
-BOXES, SCORES = "boxes", "scores"
-THRESHOLDS = "thresholds.txt"
-CHOSEN = "thresholds"  # their key in what ``evaluate`` chose
 # Of each target its script, what that computes with, and how it replays the golden pairs here.
 _SCRIPTS = {
     "linux": (NAME, "", ("--check",)),
@@ -76,19 +82,12 @@ def beside(examples: BoxedImages) -> dict[str, bytes]:
     return {ANCHORS: anchors(examples.images.size).astype("<f4").tobytes()}
 
 
-def thresholds(content: Content) -> list[float]:
-    """The scores from which boxes count, in the order of the classes. DropError without any."""
-    chosen = content.metrics.chosen if content.metrics is not None else None
-    if not chosen or CHOSEN not in chosen:
-        what = "the scores from which boxes count are not known"
-        raise DropError(what, "evaluate chooses them: add an evaluate section")
-    return [float(value) for value in chosen[CHOSEN]]
-
-
 def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:
-    """Labels, anchors, thresholds, example script and README of ``target``."""
+    """Labels, anchors, thresholds, example script and README of ``target``; for Android the Kotlin
+    and metadata."""
+    if target == "android":
+        return android.parts(content, told)
     given, taken = content.given, content.taken
-    lines = zip(content.facts["classes"], thresholds(content), strict=True)
     values = {
         **told,
         "name": content.name,
@@ -105,7 +104,8 @@ def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:
     files = {
         LABELS: labels(content),
         ANCHORS: content.beside[ANCHORS],
-        THRESHOLDS: "".join(f"{value:.4f}\t{name}\n" for name, value in lines).encode(),
+        THRESHOLDS: threshold_lines(content),
+        **golden_files(content),
         "README.md": fill(TEMPLATES, f"{target}/README.md", **values),
         script: example(script, delegate),
     }
@@ -113,20 +113,27 @@ def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:
 
 
 def check(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
-    """That anchors, labels and thresholds fit the model."""
+    """That anchors, labels and thresholds fit the model; of an Android drop its metadata, too."""
+    found = [_boxes(folder, manifest)]
+    if manifest.get("target") == "android":
+        found += android.check(folder, manifest)
+    return found
+
+
+def _boxes(folder: Path, manifest: Mapping[str, Any]) -> Check:
     _, count, width = manifest["output"]["shape"]
     names = manifest["classes"]
-    lines = (folder / LABELS).read_text(encoding="utf-8").splitlines()
-    rows = (folder / THRESHOLDS).read_text(encoding="utf-8").splitlines()
+    called, rows = (text_of(folder, manifest, name) for name in (LABELS, THRESHOLDS))
     problems = []
-    if lines != names or width != 4 + len(lines):
-        problems.append(f"{LABELS} has {len(lines)} classes, the model's scores {width - 4}")
+    if called != names or width != 4 + len(called):
+        problems.append(f"{LABELS} has {len(called)} classes, the model's scores {width - 4}")
     if [row.partition("\t")[2] for row in rows] != names:
         problems.append(f"{THRESHOLDS} names other classes")
     if not all(0 < float(row.partition("\t")[0]) < 1 for row in rows):
         problems.append(f"{THRESHOLDS} has scores that are not between 0 and 1")
-    found = np.frombuffer((folder / ANCHORS).read_bytes(), "<f4")
+    found = np.frombuffer(listed(folder, manifest, ANCHORS), "<f4")
     size = manifest["input"]["shape"][1]
     if not np.array_equal(found, anchors(size).ravel()):
         problems.append(f"{ANCHORS} is not what the model's {count:,} boxes differ from")
-    return [Check("boxes", f"{len(lines)} classes, {len(found) // 4:,} anchors", tuple(problems))]
+    problems += golden_problems(folder, manifest) if not problems else []
+    return Check("boxes", f"{len(called)} classes, {len(found) // 4:,} anchors", tuple(problems))

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.benchmark.script.answers import ANCHORS, TRUTH
+from tfedge.benchmark.script.answers import GRID, TRUTH
 from tfedge.errors import ConfigError, InvariantBroken, UnsupportedModel
 from tfedge.files.artifact import read_json, write_atomic, write_json
 from tfedge.files.files import shown
 from tfedge.inputs.images.annotations.index import Truth, seen_on
 from tfedge.inputs.images.annotations.model import Labelled, classes_in
-from tfedge.portable.boxes import detections
+from tfedge.portable.boxes import THRESHOLDS, detections, thresholds_of
 from tfedge.tasks.blocks import Block
-from tfedge.tasks.classification.answers import check_known
+from tfedge.tasks.classification.answers import check_known, graph_of
 from tfedge.tasks.drop import Answer
-from tfedge.tasks.object_detection.drop import CHOSEN, THRESHOLDS
+from tfedge.tasks.object_detection.files import CHOSEN, CUSTOM, beside_anchors
 from tfedge.tasks.object_detection.metrics import LEAST, DetectorMetrics, measure, problem_of
 from tfedge.tasks.object_detection.report import class_table
 from tfedge.tasks.photos import PhotoReader
@@ -82,7 +82,7 @@ class DetectorReader(PhotoReader):
             raise ConfigError([what], "measure them one by one")
         write_json(folder / TRUTH, told)
         anchors = self._anchors.astype("<f4").tobytes()
-        write_atomic(folder / ANCHORS.format(len(self._anchors)), anchors)
+        write_atomic(folder / GRID.format(len(self._anchors)), anchors)
 
     def told(self, metrics: DetectorMetrics) -> list[Block]:
         """A line a class."""
@@ -100,11 +100,17 @@ def _thresholds(facts: Mapping[str, Any], file: Callable[[str], bytes]) -> np.nd
     if "chosen" in facts:
         found = (facts["chosen"] or {}).get(CHOSEN)
         return None if found is None else np.asarray(found, np.float64)
-    lines = file(THRESHOLDS).decode("utf-8").splitlines()
-    return np.array([float(line.partition("\t")[0]) for line in lines], np.float64)
+    lines = file(beside_anchors(str(facts["output"]["anchors"]), THRESHOLDS))
+    return thresholds_of(lines.decode("utf-8")).astype(np.float64)
+
+
+def recognises(metadata: Mapping[str, Any]) -> bool:
+    """Whether TFLite metadata tell MediaPipe how boxes are made."""
+    custom = graph_of(metadata).get("custom_metadata", ())
+    return any(entry.get("name") == CUSTOM for entry in custom)
 
 
 def by_itself() -> UnsupportedModel:
     """Why a detector is not asked that lies in no drop and no run."""
-    what = "a detector's boxes differ from anchors, which are not in the file"
+    what = "a detector's boxes differ from anchors, which lie beside the file"
     return UnsupportedModel("it can't be asked by itself", [what], "name its drop or its run")

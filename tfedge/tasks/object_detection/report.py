@@ -15,8 +15,9 @@ from tfedge.inputs.images.annotations.index import BoxIndex
 from tfedge.inputs.images.schema import BOXED
 from tfedge.portable.boxes import iou
 from tfedge.tasks import pictures
+from tfedge.tasks.audited import audit_blocks, count_table
 from tfedge.tasks.blocks import Block, Box, Part, Pictures, Table, Text, between, bold, percent
-from tfedge.tasks.classification.report import audit_blocks, count_table, share_bars
+from tfedge.tasks.classification.report import share_bars
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.object_detection.metrics import (
     DetectorMetrics,

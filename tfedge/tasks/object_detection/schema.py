@@ -122,7 +122,15 @@ def _rules(pipeline: Pipeline) -> Iterator[Problem]:
     if pipeline.package is not None and pipeline.evaluate is None:
         what = "a drop ships the score thresholds that evaluate chooses: add an evaluate section"
         yield Problem("package", what, ("evaluate",))
+    if pipeline.package is not None and "android" in pipeline.package.targets:
+        yield from _on_android(cast(BoxData, pipeline.data))
     yield from _not_yet(pipeline)
+
+
+def _on_android(data: BoxData) -> Iterator[Problem]:
+    if data.fit != "stretch":
+        what = f"MediaPipe stretches an image, and an Android drop's model was asked by {data.fit}"
+        yield Problem("data.fit", f"{what}: take stretch", ("package.targets",))
 
 
 def _not_yet(pipeline: Pipeline) -> Iterator[Problem]:
@@ -196,5 +204,5 @@ TASK = Task(
     libs=("pillow", "pycocotools", "defusedxml"),
     harder="severity 1 of ImageNet-C; Hendrycks and Dietterich 2019",
     detail=("per_class",),
-    drops=("linux", "coral"),
+    drops=("linux", "android", "coral"),
 )

@@ -27,10 +27,10 @@ from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.pipeline.schema import Finetune, Pipeline
 from tfedge.portable import boxes as portable
 from tfedge.tasks import photos
+from tfedge.tasks.audited import audited
 from tfedge.tasks.blocks import Block, Part, cell
-from tfedge.tasks.classification.scores import audited
-from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts, Told
-from tfedge.tasks.object_detection import card, drop, metrics, reader, report
+from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Differing, Parts, Told
+from tfedge.tasks.object_detection import android, card, drop, files, metrics, reader, report
 from tfedge.tasks.object_detection import golden as pairs
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.task import Ask, Examples
@@ -81,7 +81,7 @@ class ObjectDetection:
     ) -> dict[str, Any]:
         """For each class the score with the best F1."""
         found = metrics.best_thresholds(outputs, targets, len(cast(BoxedImages, examples).classes))
-        return {drop.CHOSEN: [round(float(value), 4) for value in found]}
+        return {files.CHOSEN: [round(float(value), 4) for value in found]}
 
     def measure(
         self,
@@ -92,7 +92,7 @@ class ObjectDetection:
         chosen: Mapping[str, Any],
     ) -> metrics.DetectorMetrics:
         classes = cast(BoxedImages, examples).classes
-        return metrics.measure(outputs, targets, classes, np.asarray(chosen[drop.CHOSEN]))
+        return metrics.measure(outputs, targets, classes, np.asarray(chosen[files.CHOSEN]))
 
     def primary(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         """mAP at an IoU of 0.5."""
@@ -171,11 +171,10 @@ class ObjectDetection:
         return reader.DetectorReader(facts, file)
 
     def recognises(self, metadata: Mapping[str, Any]) -> bool:
-        """No drop of a detector has metadata in its model."""
-        return False
+        return reader.recognises(metadata)
 
     def alone(self, model: bytes, told: Told) -> dict[str, Any]:
-        """None: it takes its anchors, too."""
+        """None: what makes boxes lies beside it."""
         raise reader.by_itself()
 
     def drop_facts(self, examples: Examples) -> dict[str, Any]:
@@ -206,9 +205,14 @@ class ObjectDetection:
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         return portable.boxes_difference(expected, got)
 
+    def agreement(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> Differing:
+        """Of what the model gives, and of the boxes that are made of it."""
+        rule, boxes = files.golden_boxes(facts, file)
+        return lambda number, expected, got: rule.difference(expected, got, boxes[number])
+
     def for_target(self, target: str, content: Content, examples: Examples) -> Content:
-        """The same for all."""
-        return content
+        """For Android with the anchors among an app's assets; for others the same."""
+        return android.fitting(content) if target == "android" else content
 
     def parts(self, target: str, content: Content, told: Mapping[str, str]) -> Parts:
         return drop.parts(target, content, told)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,13 +15,14 @@ from tfedge.errors import ArtifactError, DropError, UnsupportedModel
 from tfedge.inputs.text.mediapipe import read_otherwise
 from tfedge.modeling.nets.text_base import IDS, MASK
 from tfedge.portable.wordpiece import WordPiece
-from tfedge.tasks.classification import kotlin
+from tfedge.tasks import kotlin
+from tfedge.tasks.classification import kotlin as classifiers
 from tfedge.tasks.classification.files import LABELS, labels
 from tfedge.tasks.drop import Check, Content, Metadata, Pair, Parts
 from tfedge.tasks.text_classification.copied import TEMPLATES
 from tfedge.tasks.text_classification.examples import LabelledTexts
 from tfedge.tasks.text_classification.vocabulary import contents_of
-from tfedge.tflite import front, metadata, reader
+from tfedge.tflite import front, reader
 from tfedge.tflite.metadata_schema import VOCABULARY as OF_A_VOCABULARY
 from tfedge.tflite.model import Model, Signature
 
@@ -30,11 +30,11 @@ VOCABULARY = WordPiece.files["vocabulary"]
 SEGMENTS = "segment_ids"  # which MediaPipe's TextClassifier wants beside ids and mask
 SCORES = ("uint8", "float32")  # dtypes that MediaPipe and the Kotlin can read
 
-_KOTLIN = (
-    *("CompiledEngine", "Engine", "InterpreterEngine", "Model"),
-    *("TextClassifier", "WordPiece"),
+_OWN = kotlin.Source(
+    TEMPLATES,
+    ("CompiledEngine", "Engine", "InterpreterEngine", "Model", "TextClassifier", "WordPiece"),
+    ("GoldenTest",),
 )
-_ASSETS = "assets"
 _WIDTH = 100  # of the README
 
 
@@ -58,7 +58,7 @@ def fitting(content: Content, examples: LabelledTexts) -> Content:
         "shape": [1, 3, length],
         "parts": [*content.given["parts"], SEGMENTS],
         "unread": [SEGMENTS],
-        "vocabulary": f"{_ASSETS}/{content.given['vocabulary']}",
+        "vocabulary": f"{kotlin.ASSETS}/{content.given['vocabulary']}",
     }
     nothing = np.zeros((1, length), np.int32)
     golden = tuple(
@@ -67,7 +67,7 @@ def fitting(content: Content, examples: LabelledTexts) -> Content:
     )
     facts = {
         **content.facts,
-        "measured": {"bytes": len(measured), "sha256": hashlib.sha256(measured).hexdigest()},
+        "measured": kotlin.measured_facts(measured),
         "mediapipe": _by_mediapipe(examples),
     }
     return replace(content, model=model, given=given, golden=golden, facts=facts)
@@ -96,11 +96,11 @@ def told_of_mediapipe(facts: Mapping[str, Any], lower: bool) -> str:
 def parts(content: Content, told: Mapping[str, str]) -> Parts:
     """Labels, vocabulary, golden texts, Kotlin with its test, README and metadata. DropError when
     the scores can't be read."""
-    given, taken, facts = content.given, content.taken, content.facts
+    given, facts = content.given, content.facts
     (signature,) = reader.read(content.model).signatures
     values = {
         **told,
-        **kotlin.values(content, SCORES),
+        **classifiers.values(content, SCORES),
         "length": str(given["shape"][2]),
         "lower": str(given["lower"]).lower(),
         "ids": IDS,
@@ -109,15 +109,10 @@ def parts(content: Content, told: Mapping[str, str]) -> Parts:
         "signature": signature.key,
         "output_name": signature.outputs[0][0],
         "vocabulary": VOCABULARY,
-    }
-    readme = {
-        "first": facts["classes"][0],
-        "shown": content.golden_told,
-        "output": f"{taken['dtype']} {taken['shape']}",
         "unread": SEGMENTS,
         "mediapipe": textwrap.fill(told_of_mediapipe(facts["mediapipe"], given["lower"]), _WIDTH),
     }
-    files = kotlin.files(content, TEMPLATES, _KOTLIN, values, readme)
+    files = classifiers.files(content, [_OWN], values)
     files[given["vocabulary"]] = content.beside[VOCABULARY]
     for number, pair in enumerate(content.golden):
         files[f"golden/{number:03d}.text.txt"] = pair.facts["text"].encode("utf-8")
@@ -149,7 +144,7 @@ def _describe(content: Content, signature: Signature) -> Metadata:
     return Metadata(
         f"Tells of which of {len(content.facts['classes'])} classes a text is.",
         inputs,
-        [kotlin.described_scores(content.taken)],
+        [classifiers.described_scores(content.taken)],
         {LABELS: labels(content), VOCABULARY: vocabulary},
         [{"options": {"BertTokenizerOptions": {"vocab_file": [file]}}}],
     )
@@ -159,7 +154,8 @@ def check(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     """That the model's metadata says what the manifest says, and that the measured file lies in it
     as it was, beside an input that no op reads."""
     model = (folder / manifest["model"]).read_bytes()
-    return [_metadata(folder, manifest, model), _measured(manifest, model)]
+    measured = kotlin.measured_in(manifest, model, _against_measured)
+    return [_metadata(folder, manifest, model), measured]
 
 
 def _metadata(folder: Path, manifest: Mapping[str, Any], model: bytes) -> Check:
@@ -171,7 +167,8 @@ def _metadata(folder: Path, manifest: Mapping[str, Any], model: bytes) -> Check:
     read = reader.read(model)
     names = {index: name for name, index in read.signatures[0].inputs}
     tensors = [names[tensor.index] for tensor in read.inputs]
-    problems = kotlin.labels_problems(graph, files, manifest)
+    scores = graph["output_tensor_metadata"][0]
+    problems = classifiers.labels_problems(scores, files, manifest)
     described = [entry["name"] for entry in graph["input_tensor_metadata"]]
     if described != tensors or sorted(described) != sorted(manifest["input"]["parts"]):
         problems.append(f"its metadata calls the inputs {', '.join(described)}")
@@ -181,16 +178,6 @@ def _metadata(folder: Path, manifest: Mapping[str, Any], model: bytes) -> Check:
         problems.append("the vocabulary in its metadata is not that of the drop")
     named = f"{found.get('name', 'no name')}, {len(manifest['classes'])} labels"
     return Check("metadata", named, tuple(problems))
-
-
-def _measured(manifest: Mapping[str, Any], model: bytes) -> Check:
-    told = manifest["measured"]
-    flat = metadata.without_files(model, manifest["model"])
-    inside = front.inner(flat, int(told["bytes"]))
-    if hashlib.sha256(inside).hexdigest() != told["sha256"]:
-        return Check("measured file", "", ("it does not lie in the model as it was",))
-    found = f"{told['bytes']:,} bytes in it as they were"
-    return Check("measured file", found, tuple(_against_measured(flat, inside)))
 
 
 def _against_measured(model: bytes, measured: bytes) -> list[str]:

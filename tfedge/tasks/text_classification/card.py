@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tfedge.data.kind import TEXTS
 from tfedge.portable.tokenizers import TOKENIZERS
+from tfedge.tasks.audited import count_table
 from tfedge.tasks.blocks import cell
 from tfedge.tasks.classification.card import metrics
-from tfedge.tasks.classification.report import count_table
 from tfedge.tasks.drop import Card, Content
 from tfedge.tasks.text_classification.android import told_of_mediapipe
 

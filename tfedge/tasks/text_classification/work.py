@@ -22,8 +22,9 @@ from tfedge.modeling.nets.text_base import TextBase, WordsBase
 from tfedge.modeling.nets.weights.encoder_files import files_of
 from tfedge.pipeline.encoder import Encoder
 from tfedge.pipeline.schema import Pipeline
+from tfedge.tasks.audited import audited
 from tfedge.tasks.blocks import cell
-from tfedge.tasks.classification.scores import ScoredClasses, audited
+from tfedge.tasks.classification.scores import ScoredClasses
 from tfedge.tasks.drop import Asked, Card, Check, Chosen, Content, Parts, Told
 from tfedge.tasks.task import Ask, Examples
 from tfedge.tasks.text_classification import card, drop, reader

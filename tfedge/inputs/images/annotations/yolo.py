@@ -50,6 +50,8 @@ def read(
     if classes is None:
         return []
     texts = {name for name in names if name.lower().endswith(SUFFIX)}
+    for name in _orphans(texts, images):
+        notes.wrong(str(root / name), "its image is not there")
     found = []
     for image in images.stamps:
         size = seen(root / image)
@@ -92,6 +94,13 @@ def _texts_of(image: str) -> list[str]:
         below = [*parts[:place], _LABELS, *parts[place + 1 :]]
         return ["/".join(below), "/".join(parts)]
     return ["/".join(parts)]
+
+
+def _orphans(texts: set[str], images: Images) -> list[str]:
+    """Files of boxes below ``labels`` that no image has."""
+    known = {text for image in images.stamps for text in _texts_of(image)}
+    paths = [PurePosixPath(name) for name in sorted(texts - known)]
+    return [str(p) for p in paths if _LABELS in p.parts[:-1] and p.name.lower() not in _LISTS]
 
 
 def _text_of(image: str, texts: set[str]) -> str | None:

@@ -21,7 +21,15 @@ from typing import Any, Iterator, Sequence
 
 import numpy as np
 
-from tfedge.portable.boxes import boxes_difference, detections
+from tfedge.portable.boxes import (
+    MOST,
+    THRESHOLDS,
+    GoldenBoxes,
+    boxes_file,
+    boxes_of,
+    detections,
+    thresholds_of,
+)
 from tfedge.portable.dropped import (
     DELEGATE,
     INSTALL,
@@ -30,6 +38,7 @@ from tfedge.portable.dropped import (
     Model,
     check,
     complain,
+    content,
     described,
     ended,
     options,
@@ -37,7 +46,6 @@ from tfedge.portable.dropped import (
 )
 from tfedge.portable.images import BadImage, decode, read, upright
 
-THRESHOLDS = "thresholds.txt"
 MOST_TEXT = 2**20  # bytes
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 
@@ -46,7 +54,15 @@ class DetectorDrop(Drop):
     """One whose model takes images and gives boxes and scores."""
 
     what = "images"
-    rule = staticmethod(boxes_difference)
+
+    def differing(self, number: int, expected: np.ndarray, got: np.ndarray) -> str:
+        """By the rule of outputs and of the boxes that are made of them."""
+        place = self.place(boxes_file(self.pairs[number][1]))
+        try:
+            boxes = boxes_of(content(place, 24 * MOST))
+        except ValueError as error:
+            raise Failed(f"{place}: {error}") from error
+        return GoldenBoxes(self.anchors(), self.least()).difference(expected, got, boxes)
 
     def read(self, facts: dict) -> None:
         self.fit = str(facts["input"]["fit"])
@@ -70,8 +86,7 @@ class DetectorDrop(Drop):
         """float32 [classes], the scores from which boxes count, as they were chosen."""
         path = self.place(THRESHOLDS)
         try:
-            lines = path.read_bytes()[:MOST_TEXT].decode("utf-8").splitlines()
-            found = np.array([float(line.split("\t")[0]) for line in lines], np.float32)
+            found = thresholds_of(path.read_bytes()[:MOST_TEXT].decode("utf-8"))
         except (OSError, ValueError) as error:
             raise Failed(f"{path}: {error}") from error
         if len(found) != len(self.classes):
