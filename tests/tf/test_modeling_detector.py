@@ -31,6 +31,7 @@ from tfedge.stages import convert
 from tfedge.tasks.object_detection import drop
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.object_detection.work import ObjectDetection
+from tfedge.tflite.apart import answers
 from tfedge.tflite.editing import Editor
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import Pool, predict
@@ -309,11 +310,17 @@ def contract_of(content: bytes) -> list[str]:
     return [part["name"] for part in taken["parts"]]
 
 
-def test_a_drop_has_boxes_and_scores_in_whatever_order(trained_in_8_bits) -> None:
+def test_a_drop_has_boxes_and_scores_in_whatever_order(trained_in_8_bits, tmp_path: Path) -> None:
+    """And its golden pairs are replayed so."""
     editor = Editor(trained_in_8_bits[1])
     editor.graph.outputs = list(reversed(list(editor.graph.outputs)))
+    file, image = tmp_path / "m.tflite", tmp_path / "000.input.bin"
+    pixels(1).tofile(image)
+    (wanted,) = predict(trained_in_8_bits[1], pixels(1), raw=True)
     for content in (trained_in_8_bits[1], editor.content()):
         assert contract_of(content) == ["boxes", "scores"]
+        file.write_bytes(content)
+        np.testing.assert_array_equal(answers(file, [image]).outputs[0], wanted)
 
 
 def joined(outputs):
