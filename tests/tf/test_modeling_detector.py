@@ -17,7 +17,7 @@ from tfedge.files.progress import NoProgress
 from tfedge.inputs.images.anchors import anchors, cells
 from tfedge.inputs.images.annotations.index import Truth
 from tfedge.inputs.images.schema import BoxAugment
-from tfedge.modeling.compression import calibration, quantization
+from tfedge.modeling.compression import calibration, quantization, quantize_configs
 from tfedge.modeling.detection import DetectorHead
 from tfedge.modeling.nets import detector, network
 from tfedge.modeling.nets.env import fresh, keras, tf
@@ -183,6 +183,18 @@ def test_a_doubled_map_has_the_scale_of_the_map(trained_in_8_bits) -> None:
         given, made = found.tensors[op.inputs[0]], found.tensors[op.outputs[0]]
         assert given.quantization == made.quantization
     assert found.float_tensors() == [] and not any(op.custom for op in found.ops)
+
+
+def test_a_doubled_map_learns_no_range_of_its_own() -> None:
+    """In training it would lag behind that of the map, and the device copies bytes."""
+    made = detector.build(SPEC)
+    configs = quantize_configs.configs_of(made, preserve_zeros=False)
+    doubled = [one for one in made.layers if isinstance(one, keras.layers.UpSampling2D)]
+    assert len(doubled) == 2
+    for layer in doubled:
+        assert configs[layer.name].get_output_quantizers(layer) == []
+        (above,) = (node.outbound_layer for node in layer.outbound_nodes)
+        assert configs[above.name].get_output_quantizers(above)  # the sum has one
 
 
 def test_the_file_answers_as_the_network(trained_in_8_bits) -> None:
