@@ -248,6 +248,8 @@ def main() -> None:
     if found := doubts(shown):
         print("\n".join(found))
     if given.write:
+        if shaky := [f"{row['name']}, seed {row['seed']}" for row in shown if row["unstable"]]:
+            sys.exit(f"not written, since latencies are unstable: {'; '.join(shaky)}")
         put_into(PAGE, "detection table", "tools/detection_table.py", table(shown))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import detection_table  # noqa: E402
+
+from tfedge.pipeline.load import load  # noqa: E402
 
 pytest.importorskip("pycocotools")
 
@@ -32,10 +35,12 @@ def test_a_tiny_net_of_the_scenes(tmp_path: Path) -> None:
     assert f"| 80 | {found['bytes']:,} | – | 0 | 0 |" in detection_table.table([row])
 
 
-def test_every_backbone_is_a_pipeline(tmp_path: Path) -> None:
+def test_every_cell_is_a_pipeline(tmp_path: Path) -> None:
     """The keys that a cell changes are there."""
-    from tfedge.pipeline.load import load
-
     for changes in detection_table.SCENES.values():
-        given = [f"{key}={detection_table.json.dumps(value)}" for key, value in changes.items()]
-        load(detection_table.DETECT, given)
+        load(detection_table.DETECT, [f"{k}={json.dumps(v)}" for k, v in changes.items()])
+    blood = detection_table.BLOOD
+    file = tmp_path / "bccd.yaml"
+    file.write_text(json.dumps({**blood, "data": {"path": str(tmp_path), **blood["data"]}}))
+    found = load(file).pipeline
+    assert found.prune is not None and found.prune.sparsity == 0.5

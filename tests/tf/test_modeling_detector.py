@@ -17,7 +17,7 @@ from tfedge.files.progress import NoProgress
 from tfedge.inputs.images.anchors import anchors, cells
 from tfedge.inputs.images.annotations.index import Truth
 from tfedge.inputs.images.schema import BoxAugment
-from tfedge.modeling.compression import calibration, quantization
+from tfedge.modeling.compression import calibration, quantization, quantize_configs
 from tfedge.modeling.detection import DetectorHead
 from tfedge.modeling.nets import detector, network
 from tfedge.modeling.nets.env import fresh, keras, tf
@@ -31,6 +31,7 @@ from tfedge.stages import convert
 from tfedge.tasks.object_detection import drop
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.object_detection.work import ObjectDetection
+from tfedge.tflite.apart import answers
 from tfedge.tflite.editing import Editor
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import Pool, predict
@@ -184,6 +185,18 @@ def test_a_doubled_map_has_the_scale_of_the_map(trained_in_8_bits) -> None:
     assert found.float_tensors() == [] and not any(op.custom for op in found.ops)
 
 
+def test_a_doubled_map_learns_no_range_of_its_own() -> None:
+    """In training it would lag behind that of the map, and the device copies bytes."""
+    made = detector.build(SPEC)
+    configs = quantize_configs.configs_of(made, preserve_zeros=False)
+    doubled = [one for one in made.layers if isinstance(one, keras.layers.UpSampling2D)]
+    assert len(doubled) == 2
+    for layer in doubled:
+        assert configs[layer.name].get_output_quantizers(layer) == []
+        (above,) = (node.outbound_layer for node in layer.outbound_nodes)
+        assert configs[above.name].get_output_quantizers(above)  # the sum has one
+
+
 def test_the_file_answers_as_the_network(trained_in_8_bits) -> None:
     wrapped, content = trained_in_8_bits
     images = pixels(4)
@@ -309,11 +322,17 @@ def contract_of(content: bytes) -> list[str]:
     return [part["name"] for part in taken["parts"]]
 
 
-def test_a_drop_has_boxes_and_scores_in_whatever_order(trained_in_8_bits) -> None:
+def test_a_drop_has_boxes_and_scores_in_whatever_order(trained_in_8_bits, tmp_path: Path) -> None:
+    """And its golden pairs are replayed so."""
     editor = Editor(trained_in_8_bits[1])
     editor.graph.outputs = list(reversed(list(editor.graph.outputs)))
+    file, image = tmp_path / "m.tflite", tmp_path / "000.input.bin"
+    pixels(1).tofile(image)
+    (wanted,) = predict(trained_in_8_bits[1], pixels(1), raw=True)
     for content in (trained_in_8_bits[1], editor.content()):
         assert contract_of(content) == ["boxes", "scores"]
+        file.write_bytes(content)
+        np.testing.assert_array_equal(answers(file, [image]).outputs[0], wanted)
 
 
 def joined(outputs):

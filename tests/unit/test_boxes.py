@@ -18,12 +18,12 @@ from tfedge.portable.boxes import (
     OVERLAP,
     SAME_BOX,
     GoldenBoxes,
-    boxes_difference,
     decoded,
     detections,
     iou,
     suppressed,
 )
+from tfedge.tasks.object_detection.golden import difference
 
 SIZES = [size for size in range(32, 1025) if fits(size)]
 
@@ -137,20 +137,20 @@ def test_the_golden_rule(change, told: str) -> None:
     expected = np.array(
         [[0, 0, 0, 0, 0.8, 0.1], [1, -2, 1, 1, 0.6, 0.0], [9, 9, 9, 9, 0.01, 0.0]], float
     )
-    got = boxes_difference(expected, change(expected))
+    got = difference(expected, change(expected))
     assert got.startswith(told) and bool(got) == bool(told)
 
 
 def test_a_box_without_a_sure_score_may_be_anywhere() -> None:
     expected = np.array([[0, 0, 0, 0, 0.3, 0.0]])
-    assert boxes_difference(expected, expected + np.array([9, 9, 0, 0, 0, 0])) == ""
+    assert difference(expected, expected + np.array([9, 9, 0, 0, 0, 0])) == ""
 
 
 def test_the_golden_rule_asks_for_the_overlap_that_it_says() -> None:
     expected = np.array([[0, 0, 0, 0, 0.8]])
     for share, fine in ((SAME_BOX + 0.01, True), (SAME_BOX - 0.01, False)):
         got = np.array([[0, 0, 0, CODER[3] * np.log(share), 0.8]])  # as wide as this share
-        assert (boxes_difference(expected, got) == "") == fine
+        assert (difference(expected, got) == "") == fine
 
 
 class Scene:

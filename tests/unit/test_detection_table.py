@@ -124,6 +124,16 @@ def test_beside_other_work_nothing_is_timed(
     assert (found["seconds"], found["ms"], found["int8_map50"]) == (None, {}, 0.885)
 
 
+def test_an_unstable_latency_is_not_published(
+    tmp_path: Path, page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results.jsonl"
+    results.write_text(json.dumps(row("mobilenetv2", unstable=["int8"])) + "\n")
+    with pytest.raises(SystemExit, match="latencies are unstable: mobilenetv2, seed 1"):
+        measured(monkeypatch, "mobilenetv2", "--results", results, "--write")
+    assert "old" in page.read_text()
+
+
 @pytest.mark.parametrize("words", [("bccd",), ("mobilenetv4",)])
 def test_what_can_not_be_measured_is_said(
     words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 from tfedge.catalog.backbones import BACKBONES, net
@@ -11,11 +10,11 @@ from tfedge.core.outputs import Base
 from tfedge.errors import UnsupportedModel
 from tfedge.inputs.images.anchors import anchors
 from tfedge.inputs.images.schema import BoxData
-from tfedge.modeling.head import TeacherOutputs
+from tfedge.modeling.head import Lesson, TeacherOutputs
 from tfedge.modeling.nets import detector
 from tfedge.modeling.nets.image_base import ImageBase
 from tfedge.modeling.nets.network import Spec
-from tfedge.modeling.training import loop, whole_head
+from tfedge.modeling.training import whole_head
 from tfedge.modeling.training.boxes import BoxedExamples, Boxes, BoxSource
 from tfedge.modeling.training.part import Samples
 from tfedge.modeling.vision import VisionHead
@@ -56,29 +55,18 @@ class DetectorHead(VisionHead):
     def build(self) -> Any:
         return detector.build(self.spec)
 
-    def learn(
-        self,
-        model: Any,
-        settings: Transfer,
-        *,
-        random: bool,
-        first: int | None,
-        lowest: int | None,
-        whose: str = "",
-        head_known: bool = False,
-        record: Callable[[str], loop.Record | None] = lambda what: None,
-        headed: Callable[[Any], None] = lambda model: None,
-    ) -> Any:
+    def learn(self, model: Any, settings: Transfer, lesson: Lesson) -> whole_head.Learned:
+        """In epochs, which nothing chooses by; see ``whole_head.learn``."""
         return whole_head.learn(
             self.samples,
             self.blocks,
             model,
             settings,
-            random=random,
-            first=first,
+            random=lesson.random,
+            first=lesson.first,
             metric=self.material.task.primary,
-            record=record,
-            headed=headed,
+            record=lesson.record,
+            headed=lesson.headed,
         )
 
     @classmethod

@@ -50,6 +50,18 @@ class Learned(Protocol):
         """Of the first ``count`` items, for later stages to learn from: see ``part.Teacher``."""
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What a head and the blocks below it start from; see ``transfer.learn``."""
+
+    random: bool
+    first: int | None
+    lowest: int | None
+    head_known: bool = False
+    record: Callable[[str], loop.Record | None] = lambda what: None
+    headed: Callable[[Any], None] = lambda model: None
+
+
 class NetworkHead:
     """A network from what one example is to ``objective.serve`` of its head's outputs.
 
@@ -98,33 +110,20 @@ class NetworkHead:
         """All weights of the network, and beside them what a later run must know of them."""
         raise NotImplementedError
 
-    def learn(
-        self,
-        model: Any,
-        settings: Transfer,
-        *,
-        random: bool,
-        first: int | None,
-        lowest: int | None,
-        whose: str = "",
-        head_known: bool = False,
-        record: Callable[[str], loop.Record | None] = lambda what: None,
-        headed: Callable[[Any], None] = lambda model: None,
-    ) -> Learned:
-        """Make the head, then train the blocks from ``first`` up; see ``transfer.learn``."""
+    def learn(self, model: Any, settings: Transfer, lesson: Lesson) -> Learned:
+        """Make the head, then train the blocks from ``lesson.first`` up; see ``transfer.learn``."""
         return transfer.learn(
             self.samples,
             self.blocks,
             model,
             settings,
-            random=random,
-            first=first,
-            lowest=lowest,
+            random=lesson.random,
+            first=lesson.first,
+            lowest=lesson.lowest,
             metric=self.material.task.primary,
-            whose=whose,
-            head_known=head_known,
-            record=record,
-            headed=headed,
+            head_known=lesson.head_known,
+            record=lesson.record,
+            headed=lesson.headed,
         )
 
     def teach(

@@ -109,26 +109,6 @@ def boxes_of(content: bytes) -> Any:
     return np.frombuffer(content, "<f4").reshape(-1, 6)
 
 
-def boxes_difference(expected: Any, got: Any) -> str:
-    """How outputs [A, 4 + classes] differ from the expected ones by more than machines may, anchor
-    by anchor; "" if they do not.
-
-    Each score is at most ``TOLERANCE`` off. Of an anchor whose best score is above ``SURE``, the
-    box is the same: an IoU of at least ``SAME_BOX``, which does not depend on the anchor.
-    """
-    told = scores_difference(expected, got)
-    if told:
-        return told
-    sure = np.flatnonzero(np.asarray(expected)[:, 4:].max(1) > SURE)
-    unit = np.tile(np.array([0.5, 0.5, 1e-3, 1e-3]), (len(sure), 1))  # nothing is cut off
-    boxes = [decoded(np.asarray(values)[sure, :4], unit) for values in (expected, got)]
-    for one, other in zip(*boxes):
-        same = float(iou(one[None], other[None])[0, 0])
-        if same < SAME_BOX:
-            return f"a box of a sure score differs: IoU {same:.2f}"
-    return ""
-
-
 def scores_difference(expected: Any, got: Any) -> str:
     """How outputs [A, 4 + classes] are none, or have a score that is more than ``TOLERANCE`` off
     the expected one; "" if neither."""

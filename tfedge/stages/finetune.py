@@ -15,6 +15,7 @@ from tfedge.core import outputs
 from tfedge.core.context import Context
 from tfedge.core.outputs import History
 from tfedge.errors import MissingDependency
+from tfedge.modeling.head import Lesson
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh, tf
 from tfedge.modeling.nets.network import HEAD
@@ -47,9 +48,7 @@ def run(ctx: Context) -> None:
     def ship(name: str, model: Any) -> None:
         (ctx.out / name).write_bytes(head.float_file(model))
 
-    learned = head.learn(
-        model,
-        pipeline.finetune,
+    lesson = Lesson(
         random=random,
         first=ctx.first_trained("finetune"),
         lowest=ctx.first_trained("lowest"),
@@ -57,6 +56,7 @@ def run(ctx: Context) -> None:
         record=lambda what: _recorder(ctx, what),
         headed=partial(ship, "head.tflite"),
     )
+    learned = head.learn(model, pipeline.finetune, lesson)
     if learned.history.head_kind == "logistic":
         training_log.write(ctx, "head", learned.history.head)
     found = _found(learned.history, primary_of(ctx))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfedge.inputs.images.synthetic import Sketch, Sketches
+from tfedge.portable.boxes import SAME_BOX, SURE, decoded, iou, scores_difference
 from tfedge.tasks import photos
 from tfedge.tasks.classification.golden import Steady
 from tfedge.tasks.drop import Asked, Chosen
@@ -45,6 +46,25 @@ def public(
     outputs = asked.outputs(np.stack(images))
     steady = Steady(asked, images.__getitem__)
     return _chosen(steady, outputs, classes, count, "images that the owner calls public")
+
+
+def difference(expected: np.ndarray, got: np.ndarray) -> str:
+    """How outputs [A, 4 + classes] differ from the expected ones by more than machines may, anchor
+    by anchor; "" if they do not: by which golden inputs are chosen, before thresholds are known.
+
+    Each score is at most ``TOLERANCE`` off. Of an anchor whose best score is above ``SURE``, the
+    box is the same: an IoU of at least ``SAME_BOX``, which does not depend on the anchor.
+    """
+    if told := scores_difference(expected, got):
+        return told
+    sure = np.flatnonzero(expected[:, 4:].max(1) > SURE)
+    unit = np.tile(np.array([0.5, 0.5, 1e-3, 1e-3]), (len(sure), 1))  # nothing is cut off
+    boxes = [decoded(values[sure, :4], unit) for values in (expected, got)]
+    for one, other in zip(*boxes, strict=True):
+        same = float(iou(one[None], other[None])[0, 0])
+        if same < SAME_BOX:
+            return f"a box of a sure score differs: IoU {same:.2f}"
+    return ""
 
 
 def _chosen(

@@ -203,7 +203,8 @@ class ObjectDetection:
         return pairs.held_out(cast(BoxedImages, examples), rows, count)
 
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
-        return portable.boxes_difference(expected, got)
+        """Anchor by anchor."""
+        return pairs.difference(expected, got)
 
     def agreement(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> Differing:
         """Of what the model gives, and of the boxes that are made of it."""
