@@ -37,6 +37,8 @@ Overrides = Mapping[str, object] | Sequence[str]
 Item = TypeVar("Item")
 
 _TEMPLATES = Path(__file__).parent / "templates"  # in a checkout a link to pipelines/
+_SCHEMA = "tfedge.schema.json"  # beside them
+_EDITOR = "# yaml-language-server: $schema={}\n"  # the first line of a pipeline file
 
 # What run.json holds under ``metrics``, and what ``evaluate`` measures of one model: the one place
 # that says which types these are.
@@ -640,20 +642,29 @@ def templates() -> dict[str, str]:
     """The pipeline files that come with tfedge: by name the first sentence of what they say."""
     found = {}
     for file in sorted(_TEMPLATES.glob("*.yaml")):
-        first, _, _ = file.read_text(encoding="utf-8").partition("\n#\n")
+        text = file.read_text(encoding="utf-8").removeprefix(_EDITOR.format(_SCHEMA))
+        first, _, _ = text.partition("\n#\n")
         said = " ".join(line.lstrip("# ") for line in first.splitlines())
         found[file.stem] = f"{said.partition('. ')[0].rstrip('.')}."
     return found
 
 
 def template(name: str) -> str:
-    """The text of one of :func:`templates`. ConfigError when there is none of that name."""
+    """The text of one of :func:`templates`, for a file anywhere on this machine: its first line
+    tells editors where this installation's JSON Schema lies. ConfigError when there is none of that
+    name."""
     from tfedge.config.spelling import did_you_mean
 
     known = templates()
     if name not in known:
         raise ConfigError([f"no template {name!r}{did_you_mean(name, known)}"])
-    return (_TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
+    text = (_TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
+    return _editor_line() + text.removeprefix(_EDITOR.format(_SCHEMA))
+
+
+def _editor_line() -> str:
+    """As an address, since a path may hold blanks."""
+    return _EDITOR.format((_TEMPLATES / _SCHEMA).absolute().as_uri())
 
 
 def _selected(

@@ -26,6 +26,7 @@ from pydantic import (
 from tfedge.catalog.backbones import BACKBONES, Block, layers
 from tfedge.catalog.weights import WHEELS, Pinned, Wheel
 from tfedge.config.former import Removed, Spread
+from tfedge.config.keys import json_schema_by
 from tfedge.config.section import (
     Count,
     Fraction,
@@ -60,6 +61,7 @@ REMOVED: dict[str, Removed] = {
     ),
 }
 
+TASK = "What the model does, and so what the examples are and what a good answer is."
 # Sections that each task has in its own way.
 BACKBONE = "The pretrained net that the model is made of."
 DATA = "The labelled examples, and how they become the model's input."
@@ -638,9 +640,7 @@ class Pipeline(Section):
         Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
         about("Names the run's folder and the shipped file."),
     ]
-    task: StrictStr = key(
-        DEFAULT, "What the model does, and so what the examples are and what a good answer is."
-    )
+    task: StrictStr = key(DEFAULT, TASK)
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = key(1, "Seed of everything random.")
     runtime: Runtime = key(Runtime(), "What training computes on.")
     data: Annotated[Data, about(DATA)]
@@ -700,6 +700,12 @@ def schema_of(task: str) -> type[Pipeline]:
         distill=(distill | None, key(None, DISTILL)),
         **own,
     )
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a pipeline file of any task."""
+    roots = {name: schema_of(name) for name in TASKS}
+    return json_schema_by("task", TASK, roots, DEFAULT, "tfedge pipeline")
 
 
 def head_kinds(task: str) -> tuple[str, ...]:
