@@ -19,7 +19,8 @@ from page import ROOT
 from tfedge.config.keys import Key, keys
 from tfedge.data.schema import Data
 from tfedge.devices.schema import Device
-from tfedge.pipeline.schema import DEFAULT, json_schema, schema_of
+from tfedge.pipeline.json_schema import json_schema
+from tfedge.pipeline.schema import DEFAULT, schema_of
 from tfedge.tasks.table import names, task_of
 
 TEMPLATE, PAGE = ROOT / "pipelines" / "photos.yaml", ROOT / "docs" / "pipeline-keys.md"

@@ -19,7 +19,7 @@ def command(key: str | None, task: str | None, as_json: bool, debug: bool) -> No
     """Explain the keys of a pipeline file: type, default, meaning.
 
     With KEY, such as prune or prune.sparsity, that section or key alone. Without --task those of
-    image classification are explained, and --json describes files of every task.
+    the default task are explained, and --json describes files of every task.
 
     An editor with a YAML language server completes, explains and checks the keys of a file that
     begins with `# yaml-language-server: $schema=tfedge.schema.json`, once --json has been written
@@ -29,12 +29,12 @@ def command(key: str | None, task: str | None, as_json: bool, debug: bool) -> No
     from tfedge.config.removed import gone
     from tfedge.config.spelling import did_you_mean
     from tfedge.errors import ConfigError
+    from tfedge.pipeline.json_schema import json_schema
     from tfedge.pipeline.schema import DEFAULT, REMOVED, RENAMED, SPREAD, TASKS, schema_of
-    from tfedge.pipeline.schema import json_schema as every_task
     from tfedge.report.keys import text
 
     if as_json and key is None and task is None:
-        click.echo(json.dumps(every_task(), indent=1))
+        click.echo(json.dumps(json_schema(), indent=1))
         return
     task = task or DEFAULT
     if task not in TASKS:

@@ -26,7 +26,6 @@ from pydantic import (
 from tfedge.catalog.backbones import BACKBONES, Block, layers
 from tfedge.catalog.weights import WHEELS, Pinned, Wheel
 from tfedge.config.former import Removed, Spread
-from tfedge.config.keys import json_schema_by
 from tfedge.config.section import (
     Count,
     Fraction,
@@ -700,12 +699,6 @@ def schema_of(task: str) -> type[Pipeline]:
         distill=(distill | None, key(None, DISTILL)),
         **own,
     )
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema of a pipeline file of any task."""
-    roots = {name: schema_of(name) for name in TASKS}
-    return json_schema_by("task", TASK, roots, DEFAULT, "tfedge pipeline")
 
 
 def head_kinds(task: str) -> tuple[str, ...]:
