@@ -36,6 +36,8 @@ AnyPath = str | os.PathLike[str]
 Overrides = Mapping[str, object] | Sequence[str]
 Item = TypeVar("Item")
 
+BUDGET = "10m"  # of a run that ``init`` drafts
+
 _TEMPLATES = Path(__file__).parent / "templates"  # in a checkout a link to pipelines/
 _SCHEMA = "tfedge.schema.json"  # beside them
 _EDITOR = "# yaml-language-server: $schema={}\n"  # the first line of a pipeline file
@@ -636,6 +638,59 @@ def doctor(*, cache: AnyPath | None = None, network: bool = False) -> list[Findi
     from tfedge.files.cache import cache_folder
 
     return examine(cache_folder(_path(cache)), network=network)
+
+
+def init(
+    folder: AnyPath,
+    *,
+    target: str | None = None,
+    budget: str = BUDGET,
+    overrides: Overrides = (),
+    out: AnyPath | None = None,
+) -> str:
+    """A first pipeline file for a folder of labelled examples, with the reason for each choice.
+
+    It is looked at for about a second, whatever its size; the text says what was sampled and what
+    was assumed, and :func:`check` has nothing against it.
+
+    Args:
+        folder: images or .txt in a folder for each class, perhaps below train, val and test; images
+            with boxes as Pascal VOC, COCO, YOLO or CSV; a folder with a CSV of paths and labels, or
+            with a table of texts, or such a table itself.
+        target: ``android``, ``coral`` or ``pi``; None: Linux.
+        budget: what a run may take on this machine, such as ``5m``.
+        overrides: keys that are decided already, as for :func:`load`; they answer what an error
+            asks for.
+        out: the file to write; None: none, and paths are relative to the working directory.
+
+    Returns:
+        The text of the file.
+
+    Raises:
+        DataError: the folder holds nothing to learn from, is wrong, or leaves open what it means.
+        ConfigError: an argument makes no sense, or ``out`` is there already.
+    """
+    from tfedge.drafts.make import made
+    from tfedge.files.artifact import disk_errors
+    from tfedge.pipeline.load import load_text
+
+    file = Path(f"{Path(folder).resolve().stem}.yaml" if out is None else out)
+    if out is not None and file.exists():
+        raise ConfigError([f"{file}: is there already"], "give another name, or take it away")
+    text = made(
+        Path(folder),
+        target,
+        budget,
+        _assignments(overrides),
+        file.parent,
+        _editor_line(),
+        str(file),
+    )
+    load_text(text, file, _assignments(overrides))
+    if out is not None:
+        with disk_errors(file), file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    return text
 
 
 def templates() -> dict[str, str]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from textwrap import wrap
 
 from page import ROOT
 
+from tfedge.config.commented import commented
 from tfedge.config.keys import Key, keys
 from tfedge.data.schema import Data
 from tfedge.devices.schema import Device
@@ -25,8 +25,6 @@ from tfedge.tasks.table import names, task_of
 
 TEMPLATE, PAGE = ROOT / "pipelines" / "photos.yaml", ROOT / "docs" / "pipeline-keys.md"
 SCHEMA = ROOT / "pipelines" / "tfedge.schema.json"
-WIDTH = 100
-COLUMN = 28  # where the comment behind a value begins
 
 INTRODUCTION = """\
 # yaml-language-server: $schema=tfedge.schema.json
@@ -107,14 +105,7 @@ def _entry(key: Key, explained: set[str]) -> Iterator[str]:
         yield line
         return
     explained.add(key.description)
-    comment = _comment(key)
-    behind = wrap(comment, WIDTH - COLUMN - 2)
-    if len(line) < COLUMN and len(behind) <= 2:
-        for number, text in enumerate(behind):
-            yield f"{'' if number else line:<{COLUMN}}# {text}"
-        return
-    yield from (f"{indent}# {text}" for text in wrap(comment, WIDTH - len(indent) - 2))
-    yield line
+    yield from commented(line, _comment(key))
 
 
 def _comment(key: Key) -> str:

@@ -204,7 +204,7 @@ def test_a_folder_in_the_place_of_a_pipeline(
     assert main(["run", "photos"]) == 2
     told = capsys.readouterr().err
     assert "photos: is a folder, not a pipeline file" in told
-    assert "tfedge template photos > mine.yaml, and there data.path: photos" in told
+    assert "tfedge init photos -o mine.yaml writes a pipeline for it" in told
 
 
 def test_templates_are_the_pipelines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ LAZY = {
     "compare": "Set runs side by side: accuracy, size, latency, keys.",
     "devices": "Look whether devices are ready to be measured on.",
     "doctor": "Say what this machine has for tfedge, and what it lacks.",
+    "init": "Write a first pipeline file for a folder of examples.",
     "inspect": "Show what is in a .tflite: ops, zeros, cost, Edge TPU mapping.",
     "package": "Take the drops out of a finished run.",
     "predict": "Ask a model about images or texts.",
