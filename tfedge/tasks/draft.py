@@ -31,6 +31,7 @@ DROPS: Mapping[str | None, str] = {
 SECTION = object()  # the value of a key with nothing behind it but, perhaps, keys of its own
 LOOKED_AT = 1 << 22  # bytes of a table
 WAIT = 2.0  # seconds for the names of all files
+MOMENT = 0.15  # seconds in which files are opened, for each thing that is looked for
 _FEW = 10  # examples of a class from which on some of them only test
 _UNEVEN = 3.0  # largest to smallest class
 _LOSS = 0.02  # of accuracy, that int8 may cost
@@ -118,10 +119,9 @@ def within(
     about, found = 0.0, None
     for found in drafts:
         try:
-            pipeline = pipeline_of(found.tree(task, asked.given))
-        except (ValueError, KeyError, TypeError):
-            return found  # whoever reads the file says so, with line and column
-        about = seconds(pipeline)
+            about = seconds(pipeline_of(found.tree(task, asked.given)))
+        except (ValueError, KeyError, TypeError, OSError):
+            return found  # whoever reads the file says what is wrong with them
         if about <= asked.budget:
             break
     assert found is not None, "there is one at least"
@@ -233,7 +233,7 @@ def copied(copies: Copies, kind: str) -> tuple[list[Line], list[str]]:
     """The keys that let a run go on where the same content is there twice, and what to mind."""
     lines, mind = [], []
     if copies.conflicts:
-        names = _names(copies.conflicts)
+        names = f"{len(copies.conflicts)} ({_names(copies.conflicts)})"
         lines.append(
             Line("data.on_conflict", "drop", f"the same {kind} under two labels: all copies go")
         )
@@ -242,10 +242,11 @@ def copied(copies: Copies, kind: str) -> tuple[list[Line], list[str]]:
         lines.append(
             Line("data.on_leak", "drop", f"the same {kind} in two splits: it stays where it judges")
         )
-        mind.append(f"the same {kind} in two splits: {_names(copies.leaks)}")
+        names = f"{len(copies.leaks)} ({_names(copies.leaks)})"
+        mind.append(f"the same {kind} in two splits: {names}")
     if copies.groups:
         count = sum(len(group) - 1 for group in copies.groups)
-        mind.append(f"further copies of {kind}s: {count}, such as {_names(copies.groups)}")
+        mind.append(f"further copies of {kind}s: {count} ({_names(copies.groups)})")
     if copies.unseen:
         mind.append(f"not compared with the others, for want of time: {copies.unseen:,} {kind}s")
     return lines, mind

@@ -21,6 +21,7 @@ from tfedge.pipeline.needs import needs
 from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks.draft import (
     LOOKED_AT,
+    MOMENT,
     SECTION,
     WAIT,
     Asked,
@@ -60,10 +61,10 @@ def draft(place: Place, asked: Asked) -> Draft | None:
     if examples is None:
         return None
     listing = examples.listing
-    soon = time.monotonic() + 0.15
-    same = copies(listing.root, listing.entries, soon)
+    same = copies(listing.root, listing.entries, time.monotonic() + MOMENT)
     found = counted(listing, same)
-    look = glance(listing.root, [entry.path for entry in listing.entries], soon)
+    paths = [entry.path for entry in listing.entries]
+    look = glance(listing.root, paths, time.monotonic() + MOMENT)
     lines, mind = _readable(look)
     more, warnings = copied(same, IMAGES.one)
     mind = [*_partial(listing), *mind, *warnings, *listing.warnings, *_few(found)]

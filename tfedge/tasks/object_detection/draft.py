@@ -16,6 +16,7 @@ from tfedge.inputs.images.schema import BoxData
 from tfedge.pipeline.needs import needs
 from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks.draft import (
+    MOMENT,
     SECTION,
     Asked,
     Draft,
@@ -80,7 +81,7 @@ def _draft(place: Place, listing: Listing | None, named_format: str, asked: Aske
             [f"{place.root}: no box in the annotations of {len(labels)} images"],
             "annotate some, and call tfedge init again",
         )
-    look = glance(place.root, list(place.images.stamps), time.monotonic() + 0.15)
+    look = glance(place.root, list(place.images.stamps), time.monotonic() + MOMENT)
     data = _data(place, listing, named_format, look, asked)
     said = f"{total:,} images, {named_format.upper()} annotations"
     if classes:

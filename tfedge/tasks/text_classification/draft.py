@@ -21,6 +21,7 @@ from tfedge.pipeline.encoder import Encoder
 from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks.draft import (
     LOOKED_AT,
+    MOMENT,
     SECTION,
     WAIT,
     Asked,
@@ -54,6 +55,7 @@ class _Examples(NamedTuple):
     texts: Sequence[str]
     lines: list[Line]  # of data
     mind: list[str]
+    share: float = 1.0  # of all that was counted
 
 
 def draft(place: Place, asked: Asked) -> Draft | None:
@@ -73,7 +75,7 @@ def draft(place: Place, asked: Asked) -> Draft | None:
             yield Draft(said, tuple(_lines(data, net, pieces, examples, asked)), mind)
 
     def seconds(pipeline: Pipeline) -> float:
-        return _ALONE + _work(pipeline, found) / _RATE / asked.cores
+        return _ALONE + _work(pipeline, found) / examples.share / _RATE / asked.cores
 
     return within(drafts(), NAME, asked, seconds)
 
@@ -91,7 +93,7 @@ def _folder(place: Place, asked: Asked) -> _Examples:
     listing = list_folder(place.root, None, until=time.monotonic() + WAIT, kind=TEXTS)
     check_sound(listing)
     check_classes(listing)
-    same = copies(listing.root, listing.entries, time.monotonic() + 0.15)
+    same = copies(listing.root, listing.entries, time.monotonic() + MOMENT)
     why = {
         "folders": "a folder of .txt for each class, in folders of splits",
         "content hash": "a folder of .txt for each class",
@@ -162,7 +164,8 @@ def _rows(table: Path, asked: Asked) -> _Examples:
 def _counted(
     table: Path, rows: Rows, text: str, label: str, split: str | None, lines: list[Line]
 ) -> _Examples:
-    whole = table.stat().st_size <= LOOKED_AT
+    share = min(1.0, LOOKED_AT / max(1, table.stat().st_size))
+    whole = share == 1.0
     entries = [
         Entry(
             f"row {number}",
@@ -192,7 +195,7 @@ def _counted(
         lines.append(Line("data.on_bad_text", "skip", "leaves out those that are empty"))
         mind.append(f"empty texts, left out: {len(empty)} ({few(empty)})")
     texts = [row.get(text, "") for row in rows[:2000]]
-    return _Examples(Counted(classes, TEXTS.many, whole, parts), same, texts, lines, mind)
+    return _Examples(Counted(classes, TEXTS.many, whole, parts), same, texts, lines, mind, share)
 
 
 def _language(texts: Sequence[str]) -> list[str]:
