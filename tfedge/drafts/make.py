@@ -65,7 +65,7 @@ def made(
 def _given(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not all(part.strip() for part in key.split(".")):
-        raise ConfigError([f"--set {override}: must be key=value, such as data.image_size=97"])
+        raise ConfigError([f"--set {override}: must be key=value, such as seed=7"])
     return key.strip(), parse(text, f"--set {override}").data
 
 
