@@ -20,7 +20,7 @@ from typing import NoReturn
 import click
 
 from tfedge import __version__
-from tfedge.commands import LAZY
+from tfedge.commands import LAZY, complete
 from tfedge.commands.options import CACHE, DEBUG, DEVICES
 from tfedge.errors import INTERRUPTED, OUTPUT_CLOSED, GateFailed, TfedgeError
 from tfedge.files.artifact import refused
@@ -33,6 +33,7 @@ _SET = click.option(
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=complete.keys,
     help="Override a key of the file, as in --set data.image_size=97. Can be given several times.",
 )
 

@@ -7,6 +7,7 @@ LAZY = {
     "backbones": "List the backbones: sizes, cost, weights, blocks.",
     "bench": "Measure models on this machine, over ssh or over adb.",
     "cache": "Show what the cache holds, or take out what is old.",
+    "completion": "Print what makes a shell complete tfedge's commands.",
     "compare": "Set runs side by side: accuracy, size, latency, keys.",
     "devices": "Look whether devices are ready to be measured on.",
     "doctor": "Say what this machine has for tfedge, and what it lacks.",

@@ -7,13 +7,18 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands import LAZY
+from tfedge.commands import LAZY, complete
 from tfedge.commands.options import DEBUG
 
 
 @click.command(short_help=LAZY["compare"])
 @click.argument(
-    "runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN..."
+    "runs",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN RUN...",
+    shell_complete=complete.runs,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @DEBUG

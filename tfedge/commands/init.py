@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands import LAZY
+from tfedge.commands import LAZY, complete
 from tfedge.commands.options import DEBUG
 
 
@@ -19,6 +19,7 @@ from tfedge.commands.options import DEBUG
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=complete.keys,
     help="Decide a key, as in --set data.csv.label=stars. Can be given several times.",
 )
 @click.option(

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from tfedge.commands import complete
 from tfedge.commands.options import DEBUG
 
 
 @click.command("package")
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("run_dir", type=click.Path(path_type=Path), shell_complete=complete.runs)
 @click.option(
     "--target", "targets", multiple=True, help="Only this one. Can be given several times."
 )

@@ -6,13 +6,17 @@ import json
 
 import click
 
-from tfedge.commands import LAZY
+from tfedge.commands import LAZY, complete
 from tfedge.commands.options import DEBUG
 
 
 @click.command(short_help=LAZY["schema"])
-@click.argument("key", required=False)
-@click.option("--task", help="The task whose keys are told, as `task:` names it.")
+@click.argument("key", required=False, shell_complete=complete.keys)
+@click.option(
+    "--task",
+    shell_complete=complete.tasks,
+    help="The task whose keys are told, as `task:` names it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Schema, for editors.")
 @DEBUG
 def command(key: str | None, task: str | None, as_json: bool, debug: bool) -> None:

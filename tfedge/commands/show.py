@@ -7,13 +7,17 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands import LAZY
+from tfedge.commands import LAZY, complete
 from tfedge.commands.options import DEBUG
 
 
 @click.command(short_help=LAZY["show"])
 @click.argument(
-    "directory", type=click.Path(path_type=Path), default=Path("runs/latest"), metavar="[RUN]"
+    "directory",
+    type=click.Path(path_type=Path),
+    default=Path("runs/latest"),
+    metavar="[RUN]",
+    shell_complete=complete.runs,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print its run.json.")
 @DEBUG
