@@ -198,6 +198,34 @@ def test_documents_name_commands_options_and_files_that_exist() -> None:
                 assert (ROOT / word).is_file(), line
 
 
+def every_command() -> dict[str, click.Command]:
+    """With the commands of commands."""
+    found = dict(COMMANDS)
+    for name, command in COMMANDS.items():
+        if isinstance(command, click.Group):
+            found |= {f"{name} {inner}": one for inner, one in command.commands.items()}
+    return found
+
+
+def example_lines(command: click.Command) -> list[str]:
+    """The command lines at the end of a command's help."""
+    _, found, told = command.get_help(click.Context(command)).rpartition("Examples:")
+    return [line.strip() for line in told.splitlines() if found and line.strip()]
+
+
+@pytest.mark.parametrize("name", every_command())
+def test_help_ends_with_examples_that_parse(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every option and argument of theirs is one; the files that they name need not be there."""
+    monkeypatch.setattr(click.Path, "convert", lambda self, value, *_: Path(str(value)))
+    lines = example_lines(every_command()[name])
+    assert lines, f"tfedge {name} --help: epilog=examples(...)"
+    for line in lines:
+        words = shlex.split(re.split(r" [>|] ", line)[0])
+        assert " ".join(words).startswith(f"tfedge {name}"), line
+        rest = words[1 + len(name.split()) :]
+        every_command()[name].make_context(name, rest)
+
+
 def test_help_tells_every_option() -> None:
     for name, command in COMMANDS.items():
         for parameter in command.params:

@@ -7,10 +7,12 @@ import json
 import click
 
 from tfedge.commands import complete
-from tfedge.commands.options import DEBUG
+from tfedge.commands.options import DEBUG, examples
 
 
-@click.command("backbones")
+@click.command(
+    "backbones", epilog=examples("tfedge backbones", "tfedge backbones EfficientNetLite0")
+)
 @click.argument("name", required=False, shell_complete=complete.backbones)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @DEBUG

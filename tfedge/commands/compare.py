@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 
 from tfedge.commands import LAZY, complete
-from tfedge.commands.options import DEBUG
+from tfedge.commands.options import DEBUG, examples
 
 
-@click.command(short_help=LAZY["compare"])
+@click.command(
+    short_help=LAZY["compare"], epilog=examples("tfedge compare runs/small-* runs/large-*")
+)
 @click.argument(
     "runs",
     nargs=-1,
@@ -28,9 +30,6 @@ def command(runs: tuple[Path, ...], as_json: bool, debug: bool) -> None:
 
     They are ranked, and the Pareto front is marked, when the same examples judged them by the same
     metric and latency was measured in the same way; else it is said why not.
-
-    \b
-    Example: tfedge compare runs/small-* runs/large-*
     """
     from tfedge import api
 

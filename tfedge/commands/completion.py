@@ -6,12 +6,12 @@ import click
 from click.shell_completion import get_completion_class
 
 from tfedge.commands import LAZY
-from tfedge.commands.options import DEBUG
+from tfedge.commands.options import DEBUG, examples
 
 _SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command(short_help=LAZY["completion"])
+@click.command(short_help=LAZY["completion"], epilog=examples("tfedge completion bash"))
 @click.argument("shell", type=click.Choice(_SHELLS))
 @DEBUG
 @click.pass_context

@@ -7,10 +7,17 @@ from pathlib import Path
 import click
 
 from tfedge.commands import LAZY, complete
-from tfedge.commands.options import DEBUG
+from tfedge.commands.options import DEBUG, examples
 
 
-@click.command(short_help=LAZY["init"])
+@click.command(
+    short_help=LAZY["init"],
+    epilog=examples(
+        "tfedge init photos -o photos.yaml",
+        "tfedge init photos --target android --budget 5m",
+        "tfedge init reviews.csv --set data.csv.label=stars",
+    ),
+)
 @click.argument("folder", type=click.Path(path_type=Path), metavar="FOLDER")
 @click.option("--target", metavar="TARGET", help="android, coral or pi.  [default: Linux]")
 @click.option("--budget", metavar="TIME", help="What a run may take, such as 5m.  [default: 10m]")

@@ -7,10 +7,17 @@ import json
 import click
 
 from tfedge.commands import LAZY, complete
-from tfedge.commands.options import DEBUG
+from tfedge.commands.options import DEBUG, examples
 
 
-@click.command(short_help=LAZY["schema"])
+@click.command(
+    short_help=LAZY["schema"],
+    epilog=examples(
+        "tfedge schema prune.sparsity",
+        "tfedge schema data --task text-classification",
+        "tfedge schema --json > tfedge.schema.json",
+    ),
+)
 @click.argument("key", required=False, shell_complete=complete.keys)
 @click.option(
     "--task",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import click
 
 from tfedge.commands import LAZY, complete
-from tfedge.commands.options import DEBUG
+from tfedge.commands.options import DEBUG, examples
 
 
-@click.command(short_help=LAZY["template"])
+@click.command(
+    short_help=LAZY["template"],
+    epilog=examples("tfedge template", "tfedge template photos > mine.yaml"),
+)
 @click.argument("name", required=False, shell_complete=complete.templates)
 @DEBUG
 def command(name: str | None, debug: bool) -> None:
