@@ -280,7 +280,7 @@ def run(
         TfedgeError: any other reason; ``run_dir`` is the run's directory once there is one. A bug
             in a stage is a StageError with the traceback in that stage's ``log.txt``.
     """
-    from tfedge.core import engine, rundir
+    from tfedge.core import engine, rundir, tracking
     from tfedge.core.process import one_run
     from tfedge.core.progress import shown_on
     from tfedge.core.stages import STAGES
@@ -290,6 +290,8 @@ def run(
     loaded, selection = _selected(
         pipeline, overrides, devices_file, from_stage, to_stage, force=force
     )
+    if lacks := tracking.missing(loaded):
+        raise lacks
     shown, there = shown_on(progress), Path(runs if run_dir is None else run_dir)
     with one_run():
         with disk_errors(there):
@@ -300,14 +302,15 @@ def run(
         with opened:
             for note in loaded.notes:
                 shown.note(f"note: {note}")
-            result = engine.run(
-                loaded,
-                selection,
-                cache=cache_folder(_path(cache)),
-                run_dir=opened,
-                progress=shown,
-                capture_output=capture_output,
-            )
+            with tracking.tracked(loaded, opened.path, shown.note):
+                result = engine.run(
+                    loaded,
+                    selection,
+                    cache=cache_folder(_path(cache)),
+                    run_dir=opened,
+                    progress=shown,
+                    capture_output=capture_output,
+                )
     return Run(opened.path, result)
 
 

@@ -60,6 +60,7 @@ EXAMPLES = {
     "evaluate.gates.min_macro_recall": "0.7",
     "evaluate.gates.max_size": "5000000",
     "evaluate.gates.max_latency": "50.0",
+    "track.mlflow": "mlruns",
 }
 
 HEAD = """\

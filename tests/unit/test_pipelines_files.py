@@ -19,7 +19,7 @@ PIPELINES = Path(__file__).parents[2] / "pipelines"
 TEMPLATE = PIPELINES / "photos.yaml"
 # Keys that are off until set: the template shows a value, not a default.
 SCHEMA = schema.schema_of("image-classification")
-OFF = {"name", "path", "url", "sha256", "mean", "std"} | set(Gates.model_fields)
+OFF = {"name", "path", "mlflow", "url", "sha256", "mean", "std"} | set(Gates.model_fields)
 
 
 def opened() -> dict[str, Any]:

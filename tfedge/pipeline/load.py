@@ -234,6 +234,8 @@ def _paths(pipeline: Pipeline) -> dict[KeyPath, str | tuple[str, ...]]:
     given |= {at: text for at, text in weights.items() if text not in nets.WEIGHT_NAMES}
     if package is not None and package.golden not in (SYNTHETIC, HELD_OUT):
         given["package", "golden"] = package.golden
+    if pipeline.track is not None and "://" not in pipeline.track.mlflow:
+        given["track", "mlflow"] = pipeline.track.mlflow
     if package is not None and package.coral.together:
         given["package", "coral", "together"] = package.coral.together
     return given

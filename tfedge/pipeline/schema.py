@@ -627,6 +627,16 @@ class Runtime(Section):
     )
 
 
+class Track(Section):
+    mlflow: Annotated[
+        StrictStr,
+        about(
+            "A folder, or the address of a tracking server (`http://…`), that gets each run's keys, "
+            "figures, model and report; `pip install 'tfedge[mlflow]'`."
+        ),
+    ]
+
+
 class Pipeline(Section):
     """The whole file. A section that is left out is a stage that is not run.
 
@@ -660,6 +670,7 @@ class Pipeline(Section):
     package: Package | None = key(
         None, "Drops: a folder with the model and all that using it takes, for each target."
     )
+    track: Track | None = key(None, "Who is told of a run once it has ended; no stage asks for it.")
 
     @model_validator(mode="before")
     @classmethod
