@@ -64,14 +64,10 @@ def _tell(place: str, loaded: Loaded, run_dir: Path) -> None:
     import requests  # which MLflow speaks to servers by
 
     with _environment():
-        failures = (
-            imported("mlflow.exceptions:MlflowException"),
-            OSError,
-            requests.RequestException,
-        )
+        refused = imported("mlflow.exceptions:MlflowException")
         try:
             _record(place, loaded, run_dir)
-        except failures as error:
+        except (refused, OSError, ImportError, requests.RequestException) as error:
             reason = without_secrets(" ".join(str(error).split()))[:300]
             raise ArtifactError(
                 without_secrets(place),

@@ -631,8 +631,8 @@ class Track(Section):
     mlflow: Annotated[
         StrictStr,
         about(
-            "A folder, or the address of a tracking server (`http://…`), that gets each run's keys, "
-            "figures, model and report; `pip install 'tfedge[mlflow]'`."
+            "A folder or the address of a tracking server (`http://…`) that gets the keys of each "
+            "run, its figures, model and report; `pip install 'tfedge[mlflow]'`."
         ),
     ]
 
