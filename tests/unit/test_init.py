@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -41,7 +42,12 @@ WORDS = [
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory; a machine that is busy with other things looks as long as it takes."""
     monkeypatch.chdir(tmp_path)
+    for task in ("image_classification", "text_classification", "object_detection"):
+        monkeypatch.setattr(f"tfedge.tasks.{task}.draft.MOMENT", 600.0)
+    for module in ("drafts.make", "tasks.image_classification.draft"):
+        monkeypatch.setattr(f"tfedge.{module}.WAIT", 600.0)
     return tmp_path
 
 
@@ -468,6 +474,42 @@ def test_set_keys_stand_in_their_sections(place: Path, capsys: pytest.CaptureFix
     _, found = drafted("photos", *words, capsys=capsys)
     assert found["data"]["split"] == {"val": 0.3} and found["data"]["augment"] == {"views": 3}
     assert found["seed"] == 7 and found["quantize"]["recipe"] == "auto"
+
+
+def test_what_can_never_be_read_is_not_waited_for(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = class_folders(place / "photos", {"a": 20, "b": 20})
+    os.mkfifo(photos / "a" / "pipe.png")
+    os.mkfifo(photos / "pipe.csv")
+    (photos / "b" / "gone.png").symlink_to("nowhere.png")
+    text, found = drafted("photos", capsys=capsys)
+    assert found["data"]["on_bad_image"] == "skip"
+    assert "2 of 42 images can't be read: a/pipe.png, b/gone.png (no such file)" in comment(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("r.csv", b"\x89PNG\r\n\x1a\n\0\xff\xfe", "not UTF-8 (byte 0)"),
+        ("r.csv", b"", "no column looks like texts (none)"),
+        ("r.csv", b'text,label\n"open', "a quote that is not closed?"),
+        ("r.csv", b"text,label\na,b,c\n", "expected 2 cells, got 3"),
+        (
+            "r.csv",
+            b"a text of five whole words,pos\nb,c\n",
+            "names of the columns on the first line",
+        ),
+        ("r.jsonl", b'{"text": [[[' + b"[" * 5000, "r.jsonl:1: no JSON object"),
+        ("r.jsonl", b"[1, 2]\n", "r.jsonl:1: no JSON object"),
+        ("r.csv", b"PK\x03\x04", "a spreadsheet or an archive by its content"),
+    ],
+)
+def test_tables_that_are_none(
+    name: str, content: bytes, says: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / name).write_bytes(content)
+    assert says in refused(name, capsys=capsys)
 
 
 # ------------------------------------------------------------------ the file

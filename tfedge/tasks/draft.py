@@ -58,7 +58,8 @@ class Place:
     def tables(self, suffixes: Sequence[str]) -> list[Path]:
         """The tables at its top, or the one that it is itself."""
         names = [self.path.name] if self.is_file else [n for n in self.others if "/" not in n]
-        return [self.root / name for name in names if name.lower().endswith(tuple(suffixes))]
+        found = [self.root / name for name in names if name.lower().endswith(tuple(suffixes))]
+        return [table for table in found if table.is_file()]
 
 
 @dataclass(frozen=True)

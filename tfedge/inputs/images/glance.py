@@ -11,7 +11,7 @@ from statistics import median
 from tfedge.inputs.images.annotations.audit import Seen, seen
 from tfedge.inputs.images.formats import HEAD, foreign
 
-MOST = 100  # images
+LEAST, MOST = 20, 100  # images
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Glance:
 
 
 def glance(root: Path, paths: Sequence[str], until: float) -> Glance:
-    """Opens ``MOST`` of the images at most, evenly drawn, and none after ``until``, in the seconds
-    of ``time.monotonic``; decodes none."""
+    """Opens ``MOST`` of the images at most, evenly drawn, and after ``until``, in the seconds of
+    ``time.monotonic``, no more than ``LEAST``; decodes none."""
     step = max(1, len(paths) / MOST)
     chosen = [paths[int(place * step)] for place in range(min(MOST, len(paths)))]
     found: list[Seen] = []
     bad: dict[str, tuple[str, str]] = {}
-    for path in chosen:
-        if time.monotonic() > until and found:
+    for number, path in enumerate(chosen):
+        if number >= LEAST and time.monotonic() > until:
             break
         size = seen(root / path)
         problem = _problem(root / path, size)

@@ -63,8 +63,7 @@ def draft(place: Place, asked: Asked) -> Draft | None:
     listing = examples.listing
     same = copies(listing.root, listing.entries, time.monotonic() + MOMENT)
     found = counted(listing, same)
-    paths = [entry.path for entry in listing.entries]
-    look = glance(listing.root, paths, time.monotonic() + MOMENT)
+    look = _look(listing)
     lines, mind = _readable(look)
     more, warnings = copied(same, IMAGES.one)
     mind = [*_partial(listing), *mind, *warnings, *listing.warnings, *_few(found)]
@@ -160,6 +159,17 @@ def _columns(table: Any, given: Mapping[str, Any]) -> CsvColumns | None:
 def _names_images(table: Any, cells: Sequence[str]) -> bool:
     looked = [cell.replace("\\", "/") for cell in cells[:20] if IMAGES.names(cell)]
     return any((table.parent / cell).is_file() for cell in looked)
+
+
+def _look(listing: Listing) -> Glance:
+    """At some of the images, and at the names of those that are not there."""
+    there = [entry.path for entry in listing.entries if entry.stamp is not None]
+    look = glance(listing.root, there, time.monotonic() + MOMENT)
+    gone = dict.fromkeys(
+        (entry.path for entry in listing.entries if entry.stamp is None),
+        ("no such file", "correct their paths"),
+    )
+    return Glance(look.seen, {**gone, **look.bad})
 
 
 def _partial(listing: Listing) -> list[str]:

@@ -81,7 +81,8 @@ def _draft(place: Place, listing: Listing | None, named_format: str, asked: Aske
             [f"{place.root}: no box in the annotations of {len(labels)} images"],
             "annotate some, and call tfedge init again",
         )
-    look = glance(place.root, list(place.images.stamps), time.monotonic() + MOMENT)
+    there = [path for path, stamp in place.images.stamps.items() if stamp is not None]
+    look = glance(place.root, there, time.monotonic() + MOMENT)
     data = _data(place, listing, named_format, look, asked)
     said = f"{total:,} images, {named_format.upper()} annotations"
     if classes:

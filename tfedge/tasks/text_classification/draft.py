@@ -111,11 +111,11 @@ def _folder(place: Place, asked: Asked) -> _Examples:
 
 def _opened(listing: Listing) -> tuple[list[str], str]:
     """The beginnings of some texts, and the first that is not UTF-8."""
-    step = max(1, len(listing.entries) / _OPENED)
-    count = min(_OPENED, len(listing.entries))
+    there = [entry for entry in listing.entries if entry.stamp is not None]
+    step = max(1, len(there) / _OPENED)
     texts = []
-    for place in range(count):
-        entry = listing.entries[int(place * step)]
+    for place in range(min(_OPENED, len(there))):
+        entry = there[int(place * step)]
         try:
             with (listing.root / entry.path).open("rb") as file:
                 raw = file.read(_HEAD)

@@ -38,6 +38,8 @@ def files(root: Path, names: Sequence[str]) -> list[str]:
 
 def has_boxes(path: Path) -> bool:
     """Whether the first line of a table names the columns of boxes."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         rows = rows_of(path, [*_CALLED, "split"], _HEAD)
     except DataError:
