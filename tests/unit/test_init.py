@@ -320,6 +320,7 @@ def test_images_without_a_file_of_boxes(capsys: pytest.CaptureFixture[str]) -> N
     told = refused("boxes", capsys=capsys)
     assert "1 of 40 images have no .txt of boxes (images/p03.png)" in told
     assert "--set data.unlabelled=empty" in told
+    assert "image-classification" not in told  # whose examples they are none of
     _, found = drafted("boxes", "--set", "data.unlabelled=empty", capsys=capsys)
     assert found["data"]["unlabelled"] == "empty"
 

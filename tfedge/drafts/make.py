@@ -24,7 +24,7 @@ from tfedge.files.imports import imported
 from tfedge.files.parallel import cores
 from tfedge.inputs.images.annotations.images import walked
 from tfedge.pipeline.schema import TASKS
-from tfedge.tasks.draft import DROPS, SECTION, WAIT, Asked, Draft, Line, Place, duration
+from tfedge.tasks.draft import DROPS, SECTION, WAIT, Asked, Draft, Line, Place
 from tfedge.tasks.table import task_of
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -178,9 +178,7 @@ def _introduction(
             yield from _comment(f"- {text}", "  ")
         yield "#"
     yield from _comment(
-        f"Everything in it was chosen to be done in {duration(_seconds(budget))}; other numbers "
-        "are a change of one line. `tfedge schema KEY` explains a key, `tfedge template` shows "
-        "files with more of them."
+        "`tfedge schema KEY` explains a key, and `tfedge template` has files with more of them."
     )
 
 

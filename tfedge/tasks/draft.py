@@ -274,7 +274,7 @@ def gate(key: str, judged: int, least: float = _LOSS) -> list[Line]:
     if allowed > 0.5:
         why = f"no gate: about {judged} examples judge, each of them {1 / judged:.0%} of accuracy"
         return [Line("evaluate", SECTION, why)]
-    why = "of the float model's, that int8 may lose"
+    why = "of what the float model has, that int8 may lose"
     if allowed > least:
         why += f": two of about {judged} examples that judge"
     return [Line("evaluate", SECTION, ""), *lines, Line(f"evaluate.gates.{key}", allowed, why)]
