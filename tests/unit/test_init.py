@@ -182,7 +182,7 @@ def test_two_images_a_class(place: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_one_image_of_a_class_is_too_few(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class_folders(place / "photos", {"a": 1, "b": 5})
     told = refused("photos", capsys=capsys)
-    assert "1 of 2 classes have fewer than two different images: a" in told
+    assert "photos: 1 of 2 classes have fewer than two different images: a" in told
     shutil.copy(place / "photos" / "a" / "000.png", place / "photos" / "a" / "copy.png")
     assert refused("photos", capsys=capsys) == told  # a copy adds nothing
 

@@ -208,7 +208,7 @@ def counted(listing: Listing, copies: Copies) -> Counted:
     return Counted(found, listing.kind.many, whole, parts if len(parts) > 1 else {})
 
 
-def splits(found: Counted, noun: str) -> list[Line]:
+def splits(found: Counted, noun: str, root: Path) -> list[Line]:
     """``data.split``. DataError where a class has too few to be split."""
     if found.parts:
         return []
@@ -216,7 +216,7 @@ def splits(found: Counted, noun: str) -> list[Line]:
     if small:
         what = f"{len(small)} of {len(found.classes)} classes have fewer than two different {noun}"
         raise DataError(
-            [f"{what}: {few(small)}"],
+            [f"{root}: {what}: {few(small)}"],
             "one has to train and another one to judge: add some, or take these classes away",
         )
     val, test = found.shares

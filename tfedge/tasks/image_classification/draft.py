@@ -67,7 +67,7 @@ def draft(place: Place, asked: Asked) -> Draft | None:
     lines, mind = _readable(look)
     more, warnings = copied(same, IMAGES.one)
     mind = [*_partial(listing), *mind, *warnings, *listing.warnings, *_few(found)]
-    data = [*examples.lines, *splits(found, IMAGES.many), *more, *lines]
+    data = [*examples.lines, *splits(found, IMAGES.many, place.path), *more, *lines]
     said = f"{found.told()} ({found.listed()}); {look.count} of them opened"
 
     def drafts() -> Iterator[Draft]:

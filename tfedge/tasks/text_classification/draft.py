@@ -65,7 +65,7 @@ def draft(place: Place, asked: Asked) -> Draft | None:
         return None
     found = examples.found
     lines, warnings = copied(examples.same, TEXTS.one)
-    data = [*examples.lines, *splits(found, TEXTS.many), *lines]
+    data = [*examples.lines, *splits(found, TEXTS.many, place.path), *lines]
     mind = (*examples.mind, *warnings, *_language(examples.texts))
     said = f"{found.told()} ({found.listed()}); {len(examples.texts):,} of them read"
     length = _length(examples.texts, asked)
