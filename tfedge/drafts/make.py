@@ -113,7 +113,7 @@ def _drafted(place: Place, asked: Asked) -> tuple[str, Draft]:
             f"say which one: --set task={next(iter(found))}",
         )
     if not found:
-        raise _none(place, wrong)
+        raise _none(place, wrong, str(wanted or ""))
     name, draft = next(iter(found.items()))
     if DROPS[asked.target] not in task_of(name).drops:
         others = [str(one) for one, drop in DROPS.items() if one and drop in task_of(name).drops]
@@ -124,7 +124,7 @@ def _drafted(place: Place, asked: Asked) -> tuple[str, Draft]:
     return name, draft
 
 
-def _none(place: Place, wrong: Mapping[str, DataError]) -> DataError:
+def _none(place: Place, wrong: Mapping[str, DataError], wanted: str) -> DataError:
     """Why nothing can be drafted: what a task says whose examples they seem to be, if any does."""
     told = {name: one for name, one in wrong.items() if not isinstance(one, OtherTask)} or wrong
     if len(told) == 1:
@@ -132,7 +132,9 @@ def _none(place: Place, wrong: Mapping[str, DataError]) -> DataError:
     if told:
         lines = [f"as {name}: {line}" for name, error in told.items() for line in error.problems]
         return DataError(lines, "; ".join(error.hint for error in told.values() if error.hint))
-    what = "nothing is in it" if not place.others else "neither images nor texts are in it"
+    what = "neither images nor texts are in it" if place.others else "nothing is in it"
+    if wanted:
+        what = f"nothing for task {wanted} is in it"
     more = f" as far as {WAIT:g} s of looking tell" if place.partial else ""
     return DataError(
         [f"{place.path}: {what}{more}"],
