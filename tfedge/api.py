@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 AnyPath = str | os.PathLike[str]
 Overrides = Mapping[str, object] | Sequence[str]
 
+BUDGET = "10m"  # of a run that ``init`` drafts
+
 _TEMPLATES = Path(__file__).parent / "templates"  # in a checkout a link to pipelines/
+_SCHEMA = "tfedge.schema.json"  # beside them
+_EDITOR = "# yaml-language-server: $schema={}\n"  # the first line of a pipeline file
 
 # What run.json holds under ``metrics``, and what ``evaluate`` measures of one model: the one place
 # that says which types these are.
@@ -289,7 +293,7 @@ def run(
         TfedgeError: any other reason; ``run_dir`` is the run's directory once there is one. A bug
             in a stage is a StageError with the traceback in that stage's ``log.txt``.
     """
-    from tfedge.core import engine, rundir
+    from tfedge.core import engine, rundir, tracking
     from tfedge.core.process import one_run
     from tfedge.core.progress import shown_on
     from tfedge.core.stages import STAGES
@@ -299,6 +303,8 @@ def run(
     loaded, selection = _selected(
         pipeline, overrides, devices_file, from_stage, to_stage, force=force
     )
+    if lacks := tracking.missing(loaded):
+        raise lacks
     shown, there = shown_on(progress), Path(runs if run_dir is None else run_dir)
     with one_run():
         with disk_errors(there):
@@ -309,14 +315,15 @@ def run(
         with opened:
             for note in loaded.notes:
                 shown.note(f"note: {note}")
-            result = engine.run(
-                loaded,
-                selection,
-                cache=cache_folder(_path(cache)),
-                run_dir=opened,
-                progress=shown,
-                capture_output=capture_output,
-            )
+            with tracking.tracked(loaded, opened.path, shown.note):
+                result = engine.run(
+                    loaded,
+                    selection,
+                    cache=cache_folder(_path(cache)),
+                    run_dir=opened,
+                    progress=shown,
+                    capture_output=capture_output,
+                )
     return Run(opened.path, result)
 
 
@@ -754,24 +761,86 @@ def doctor(*, cache: AnyPath | None = None, network: bool = False) -> list[Findi
     return examine(cache_folder(_path(cache)), network=network)
 
 
+def init(
+    folder: AnyPath,
+    *,
+    target: str | None = None,
+    budget: str = BUDGET,
+    overrides: Overrides = (),
+    out: AnyPath | None = None,
+) -> str:
+    """A first pipeline file for a folder of labelled examples, with the reason for each choice.
+
+    It is looked at for about a second, whatever its size; the text says what was sampled and what
+    was assumed, and :func:`check` has nothing against it.
+
+    Args:
+        folder: images or .txt in a folder for each class, perhaps below train, val and test; images
+            with boxes as Pascal VOC, COCO, YOLO or CSV; a folder with a CSV of paths and labels, or
+            with a table of texts, or such a table itself.
+        target: ``android``, ``coral`` or ``pi``; None: Linux.
+        budget: what a run may take on this machine, such as ``5m``.
+        overrides: keys that are decided already, as for :func:`load`; they answer what an error
+            asks for.
+        out: the file to write; None: none, and paths are relative to the working directory.
+
+    Returns:
+        The text of the file.
+
+    Raises:
+        DataError: the folder holds nothing to learn from, is wrong, or leaves open what it means.
+        ConfigError: an argument makes no sense, or ``out`` is there already.
+    """
+    from tfedge.drafts.make import made
+    from tfedge.files.artifact import disk_errors
+    from tfedge.pipeline.load import load_text
+
+    file = Path(f"{Path(folder).resolve().stem}.yaml" if out is None else out)
+    if out is not None and file.exists():
+        raise ConfigError([f"{file}: is there already"], "give another name, or take it away")
+    text = made(
+        Path(folder),
+        target,
+        budget,
+        _assignments(overrides),
+        file.parent,
+        _editor_line(),
+        str(file),
+    )
+    load_text(text, file, _assignments(overrides))
+    if out is not None:
+        with disk_errors(file), file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    return text
+
+
 def templates() -> dict[str, str]:
     """The pipeline files that come with tfedge: by name the first sentence of what they say."""
     found = {}
     for file in sorted(_TEMPLATES.glob("*.yaml")):
-        first, _, _ = file.read_text(encoding="utf-8").partition("\n#\n")
+        text = file.read_text(encoding="utf-8").removeprefix(_EDITOR.format(_SCHEMA))
+        first, _, _ = text.partition("\n#\n")
         said = " ".join(line.lstrip("# ") for line in first.splitlines())
         found[file.stem] = f"{said.partition('. ')[0].rstrip('.')}."
     return found
 
 
 def template(name: str) -> str:
-    """The text of one of :func:`templates`. ConfigError when there is none of that name."""
+    """The text of one of :func:`templates`, for a file anywhere on this machine: its first line
+    tells editors where this installation's JSON Schema lies. ConfigError when there is none of that
+    name."""
     from tfedge.config.spelling import did_you_mean
 
     known = templates()
     if name not in known:
         raise ConfigError([f"no template {name!r}{did_you_mean(name, known)}"])
-    return (_TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
+    text = (_TEMPLATES / f"{name}.yaml").read_text(encoding="utf-8")
+    return _editor_line() + text.removeprefix(_EDITOR.format(_SCHEMA))
+
+
+def _editor_line() -> str:
+    """As an address, since a path may hold blanks."""
+    return _EDITOR.format((_TEMPLATES / _SCHEMA).absolute().as_uri())
 
 
 def _selected(

@@ -20,8 +20,8 @@ from typing import NoReturn
 import click
 
 from tfedge import __version__
-from tfedge.commands import LAZY
-from tfedge.commands.options import CACHE, DEBUG, DEVICES
+from tfedge.commands import LAZY, complete
+from tfedge.commands.options import CACHE, DEBUG, DEVICES, examples
 from tfedge.errors import INTERRUPTED, OUTPUT_CLOSED, GateFailed, TfedgeError
 from tfedge.files.artifact import refused
 from tfedge.files.streams import OutputClosed, guarded, terminal
@@ -33,6 +33,7 @@ _SET = click.option(
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=complete.keys,
     help="Override a key of the file, as in --set data.image_size=97. Can be given several times.",
 )
 
@@ -74,6 +75,10 @@ def _instead(name: str, commands: list[str]) -> str:
 
 @click.group(
     cls=LazyGroup,
+    epilog=examples(
+        "tfedge init photos -o photos.yaml && tfedge run photos.yaml",
+        "tfedge COMMAND --help",
+    ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="tfedge")
@@ -81,7 +86,10 @@ def cli() -> None:
     """From a folder of photos to a verified, measured, deployable int8 model."""
 
 
-@cli.command(short_help="Check a pipeline file and show what it would run.")
+@cli.command(
+    short_help="Check a pipeline file and show what it would run.",
+    epilog=examples("tfedge check mine.yaml", "tfedge check mine.yaml --set data.image_size=97"),
+)
 @_FILE
 @_SET
 @DEVICES
@@ -101,7 +109,14 @@ def check(
     click.echo(api.check(file, overrides, devices_file=devices, cache=cache))
 
 
-@cli.command(short_help="Run a pipeline file.")
+@cli.command(
+    short_help="Run a pipeline file.",
+    epilog=examples(
+        "tfedge run mine.yaml",
+        "tfedge run mine.yaml --dry-run",
+        "tfedge run mine.yaml --set prune.sparsity=0.6 --from prune",
+    ),
+)
 @_FILE
 @_SET
 @click.option("--dry-run", is_flag=True, help="Show the plan (what is cached, what would run).")

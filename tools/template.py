@@ -1,30 +1,33 @@
-"""Writes pipelines/photos.yaml and docs/pipeline-keys.md from the schema of a pipeline.
+"""Writes pipelines/photos.yaml, pipelines/tfedge.schema.json and docs/pipeline-keys.md from the
+schema of a pipeline.
 
     python tools/template.py
 
 What a key means stands in the schema alone, as its description; what the template says beside that
 (its introduction, the values that it sets, examples where there is no default) stands here. A test
-fails while one of the two files is not what this would write.
+fails while one of the three files is not what this would write.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from textwrap import wrap
 
 from page import ROOT
 
+from tfedge.config.commented import commented
 from tfedge.config.keys import Key, keys
 from tfedge.data.schema import Data
 from tfedge.devices.schema import Device
+from tfedge.pipeline.json_schema import json_schema
 from tfedge.pipeline.schema import DEFAULT, schema_of
 from tfedge.tasks.table import names, task_of
 
 TEMPLATE, PAGE = ROOT / "pipelines" / "photos.yaml", ROOT / "docs" / "pipeline-keys.md"
-WIDTH = 100
-COLUMN = 28  # where the comment behind a value begins
+SCHEMA = ROOT / "pipelines" / "tfedge.schema.json"
 
 INTRODUCTION = """\
+# yaml-language-server: $schema=tfedge.schema.json
 # A template for your own photos: every key, what it means, and its default.
 #
 #     tfedge template photos > mine.yaml
@@ -57,6 +60,7 @@ EXAMPLES = {
     "evaluate.gates.min_macro_recall": "0.7",
     "evaluate.gates.max_size": "5000000",
     "evaluate.gates.max_latency": "50.0",
+    "track.mlflow": "mlruns",
 }
 
 HEAD = """\
@@ -64,7 +68,9 @@ HEAD = """\
 
 Written by `python tools/template.py` from the schema, which has each key's description; `tfedge
 schema` prints the same, and `tfedge schema --json` as JSON Schema: an editor with a YAML language
-server completes and checks a file that begins with `# yaml-language-server: $schema=FILE`.
+server completes, explains and checks the keys of a file that begins with
+`# yaml-language-server: $schema=FILE`, as every file of `pipelines/` and what `tfedge init` and
+`tfedge template` print do.
 
 A section that is left out is a stage that is not run; one with nothing behind it has its defaults.
 `--set a.b=value` overrides a key. [`pipelines/photos.yaml`](../pipelines/photos.yaml) is a file
@@ -100,14 +106,7 @@ def _entry(key: Key, explained: set[str]) -> Iterator[str]:
         yield line
         return
     explained.add(key.description)
-    comment = _comment(key)
-    behind = wrap(comment, WIDTH - COLUMN - 2)
-    if len(line) < COLUMN and len(behind) <= 2:
-        for number, text in enumerate(behind):
-            yield f"{'' if number else line:<{COLUMN}}# {text}"
-        return
-    yield from (f"{indent}# {text}" for text in wrap(comment, WIDTH - len(indent) - 2))
-    yield line
+    yield from commented(line, _comment(key))
 
 
 def _comment(key: Key) -> str:
@@ -117,6 +116,11 @@ def _comment(key: Key) -> str:
     if len(key.choices) > 1 and unsaid:
         text = f"{' | '.join(key.choices)}. {text}"
     return text
+
+
+def schema() -> str:
+    """The text of pipelines/tfedge.schema.json: what ``tfedge schema --json`` prints."""
+    return json.dumps(json_schema(), indent=1) + "\n"
 
 
 def page() -> str:
@@ -194,7 +198,7 @@ def _table(found: list[Key], title: str) -> str:
 
 
 def main() -> None:
-    for file, text in ((TEMPLATE, template()), (PAGE, page())):
+    for file, text in ((TEMPLATE, template()), (SCHEMA, schema()), (PAGE, page())):
         file.write_text(text, encoding="utf-8")
         print(file.relative_to(ROOT))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import full_cache
 import pytest
+from PIL import Image
 
 from tfedge import cli
 from tfedge.commands import LAZY
@@ -132,6 +133,26 @@ def test_a_plan_of_which_everything_is_cached_is_light(command: list[str], tmp_p
     assert min(seconds) < 0.5
 
 
+@pytest.mark.parametrize("kind", ["images", "texts"])
+def test_a_first_pipeline_is_written_in_less_than_half_a_second(kind: str, tmp_path: Path) -> None:
+    """Without TensorFlow and numpy."""
+    for number in range(60):
+        file = tmp_path / "mine" / "ab"[number % 2] / str(number)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "images":
+            Image.new("RGB", (200, 200), (number, 0, 0)).save(file.with_suffix(".png"))
+        else:
+            file.with_suffix(".txt").write_text(f"what is said in text {number}")
+    refused = (*TENSORFLOW, "numpy", "sklearn", "ai_edge_litert", "requests")
+    seconds = []
+    for _ in range(3):
+        ran = tfedge("init", "mine", refused=refused, cwd=tmp_path, rest=TIMED)
+        assert ran.returncode == 0, ran.stderr
+        assert f"60 {kind} in 2 classes" in ran.stdout
+        seconds.append(float(ran.stderr))
+    assert min(seconds) < 0.5
+
+
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["prune.sparsity"]], ids=str)
 def test_keys_are_explained_without_tensorflow(arguments: list[str], tmp_path: Path) -> None:
     ran = tfedge("schema", *arguments, refused=HEAVY, cwd=tmp_path)
@@ -175,6 +196,34 @@ def test_documents_name_commands_options_and_files_that_exist() -> None:
         for word in rest:
             if word.startswith("pipelines/"):
                 assert (ROOT / word).is_file(), line
+
+
+def every_command() -> dict[str, click.Command]:
+    """With the commands of commands."""
+    found = dict(COMMANDS)
+    for name, command in COMMANDS.items():
+        if isinstance(command, click.Group):
+            found |= {f"{name} {inner}": one for inner, one in command.commands.items()}
+    return found
+
+
+def example_lines(command: click.Command) -> list[str]:
+    """The command lines at the end of a command's help."""
+    _, found, told = command.get_help(click.Context(command)).rpartition("Examples:")
+    return [line.strip() for line in told.splitlines() if found and line.strip()]
+
+
+@pytest.mark.parametrize("name", every_command())
+def test_help_ends_with_examples_that_parse(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every option and argument of theirs is one; the files that they name need not be there."""
+    monkeypatch.setattr(click.Path, "convert", lambda self, value, *_: Path(str(value)))
+    lines = example_lines(every_command()[name])
+    assert lines, f"tfedge {name} --help: epilog=examples(...)"
+    for line in lines:
+        words = shlex.split(re.split(r" [>|] ", line)[0])
+        assert " ".join(words).startswith(f"tfedge {name}"), line
+        rest = words[1 + len(name.split()) :]
+        every_command()[name].make_context(name, rest)
 
 
 def test_help_tells_every_option() -> None:

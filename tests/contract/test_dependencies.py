@@ -182,8 +182,10 @@ def test_dev_brings_everything_that_tests_need() -> None:
     assert stubs <= LIGHT.keys()
 
 
-def test_tensorboard_is_what_it_says() -> None:
-    """Keras writes its logs; ``finetune`` looks whether it is there, by name."""
-    assert set(EXTRAS) == {"train", "detection", "tensorboard", "dev"}
+def test_tensorboard_and_mlflow_are_what_they_say() -> None:
+    """Keras writes TensorBoard's logs; who uses them looks whether they are there, by name."""
+    assert set(EXTRAS) == {"train", "detection", "tensorboard", "mlflow", "dev"}
+    assert set(EXTRAS["mlflow"]) == {"mlflow-skinny"}
+    assert 'find_spec("mlflow")' in MODULE["tfedge.core.tracking"].read_text("utf-8")
     assert set(EXTRAS["tensorboard"]) == {"tensorboard"}
     assert 'find_spec("tensorboard")' in MODULE["tfedge.stages.finetune"].read_text("utf-8")

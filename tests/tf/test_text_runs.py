@@ -105,6 +105,28 @@ class Done:
         return {row["name"]: row["cache"] for row in self.json("run.json")["stages"]}
 
 
+# ------------------------------------------------------------------ as tfedge init writes it
+
+
+def test_a_drafted_pipeline_runs_as_it_is(encoder: Path, cache: Path, tmp_path: Path) -> None:
+    """But for the encoder: the one that it names has 84 MB."""
+    messages.write(tmp_path / "messages")
+    files = sorted((tmp_path / "messages").glob("*/*.txt"))
+    rows = [{"said": file.read_text("utf-8"), "topic": file.parent.name} for file in files]
+    lines = "\n".join(json.dumps(row) for row in rows)
+    (tmp_path / "rows.jsonl").write_text(lines, encoding="utf-8")
+    made, run = tmp_path / "rows.yaml", tmp_path / "run"
+    own = f"backbone.weights={encoder}"
+    assert main(["init", str(tmp_path / "rows.jsonl"), "--set", own, "-o", str(made)]) == 0
+    assert main(["run", str(made), "--run-dir", str(run), "--cache", str(cache)]) == 0
+    result = json.loads((run / "run.json").read_text("utf-8"))
+    assert result["metrics"]["int8"]["top1"] > 0.9
+    assert sorted(json.loads((run / "data/index.json").read_text("utf-8"))["classes"]) == sorted(
+        {row["topic"] for row in rows}
+    )
+    assert main(["verify", str(run / "package" / "drops" / "linux")]) == 0
+
+
 # ------------------------------------------------------------------ word vectors
 
 

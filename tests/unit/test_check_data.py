@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 from data_helpers import class_folders
@@ -203,7 +205,7 @@ def test_a_folder_in_the_place_of_a_pipeline(
     assert main(["run", "photos"]) == 2
     told = capsys.readouterr().err
     assert "photos: is a folder, not a pipeline file" in told
-    assert "tfedge template photos > mine.yaml, and there data.path: photos" in told
+    assert "tfedge init photos -o mine.yaml writes a pipeline for it" in told
 
 
 def test_templates_are_the_pipelines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -215,7 +217,10 @@ def test_templates_are_the_pipelines(capsys: pytest.CaptureFixture[str], tmp_pat
     for name, file in files.items():
         assert main(["template", name]) == 0
         text = capsys.readouterr().out
-        assert text == file.read_text("utf-8")
+        first, _, rest = text.partition("\n")
+        assert rest == file.read_text("utf-8").partition("\n")[2]
+        schema = Path(url2pathname(urlsplit(first.partition("$schema=")[2]).path))
+        assert schema.read_bytes() == (ROOT / "pipelines" / "tfedge.schema.json").read_bytes()
         (tmp_path / "mine.yaml").write_text(text)
         assert load_pipeline(tmp_path / "mine.yaml").name
     assert main(["template", "foto"]) == 2

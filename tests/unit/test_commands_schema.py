@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from tfedge import cli
 from tfedge.config.keys import Key, flow, keys
@@ -15,6 +18,8 @@ from tfedge.pipeline.schema import RENAMED, schema_of
 from tfedge.tasks.table import TASKS
 
 SCHEMA = schema_of("image-classification")
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+EDITOR = "# yaml-language-server: $schema="
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -157,7 +162,7 @@ def resolved(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_json_schema_of_a_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
-    schema = json.loads(said(capsys, "--json"))
+    schema = json.loads(said(capsys, "--json", "--task", "image-classification"))
     assert schema["$schema"].startswith("https://json-schema.org/")
     assert schema["required"] == ["name", "data"] and not schema["additionalProperties"]
     assert list(schema["properties"]) == list(SCHEMA.model_fields)
@@ -172,6 +177,40 @@ def test_json_schema_of_a_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("backbone", "benchmark"):  # a section with nothing behind it has its defaults
         assert {"type": "null"} in schema["properties"][name]["anyOf"]
     assert "title" not in sparsity and "title" not in prune
+
+
+def test_json_schema_of_files_of_every_task(capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, "--json")
+    assert text == (PIPELINES / "tfedge.schema.json").read_text("utf-8"), "tools/template.py"
+    schema = json.loads(text)
+    assert schema["properties"]["task"]["enum"] == list(TASKS)
+    Draft202012Validator.check_schema(schema)
+    check = Draft202012Validator(schema)
+    for file in PIPELINES.glob("*.yaml"):
+        assert file.read_text("utf-8").startswith(f"{EDITOR}tfedge.schema.json\n"), file.name
+        assert list(check.iter_errors(yaml.safe_load(file.read_text("utf-8")))) == [], file.name
+
+
+@pytest.mark.parametrize(
+    ("task", "data", "is_right"),
+    [
+        (None, {"image_size": 97}, True),
+        (None, {"length": 64}, False),
+        ("image-classification", {"unlabelled": "empty"}, False),
+        ("text-classification", {"length": 64}, True),
+        ("text-classification", {"image_size": 97}, False),
+        ("object-detection", {"unlabelled": "empty"}, True),
+        ("object-detection", {"unlabelled": "emtpy"}, False),
+        ("objects", {}, False),
+    ],
+)
+def test_what_an_editor_says_of_a_key_depends_on_the_task(
+    task: str | None, data: dict[str, object], is_right: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check = Draft202012Validator(json.loads(said(capsys, "--json")))
+    named = {} if task is None else {"task": task}
+    assert check.is_valid({"name": "a", "data": {"path": "b", **data}, **named}) == is_right
+    assert not check.is_valid({"data": {"path": "b", **data}, **named}), "a pipeline has a name"
 
 
 def test_json_schema_of_a_part_refers_to_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from data_helpers import Stage, image
 
+from tfedge.data.dialect import rows_of
 from tfedge.data.listing import Listing
 from tfedge.data.schema import CsvColumns
 from tfedge.data.table import list_csv
@@ -200,3 +201,20 @@ def test_what_is_too_long_for_a_name_is_told_in_short(folder: Path, line: str) -
     with pytest.raises(DataError) as caught:
         Stage(folder, path=str(folder / "list.csv"))
     assert all(len(one) < 700 for one in "\n".join(caught.value.lines()).splitlines())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_the_beginning_of_a_table_has_its_first_rows(tmp_path: Path, encoding: str) -> None:
+    """Wherever it is cut: within a character, a quoted cell of two lines, a row."""
+    file = tmp_path / "t.csv"
+    file.write_bytes('text,label\nä,b\n"two\nlines, é",c\nd,e\n'.encode(encoding))
+    rows = rows_of(file, ["text", "label"])
+    assert [cells for _, cells in rows[1:]] == [["ä", "b"], ["two\nlines, é", "c"], ["d", "e"]]
+    size = file.stat().st_size
+    counts = []
+    for most in range(8, size):
+        found = rows_of(file, ["text", "label"], most)
+        assert found == rows[: len(found)], most
+        counts.append(len(found))
+    assert counts == sorted(counts) and {0, 1, 2, 3} <= {*counts}
+    assert rows_of(file, ["text", "label"], size) == rows

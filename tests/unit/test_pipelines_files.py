@@ -19,7 +19,7 @@ PIPELINES = Path(__file__).parents[2] / "pipelines"
 TEMPLATE = PIPELINES / "photos.yaml"
 # Keys that are off until set: the template shows a value, not a default.
 SCHEMA = schema.schema_of("image-classification")
-OFF = {"name", "path", "url", "sha256", "mean", "std"} | set(Gates.model_fields)
+OFF = {"name", "path", "mlflow", "url", "sha256", "mean", "std"} | set(Gates.model_fields)
 
 
 def opened() -> dict[str, Any]:
@@ -107,15 +107,15 @@ def test_template_shows_the_defaults() -> None:
     check(opened(), SCHEMA, "")
 
 
-@pytest.mark.parametrize("what", ["template", "page"])
+@pytest.mark.parametrize("what", ["template", "schema", "page"])
 def test_the_written_files_are_what_the_tool_writes(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(PIPELINES.parent / "tools"))
     import template
 
-    file = {"template": template.TEMPLATE, "page": template.PAGE}[what]
-    written = {"template": template.template, "page": template.page}[what]()
+    file = {"template": template.TEMPLATE, "schema": template.SCHEMA, "page": template.PAGE}[what]
+    written = getattr(template, what)()
     assert file.read_text("utf-8") == written, "call python tools/template.py"
 
 

@@ -6,11 +6,14 @@ import json
 
 import click
 
-from tfedge.commands.options import DEBUG
+from tfedge.commands import complete
+from tfedge.commands.options import DEBUG, examples
 
 
-@click.command("backbones")
-@click.argument("name", required=False)
+@click.command(
+    "backbones", epilog=examples("tfedge backbones", "tfedge backbones EfficientNetLite0")
+)
+@click.argument("name", required=False, shell_complete=complete.backbones)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @DEBUG
 def command(name: str | None, as_json: bool, debug: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfedge.commands import LAZY
-from tfedge.commands.options import CACHE, DEBUG, DEVICES
+from tfedge.commands.options import CACHE, DEBUG, DEVICES, examples
 
 if TYPE_CHECKING:
     from tfedge.api import Benchmark
@@ -30,7 +30,14 @@ def _counts(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[
     return counts
 
 
-@click.command(short_help=LAZY["bench"])
+@click.command(
+    short_help=LAZY["bench"],
+    epilog=examples(
+        "tfedge bench model.tflite --threads 1,2,4",
+        "tfedge bench float.tflite int8.tflite --compare --device ssh://pi@raspberrypi.local",
+        "tfedge bench model.tflite --device adb --profile --json result.json",
+    ),
+)
 @click.argument("models", nargs=-1, required=True, type=_FILE, metavar="MODEL...")
 @click.option(
     "--device",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfedge.commands import LAZY
-from tfedge.commands.options import CACHE, DEBUG
+from tfedge.commands.options import CACHE, DEBUG, examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,9 @@ AGE = _Quantity("age", {"m": 60, "h": 3600, "w": 7 * 86_400, "d": 86_400})
 SIZE = _Quantity("size", {"K": 1e3, "M": 1e6, "T": 1e12, "G": 1e9})
 
 
-@click.group("cache", short_help=LAZY["cache"], invoke_without_command=True)
+@click.group(
+    "cache", short_help=LAZY["cache"], epilog=examples("tfedge cache"), invoke_without_command=True
+)
 @CACHE
 @DEBUG
 @click.pass_context
@@ -61,7 +63,11 @@ def command(ctx: click.Context, cache: Path | None, debug: bool) -> None:
     click.echo("\n".join(table(items)), nl=bool(items))
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "tfedge cache clean --dry-run", "tfedge cache clean --older-than 30d --max-size 5G"
+    )
+)
 @click.option("--older-than", type=AGE, help="Take out what was not used for so long, as in 30d.")
 @click.option(
     "--max-size", type=SIZE, help="Take out what was used longest ago until this is left, as in 5G."

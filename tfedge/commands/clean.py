@@ -11,7 +11,7 @@ import click
 
 from tfedge.commands import LAZY
 from tfedge.commands.cache import AGE, SIZE, table
-from tfedge.commands.options import CACHE, DEBUG
+from tfedge.commands.options import CACHE, DEBUG, examples
 
 if TYPE_CHECKING:
     from tfedge.core.cleaning import Cleaning
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
-@click.command(short_help=LAZY["clean"])
+@click.command(
+    short_help=LAZY["clean"],
+    epilog=examples("tfedge clean --older-than 30d --max-size 5G --runs runs"),
+)
 @click.option("--older-than", type=AGE, help="What was not used for so long, as in 30d.")
 @click.option(
     "--max-size", type=SIZE, help="What was used longest ago, until this is left, as in 5G."
@@ -51,9 +54,6 @@ def command(
     from the cache is made again when it is needed; a run that goes takes its report and its drops
     along. JSON has freed (bytes), and in gone and held the things that go and stay, each with kind,
     name, size, used (Unix seconds) and paths.
-
-    \b
-    Example: tfedge clean --older-than 30d --max-size 5G --runs runs
     """
     from tfedge import api
 

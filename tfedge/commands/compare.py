@@ -7,13 +7,21 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands import LAZY
-from tfedge.commands.options import DEBUG
+from tfedge.commands import LAZY, complete
+from tfedge.commands.options import DEBUG, examples
 
 
-@click.command(short_help=LAZY["compare"])
+@click.command(
+    short_help=LAZY["compare"],
+    epilog=examples("tfedge compare runs/small-* runs/large-* --html compared.html"),
+)
 @click.argument(
-    "runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN RUN..."
+    "runs",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN RUN...",
+    shell_complete=complete.runs,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
@@ -28,9 +36,6 @@ def command(runs: tuple[Path, ...], as_json: bool, html: Path | None, debug: boo
 
     They are ranked, and the Pareto front is marked, when the same examples judged them by the same
     metric and latency was measured in the same way; else it is said why not.
-
-    \b
-    Example: tfedge compare runs/small-* runs/large-* --html compared.html
     """
     from tfedge import api
     from tfedge.files.artifact import write_text

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from tfedge.commands import LAZY
-from tfedge.commands.options import CACHE, DEBUG, DEVICES
+from tfedge.commands.options import CACHE, DEBUG, DEVICES, examples
 
 if TYPE_CHECKING:
     from tfedge.devices.schema import BenchDevice
 
 
-@click.command(short_help=LAZY["devices"])
+@click.command(
+    short_help=LAZY["devices"],
+    epilog=examples("tfedge devices", "tfedge devices ssh://pi@raspberrypi.local adb"),
+)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @DEVICES

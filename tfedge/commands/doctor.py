@@ -9,10 +9,12 @@ from pathlib import Path
 import click
 
 from tfedge.commands import LAZY
-from tfedge.commands.options import CACHE, DEBUG
+from tfedge.commands.options import CACHE, DEBUG, examples
 
 
-@click.command(short_help=LAZY["doctor"])
+@click.command(
+    short_help=LAZY["doctor"], epilog=examples("tfedge doctor", "tfedge doctor --network")
+)
 @click.option("--network", is_flag=True, help="Ask servers whether weights can be had there.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @CACHE
@@ -23,9 +25,6 @@ def command(network: bool, as_json: bool, cache: Path | None, debug: bool) -> No
 
     Nothing leaves this machine without --network. Ends with 3 when something is missing that every
     run needs.
-
-    \b
-    Example: tfedge doctor --network
     """
     from tfedge import api
     from tfedge.errors import MissingDependency

@@ -8,13 +8,21 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands import LAZY
-from tfedge.commands.options import CACHE, DEBUG
+from tfedge.commands import LAZY, complete
+from tfedge.commands.options import CACHE, DEBUG, examples
 
 
-@click.command(short_help=LAZY["evaluate"])
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL|DROP|RUN")
-@click.argument("examples", metavar="FOLDER|TABLE|RUN")
+@click.command(
+    short_help=LAZY["evaluate"],
+    epilog=examples(
+        "tfedge evaluate runs/latest photos/",
+        "tfedge evaluate drops/linux.zip reviews.csv --set data.csv.text=review --json",
+    ),
+)
+@click.argument(
+    "model", type=click.Path(path_type=Path), metavar="MODEL|DROP|RUN", shell_complete=complete.runs
+)
+@click.argument("labelled", metavar="FOLDER|TABLE|RUN")
 @click.option(
     "--split",
     type=click.Choice(("train", "val", "test")),
@@ -26,11 +34,17 @@ from tfedge.commands.options import CACHE, DEBUG
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=complete.keys,
     help="A key of a pipeline file that says how the examples lie there, such as "
     "data.csv.text=review or data.annotations=coco. Can be given several times.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--task", metavar="TASK", help="Of a .tflite that lies in no drop or run.")
+@click.option(
+    "--task",
+    metavar="TASK",
+    shell_complete=complete.tasks,
+    help="Of a .tflite that lies in no drop or run.",
+)
 @click.option(
     "--labels",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -46,7 +60,7 @@ from tfedge.commands.options import CACHE, DEBUG
 @DEBUG
 def command(
     model: Path,
-    examples: str,
+    labelled: str,
     split: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
@@ -64,10 +78,6 @@ def command(
     images with boxes in Pascal VOC, COCO, YOLO or CSV; or those of a RUN. They are read as in
     training: the drop or the run says how. JSON has the figures as metrics.json has them, all
     shares of 1.
-
-    \b
-    Example: tfedge evaluate runs/latest photos/
-             tfedge evaluate drops/linux.zip reviews.csv --set data.csv.text=review --json
     """
     from tfedge import api
     from tfedge.core.process import quiet_libraries

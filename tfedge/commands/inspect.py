@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands.options import DEBUG
+from tfedge.commands.options import DEBUG, examples
 
 
-@click.command("inspect")
+@click.command(
+    "inspect", epilog=examples("tfedge inspect model.tflite", "tfedge inspect model.tflite --json")
+)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @DEBUG

@@ -19,3 +19,8 @@ DEVICES = click.option(
     help="The file that gives devices their names.  [default: ./devices.yaml, else "
     "~/.config/tfedge/devices.yaml]",
 )
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: command lines that do what most people want of it."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands.options import DEBUG
+from tfedge.commands import complete
+from tfedge.commands.options import DEBUG, examples
 
 
-@click.command("package")
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.command(
+    "package",
+    epilog=examples("tfedge package runs/latest --target android --archive zip --out drops"),
+)
+@click.argument("run_dir", type=click.Path(path_type=Path), shell_complete=complete.runs)
 @click.option(
     "--target", "targets", multiple=True, help="Only this one. Can be given several times."
 )

@@ -9,10 +9,16 @@ from pathlib import Path
 import click
 
 from tfedge.commands import LAZY
-from tfedge.commands.options import CACHE, DEBUG
+from tfedge.commands.options import CACHE, DEBUG, examples
 
 
-@click.command(short_help=LAZY["predict"])
+@click.command(
+    short_help=LAZY["predict"],
+    epilog=examples(
+        "tfedge predict runs/latest photos/*.jpg --top 1",
+        'tfedge predict runs/latest --text "never again" --json',
+    ),
+)
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL|DROP|RUN")
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("--text", "texts", multiple=True, help="A text itself. Can be given several times.")
@@ -51,10 +57,6 @@ def command(
     MODEL|DROP|RUN is a .tflite, a drop (a folder or a .zip) or a run directory. Inputs are read as
     in training: the drop or the run says how. Of standard input each line is a text, or all of it
     is one image. Ends with 4 when an input can't be read; the others are answered.
-
-    \b
-    Example: tfedge predict runs/latest photos/*.jpg --top 1
-             tfedge predict runs/latest --text "never again" --json
     """
     from tfedge import api
     from tfedge.core.process import quiet_libraries

@@ -7,15 +7,22 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands import LAZY
-from tfedge.commands.options import CACHE, DEBUG
+from tfedge.commands import LAZY, complete
+from tfedge.commands.options import CACHE, DEBUG, examples
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(short_help=LAZY["report"])
+@click.command(
+    short_help=LAZY["report"],
+    epilog=examples("tfedge report runs/latest --html review.html --open"),
+)
 @click.argument(
-    "directory", type=click.Path(path_type=Path), default=Path("runs/latest"), metavar="[RUN]"
+    "directory",
+    type=click.Path(path_type=Path),
+    default=Path("runs/latest"),
+    metavar="[RUN]",
+    shell_complete=complete.runs,
 )
 @click.option("--html", type=_FILE, help="Write the page there, and nothing else.")
 @click.option("--md", type=_FILE, help="Write the Markdown there, and nothing else.")
@@ -32,9 +39,6 @@ def command(
 ) -> None:
     """Write the report of RUN, a run directory, anew from its run.json and the files of its stages,
     also of a run that failed. Without RUN: runs/latest; without --html and --md both files into it.
-
-    \b
-    Example: tfedge report runs/latest --html review.html --open
     """
     from tfedge import api
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 
 from tfedge.commands import LAZY
-from tfedge.commands.options import DEBUG
+from tfedge.commands.options import DEBUG, examples
 
 
-@click.command(short_help=LAZY["runs"])
+@click.command(
+    short_help=LAZY["runs"], epilog=examples("tfedge runs", "tfedge runs /mnt/models/runs --json")
+)
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("runs"), metavar="[DIR]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @DEBUG
@@ -20,9 +22,6 @@ def command(folder: Path, as_json: bool, debug: bool) -> None:
 
     The metric is the task's own, of the float and of the shipped file; the latency that of the
     shipped file on the first device, on as few threads as were measured there. Without DIR: runs.
-
-    \b
-    Example: tfedge runs
     """
     from tfedge import api
     from tfedge.report.runs import document, lines

@@ -6,30 +6,47 @@ import json
 
 import click
 
-from tfedge.commands import LAZY
-from tfedge.commands.options import DEBUG
+from tfedge.commands import LAZY, complete
+from tfedge.commands.options import DEBUG, examples
 
 
-@click.command(short_help=LAZY["schema"])
-@click.argument("key", required=False)
-@click.option("--task", help="The task whose keys are told, as `task:` names it.")
+@click.command(
+    short_help=LAZY["schema"],
+    epilog=examples(
+        "tfedge schema prune.sparsity",
+        "tfedge schema data --task text-classification",
+        "tfedge schema --json > tfedge.schema.json",
+    ),
+)
+@click.argument("key", required=False, shell_complete=complete.keys)
+@click.option(
+    "--task",
+    shell_complete=complete.tasks,
+    help="The task whose keys are told, as `task:` names it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Schema, for editors.")
 @DEBUG
 def command(key: str | None, task: str | None, as_json: bool, debug: bool) -> None:
     """Explain the keys of a pipeline file: type, default, meaning.
 
-    With KEY, such as prune or prune.sparsity, that section or key alone.
+    With KEY, such as prune or prune.sparsity, that section or key alone. Without --task those of
+    the default task are explained, and --json describes files of every task.
 
-    An editor with a YAML language server completes and checks a pipeline file that begins with
-    `# yaml-language-server: $schema=tfedge.json`, once --json has been written there.
+    An editor with a YAML language server completes, explains and checks the keys of a file that
+    begins with `# yaml-language-server: $schema=tfedge.schema.json`, once --json has been written
+    there. Files of `tfedge init` and `tfedge template` begin with the schema of this installation.
     """
     from tfedge.config import keys
     from tfedge.config.removed import gone
     from tfedge.config.spelling import did_you_mean
     from tfedge.errors import ConfigError
+    from tfedge.pipeline.json_schema import json_schema
     from tfedge.pipeline.schema import DEFAULT, REMOVED, RENAMED, SPREAD, TASKS, schema_of
     from tfedge.report.keys import text
 
+    if as_json and key is None and task is None:
+        click.echo(json.dumps(json_schema(), indent=1))
+        return
     task = task or DEFAULT
     if task not in TASKS:
         raise ConfigError([f"no task {task!r}{did_you_mean(task, TASKS)}"])

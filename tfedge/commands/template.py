@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import click
 
-from tfedge.commands import LAZY
-from tfedge.commands.options import DEBUG
+from tfedge.commands import LAZY, complete
+from tfedge.commands.options import DEBUG, examples
 
 
-@click.command(short_help=LAZY["template"])
-@click.argument("name", required=False)
+@click.command(
+    short_help=LAZY["template"],
+    epilog=examples("tfedge template", "tfedge template photos > mine.yaml"),
+)
+@click.argument("name", required=False, shell_complete=complete.templates)
 @DEBUG
 def command(name: str | None, debug: bool) -> None:
     """Print the pipeline file NAME, to begin with: tfedge template photos > mine.yaml

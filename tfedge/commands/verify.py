@@ -8,10 +8,16 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands.options import DEBUG, DEVICES
+from tfedge.commands.options import DEBUG, DEVICES, examples
 
 
-@click.command("verify")
+@click.command(
+    "verify",
+    epilog=examples(
+        "tfedge verify runs/latest/package/drops/linux",
+        "tfedge verify flowers-linux.zip --device ssh://pi@raspberrypi.local",
+    ),
+)
 @click.argument("drop", type=click.Path(path_type=Path))
 @click.option(
     "--device",

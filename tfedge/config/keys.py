@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
@@ -148,6 +148,31 @@ def json_schema(root: type[Section], title: str, path: str = "") -> dict[str, An
     needed = _referenced_names(content, inner)
     defined = {name: each for name, each in inner.items() if name in needed}
     return {"$schema": DIALECT, "title": title, **content} | ({"$defs": defined} if defined else {})
+
+
+def json_schema_by(
+    name: str, description: str, roots: Mapping[str, type[Section]], default: str, title: str
+) -> dict[str, Any]:
+    """JSON Schema of a file whose key ``name`` says which of the ``roots`` its other keys are of;
+    ``default`` where it says nothing."""
+    defined: dict[str, Any] = {}
+    cases = []
+    for value, root in roots.items():
+        schema = json.loads(
+            json.dumps(json_schema(root, title)).replace('"#/$defs/', f'"#/$defs/{value}.')
+        )
+        inner = schema.pop("$defs", {})
+        for heading in ("$schema", "title"):
+            del schema[heading]
+        defined[value] = schema
+        defined |= {f"{value}.{inside}": each for inside, each in inner.items()}
+        condition = {"properties": {name: {"const": value}}}
+        if value != default:
+            condition["required"] = [name]  # type: ignore[assignment]
+        cases.append({"if": condition, "then": {"$ref": f"#/$defs/{value}"}})
+    said = {"enum": list(roots), "default": default, "description": description}
+    head = {"$schema": DIALECT, "title": title, "type": "object", "properties": {name: said}}
+    return {**head, "allOf": cases, "$defs": defined}
 
 
 def _referenced_names(content: Any, inner: dict[str, Any]) -> set[str]:

@@ -41,8 +41,8 @@ PIPELINE = Kind(
     "pipeline",
     "pipelines",
     "name:, data:, …",
-    "it needs at least name: and data: (tfedge template photos > mine.yaml)",
-    "a folder of images? tfedge template photos > mine.yaml, and there data.path: {path}",
+    "it needs at least name: and data: (tfedge init FOLDER writes one)",
+    "a folder of examples? tfedge init {path} -o mine.yaml writes a pipeline for it",
 )
 
 _TAG = "tag:yaml.org,2002:"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tfedge.catalog.recipes import AUTO, QAT
 from tfedge.config.spelling import did_you_mean
-from tfedge.core import keys
+from tfedge.core import keys, tracking
 from tfedge.core.accelerator import computes_on, idle_gpu
 from tfedge.core.cache import StageCache
 from tfedge.core.installation import lacking
@@ -153,7 +153,7 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
         )
     rows = [f"  {line}" for line in columns(table, left=(0, 1, 2), gap=2)]
     sections: list[Callable[[Pipeline], Iterator[str]]] = [
-        *(class_order, _computes, _trains, _sparsity, _clusters, _gates, _devices)
+        *(class_order, _computes, _trains, _sparsity, _clusters, _gates, _devices, _tracks)
     ]
     said = [line for section in sections for line in section(pipeline)]
     said += _teacher(pipeline, cache)
@@ -163,6 +163,8 @@ def lines(loaded: Loaded, steps: Sequence[Step], cache: Path) -> list[str]:
     missing = lacking(libraries(step.stage for step in steps))
     if missing is not None:
         notes.append(f"note: {missing.message}: {missing.hint}")
+    if (untold := tracking.missing(loaded)) is not None:
+        notes.append(f"note: {untold.message}: {untold.hint}")
     notes += [f"note: {what}" for what in _not_here(pipeline, [step.stage for step in steps])]
     return [f"{loaded.path}: {pipeline.name} (cache {cache})", *rows, *said, *notes]
 
@@ -312,3 +314,8 @@ def _devices(pipeline: Pipeline) -> Iterator[str]:
         facts += ["may be away"] if device.optional else []
         said.append(device.name + (f" ({', '.join(facts)})" if facts else ""))
     yield f"measures on: {', '.join(said)}"
+
+
+def _tracks(pipeline: Pipeline) -> Iterator[str]:
+    if pipeline.track is not None:
+        yield f"tells MLflow: {without_secrets(pipeline.track.mlflow)}"

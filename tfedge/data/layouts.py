@@ -41,6 +41,11 @@ _IMAGED = re.compile(r"(.+?)[-_. ](images?|imgs?|rgb|input|original|leftimg8bit)
 _IMAGE = re.compile(r"\.(jpe?g|png|bmp|webp|tiff?)$", re.IGNORECASE)
 _MANY = 0.5  # share of the images that must have an annotation of their name
 
+
+class OtherTask(DataError):
+    """The data are of another task than one that takes a label for each example."""
+
+
 HINT = (
     f"{ONE_LABEL}: make a folder for each class, or a CSV of path and label; boxes can be cut out "
     "to images of their own"
@@ -57,7 +62,7 @@ def check_layout(
     """
     if beside := _masks_beside(images):
         first = next(iter(beside))
-        raise DataError(
+        raise OtherTask(
             [
                 f"{root}: {len(beside)} masks lie beside their images, such as {first} beside "
                 f"{beside[first]}: segmentation data"
@@ -69,7 +74,7 @@ def check_layout(
         return
     kind = _boxes(images, others) or _masks(images, others_than_structure)
     if kind:
-        raise DataError([f"{root}: {kind}, not a folder for each class"], HINT)
+        raise OtherTask([f"{root}: {kind}, not a folder for each class"], HINT)
 
 
 def _not_structure(names: Collection[str]) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tfedge.config.spelling import closest
-from tfedge.data.dialect import rows_of, some
+from tfedge.data.dialect import rows_of, some, text_of
 from tfedge.errors import DataError
 from tfedge.files.files import shown
 from tfedge.files.kept import KeptFolder
@@ -34,7 +34,9 @@ class RowColumns(NamedTuple):
     group: str | None = None
 
 
-class _Found(NamedTuple):
+class TableRow(NamedTuple):
+    """``line`` is the one that it ends on; ``cells`` are by column."""
+
     line: int
     cells: dict[str, str]
 
@@ -61,7 +63,7 @@ def kept_rows(path: Path, columns: RowColumns, cache: Path) -> KeptFolder:
 
 def unpack(path: Path, columns: RowColumns, folder: Path) -> None:
     """Write ``TABLE`` and a file for each row into a new folder. DataError names bad lines."""
-    found = list(_json_rows(path) if path.suffix.lower() in _LINES else _csv_rows(path, columns))
+    found = rows_in(path, columns)
     names = list(dict.fromkeys(name for row in found for name in row.cells))
     _check_columns(path, columns, names)
     folder.mkdir(parents=True)
@@ -75,36 +77,55 @@ def unpack(path: Path, columns: RowColumns, folder: Path) -> None:
         for row in found:
             text, label = row.cells.get(columns.text), row.cells.get(columns.label)
             if text is None or not label:
-                what = columns.text if text is None else columns.label
-                bad.append(f"{path}:{row.line}: no {shown(what)}")
+                bad.append(_lacking(path, row, columns))
                 continue
             name = f"line-{row.line:0{digits}d}.txt"
             (folder / name).write_text(text, encoding="utf-8", newline="")
             more = [row.cells.get(one, "") for one in (split, columns.group) if one]
             writer.writerow([name, label, *more])
     if bad:
-        raise DataError(some(bad), f"correct these lines of {path.name}, or take them out")
+        raise _wrong(path, bad)
 
 
-def _csv_rows(path: Path, columns: RowColumns) -> Iterator[_Found]:
-    rows = rows_of(path, [columns.text, columns.label, columns.split or "split"])
+def check_rows(path: Path, rows: Sequence[TableRow], columns: RowColumns) -> None:
+    """DataError that names the lines without a text or a label."""
+    bad = [
+        _lacking(path, row, columns)
+        for row in rows
+        if columns.text not in row.cells or not row.cells.get(columns.label)
+    ]
+    if bad:
+        raise _wrong(path, bad)
+
+
+def _lacking(path: Path, row: TableRow, columns: RowColumns) -> str:
+    what = columns.label if columns.text in row.cells else columns.text
+    return f"{path}:{row.line}: no {shown(what)}"
+
+
+def _wrong(path: Path, bad: list[str]) -> DataError:
+    return DataError(some(bad), f"correct these lines of {path.name}, or take them out")
+
+
+def rows_in(path: Path, columns: RowColumns, most: int | None = None) -> list[TableRow]:
+    """The rows of a table; ``most``: of its first bytes alone. DataError."""
+    lines = path.suffix.lower() in _LINES
+    return list(_json_rows(path, most) if lines else _csv_rows(path, columns, most))
+
+
+def _csv_rows(path: Path, columns: RowColumns, most: int | None = None) -> Iterator[TableRow]:
+    rows = rows_of(path, [columns.text, columns.label, columns.split or "split"], most)
     names = [name.strip() for name in rows[0][1]] if rows else []
     for line, cells in rows[1:]:
         if len(cells) != len(names):
             what = f"{path}:{line}: expected {len(names)} cells, got {len(cells)}"
             raise DataError([what], "put texts that hold the delimiter into quotes")
-        yield _Found(line, dict(zip(names, cells, strict=True)))
+        yield TableRow(line, dict(zip(names, cells, strict=True)))
 
 
-def _json_rows(path: Path) -> Iterator[_Found]:
+def _json_rows(path: Path, most: int | None = None) -> Iterator[TableRow]:
     """A JSON object on each line; values become text as they are written."""
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError([f"{path}: not UTF-8 (byte {error.start})"], "save it as UTF-8") from error
-    except OSError as error:
-        raise DataError([f"{path}: can't be read: {error.strerror}"]) from error
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text_of(path, most)[0].split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -114,7 +135,7 @@ def _json_rows(path: Path) -> Iterator[_Found]:
         if not isinstance(value, dict):
             raise DataError([f"{path}:{number}: no JSON object"], "one object a line")
         plain = {k: v if isinstance(v, str) else json.dumps(v) for k, v in value.items()}
-        yield _Found(number, {k: v for k, v in plain.items() if v != "null"})
+        yield TableRow(number, {k: v for k, v in plain.items() if v != "null"})
 
 
 def _check_columns(path: Path, columns: RowColumns, names: Sequence[str]) -> None:

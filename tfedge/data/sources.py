@@ -276,14 +276,17 @@ def _missing(data: Data, root: Path, cache: Path) -> DataError:
             [f"data.download.folder: no folder {data.download.folder!r} in the archive"],
             f"at its top there are: {', '.join(map(shown, top[:10]))}",
         )
+    return missing(root, f"set data.path to a folder, a .csv file or {data.kind.sample}")
+
+
+def missing(root: Path, way: str) -> DataError:
+    """The error for what is no folder; ``way`` out of it where none is nearer."""
     if not root.exists():
         what, hint = f"no such folder{_near(root)}", ""
     else:
         what = "neither a folder nor a .csv file"
         hint = _FILES.get(root.suffix.lower(), "")
-    return DataError(
-        [f"{root}: {what}"], hint or f"set data.path to a folder, a .csv file or {data.kind.sample}"
-    )
+    return DataError([f"{root}: {what}"], hint or way)
 
 
 def _near(path: Path) -> str:

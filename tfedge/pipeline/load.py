@@ -98,7 +98,17 @@ def load(
     resolved pipeline needs no devices.yaml; without it they are left as written.
     """
     path = Path(path)
-    tree = nodes.read(path)
+    return _loaded(nodes.read(path), path, overrides, find_device)
+
+
+def load_text(text: str, path: Path, overrides: Sequence[str] = ()) -> Loaded:
+    """The same of a file that is not written yet: its text, and where it will lie."""
+    return _loaded(nodes.parse(text, str(path)), path, overrides)
+
+
+def _loaded(
+    tree: Tree, path: Path, overrides: Sequence[str] = (), find_device: FindDevice | None = None
+) -> Loaded:
     notes = rename(tree, RENAMED)
     for number, override in enumerate(overrides, start=1):
         override_key(tree, override, number, notes)
@@ -224,6 +234,8 @@ def _paths(pipeline: Pipeline) -> dict[KeyPath, str | tuple[str, ...]]:
     given |= {at: text for at, text in weights.items() if text not in nets.WEIGHT_NAMES}
     if package is not None and package.golden not in (SYNTHETIC, HELD_OUT):
         given["package", "golden"] = package.golden
+    if pipeline.track is not None and "://" not in pipeline.track.mlflow:
+        given["track", "mlflow"] = pipeline.track.mlflow
     if package is not None and package.coral.together:
         given["package", "coral", "together"] = package.coral.together
     return given

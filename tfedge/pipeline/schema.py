@@ -60,6 +60,7 @@ REMOVED: dict[str, Removed] = {
     ),
 }
 
+TASK = "What the model does, and so what the examples are and what a good answer is."
 # Sections that each task has in its own way.
 BACKBONE = "The pretrained net that the model is made of."
 DATA = "The labelled examples, and how they become the model's input."
@@ -626,6 +627,16 @@ class Runtime(Section):
     )
 
 
+class Track(Section):
+    mlflow: Annotated[
+        StrictStr,
+        about(
+            "A folder or the address of a tracking server (`http://…`) that gets the keys of each "
+            "run, its figures, model and report; `pip install 'tfedge[mlflow]'`."
+        ),
+    ]
+
+
 class Pipeline(Section):
     """The whole file. A section that is left out is a stage that is not run.
 
@@ -638,9 +649,7 @@ class Pipeline(Section):
         Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
         about("Names the run's folder and the shipped file."),
     ]
-    task: StrictStr = key(
-        DEFAULT, "What the model does, and so what the examples are and what a good answer is."
-    )
+    task: StrictStr = key(DEFAULT, TASK)
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = key(1, "Seed of everything random.")
     runtime: Runtime = key(Runtime(), "What training computes on.")
     data: Annotated[Data, about(DATA)]
@@ -661,6 +670,7 @@ class Pipeline(Section):
     package: Package | None = key(
         None, "Drops: a folder with the model and all that using it takes, for each target."
     )
+    track: Track | None = key(None, "Who is told of a run once it has ended; no stage asks for it.")
 
     @model_validator(mode="before")
     @classmethod

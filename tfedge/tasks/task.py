@@ -99,6 +99,9 @@ class Task:
     ``harder`` says where its corruptions are from. ``sample`` is a ``data.path`` that needs no
     download. ``drops`` are the targets that it has drops for.
 
+    ``draft`` is ``"module:function"`` of what gives a first pipeline for a folder, see
+    ``tasks/draft.py``; a task without one is not proposed.
+
     ``work`` is ``"module:Class"`` of a ``Work`` (numpy) and ``head`` of a ``Head`` (TensorFlow);
     ``texts`` is ``"module:function"``, without either, of everything that drops are made of as it
     is or with marks filled in, by name: a drop with another text is made anew.
@@ -130,6 +133,7 @@ class Task:
     backbone: type[Section] | None = None
     teacher: type[Section] | None = None
     scanned: tuple[str, ...] = ()
+    draft: str = ""
 
     def keys(self) -> dict[str, tuple[str, ...]]:
         """What the stage table's ``task.…`` stands for in this task."""

@@ -57,6 +57,7 @@ TASK = Task(
     primary=TOP1,
     beside=(LEAST["min_macro_recall"],),
     least=LEAST,
+    draft="tfedge.tasks.image_classification.draft:draft",
     work="tfedge.tasks.image_classification.work:Classification",
     texts="tfedge.tasks.image_classification.copied:texts",
     head="tfedge.tasks.image_classification.head:ClassifierHead",

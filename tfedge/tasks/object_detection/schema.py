@@ -192,6 +192,7 @@ TASK = Task(
         "prune": DetectorPrune,
         "quantize": DetectorQuantize,
     },
+    draft="tfedge.tasks.object_detection.draft:draft",
     work="tfedge.tasks.object_detection.work:ObjectDetection",
     texts="tfedge.tasks.object_detection.copied:texts",
     head="tfedge.modeling.detection:DetectorHead",

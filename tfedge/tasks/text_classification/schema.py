@@ -134,6 +134,7 @@ TASK = Task(
     primary=TOP1,
     beside=(LEAST["min_macro_recall"],),
     least=LEAST,
+    draft="tfedge.tasks.text_classification.draft:draft",
     work="tfedge.tasks.text_classification.work:TextClassification",
     texts="tfedge.tasks.text_classification.copied:texts",
     head="tfedge.tasks.text_classification.head:TextClassifierHead",

@@ -6,8 +6,8 @@ The label of an entry is all that its annotation says, in one line (``model.as_l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tfedge.data.labels import in_order, pinned
@@ -19,6 +19,10 @@ from tfedge.inputs.images.annotations.images import Images, walked
 from tfedge.inputs.images.annotations.model import Annotation, Notes, as_label
 
 Reader = Callable[[Path, list[str], Images, Notes], list[Annotation]]
+
+_APIECE = {"voc": voc.SUFFIX, "yolo": yolo.SUFFIX}  # formats with a file for each image
+_ALTOGETHER = {"coco": coco.files, "csv": tables.files}
+_SHORT = 32 * 2**20  # bytes that a short look reads
 
 READERS: dict[str, Reader] = {"voc": voc.read, "coco": coco.read, "csv": tables.read}
 
@@ -32,8 +36,53 @@ def listed(data: Any, root: Path, until: float | None) -> Listing:
     images, others, partial = walked(root, until)
     if partial:
         return Listing(root, (), (), "content hash", None, data.kind, partial=True)
+    return _listing(data, root, images, others)
+
+
+def sampled(data: Any, root: Path, images: Images, others: list[str], most: int) -> Listing | None:
+    """The same of ``most`` images at most, evenly drawn, where each has an annotation of its own;
+    None where one file has all of them, and is too large for a short look."""
+    named_format = format_of(data, root, others)
+    if named_format in _APIECE and len(images.stamps) > most:
+        paths = list(images.stamps)
+        drawn = [paths[int(place * len(paths) / most)] for place in range(most)]
+        stems = {PurePosixPath(path).stem for path in drawn}
+        images = Images({path: images.stamps[path] for path in drawn})
+        others = [name for name in others if _is_of(name, stems)]
+    elif named_format not in _APIECE:
+        found = _ALTOGETHER[named_format](root, others)
+        if sum((root / name).stat().st_size for name in found) > _SHORT:
+            return None
+    return _listing(data, root, images, others)
+
+
+def _is_of(name: str, stems: Collection[str]) -> bool:
+    """Whether a file is an annotation of these images, or of no single one."""
+    pure = PurePosixPath(name)
+    return pure.suffix.lower() not in (voc.SUFFIX, yolo.SUFFIX) or (
+        pure.stem in stems or bool(yolo.names_files([name]))
+    )
+
+
+def annotated(images: Images, others: Sequence[str]) -> bool:
+    """Whether files beside the images are annotations, by their names and what tables begin with:
+    of every second image at least, where each has one of its own."""
+    stems = {PurePosixPath(path).stem for path in images.stamps}
+    for name, is_there in _SIGNS.items():
+        if not is_there(others):
+            continue
+        suffix = _APIECE.get(name)
+        if suffix is None:
+            return True
+        own = {PurePosixPath(one).stem for one in others if one.lower().endswith(suffix)}
+        if 2 * len(own & stems) >= len(stems):
+            return True
+    return False
+
+
+def _listing(data: Any, root: Path, images: Images, others: list[str]) -> Listing:
     notes = Notes()
-    named_format = _format(data, root, others)
+    named_format = format_of(data, root, others)
     if named_format == "yolo":
         read = yolo.read(root, others, images, notes, data.unlabelled)
     else:
@@ -67,7 +116,7 @@ def listed(data: Any, root: Path, until: float | None) -> Listing:
     )
 
 
-def _format(data: Any, root: Path, others: Sequence[str]) -> str:
+def format_of(data: Any, root: Path, others: Sequence[str]) -> str:
     """The format of the annotations: as named, or as recognised by what lies there."""
     if data.annotations != "auto":
         return str(data.annotations)

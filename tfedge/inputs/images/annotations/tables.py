@@ -27,12 +27,33 @@ _CALLED = {  # columns, and what others call them
     "xmax": ("xmax", "x2", "right"),
     "ymax": ("ymax", "y2", "bottom"),
 }
+_HEAD = 1 << 16  # bytes, to look at the columns
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def files(root: Path, names: Sequence[str]) -> list[str]:
     """Those of the files below a root that are tables."""
     return [name for name in names if name.lower().endswith(SUFFIX)]
+
+
+def has_boxes(path: Path) -> bool:
+    """Whether the first line of a table names the columns of boxes."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
+    try:
+        rows = rows_of(path, [*_CALLED, "split"], _HEAD)
+    except DataError:
+        return False
+    return bool(rows) and None not in _columns(rows[0][1]).values()
+
+
+def _columns(head: Sequence[str]) -> dict[str, int | None]:
+    """Where each column stands."""
+    plain = [cell.casefold() for cell in head]
+    return {
+        key: next((plain.index(called) for called in others if called in plain), None)
+        for key, others in _CALLED.items()
+    }
 
 
 def read(root: Path, names: list[str], images: Images, notes: Notes) -> list[Annotation]:
@@ -58,10 +79,7 @@ def _read(root: Path, name: str, images: Images, notes: Notes) -> list[Annotatio
         notes.wrong(str(path), "is empty")
         return []
     head = [cell.casefold() for cell in rows[0][1]]
-    columns = {
-        key: next((head.index(called) for called in others if called in head), None)
-        for key, others in _CALLED.items()
-    }
+    columns = _columns(head)
     lacking = [key for key, place in columns.items() if place is None]
     if lacking:
         notes.wrong(f"{path}:1", f"no column {', '.join(lacking)} among {shown(', '.join(head))}")

@@ -84,6 +84,12 @@ def read(
     return found
 
 
+def without(images: Images, names: Sequence[str]) -> list[str]:
+    """The images that have no .txt."""
+    texts = {name for name in names if name.lower().endswith(SUFFIX)}
+    return [image for image in images.stamps if _text_of(image, texts) is None]
+
+
 def _texts_of(image: str) -> list[str]:
     """Where the .txt of an image may lie: below ``labels`` as it lies below ``images``, or beside
     it."""
