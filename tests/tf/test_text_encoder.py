@@ -374,6 +374,25 @@ def test_outliers_are_clipped_where_that_is_nearer_to_float() -> None:
     assert found.corrected.kl < found.plain.kl
 
 
+def shifted(whole: bool) -> tuple[np.ndarray, np.ndarray]:
+    """How far the mean logits of other texts are off in 8 bits, and how far the head's bias is."""
+    model = built()
+    bias, wanted = model.get_layer(HEAD).bias.numpy(), model(texts(60, 9)).numpy()
+    done = clipping.calibrate(
+        model, texts(64, 2), texts(32, 3), work=TextClassification(), served=softmax, whole=whole
+    )
+    off = (done.wrapped(texts(60, 9)).numpy() - wanted).mean(0)
+    return off, done.wrapped.get_layer(quantization.PREFIX + HEAD).layer.bias.numpy() - bias
+
+
+def test_what_8_bits_shift_goes_into_the_bias_of_the_head() -> None:
+    left, moved = shifted(whole=True)
+    before, still = shifted(whole=False)
+    assert not still.any()
+    assert np.abs(left).max() < 0.3 * np.abs(before).max()
+    np.testing.assert_allclose(left, before + moved, atol=1e-5)  # by this, and nothing else
+
+
 def test_ranges_reach_no_farther_than_they_are_clipped() -> None:
     ranges = {"a_sum": (-300.0, 20.0), "a_key": (-1.0, 3.0), "a_squares": (0.0, 1e5), "b": (0, 99)}
     found = clipping.clipped(clipping.symmetric(ranges), 40.0)
