@@ -12,8 +12,9 @@ head that is *scaled* keeps the two apart: on the folds each strength gets the f
 that scores need (temperature scaling, Guo et al. 2017), and the log loss after it is compared. What
 the folds of few examples say of that is mostly chance; so ``USUAL`` stands unless another one is
 better by more than two standard errors, a variant of the one-standard-error rule of Breiman et al.
-1984. Its features are taken to move at least as much as they do on average, since 8 bits are as
-coarse for one as for another.
+1984. Each of its features counts as moving at least as much as they do on average, since 8 bits are
+as coarse for one as for another; and it is fitted to rows of the same length, as what a text is
+about lies in the direction of its features.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ def fit(  # the sums come out the same on any number of cores
     each = np.ones(count) if weights is None else weights.astype(np.float64)
     each = each * (len(np.unique(groups)) / count)
     floor = _SCALED_FLOOR if scaled else _FLOOR
+    features = _OneLength(features) if scaled else features
     held = _held_out(features, labels, classes, each, groups, floor, seed, report)
     trials, chosen = (_scaled if scaled else _plain)(held, labels, each, groups)
     strength, scale = (chosen["C"], chosen.get("scale", 1.0)) if chosen else (USUAL, 1.0)
@@ -98,6 +100,24 @@ def fit(  # the sums come out the same on any number of cores
     return Fitted(
         (scale * kernel).astype(np.float32), (scale * bias).astype(np.float32), strength, trials
     )
+
+
+class _OneLength:
+    """Rows [n, F] brought to their mean length."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        lengths = [np.linalg.norm(rows[at], axis=1) for at in portions(len(rows))]
+        self._length = float(np.concatenate(lengths).mean())
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        found = self._rows[rows].astype(np.float64)
+        lengths = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), _TINY)
+        even: np.ndarray = found * (self._length / lengths)
+        return even
 
 
 def _standardised(features: Rows, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
