@@ -39,23 +39,34 @@ from page import ROOT, cpu, put_into
 RESULTS = ROOT / "docs" / "texts.jsonl"
 BASELINE, REGRESSION = "tf-idf", "lr"
 FEW = "frozen"  # the recipe of few texts
+_WORDS: dict[str, Any] = {"backbone": {"name": "words"}, "data": {"length": 256}}
+_MINILM = {"teacher": {"name": "minilm-l6"}}
 RECIPES: dict[str, dict[str, Any]] = {
-    "words": {"backbone": {"name": "words"}, "data": {"length": 256}},
+    "words": _WORDS,
+    "words-frozen": {**_WORDS, "finetune": {"unfreeze": "none"}},
+    "words-labels": {**_WORDS, "quantize": {"recipe": "qat", "teacher": 0, "hints": 0}},
+    "words-float": {**_WORDS, "quantize": {"recipe": "qat"}},
+    "words-minilm": {**_WORDS, "distill": _MINILM, "quantize": {"recipe": "qat"}},
     "frozen": {},
     "dynamic": {"quantize": {"recipe": "dynamic"}},
     "unfrozen": {"finetune": {"unfreeze": 2}, "quantize": {"recipe": "auto"}},
     "all": {"finetune": {"unfreeze": 6}, "quantize": {"recipe": "auto"}},
     "pruned": {"prune": {"sparsity": 0.5}, "quantize": {"recipe": "qat"}},
 }
+DEFAULT = ["words", "frozen", "dynamic", "unfrozen", "all", "pruned"]
 TOLD = {
     BASELINE: "logistic regression on TF-IDF of words and pairs (scikit-learn)",
     REGRESSION: "logistic regression on MiniLM's features (scikit-learn)",
     "words": "word vectors (`words`, 256 pieces), ptq",
+    "words-frozen": "word vectors, their table frozen",
+    "words-labels": "word vectors, QAT on labels alone",
+    "words-float": "word vectors, QAT, the float model teaches",
+    "words-minilm": "word vectors, QAT, MiniLM teaches (`distill`)",
     "frozen": "MiniLM frozen, ptq",
-    "dynamic": "the same, dynamic",
-    "unfrozen": "its top 2 layers unfrozen, auto",
-    "all": "all its layers unfrozen, auto",
-    "pruned": "50 % pruned, QAT",
+    "dynamic": "MiniLM frozen, dynamic",
+    "unfrozen": "MiniLM, its top 2 layers unfrozen, auto",
+    "all": "MiniLM, all its layers unfrozen, auto",
+    "pruned": "MiniLM, 50 % pruned, QAT",
 }
 
 
@@ -271,7 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="+", metavar="NAME=PATH")
     parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--recipes", nargs="*", default=[*RECIPES], choices=RECIPES, metavar="NAME")
+    parser.add_argument("--recipes", nargs="*", default=DEFAULT, choices=RECIPES, metavar="NAME")
     parser.add_argument("--few", nargs="*", type=int, default=[], metavar="N", help="texts a class")
     parser.add_argument("--shared", action="store_true", help="other work runs beside it")
     parser.add_argument("--length", type=int, default=64, help="pieces of a text")
