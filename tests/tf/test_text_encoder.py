@@ -31,7 +31,7 @@ from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import float_part, frozen, to_tflite
 from tfedge.modeling.nets.network import HEAD, POOL, cut
 from tfedge.modeling.nets.text_base import EncoderBase
-from tfedge.modeling.nets.transformer import CHOSEN
+from tfedge.modeling.nets.transformer import CHOSEN, NORM
 from tfedge.modeling.nets.weights.encoder import converted, tensors
 from tfedge.modeling.nets.weights.encoder_files import Files, from_folder
 from tfedge.modeling.texts import TextHead
@@ -372,6 +372,35 @@ def test_outliers_are_clipped_where_that_is_nearer_to_float() -> None:
     ).correction
     assert found.state == "corrected"
     assert found.corrected.kl < found.plain.kl
+
+
+def shifted(whole: bool) -> tuple[np.ndarray, np.ndarray]:
+    """How far the mean logits of other texts are off in 8 bits, and how far the head's bias is.
+
+    The last normalisation gives one number of fifty, which the head does not read, and eight that
+    are always 0.05: less than half a step."""
+    model = built()
+    kernel = model.get_layer(HEAD).kernel
+    kernel.assign(np.where(np.arange(HIDDEN)[:, None], kernel.numpy(), 0))
+    norm = model.get_layer(f"layer_1{NORM}")
+    gamma, beta = (weight.numpy() for weight in norm.weights)
+    gamma[..., -8:, :], beta[-8:], beta[0] = 0, 0.05, 50
+    norm.set_weights([gamma, beta])
+    bias, wanted = model.get_layer(HEAD).bias.numpy(), model(texts(60, 9)).numpy()
+    done = clipping.calibrate(
+        model, texts(64, 2), texts(32, 3), work=TextClassification(), served=softmax, whole=whole
+    )
+    off = (done.wrapped(texts(60, 9)).numpy() - wanted).mean(0)
+    return off, done.wrapped.get_layer(quantization.PREFIX + HEAD).layer.bias.numpy() - bias
+
+
+def test_what_8_bits_shift_goes_into_the_bias_of_the_head() -> None:
+    left, moved = shifted(whole=True)
+    before, still = shifted(whole=False)
+    assert not still.any()
+    assert np.abs(left).max() < 0.3 * np.abs(before).max()
+    # By this, and nothing else: logits are rounded, too.
+    np.testing.assert_allclose(left, before + moved, atol=0.03)
 
 
 def test_ranges_reach_no_farther_than_they_are_clipped() -> None:

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from tfedge.modeling.training import logistic
-from tfedge.modeling.training.logistic import FOLDS, GRID, fit, folds
+from tfedge.modeling.training.logistic import FOLDS, GRID, USUAL, fit, folds
 
 ALWAYS, NOT_USED = -1, -2
 
@@ -38,9 +38,18 @@ def scores_of(found: logistic.Fitted, features: np.ndarray) -> np.ndarray:
     return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
 
-def reference(features, labels, c: float, weights=None, tol: float = 1e-8):
+class AtLeastTheMean(StandardScaler):
+    """No feature is taken to move less than they do on average."""
+
+    def fit(self, *given):
+        super().fit(*given)
+        self.scale_ = np.maximum(self.scale_, self.scale_.mean())
+        return self
+
+
+def reference(features, labels, c: float, weights=None, tol: float = 1e-8, scaler=StandardScaler):
     """scikit-learn's own, at its optimum."""
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000, tol=tol))
+    model = make_pipeline(scaler(), LogisticRegression(C=c, max_iter=5000, tol=tol))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return model.fit(
@@ -213,6 +222,137 @@ def test_views_share_the_weight_of_their_image():
     np.testing.assert_allclose(thrice.bias, found.bias, atol=1e-2 * np.abs(found.bias).max())
 
 
+# ------------------------------------------------------------------ scaled
+
+
+def log_loss(found: logistic.Fitted, features: np.ndarray, labels: np.ndarray) -> float:
+    return float(-np.log(scores_of(found, features)[np.arange(len(labels)), labels]).mean())
+
+
+def accuracy(found: logistic.Fitted, features: np.ndarray, labels: np.ndarray) -> float:
+    return float((scores_of(found, features).argmax(1) == labels).mean())
+
+
+def of_one_length(features: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return features * (lengths.mean() / lengths)
+
+
+def few_of(
+    sizes: tuple[int, ...], width: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The first so many of each class to learn from, and all others."""
+    features, labels = made((300,) * len(sizes), width, seed, apart=1.5)
+    own = np.concatenate([np.flatnonzero(labels == kind)[:size] for kind, size in enumerate(sizes)])
+    others = np.setdiff1d(np.arange(len(labels)), own)
+    return features[own], labels[own], features[others], labels[others]
+
+
+@pytest.mark.parametrize("sizes", [(30, 25, 20), (45, 55)])
+def test_a_scaled_head_is_scikit_learn_at_its_strength_times_its_scale(sizes):
+    features, labels = made(sizes, 30)
+    found = fit(features, labels, len(sizes), scaled=True)
+    (chosen,) = (row for row in found.trials if row["C"] == found.c)
+    # As in a fold, to four fifths of what there is.
+    wanted = reference(of_one_length(features), labels, 0.8 * found.c, scaler=AtLeastTheMean)
+    logits = np.log(wanted.predict_proba(features))
+    np.testing.assert_allclose(
+        scores_of(found, features),
+        np.exp(logistic._log_softmax(chosen["scale"] * logits)),
+        atol=3e-3,
+    )
+
+
+def test_a_scale_is_the_one_of_the_least_log_loss_on_images_left_out():
+    """By hand: of scores that no fit has seen."""
+    features, labels = made((60, 40, 50), 100)
+    found = fit(features, labels, 3, scaled=True)
+    fold, features = folds(labels, np.arange(len(labels)), 0), of_one_length(features)
+    at = int(np.argmin(np.abs(GRID - USUAL)))
+    said = np.empty((len(labels), 3))
+    for number in range(FOLDS):
+        rest, held = fold != number, fold == number
+        model = reference(features[rest], labels[rest], USUAL, scaler=AtLeastTheMean)
+        said[held] = np.log(model.predict_proba(features[held]))
+    own = np.arange(len(labels)), labels
+    scales = np.geomspace(0.1, 100, 300)
+    losses = [-logistic._log_softmax(scale * said)[own].mean() for scale in scales]
+    assert found.trials[at]["log_loss"] == pytest.approx(min(losses), abs=2e-3)
+    assert found.trials[at]["log_loss"] < losses[int(np.argmin(np.abs(scales - 1)))] - 0.05
+    # One image more, answered wrongly, of a hundred and fifty makes scores a little less sure.
+    best = scales[np.argmin(losses)]
+    assert 0.8 * best < found.trials[at]["scale"] < best
+
+
+def test_few_examples_keep_the_usual_strength_and_answer_better_for_it():
+    """Ten of a class, more features than examples: over draws, answers and log loss on others."""
+    figures = []
+    for seed in range(12):
+        features, labels, others, truth = few_of((10, 10, 10, 10), 200, seed)
+        plain, scaled = (fit(features, labels, 4, scaled=way) for way in (False, True))
+        figures.append(
+            [
+                accuracy(scaled, others, truth) - accuracy(plain, others, truth),
+                log_loss(scaled, others, truth) - log_loss(plain, others, truth),
+                scaled.c == pytest.approx(USUAL),
+                plain.c == pytest.approx(USUAL),
+            ]
+        )
+    better, loss, usual, by_chance = np.mean(figures, 0)
+    assert better > 0 and loss < 0
+    assert usual >= 0.75 > by_chance
+
+
+def test_a_strength_that_is_clearly_better_is_taken():
+    """What tells the classes apart is small beside what does not: a strong penalty never gets at
+    it."""
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.repeat([0, 1], 400))
+    signal, common = np.linalg.qr(rng.normal(size=(12, 2)))[0].T
+    values = 100 + (labels - 0.5)[:, None] * signal + rng.normal(size=(800, 1)) * 30 * common
+    values += 0.1 * rng.normal(size=values.shape)
+    found = fit(values.astype(np.float32), labels, 2, scaled=True)
+    assert found.c > 10 * USUAL
+    assert accuracy(found, values, labels) > 0.95
+
+
+def test_folds_that_are_all_right_ask_for_no_endless_scale():
+    labels = np.repeat([0, 1, 2], 10)
+    features = np.eye(3)[labels] + 0.01 * np.random.default_rng(0).normal(size=(30, 3))
+    features = features.astype(np.float32)
+    found = fit(features, labels, 3, scaled=True)
+    (chosen,) = (row for row in found.trials if row["C"] == found.c)
+    assert chosen["accuracy"] == pytest.approx(1)
+    own = scores_of(found, features)[np.arange(30), labels]
+    assert own.mean() == pytest.approx(30 / 31, abs=0.01)  # as if one of 31 were wrong
+    assert chosen["log_loss"] < 0.1
+
+
+def test_scaled_views_of_an_image_are_one_in_what_is_chance():
+    features, labels = made((30, 20, 25), 60)
+    found = fit(features, labels, 3, scaled=True)
+    tiled = np.tile(features, (9, 1)), np.tile(labels, 9)
+    nine = fit(*tiled, 3, groups=np.tile(np.arange(75), 9), scaled=True)
+    assert nine.c == found.c
+    np.testing.assert_allclose(
+        [row["scale"] for row in nine.trials], [row["scale"] for row in found.trials], rtol=0.05
+    )
+
+
+def test_a_scaled_head_of_one_image_a_class_and_of_absent_ones():
+    features, labels = made((1, 1, 1), 16, apart=3)
+    found = fit(features, labels, 3, scaled=True)
+    assert found.trials == [] and found.c == USUAL
+    np.testing.assert_array_equal(scores_of(found, features).argmax(1), labels)
+    features, labels = made((40, 40), 12)
+    found = fit(features, np.array([1, 3])[labels], 5, scaled=True)
+    assert scores_of(found, features)[:, [0, 2, 4]].max() < 0.01
+    (chosen,) = (row for row in found.trials if row["C"] == found.c)
+    two = fit(features, labels, 2, scaled=True)
+    (alone,) = (row for row in two.trials if row["C"] == two.c)
+    assert chosen["scale"] == pytest.approx(alone["scale"], rel=0.01)
+
+
 # ------------------------------------------------------------------ folds
 
 
@@ -234,9 +374,9 @@ def test_what_is_left_out_is_left_out_for_all_views(monkeypatch):
     groups = np.tile(np.arange(75), 2)
     seen, rotated = [], logistic._rotated
 
-    def spy(fitted, held):
+    def spy(fitted, held, floor):
         seen.append((fitted, held))
-        return rotated(fitted, held)
+        return rotated(fitted, held, floor)
 
     monkeypatch.setattr(logistic, "_rotated", spy)
     fit(np.tile(features, (2, 1)), np.tile(labels, 2), 3, groups=groups)
@@ -272,9 +412,9 @@ def test_rows_not_looked_at_are_in_no_trial_but_in_the_fit(monkeypatch):
     features, labels = made((40, 40), 6)
     seen, rotated = [], logistic._rotated
 
-    def spy(fitted, held):
+    def spy(fitted, held, floor):
         seen.append(len(fitted) + len(held))
-        return rotated(fitted, held)
+        return rotated(fitted, held, floor)
 
     monkeypatch.setattr(logistic, "_rotated", spy)
     found = fit(features, labels, 2)

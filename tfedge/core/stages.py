@@ -110,7 +110,7 @@ STAGES: tuple[Stage, ...] = (
         unkeyed=("finetune.tensorboard",),  # where the run tells how training goes
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=10,
+        version=11,
     ),
     Stage(
         "distill",
@@ -127,7 +127,7 @@ STAGES: tuple[Stage, ...] = (
         ),
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=5,
+        version=6,
         section="distill",
         probe="tfedge.core.keys:teacher_digest",
     ),
@@ -217,7 +217,7 @@ STAGES: tuple[Stage, ...] = (
         without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
         also=_HEADS,
-        version=9,
+        version=10,
         section="quantize",
     ),
     Stage(

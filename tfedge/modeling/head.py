@@ -178,10 +178,12 @@ class NetworkHead:
         *,
         preserve_zeros: bool,
         clustered: Collection[str],
+        whole: bool,
         report: Callable[[int, int], None],
     ) -> Calibrated:
         """The network wrapped for 8 bits, with ranges and corrections from the examples of
-        ``rows``, held against the float one on those of ``checked``."""
+        ``rows``, held against the float one on those of ``checked``. ``whole``: no layer is kept
+        above 8 bits."""
         raise NotImplementedError
 
     def ranged(

@@ -135,6 +135,7 @@ class TextHead(NetworkHead):
         *,
         preserve_zeros: bool,
         clustered: Collection[str],
+        whole: bool,
         report: Callable[[int, int], None],
     ) -> Calibrated:
         from tfedge.modeling.compression import clipping  # and TF-MOT, which takes a second
@@ -147,6 +148,7 @@ class TextHead(NetworkHead):
             served=self.objective.served,
             preserve_zeros=preserve_zeros,
             clustered=clustered,
+            whole=whole,
             report=report,
         )
 

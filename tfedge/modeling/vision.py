@@ -146,6 +146,7 @@ class VisionHead(NetworkHead):
         *,
         preserve_zeros: bool,
         clustered: Collection[str],
+        whole: bool,
         report: Callable[[int, int], None],
     ) -> Calibrated:
         """The network wrapped for 8 bits, with ranges and corrections; see ``calibrate``."""

@@ -160,6 +160,7 @@ def with_ranges(
         _others(head.samples, rows, calibration.CHECKED),
         preserve_zeros=preserve,
         clustered=clustered,
+        whole=not settings.keep,
         report=partial(ctx.progress.update, "correcting for 8 bits", unit="ops"),
     )
     found = done.correction

@@ -5,6 +5,12 @@ hundred times as large as all others. A range that holds them has steps that los
 are clipped (Bondarenko et al. 2021, "Understanding and Overcoming the Challenges of Efficient
 Transformer Quantization", name the outliers). How much is clipped, training texts decide.
 
+What rounding shifts does not go away in the mean over a text's pieces: the features of all texts
+move by the same, as far as a fifth of what they differ by, and with them the logits. That goes into
+the bias of the head, so that logits are on average what the float network gives (bias correction,
+Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", here
+from training texts).
+
 The right side of a product of two activations has no zero point: XNNPACK has a fast int8 kernel for
 such products only.
 """
@@ -21,11 +27,13 @@ from tfedge.modeling.compression import quantization
 from tfedge.modeling.compression.calibration import Batches, Calibrated
 from tfedge.modeling.compression.observation import Observation, Ranges, observe, ranges_of
 from tfedge.modeling.nets.env import tf
+from tfedge.modeling.nets.network import HEAD
 from tfedge.modeling.nets.transformer import DIFFERENCE, KEY, OUTER, SQUARES, SUM, VALUE
 from tfedge.tasks.task import Work
 
 LIMITS = (60.0, 40.0, 25.0)  # of what is clipped, of which one is chosen
 SHORT = 32  # pieces of a text that is shown once more, cut: its marks weigh more then
+CENTRED = 64  # texts, at most, that say how far 8 bits shift the logits
 _OF_OUTLIERS = (OUTER, SUM, DIFFERENCE)
 _ROOM = 400.0  # what is not clipped adds to a sum of squares
 _AT_ONCE = 16
@@ -40,12 +48,14 @@ def calibrate(
     served: Callable[[np.ndarray], np.ndarray],
     preserve_zeros: bool = False,
     clustered: Collection[str] = (),
+    whole: bool = True,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Calibrated:
-    """Wrap an encoder for 8 bits with ranges from training texts.
+    """Wrap an encoder for 8 bits with ranges, and a bias of its head, from training texts.
 
     States with and without clipping are compared with the float network on other training texts,
-    and on the same cut short; the nearest one, by divergence, stays.
+    and on the same cut short; the nearest one, by divergence, stays. Then the logits are centred,
+    where that brings it nearer still.
 
     Args:
         model: the float network, no more needed afterwards.
@@ -53,29 +63,42 @@ def calibrate(
         checked: int32 [M, 2, S], others, that the states are compared on.
         work, served: say how far outputs are apart, once served.
         preserve_zeros, clustered: see ``quantization.wrap``.
+        whole: all of it will have 8 bits. Where layers are kept above, logits are shifted by less
+            than what is seen here, and not centred.
         report: called with (states tried, states).
     """
-    looked_at = with_short(checked)
-    wanted = served(_outputs(model)(looked_at))
+    looked_at, centred = with_short(checked), texts[:CENTRED]
+    say = _outputs(model)
+    wanted, level = served(say(looked_at)), say(centred).mean(0)
     plain = ranges_from(model, texts)
     wrapped = quantization.wrap(model, preserve_zeros=preserve_zeros, clustered=clustered)
 
     say = _outputs(wrapped)  # built once: it reads the ranges of the moment
+    head = wrapped.get_layer(quantization.PREFIX + HEAD).layer
 
-    def distance(ranges: Ranges) -> Distance:
-        quantization.set_ranges(wrapped, ranges)
+    def distance() -> Distance:
         found = served(say(looked_at))
         alike = float(work.same(wanted, found).mean())
         return Distance(kl=work.divergence(wanted, found), agreement=alike)
 
     states = [plain, *(clipped(plain, limit) for limit in LIMITS)]
-    found = []
+    tried, found = len(states) + whole, []
     for number, ranges in enumerate(states):
-        found.append(distance(ranges))
-        report(number + 1, len(states))
+        quantization.set_ranges(wrapped, ranges)
+        found.append(distance())
+        report(number + 1, tried)
     best = min(range(len(states)), key=lambda at: found[at].kl)
     quantization.set_ranges(wrapped, states[best])
-    other = best or min(range(1, len(states)), key=lambda at: found[at].kl)
+    if whole:
+        bias = head.bias.numpy()
+        head.bias.assign(bias + level - say(centred).mean(0))
+        found.append(distance())
+        report(tried, tried)
+        if found[-1].kl < found[best].kl:
+            best = len(states)
+        else:
+            head.bias.assign(bias)
+    other = best or min(range(1, len(found)), key=lambda at: found[at].kl)
     brought = Correction(
         state="corrected" if best else "plain",
         n=len(looked_at),

@@ -23,8 +23,9 @@ class Classes:
     figure = "accuracy"
     of_views = False
 
-    def __init__(self, examples: Examples, classes: int) -> None:
-        self._examples, self.units = examples, classes
+    def __init__(self, examples: Examples, classes: int, *, scaled: bool = False) -> None:
+        """``scaled``: how a head is fitted, see ``logistic``."""
+        self._examples, self.units, self._scaled = examples, classes, scaled
 
     def targets(self, items: Sequence[Item], settings: Training) -> np.ndarray:
         """float32 [n, classes], they sum to 1."""
@@ -72,6 +73,7 @@ class Classes:
             self.units,
             weights=self.weights(rows, settings),
             groups=groups,
+            scaled=self._scaled,
             seed=seed,
             report=report,
         )

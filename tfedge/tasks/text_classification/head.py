@@ -14,7 +14,7 @@ class TextClassifierHead(TextHead):
     """Softmax scores of the classes."""
 
     def objective_of(self, examples: TextExamples) -> Classes:
-        return Classes(examples, len(cast(LabelledTexts, examples).classes))
+        return Classes(examples, len(cast(LabelledTexts, examples).classes), scaled=True)
 
     @property
     def units(self) -> tuple[str, ...]:
