@@ -85,7 +85,7 @@ def command(
     with quiet_libraries():
         found = api.evaluate(
             model,
-            examples,
+            labelled,
             split=split,
             overrides=overrides,
             task=task,
