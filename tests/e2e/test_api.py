@@ -77,7 +77,7 @@ def test_the_example_of_the_readme_runs(
     """As it stands there, in a folder with the file and the photos that it names."""
     code = example()
     functions = [name for name in tfedge.__all__ if name.islower()]
-    assert len(functions) == 13 and all(re.search(rf"\b{name}\(", code) for name in functions)
+    assert len(functions) == 14 and all(re.search(rf"\b{name}\(", code) for name in functions)
     shutil.copyfile(finished.file, workplace.folder / "mine.yaml")
     (workplace.folder / "photos").symlink_to(photos)
     (workplace.folder / "inbox").mkdir()
