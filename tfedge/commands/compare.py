@@ -9,6 +9,7 @@ import click
 
 from tfedge.commands import LAZY
 from tfedge.commands.options import DEBUG
+from tfedge.commands.screen import show
 
 
 @click.command(short_help=LAZY["compare"])
@@ -30,4 +31,7 @@ def command(runs: tuple[Path, ...], as_json: bool, debug: bool) -> None:
     from tfedge import api
 
     found = api.compare(runs)
-    click.echo(json.dumps(found.to_json(), indent=1) if as_json else found)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=1))
+    else:
+        show(found)

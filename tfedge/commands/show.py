@@ -9,6 +9,7 @@ import click
 
 from tfedge.commands import LAZY
 from tfedge.commands.options import DEBUG
+from tfedge.commands.screen import show
 
 
 @click.command(short_help=LAZY["show"])
@@ -26,4 +27,7 @@ def command(directory: Path, as_json: bool, debug: bool) -> None:
     from tfedge import api
 
     run = api.Run.read(directory)
-    click.echo(json.dumps(run.result, indent=1) if as_json else run.summary())
+    if as_json:
+        click.echo(json.dumps(run.result, indent=1))
+    else:
+        show(run.summary())

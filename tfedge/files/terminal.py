@@ -1,9 +1,11 @@
-"""Text for a stream of any encoding: what it does not have is written in another way."""
+"""Text for a stream of any encoding: what it does not have is written in another way. And what else
+depends on where a stream leads."""
 
 from __future__ import annotations
 
 import codecs
-from typing import Any
+import os
+from typing import Any, TextIO
 
 READABLE = "tfedge-readable"  # for ``errors`` of a stream
 _ASCII = "tfedge_ascii"
@@ -41,6 +43,11 @@ def _ascii(name: str) -> codecs.CodecInfo | None:
 
 codecs.register_error(READABLE, _readable)
 codecs.register(_ascii)
+
+
+def draws(stream: TextIO) -> bool:
+    """Whether a stream is a terminal on which lines can be drawn over, and coloured."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 def encoding_of(stream: Any) -> str:
