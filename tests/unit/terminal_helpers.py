@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pyte
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0  # seconds; a loaded machine takes long to import
+
+
+def environment(**more: str) -> dict[str, str]:
+    """That of a terminal of UTF-8 with colours, whatever the tests run in."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
+    return {**kept, "PYTHONPATH": f"{ROOT}", "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **more}
 
 
 class Terminal:

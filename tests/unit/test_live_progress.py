@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,20 +17,14 @@ from core_fakes import __file__ as FAKES
 
 pytest.importorskip("pyte")
 
-from terminal_helpers import Terminal
+from terminal_helpers import Terminal, environment
 
 from tests.schemas import check
 from tfedge.core.events import RunEvents
-from tfedge.core.live import sparkline
+from tfedge.files.text import sparkline
 
-ROOT = Path(__file__).parents[2]
 COLOR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7])m")
 Opened = Callable[..., Terminal]
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
-    return {**kept, "PYTHONPATH": f"{ROOT}", "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **more}
 
 
 @pytest.fixture
@@ -128,14 +121,24 @@ def test_an_error_stands_below_the_list(opened: Opened, how: str, code: int) -> 
     assert not lines[failed + 5].startswith(" ") and lines[failed + 6].startswith("hint: ")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
-def test_a_terminal_that_is_not_utf8(folder: Path, opened: Opened, encoding: str) -> None:
-    terminal = opened(FAKE_FINETUNE="train", PYTHONIOENCODING=encoding)
-    terminal.until("at it", "> finetune", "val_top1 0.91  @", ". quantize", r"few \u732b images")
+def test_a_terminal_that_has_ascii_only(folder: Path, opened: Opened) -> None:
+    terminal = opened(FAKE_FINETUNE="train", PYTHONIOENCODING="ascii")
+    terminal.until("at it", "> finetune", "val_top1 0.91  @", "* quantize", r"few \u732b images")
     go_on(folder)
     assert terminal.end() == 0
     assert terminal.raw.isascii()
     assert "+ package" in "\n".join(terminal.lines)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "koi8-r", "cp437"])
+def test_a_terminal_of_another_encoding(folder: Path, opened: Opened, encoding: str) -> None:
+    terminal = opened(FAKE_FINETUNE="train", PYTHONIOENCODING=encoding)
+    terminal.until("at it", "val_top1 0.91")
+    go_on(folder)
+    assert terminal.end() == 0
+    drawn = terminal.raw.decode(encoding)
+    assert "· quantize" in re.sub(r"\x1b\[[0-9;]*m", "", drawn)
+    assert set(re.findall(r"\\u\w{4}", drawn)) == {r"\u732b"}  # of the note, and of nothing drawn
 
 
 def test_no_color_is_honoured(folder: Path, opened: Opened) -> None:

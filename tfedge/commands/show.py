@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -16,18 +17,29 @@ from tfedge.commands.screen import show
 @click.argument(
     "directory", type=click.Path(path_type=Path), default=Path("runs/latest"), metavar="[RUN]"
 )
+@click.option("--full", is_flag=True, help="Print its whole report.")
 @click.option("--json", "as_json", is_flag=True, help="Print its run.json.")
 @DEBUG
-def command(directory: Path, as_json: bool, debug: bool) -> None:
+def command(directory: Path, full: bool, as_json: bool, debug: bool) -> None:
     """Print the summary of RUN, a run directory, as it ended. Without RUN: runs/latest.
 
+    With --full what report.md and report.html hold, made for the terminal; in a pipe it is plain
+    text.
+
     \b
-    Example: tfedge show runs/latest
+    Examples: tfedge show runs/latest
+              tfedge show --full | less
     """
     from tfedge import api
 
     run = api.Run.read(directory)
     if as_json:
         click.echo(json.dumps(run.result, indent=1))
+    elif full:
+        from tfedge.report import terminal
+        from tfedge.report.document import document
+        from tfedge.report.facts import gather
+
+        terminal.write(document(gather(run.directory, run.result)), sys.stdout)
     else:
         show(run.summary())

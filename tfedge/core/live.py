@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -21,36 +20,22 @@ from rich.table import Table
 from rich.text import Text
 
 from tfedge.core.progress import NAME, WARNING, Pace, RunProgress, clock
-from tfedge.files.terminal import READABLE
+from tfedge.files.terminal import READABLE, printable
+from tfedge.files.text import sparkline
 
 _EACH_SECOND = 1  # drawings when nothing new is told: what is measured meanwhile has the processor
 _EVERY = 0.25  # seconds between two drawings of what is told
 _POINTS = 30  # columns of the curve of the loss
 _BAR = 30  # … and of the bar
-_LEVELS, _ASCII_LEVELS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
 _LATEST = 10  # steps whose mean the loss is that is shown
-# What a stage's state looks like: the mark, the same in ASCII, the style.
+# What a stage's state looks like: the mark, the style.
 _MARKS = {
-    "waits": ("·", ".", "dim"),
-    "runs": ("›", ">", "bold cyan"),
-    "done": ("✓", "+", "green"),
-    "hit": ("✓", "+", "green"),
-    "failed": ("✗", "x", "bold red"),
+    "waits": ("·", "dim"),
+    "runs": ("›", "bold cyan"),
+    "done": ("✓", "green"),
+    "hit": ("✓", "green"),
+    "failed": ("✗", "bold red"),
 }
-
-
-def sparkline(values: Sequence[float], points: int, levels: str = _LEVELS) -> str:
-    """Values from the lowest to the highest of ``levels``, at most ``points`` of them: where there
-    are more, each stands for the mean of its share."""
-    if not values:
-        return ""
-    count = min(points, len(values))
-    ends = [len(values) * number // count for number in range(count + 1)]
-    shares = [values[start:end] for start, end in pairwise(ends)]
-    means = [sum(share) / len(share) for share in shares]
-    low, high = min(means), max(means)
-    span = (high - low) or 1.0
-    return "".join(levels[int((mean - low) / span * (len(levels) - 1) + 0.5)] for mean in means)
 
 
 @dataclass
@@ -237,16 +222,16 @@ class LiveProgress(RunProgress):
 
     def _stage(self, row: _Row) -> list[RenderableType]:
         """Its mark, name and seconds."""
-        mark, plain, style = _MARKS[row.state]
+        mark, style = _MARKS[row.state]
         seconds = time.monotonic() - self._since if row.state == "runs" else row.seconds
         return [
-            Text(plain if self._ascii else mark, style),
+            Text(mark, style),
             Text(row.stage, "dim" if row.state == "waits" else ""),
             Text(f"{seconds:.1f} s" if row.state in ("runs", "done", "failed") else ""),
         ]
 
     def _ended(self, row: _Row) -> Text:
-        return Text(row.detail, "dim" if row.state == "hit" else _MARKS[row.state][2])
+        return Text(row.detail, "dim" if row.state == "hit" else _MARKS[row.state][1])
 
     def _at_work(self) -> Iterator[RenderableType]:
         """What the stage is doing, how far it is, how it learns."""
@@ -261,11 +246,10 @@ class LiveProgress(RunProgress):
 
     def _learning(self, training: _Training) -> Text:
         latest = training.losses[-_LATEST:]
-        levels = _ASCII_LEVELS if self._ascii else _LEVELS
         figures = {"loss": sum(latest) / len(latest)}
         figures |= {n: value for n, value in training.epoch.items() if n.startswith("val_")}
         said = Text("  ".join(f"{name} {value:.3g}" for name, value in figures.items()))
-        return said.append("  ").append(sparkline(training.losses, _POINTS, levels), "cyan")
+        return said.append("  ").append(sparkline(training.losses, _POINTS), "cyan")
 
     def _time(self) -> Text:
         """How long the run has been at work, and how long it will be, where that is known."""
@@ -274,11 +258,6 @@ class LiveProgress(RunProgress):
         more = f", about {clock(left)} left" if left >= 1 else ""
         return Text(f"  {clock(now - self._began)} so far{more}", "dim")
 
-    @property
-    def _ascii(self) -> bool:
-        return self._console.options.ascii_only
-
     def _readable(self, text: str) -> str:
-        """As the stream will write it, for so wide it is; without what would move the cursor."""
-        text = "".join(char if char.isprintable() else "?" for char in text)
-        return text.encode(self._encoding, READABLE).decode(self._encoding)
+        """As the stream will write it, for so wide it is."""
+        return printable(text).encode(self._encoding, READABLE).decode(self._encoding)

@@ -12,6 +12,7 @@ _ASCII = "tfedge_ascii"
 # How what is set in type here looks on a typewriter.
 _TYPED = str.maketrans(
     {"→": "->", "×": "x", "±": "+-", "–": "-", "—": "-", "−": "-", "…": "...", "·": "*"}
+    | dict(zip("▁▂▃▄▅▆▇█─━═✓✗›", "_.-=+*#@--=+x>", strict=True))
     | {"‘": "'", "’": "'", "“": '"', "”": '"', "≥": ">=", "≤": "<=", "µ": "u", "\u00a0": " "}
 )
 
@@ -48,6 +49,11 @@ codecs.register(_ascii)
 def draws(stream: TextIO) -> bool:
     """Whether a stream is a terminal on which lines can be drawn over, and coloured."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would not show but obey: a question mark stands for it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def encoding_of(stream: Any) -> str:
