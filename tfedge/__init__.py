@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         runs,
         verify,
     )
+    from tfedge.core.events import RunEvents
     from tfedge.core.progress import RunProgress
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ __all__ = [
     "Benchmark",
     "DryRun",
     "Run",
+    "RunEvents",
     "RunProgress",
     "bench",
     "check",
@@ -46,12 +48,13 @@ __all__ = [
     "verify",
 ]
 
+_ELSEWHERE = {"RunEvents": "tfedge.core.events", "RunProgress": "tfedge.core.progress"}
+
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "tfedge.core.progress" if name == "RunProgress" else "tfedge.api"
-    return getattr(import_module(module), name)
+    return getattr(import_module(_ELSEWHERE.get(name, "tfedge.api")), name)
 
 
 def __dir__() -> list[str]:

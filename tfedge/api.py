@@ -269,7 +269,9 @@ def run(
         from_stage: take every stage before it from the cache, or fail.
         to_stage: the last stage.
         force: run again what the cache has (with ``from_stage``: from there).
-        progress: hears how it goes; a stream gets lines for people, None is silence.
+        progress: hears how it goes; a stream gets lines for people, or, if it is a terminal, a list
+            that is drawn anew; ``RunEvents(tell)`` tells events as JSON has them, those of
+            ``run --json``; None is silence.
         capture_output: redirect the process's standard output and error into each stage's
             ``log.txt`` while it runs, child processes included. For programs that own their
             process.

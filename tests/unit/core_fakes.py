@@ -400,7 +400,9 @@ def command() -> Callable[..., int]:
 
     plan.select = partial(plan.select, stages=TABLE)
     engine.run = partial(engine.run, report="core_fakes:report")
-    tfedge.report.table.summary = lambda result, run_dir, told=(): f"table: {result['status']}"
+    tfedge.report.table.summary = lambda result, run_dir, told=(): "\n".join(
+        [f"table: {result['status']}", *(f"told: {text}" for text in told)]
+    )
     tfedge.report.table.document = lambda result, run_dir: {
         "directory": str(run_dir),
         "run": result,

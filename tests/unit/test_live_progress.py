@@ -47,12 +47,19 @@ def go_on(folder: Path) -> None:
     (folder / "cache" / "go on").touch()
 
 
-def piped(folder: Path, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
+def piped(
+    folder: Path, *options: str, stderr: int = subprocess.PIPE, **more: str
+) -> subprocess.CompletedProcess[str]:
     (folder / "cache").mkdir(exist_ok=True)
     go_on(folder)
-    command = [sys.executable, FAKES, "run", "fake.yaml", "--cache", "cache", *options]
     return subprocess.run(
-        command, cwd=folder, env=environment(**more), capture_output=True, text=True, check=False
+        [sys.executable, FAKES, "run", "fake.yaml", "--cache", "cache", *options],
+        cwd=folder,
+        env=environment(**more),
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        check=False,
     )
 
 
@@ -82,7 +89,9 @@ def test_the_stages_are_a_list_that_goes_on(folder: Path, opened: Opened) -> Non
     last = terminal.lines
     stages = [line for line in last if re.match(r"✓ \w+ +\d+\.\d s$", line)]
     assert [line.split()[1] for line in stages] == ALL
-    assert last[-1] == "table: ok" and not [line for line in last if "so far" in line]
+    told = ["a decision", "warning: too few 猫 images", "at it"]  # which the summary leaves out
+    assert last[-4:] == ["table: ok", *(f"told: {text}" for text in told)]
+    assert not [line for line in last if "so far" in line]
     assert terminal.cursor_shown
 
 
@@ -160,7 +169,7 @@ def test_a_low_terminal_shows_the_stage_at_work(folder: Path, opened: Opened) ->
     assert len([line for line in terminal.lines if "› finetune" in line]) == 1
     assert "quantize" not in "\n".join(terminal.lines)
     go_on(folder)
-    assert terminal.end() == 0 and terminal.lines[-1] == "table: ok"
+    assert terminal.end() == 0 and "table: ok" in terminal.lines
 
 
 def test_what_would_move_the_cursor_is_not_written(tmp_path: Path) -> None:
@@ -220,6 +229,15 @@ def test_a_log_has_lines_without_control_characters(folder: Path) -> None:
 def test_quiet_is_warnings_and_the_summary(folder: Path, option: str) -> None:
     done = piped(folder, option, FAKE_FINETUNE="train")
     assert (done.stdout, done.stderr) == ("table: ok\n", "warning: too few 猫 images\n")
+
+
+def test_where_both_streams_meet_a_warning_is_told_once(folder: Path) -> None:
+    """In two files each is whole: there the summary has all of them."""
+    warning = "warning: too few 猫 images"
+    done = piped(folder, "-q", stderr=subprocess.STDOUT, FAKE_FINETUNE="train")
+    assert done.stdout.splitlines() == [warning, "table: ok", f"told: {warning}"]
+    done = piped(folder, "--force", stderr=subprocess.STDOUT, FAKE_FINETUNE="train")
+    assert done.stdout.splitlines()[-3:] == ["told: a decision", f"told: {warning}", "told: at it"]
 
 
 def test_quiet_tells_errors(folder: Path) -> None:
