@@ -20,6 +20,7 @@ pytest.importorskip("pyte")
 from terminal_helpers import Terminal, environment
 
 from tests.schemas import check
+from tfedge.core import live
 from tfedge.core.events import RunEvents
 from tfedge.files.text import sparkline
 
@@ -201,6 +202,17 @@ def test_what_belongs_to_no_run_goes(tmp_path: Path) -> None:
     assert terminal.end() == 0
     assert b"looking at pi4, 0/2 devices done" in terminal.raw
     assert terminal.lines == ["result"] and terminal.cursor_shown
+
+
+def test_a_long_training_keeps_a_bounded_curve() -> None:
+    training = live._Training("head")
+    for step in range(100_000):
+        training.step(float(step))
+    assert len(training.losses) < 1000 and list(training.latest) == [*range(99_990, 100_000)]
+    assert training.losses == [
+        training.each * n + (training.each - 1) / 2 for n in range(len(training.losses))
+    ]
+    assert training.each * len(training.losses) > 99_000
 
 
 def test_the_curve_of_the_loss() -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -27,6 +29,7 @@ _EACH_SECOND = 1  # drawings when nothing new is told: what is measured meanwhil
 _EVERY = 0.25  # seconds between two drawings of what is told
 _POINTS = 30  # columns of the curve of the loss
 _BAR = 30  # … and of the bar
+_KEPT = 16 * _POINTS  # means of losses, and at most twice as many
 _LATEST = 10  # steps whose mean the loss is that is shown
 # What a stage's state looks like: the mark, the style.
 _MARKS = {
@@ -40,11 +43,25 @@ _MARKS = {
 
 @dataclass
 class _Training:
-    """What a training that is at work has told."""
+    """What a training that is at work has told. ``losses`` are means of ``each`` steps, which
+    become more as the curve becomes long."""
 
     what: str
     losses: list[float] = field(default_factory=list)
+    each: int = 1
     epoch: dict[str, float] = field(default_factory=dict)  # figures of the latest
+    latest: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST))
+    _steps: list[float] = field(default_factory=list)  # fewer than ``each``
+
+    def step(self, loss: float) -> None:
+        self.latest.append(loss)
+        self._steps.append(loss)
+        if len(self._steps) == self.each:
+            self.losses.append(fmean(self._steps))
+            self._steps = []
+        if len(self.losses) == 2 * _KEPT:
+            pairs = zip(self.losses[::2], self.losses[1::2], strict=True)
+            self.losses, self.each = [fmean(pair) for pair in pairs], 2 * self.each
 
 
 @dataclass
@@ -121,7 +138,7 @@ class LiveProgress(RunProgress):
         with self._lock:
             if self._training is None or self._training.what != what:
                 self._training = _Training(what)
-            self._training.losses.append(value)
+            self._training.step(value)
 
     def epoch(self, what: str, number: int, total: int, figures: Mapping[str, float]) -> None:
         with self._lock:
@@ -210,7 +227,7 @@ class LiveProgress(RunProgress):
         table = Table.grid(padding=(0, 1, 0, 0), expand=True)
         table.add_column(width=1)
         table.add_column(width=NAME, no_wrap=True)
-        table.add_column(width=8, justify="right", no_wrap=True)
+        table.add_column(width=9, justify="right", no_wrap=True)
         table.add_column(ratio=1, no_wrap=True, overflow="crop")
         for row in rows:
             at_work = row is self._now and row.state == "runs"
@@ -227,7 +244,7 @@ class LiveProgress(RunProgress):
         return [
             Text(mark, style),
             Text(row.stage, "dim" if row.state == "waits" else ""),
-            Text(f"{seconds:.1f} s" if row.state in ("runs", "done", "failed") else ""),
+            Text(_taken(seconds) if row.state in ("runs", "done", "failed") else ""),
         ]
 
     def _ended(self, row: _Row) -> Text:
@@ -241,12 +258,11 @@ class LiveProgress(RunProgress):
         if self._share is not None:
             done, total = self._share
             yield ProgressBar(total=max(total, done), completed=done, width=_BAR)
-        if self._training is not None and self._training.losses:
+        if self._training is not None:
             yield self._learning(self._training)
 
     def _learning(self, training: _Training) -> Text:
-        latest = training.losses[-_LATEST:]
-        figures = {"loss": sum(latest) / len(latest)}
+        figures = {"loss": fmean(training.latest)}
         figures |= {n: value for n, value in training.epoch.items() if n.startswith("val_")}
         said = Text("  ".join(f"{name} {value:.3g}" for name, value in figures.items()))
         return said.append("  ").append(sparkline(training.losses, _POINTS), "cyan")
@@ -261,3 +277,7 @@ class LiveProgress(RunProgress):
     def _readable(self, text: str) -> str:
         """As the stream will write it, for so wide it is."""
         return printable(text).encode(self._encoding, READABLE).decode(self._encoding)
+
+
+def _taken(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else clock(seconds)
