@@ -164,8 +164,13 @@ def test_a_terminal_that_can_only_write_gets_lines(opened: Opened) -> None:
     assert b"\x1b" not in terminal.raw and terminal.lines[1] == "[2/7] finetune"
 
 
-def test_a_low_terminal_shows_the_stage_at_work(folder: Path, opened: Opened) -> None:
-    terminal = opened(rows=7, columns=80, FAKE_FINETUNE="train")
+def test_a_low_terminal_shows_the_stage_at_work(folder: Path) -> None:
+    """Its size is that of standard error as it was: while a stage is at work none of the standard
+    streams leads to the terminal here."""
+    command = (sys.executable, FAKES, "run", "fake.yaml", "--cache", "cache")
+    apart = ("sh", "-c", 'exec "$@" </dev/null', "sh", *command)
+    more = environment(FAKE_FINETUNE="train")
+    terminal = Terminal(*apart, cwd=folder, rows=7, columns=80, **more)
     terminal.until("epoch 3/3 5/10", "val_top1 0.91", "so far")
     assert len([line for line in terminal.lines if "› finetune" in line]) == 1
     assert "quantize" not in "\n".join(terminal.lines)
