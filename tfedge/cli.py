@@ -154,6 +154,8 @@ def run(
     """
     from tfedge import api
 
+    if dry_run and as_json:
+        raise click.UsageError("--json tells how a run goes, and --dry-run runs nothing")
     if dry_run:
         plan = api.check(
             file,
