@@ -9,19 +9,21 @@ nothing is inferred: cost and seconds are too far apart for that.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
 
 from tfedge.core import keys
 from tfedge.core.cache import RECORD, StageCache
-from tfedge.core.outputs import ExampleIndex, read
+from tfedge.core.outputs import ExampleIndex, Output, read
 from tfedge.core.plan import Selection, Step
 from tfedge.core.progress import clock
 from tfedge.core.stages import Stage
 from tfedge.errors import ArtifactError
-from tfedge.files.artifact import read_json
 from tfedge.files.once import Once
 from tfedge.pipeline.load import Loaded
 
@@ -30,7 +32,32 @@ _NEWEST = 300  # results that are looked at
 _FARTHEST = 4.0  # times as many examples, or as few, as an earlier result may have had
 _NO_MATTER = ("seed", "weights_seed", "name")  # keys that change no duration
 
-Record = Mapping[str, Any]  # a stage.json
+
+class _Part(Output):
+    model_config = ConfigDict(extra="ignore")
+
+
+class Made(_Part):
+    """An output of a stage."""
+
+    sha256: str
+
+
+class Material(_Part):
+    """What a stage's key was made of."""
+
+    version: int
+    config: dict[str, Any]
+    inputs: dict[str, str]
+
+
+class Record(_Part):
+    """A stage.json, as far as it says what took how long."""
+
+    name: str
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    outputs: dict[str, Made]
+    material: Material
 
 
 @dataclass(frozen=True)
@@ -89,8 +116,8 @@ class _Past:
         self._records = [record for _, record in records]
         self._made: dict[str, tuple[Path, Record]] = {}  # by the digests of what it made
         for folder, record in records:
-            for output in record["outputs"].values():
-                self._made.setdefault(output["sha256"], (folder, record))
+            for output in record.outputs.values():
+                self._made.setdefault(output.sha256, (folder, record))
 
     def alike(
         self, stage: Stage, config: Mapping[str, Any], depends: set[str], backbone: Any
@@ -100,24 +127,24 @@ class _Past:
         return [
             record
             for record in self._records
-            if (record["name"], record["material"]["version"]) == (stage.name, stage.version)
-            and _that_matters(record["material"]["config"]) == wanted
-            and _stages(record["material"]["inputs"]) == depends
+            if (record.name, record.material.version) == (stage.name, stage.version)
+            and _that_matters(record.material.config) == wanted
+            and _stages(record.material.inputs) == depends
             and (stage.name == "data" or self._backbone(record) == backbone)
         ]
 
     def seconds(self, records: Sequence[Record], index: str) -> Iterator[float]:
         """What each of them took, had it had the examples of this index (its SHA-256): those that
         had these very examples, if there are any."""
-        exact = [r for r in records if r["material"]["inputs"].get(INDEX, index) == index]
+        exact = [r for r in records if r.material.inputs.get(INDEX, index) == index]
         if exact:
-            yield from (record["seconds"] for record in exact)
+            yield from (record.seconds for record in exact)
             return
         count = self._examples(index)
         for record in records:
-            other = self._examples(record["material"]["inputs"][INDEX])
+            other = self._examples(record.material.inputs[INDEX])
             if count and other and 1 / _FARTHEST <= count / other <= _FARTHEST:
-                yield record["seconds"] * count / other
+                yield record.seconds * count / other
 
     def _examples(self, index: str) -> int | None:
         folder, _ = self._made.get(index, (None, None))
@@ -128,10 +155,10 @@ class _Past:
         left: list[Record] = [record]
         seen: set[str] = set()
         while left:
-            material = left.pop()["material"]
-            if "backbone" in material["config"]:
-                return material["config"]["backbone"]
-            new = {sha for sha in material["inputs"].values() if sha in self._made} - seen
+            material = left.pop().material
+            if "backbone" in material.config:
+                return material.config["backbone"]
+            new = {sha for sha in material.inputs.values() if sha in self._made} - seen
             seen |= new
             left += [self._made[sha][1] for sha in new]
         return None
@@ -147,14 +174,8 @@ def _records(cache: Path, runs: Path, uncached: Sequence[str]) -> list[tuple[Pat
     ]
     found = []
     for file in sorted(files, key=_made_at, reverse=True)[:_NEWEST]:
-        try:
-            record = read_json(file)
-            _ = record["name"], record["outputs"].values(), record["seconds"] + 0.0
-            _ = record["material"]["config"].items(), record["material"]["inputs"].values()
-            _ = record["material"]["version"]
-        except (ArtifactError, KeyError, TypeError, AttributeError):  # of an older tfedge, or gone
-            continue
-        found.append((file.parent, record))
+        with suppress(ArtifactError):  # of another tfedge, damaged, or gone
+            found.append((file.parent, read(file, Record)))
     return found
 
 
