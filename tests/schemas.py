@@ -10,7 +10,11 @@ from jsonschema import Draft202012Validator
 
 import tfedge
 
-FILES = {"run": "core/run.schema.json", "manifest": "drops/manifest.schema.json"}
+FILES = {
+    "run": "core/run.schema.json",
+    "manifest": "drops/manifest.schema.json",
+    "events": "core/events.schema.json",
+}
 SCHEMAS: dict[str, Any] = {
     name: json.loads((Path(tfedge.__file__).parent / file).read_text("utf-8"))
     for name, file in FILES.items()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         verify,
         write_report,
     )
+    from tfedge.core.events import RunEvents
     from tfedge.core.progress import RunProgress
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ __all__ = [
     "Benchmark",
     "DryRun",
     "Run",
+    "RunEvents",
     "RunProgress",
     "bench",
     "check",
@@ -52,12 +54,13 @@ __all__ = [
     "write_report",
 ]
 
+_ELSEWHERE = {"RunEvents": "tfedge.core.events", "RunProgress": "tfedge.core.progress"}
+
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "tfedge.core.progress" if name == "RunProgress" else "tfedge.api"
-    return getattr(import_module(module), name)
+    return getattr(import_module(_ELSEWHERE.get(name, "tfedge.api")), name)
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tfedge.benchmark.result import Result
     from tfedge.core.cleaning import Cleaning, Item
     from tfedge.core.doctor import Finding
+    from tfedge.core.estimate import Estimate
     from tfedge.core.plan import Selection, Step
     from tfedge.core.progress import RunProgress
     from tfedge.core.runs import FoundRun
@@ -125,12 +126,12 @@ class Run:
         """The folder of each drop, by its target: linux, coral, android."""
         return {drop["target"]: self.directory / drop["path"] for drop in self.result["drops"]}
 
-    def summary(self) -> str:
+    def summary(self, told: Collection[str] = ()) -> str:
         """What a person reads when a run has ended: float against int8, warnings, where things
-        lie."""
+        lie. Warnings and proposals that were ``told``, as the run has noted them, are left out."""
         from tfedge.report.table import summary
 
-        return summary(self.result, self.directory)
+        return summary(self.result, self.directory, told)
 
     @property
     def report(self) -> Path | None:
@@ -168,12 +169,14 @@ class DryRun:
     pipeline: Loaded
     steps: tuple[Step, ...]
     cache: Path
+    estimate: Estimate | None = None  # how long it would take, where earlier runs tell
 
     def lines(self) -> list[str]:
-        """For people: the stages, what trains, gates, devices, notes."""
+        """For people: the stages, what trains, gates, devices, notes, how long it would take."""
         from tfedge.core.plan import lines
 
-        return lines(self.pipeline, self.steps, self.cache)
+        told = [] if self.estimate is None else [str(self.estimate)]
+        return [*lines(self.pipeline, self.steps, self.cache), *told]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -225,6 +228,7 @@ def check(
     from_stage: str | None = None,
     to_stage: str | None = None,
     force: bool = False,
+    runs: AnyPath = "runs",
 ) -> DryRun:
     """Check a pipeline and say what a run of it would do. Nothing is fetched, trained or written.
 
@@ -232,6 +236,7 @@ def check(
     and with those of its examples, if it says where they are; DataError when only these are not
     there or can't be trained on, as far as the names of files and folders tell.
     """
+    from tfedge.core.estimate import estimate
     from tfedge.core.plan import examples_problem, plan
     from tfedge.files.cache import cache_folder
 
@@ -248,7 +253,7 @@ def check(
     steps = tuple(plan(loaded, selection, where))
     for problem in (step.problem for step in steps if step.problem):
         raise problem
-    return DryRun(loaded, steps, where)
+    return DryRun(loaded, steps, where, estimate(loaded, selection, steps, where, Path(runs)))
 
 
 def run(
@@ -281,7 +286,9 @@ def run(
         from_stage: take every stage before it from the cache, or fail.
         to_stage: the last stage.
         force: run again what the cache has (with ``from_stage``: from there).
-        progress: hears how it goes; a stream gets lines for people, None is silence.
+        progress: hears how it goes; a stream gets lines for people, or, if it is a terminal, a list
+            that is drawn anew; ``RunEvents(tell)`` tells events as JSON has them, those of
+            ``run --json``; None is silence.
         capture_output: redirect the process's standard output and error into each stage's
             ``log.txt`` while it runs, child processes included. For programs that own their
             process.

@@ -22,9 +22,10 @@ import click
 from tfedge import __version__
 from tfedge.commands import LAZY, complete
 from tfedge.commands.options import CACHE, DEBUG, DEVICES, examples
-from tfedge.errors import INTERRUPTED, OUTPUT_CLOSED, GateFailed, TfedgeError
+from tfedge.commands.screen import show
+from tfedge.errors import INTERRUPTED, OUTPUT_CLOSED, TfedgeError
 from tfedge.files.artifact import refused
-from tfedge.files.streams import OutputClosed, guarded, terminal
+from tfedge.files.streams import OutputClosed, guarded
 from tfedge.redact import without_secrets
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
@@ -106,7 +107,7 @@ def check(
     """
     from tfedge import api
 
-    click.echo(api.check(file, overrides, devices_file=devices, cache=cache))
+    show(api.check(file, overrides, devices_file=devices, cache=cache))
 
 
 @cli.command(
@@ -135,6 +136,10 @@ def check(
     type=click.Path(path_type=Path, file_okay=False),
     help="Use this very directory; an earlier run in it is replaced.",
 )
+@click.option(
+    "--quiet", "-q", is_flag=True, help="Show warnings and the summary, and not how it goes."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print events, one JSON object a line.")
 @DEVICES
 @CACHE
 @DEBUG
@@ -147,6 +152,8 @@ def run(
     force: bool,
     runs: Path,
     run_dir: Path | None,
+    quiet: bool,
+    as_json: bool,
     devices: Path | None,
     cache: Path | None,
     debug: bool,
@@ -155,9 +162,15 @@ def run(
 
     Stages that were done before with the same inputs come from the cache, so a run that was
     stopped goes on when the same command is given again.
+
+    With --json standard output has what happens as it happens. A run that comes to its end, or
+    misses a gate, has its result as the last event; of any other the last is "run end", which says
+    why. core/events.schema.json describes them all.
     """
     from tfedge import api
 
+    if dry_run and as_json:
+        raise click.UsageError("--json tells how a run goes, and --dry-run runs nothing")
     if dry_run:
         plan = api.check(
             file,
@@ -167,28 +180,26 @@ def run(
             from_stage=start,
             to_stage=stop,
             force=force,
+            runs=runs,
         )
-        click.echo(plan)
+        show(plan)
         return
+    from tfedge.commands.following import follow
+
     loaded = api.load(file, overrides, devices_file=devices)
-    try:
-        with terminal() as stream:
-            done = api.run(
-                loaded,
-                cache=cache,
-                runs=runs,
-                run_dir=run_dir,
-                from_stage=start,
-                to_stage=stop,
-                force=force,
-                progress=stream,
-                capture_output=True,
-            )
-    except GateFailed as error:  # what was measured is worth seeing all the same
-        if error.run_dir is not None:
-            click.echo(api.Run.read(error.run_dir).summary())
-        raise
-    click.echo(done.summary())
+    with follow(quiet, as_json) as followed:
+        done = api.run(
+            loaded,
+            cache=cache,
+            runs=runs,
+            run_dir=run_dir,
+            from_stage=start,
+            to_stage=stop,
+            force=force,
+            progress=followed.progress,
+            capture_output=True,
+        )
+        followed.ended(done)
 
 
 def process() -> NoReturn:

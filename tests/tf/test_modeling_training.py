@@ -212,7 +212,7 @@ def line() -> keras.Model:
     return keras.Sequential([keras.layers.Dense(2, input_shape=(2,), name="line")])
 
 
-def train(model, batches, epochs=6, rate=0.1, settings=None, **more):
+def train(model, batches, epochs=6, rate=0.1, settings=None, progress=None, **more):
     settings = settings or Training(schedule="constant")
     return loop.train(
         model,
@@ -222,7 +222,7 @@ def train(model, batches, epochs=6, rate=0.1, settings=None, **more):
         steps=epochs * batches.steps,
         learning_rate=rate,
         what="line",
-        progress=NoProgress(),
+        progress=progress or NoProgress(),
         **more,
     ).rows
 
@@ -242,6 +242,31 @@ def test_it_learns_and_says_how():
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
     assert history[0]["learning_rate"] == pytest.approx(0.1 * 4 / 6)
     assert (model(points.points).numpy().argmax(-1) == points.labels).mean() > 0.9
+
+
+class Heard(NoProgress):
+    def __init__(self) -> None:
+        self.losses: list[tuple[str, float]] = []
+        self.epochs: list[tuple[str, int, int, dict[str, float]]] = []
+
+    def loss(self, what, value):
+        self.losses.append((what, value))
+
+    def epoch(self, what, number, total, figures):
+        self.epochs.append((what, number, total, dict(figures)))
+
+
+def test_who_watches_hears_of_every_step_and_epoch():
+    heard = Heard()
+    rows = train(line(), Points(), progress=heard, validate=lambda: {"val_loss": 0.5})
+    assert [(what, number, total) for what, number, total, _ in heard.epochs] == [
+        ("line", number, 6) for number in range(1, 7)
+    ]
+    figures = [{key: row[key] for key in row if key != "epoch"} for row in rows]
+    assert [found for *_, found in heard.epochs] == figures
+    steps = len(heard.losses) // 6
+    means = np.array([value for _, value in heard.losses]).reshape(6, steps).mean(1)
+    np.testing.assert_allclose(means, [row["loss"] for row in rows], rtol=1e-6)  # float32 sums
 
 
 def test_the_same_seed_gives_the_same_bits():

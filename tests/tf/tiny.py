@@ -20,6 +20,7 @@ from PIL import Image
 from tfedge.core.context import Context
 from tfedge.core.slice import context_of
 from tfedge.core.stages import function_of, stage
+from tfedge.files.progress import NoProgress
 from tfedge.modeling.nets import backbone
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import Frozen
@@ -91,14 +92,11 @@ def lively(net: Any, inputs: np.ndarray, seed: int = 1) -> backbone.Weights:
 KEY_BYTES = 36  # of a record in a store's list
 
 
-class Notes:
+class Notes(NoProgress):
     """Progress that remembers what the user was told."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-
-    def update(self, what: str, done: int, total: int, unit: str = "") -> None:
-        return
 
     def note(self, text: str) -> None:
         self.lines.append(text)

@@ -51,7 +51,7 @@ TABLE = (
         "core_fakes:finetune",
         inputs=("data/index.json",),
         outputs=("model.npz", "logs/loss.txt"),
-        config=("finetune.epochs",),
+        config=("backbone", "finetune.epochs"),
         libs=("numpy",),
     ),
     Stage(
@@ -249,6 +249,22 @@ def _kill(ctx: Context) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _train(ctx: Context) -> None:
+    """Two epochs and a half, then as ``wait``."""
+    for step in range(1, 26):
+        epoch, done = (step + 9) // 10, (step - 1) % 10 + 1
+        ctx.progress.loss("head", 2.0 / step)
+        ctx.progress.update(f"head, epoch {epoch}/3", done, 10, "examples")
+        if done == 10:
+            figures = {"loss": 2.0 / step, "learning_rate": 0.1, "val_loss": 0.4, "val_top1": 0.91}
+            ctx.progress.epoch("head", epoch, 3, figures)
+    ctx.progress.note("warning: too few 猫 images")
+    ctx.progress.note("warning: too few 猫 images")
+    time.sleep(0.3)  # a drawing is due
+    ctx.progress.update("head, epoch 3/3", 5, 10, "examples")
+    _wait(ctx)
+
+
 def _hang(ctx: Context) -> None:
     ctx.progress.note("hanging")
     time.sleep(60)
@@ -288,6 +304,7 @@ _MISBEHAVE = {
     "full in other words": _full_in_other_words,
     "kill": _kill,
     "hang": _hang,
+    "train": _train,
     "wait": _wait,
     "swallow": _swallow,
 }
@@ -316,7 +333,7 @@ def go(
             selected,
             cache=folder / "cache",
             run_dir=opened,
-            progress=Reporter(stream or io.StringIO(), live=False),
+            progress=Reporter(stream or io.StringIO()),
             report=report,
             capture_output=capture_output,
         )
@@ -390,7 +407,16 @@ def command() -> Callable[..., int]:
 
     plan.select = partial(plan.select, stages=TABLE)
     engine.run = partial(engine.run, report="core_fakes:report")
-    tfedge.report.table.summary = lambda result, run_dir: f"table: {result['status']}"
+    tfedge.report.table.summary = lambda result, run_dir, told=(): "\n".join(
+        [f"table: {result['status']}", *(f"told: {text}" for text in told)]
+    )
+    tfedge.report.table.document = lambda result, run_dir: {
+        "directory": str(run_dir),
+        "run": result,
+        "warnings": [],
+        "proposals": [],
+        "summary": f"table: {result['status']}",
+    }
     return cli.main
 
 

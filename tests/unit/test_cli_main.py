@@ -74,6 +74,7 @@ def test_problems_go_to_stderr_line_by_line(good: str, capsys: pytest.CaptureFix
         (["convert", "my.keras"], 2, "a stage of a pipeline: tfedge run FILE --to convert"),
         (["run"], 2, "Missing argument 'FILE'"),
         (["run", "good.yaml", "--frm", "x"], 2, "No such option"),
+        (["run", "good.yaml", "--dry-run", "--json"], 2, "--dry-run runs nothing"),
         (["check", "gold.yaml"], 2, "hint: did you mean good.yaml?"),
         (["run", "good.yaml", "--from", "quantise"], 2, "did you mean quantize?"),
         (["run", "good.yaml", "--run-dir", "good.yaml"], 2, "is a file"),

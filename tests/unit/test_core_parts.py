@@ -292,19 +292,6 @@ def test_a_stage_that_is_silent_for_long_is_said_to_be_at_work(
     assert stream.getvalue() == told
 
 
-def test_the_live_line_draws_over_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "40")
-    stream = io.StringIO()
-    reporter = Reporter(stream, live=True)
-    reporter.start("data", 1, 9)
-    time.sleep(0.11)
-    reporter.update("a very long description of what is being done", 1, 2)
-    reporter.end("hit", 0.0)
-    drawn = stream.getvalue().split("\r")
-    assert max(len(text) for text in drawn) < 40
-    assert drawn[-1] == "[1/9] data       from the cache\n"
-
-
 def test_output_of_children_goes_to_the_log_and_comes_back(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -172,7 +172,7 @@ MISSING: dict[str, tuple[tuple[str | int, ...], ...]] = {
 }
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", MISSING)
 def test_a_missing_key_is_refused(name: str, whole: tuple[Run, dict[str, Any]]) -> None:
     run, result = whole
     document = result if name == "run" else manifest(run, "linux")
@@ -183,7 +183,7 @@ def test_a_missing_key_is_refused(name: str, whole: tuple[Run, dict[str, Any]]) 
             pytest.fail(f"{path} may be missing")
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", MISSING)
 def test_another_type_is_refused(name: str, whole: tuple[Run, dict[str, Any]]) -> None:
     """A list of a list is none of any value's type, wherever the schema knows one."""
     run, result = whole

@@ -19,6 +19,7 @@ LIGHT = {
     "pydantic": ">=2.7,<3",
     "pyyaml": ">=6.0",
     "requests": ">=2.31",
+    "rich": ">=13",
     "urllib3": ">=1.26",
 }
 

@@ -9,6 +9,7 @@ import click
 
 from tfedge.commands import LAZY, complete
 from tfedge.commands.options import DEBUG, examples
+from tfedge.commands.screen import show
 
 
 @click.command(
@@ -43,4 +44,7 @@ def command(runs: tuple[Path, ...], as_json: bool, html: Path | None, debug: boo
     found = api.compare(runs)
     if html is not None:
         write_text(html, found.to_html())
-    click.echo(json.dumps(found.to_json(), indent=1) if as_json else found)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=1))
+    else:
+        show(found)

@@ -35,7 +35,7 @@ def command(
     addresses; without any, all in devices.yaml are looked at. Ends with 8 when one is not ready.
     """
     from tfedge.core.process import stoppable
-    from tfedge.core.progress import Reporter
+    from tfedge.core.progress import shown_on
     from tfedge.devices.health import examine
     from tfedge.devices.tools import tools
     from tfedge.errors import DeviceError
@@ -43,7 +43,7 @@ def command(
     from tfedge.report.devices import document, table
 
     wanted = _chosen_devices(names, devices)
-    reporter = Reporter(sys.stderr)
+    reporter = shown_on(sys.stderr)
     found = []
     try:
         for number, device in enumerate(wanted):

@@ -10,6 +10,7 @@ import click
 
 from tfedge.commands import LAZY
 from tfedge.commands.options import CACHE, DEBUG, examples
+from tfedge.commands.screen import show
 
 
 @click.command(
@@ -37,7 +38,7 @@ def command(network: bool, as_json: bool, cache: Path | None, debug: bool) -> No
         facts = {"schema": "tfedge.doctor/1", "ok": not lacking, "findings": rows}
         click.echo(json.dumps(facts, indent=1))
     else:
-        click.echo("\n".join(lines(found)))
+        show("\n".join(lines(found)))
     if lacking:
         names = ", ".join(one.what for one in lacking)
         commands = "; ".join(dict.fromkeys(one.command for one in lacking))

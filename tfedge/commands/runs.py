@@ -9,6 +9,7 @@ import click
 
 from tfedge.commands import LAZY
 from tfedge.commands.options import DEBUG, examples
+from tfedge.commands.screen import show
 
 
 @click.command(
@@ -30,6 +31,6 @@ def command(folder: Path, as_json: bool, debug: bool) -> None:
     if as_json:
         click.echo(json.dumps({"schema": "tfedge.runs/1", "runs": document(found)}, indent=1))
     elif found:
-        click.echo("\n".join(lines(found)))
+        show("\n".join(lines(found)))
     else:
         click.echo(f"{folder}: no runs in it", err=True)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
 
 from tfedge.commands import LAZY, complete
 from tfedge.commands.options import DEBUG, examples
+from tfedge.commands.screen import show
 
 
 @click.command(
-    short_help=LAZY["show"], epilog=examples("tfedge show", "tfedge show runs/flowers-2026-11-27")
+    short_help=LAZY["show"],
+    epilog=examples("tfedge show", "tfedge show runs/latest", "tfedge show --full | less"),
 )
 @click.argument(
     "directory",
@@ -21,11 +24,25 @@ from tfedge.commands.options import DEBUG, examples
     metavar="[RUN]",
     shell_complete=complete.runs,
 )
+@click.option("--full", is_flag=True, help="Print its whole report.")
 @click.option("--json", "as_json", is_flag=True, help="Print its run.json.")
 @DEBUG
-def command(directory: Path, as_json: bool, debug: bool) -> None:
-    """Print the summary of RUN, a run directory, as it ended. Without RUN: runs/latest."""
+def command(directory: Path, full: bool, as_json: bool, debug: bool) -> None:
+    """Print the summary of RUN, a run directory, as it ended. Without RUN: runs/latest.
+
+    With --full what report.md and report.html hold, made for the terminal; in a pipe it is plain
+    text.
+    """
     from tfedge import api
 
     run = api.Run.read(directory)
-    click.echo(json.dumps(run.result, indent=1) if as_json else run.summary())
+    if as_json:
+        click.echo(json.dumps(run.result, indent=1))
+    elif full:
+        from tfedge.report import terminal
+        from tfedge.report.document import document
+        from tfedge.report.facts import gather
+
+        terminal.write(document(gather(run.directory, run.result)), sys.stdout)
+    else:
+        show(run.summary())

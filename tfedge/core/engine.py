@@ -12,15 +12,16 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tfedge.core import accelerator, gates, keys, result
 from tfedge.core.cache import Entry, StageCache, Workspace, record_of
 from tfedge.core.context import Origin
+from tfedge.core.estimate import estimate
 from tfedge.core.installation import explained, lacking
-from tfedge.core.plan import Selection, inputs_of
+from tfedge.core.plan import Selection, inputs_of, plan
 from tfedge.core.process import output_to, stoppable
 from tfedge.core.progress import Recorder, RunProgress
 from tfedge.core.result import StageResults, gather
@@ -73,6 +74,8 @@ class _Run:
 
     def all_stages(self, work: Workspace) -> None:
         """Every selected stage, and the gates as soon as what they look at has been measured."""
+        total, names = len(self.selection.stages), [row.name for row in self.selection.stages]
+        self.progress.begin(names)
         # What is missing is told before an hour of training.
         missing = lacking(libraries(self.selection.stages))
         if missing is not None:
@@ -86,7 +89,7 @@ class _Run:
         if idle is not None:
             self.progress.note(idle)
         settings = keys.settings(self.loaded.pipeline)
-        total, names = len(self.selection.stages), [row.name for row in self.selection.stages]
+        told = self.tell_estimate(whole=True)
         for number, stage in enumerate(self.selection.stages, start=1):
             self.stage = stage.name
             self.progress.start(stage.name, number, total)
@@ -97,8 +100,29 @@ class _Run:
             row = {"name": stage.name, "key": entry.record["key"], "cache": how}
             self.rows.append({**row, "seconds": round(seconds, 3)})
             self.progress.end(how, seconds)
+            if not told and number == 1:  # now it is known how many examples there are
+                self.tell_estimate()
             gates.check(self.loaded.pipeline, stage.name, self.made, names)
         self.stage = ""
+
+    def tell_estimate(self, whole: bool = False) -> bool:
+        """Say how long what is left will take, with ``whole`` only if that is known of every stage;
+        whether it was said."""
+        root, runs = self.cache.root, self.run_dir.path.parent
+        try:
+            steps = [
+                replace(step, state="hit", made=self.entries[step.stage.name].digests)
+                if step.stage.name in self.entries
+                else step
+                for step in plan(self.loaded, self.selection, root)
+            ]
+            found = estimate(self.loaded, self.selection, steps, root, runs)
+        except TfedgeError:  # the stage that it is about will say it
+            return False
+        if found is None or (whole and found.unknown):
+            return False
+        self.progress.estimate(found.seconds, str(found), found.unknown)
+        return True
 
     def one_stage(
         self, stage: Stage, settings: Mapping[str, Any], work: Workspace

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfedge.catalog.recipes import AUTO, QAT
@@ -52,13 +52,15 @@ class Selection:
 @dataclass(frozen=True)
 class Step:
     """One line of the plan. ``state``: hit | miss | runs (never cached) | waits. ``problem``: what
-    a run would end with there, as far as it can be known."""
+    a run would end with there, as far as it can be known. ``made``: of a hit, the SHA-256 of each
+    output."""
 
     stage: Stage
     depends: tuple[str, ...]
     state: str
     why: str = ""
     problem: DataError | None = None
+    made: Mapping[str, str] = field(default_factory=dict)
 
 
 def select(
@@ -138,7 +140,7 @@ def plan(loaded: Loaded, selection: Selection, cache: Path) -> list[Step]:
                     state = "hit"
         if state in ("miss", "waits") and not selection.may_run(stage):
             why = "not in the cache, and --from starts behind it: the run would stop here"
-        steps.append(Step(stage, depends, state, why, problem))
+        steps.append(Step(stage, depends, state, why, problem, made.get(stage.name, {})))
     return steps
 
 

@@ -1,29 +1,32 @@
-"""Progress for people, and ``events.jsonl`` for programs.
+"""Progress for people, and for programs that follow a run.
 
-On a terminal one live line says stage, what, how far, rate and time left; elsewhere (a file, CI)
-there are plain lines, a few a minute. Either way each stage ends with a line that stays.
+On a terminal the stages stand in a list that is drawn anew as they go on (``core/live.py``);
+elsewhere (a file, CI) there are plain lines, a few a minute, and each stage ends with one.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from tfedge.files.artifact import disk_errors
 from tfedge.files.progress import SECONDS, NoProgress, heartbeat
+from tfedge.files.terminal import draws
 from tfedge.redact import without_secrets
 
-_LIVE_SECONDS = 0.1  # between two drawings of the live line
+if TYPE_CHECKING:
+    from tfedge.core.events import Event
+
+WARNING = "warning: "  # what a note begins with that is one
+NAME = 10  # columns of a stage's name
+_BEAT_SECONDS = 1.0  # between two looks at whether a stage is silent
 _PLAIN_SECONDS = 5.0  # between two plain lines
-_EVENT_SECONDS = 1.0  # between two progress events
 _SILENT_SECONDS = 5.0  # after which a stage that says nothing is said to be at work
-_NAME = 10  # columns of a stage's name
 
 
 class RunProgress:
@@ -34,6 +37,13 @@ class RunProgress:
     ends the run.
     """
 
+    def begin(self, stages: Sequence[str]) -> None:
+        """The run begins; it will go through these stages."""
+
+    def estimate(self, seconds: float, text: str, unknown: Sequence[str] = ()) -> None:
+        """How long the run will take from now on, by what its stages took in earlier runs, without
+        those that are ``unknown``; ``text`` says so to people."""
+
     def start(self, stage: str, number: int, total: int) -> None:
         """A stage begins: the ``number``-th of ``total``, counted from 1."""
 
@@ -43,8 +53,17 @@ class RunProgress:
     def update(self, what: str, done: int, total: int, unit: str = "") -> None:
         """``done`` of ``total`` of what the stage is busy with: images, steps …"""
 
+    def loss(self, what: str, value: float) -> None:
+        """The loss of the step that the training ``what`` has just done."""
+
+    def epoch(self, what: str, number: int, total: int, figures: Mapping[str, float]) -> None:
+        """The training ``what`` has ended an epoch, the ``number``-th of ``total``, counted from 1.
+        ``figures``: ``loss``, ``learning_rate``; where a validation split is asked ``val_loss`` and
+        the task's metric, as ``val_top1``."""
+
     def note(self, text: str) -> None:
-        """Something to read: a decision, a warning, a measured number."""
+        """Something to read: a decision, a measured number, or a warning, which begins with
+        ``warning: `` and is told once a run."""
 
     def finish(self) -> None:
         """All is done."""
@@ -57,28 +76,38 @@ class RunProgress:
 
 
 def shown_on(progress: RunProgress | TextIO | None) -> RunProgress:
-    """A progress object as it is, a stream as lines on it, None as silence."""
+    """A progress object as it is, a stream as lines on it, or as a list that is drawn anew where it
+    is a terminal; None as silence."""
     if progress is None:
         return RunProgress()
-    return progress if isinstance(progress, RunProgress) else Reporter(progress)
+    if isinstance(progress, RunProgress):
+        return progress
+    if not draws(progress):
+        return Reporter(progress)
+    from tfedge.core.live import LiveProgress
+
+    return LiveProgress(progress)
 
 
 class Recorder(RunProgress):
     """Keeps a run's progress in ``events.jsonl`` and passes it on. Safe across threads.
 
-    One JSON object a line, with the time in Unix seconds, there at once.
+    One JSON object a line, with the time in Unix seconds, there at once. A warning that comes again
+    is left out.
     """
 
     def __init__(self, path: Path, shown: RunProgress) -> None:
+        from tfedge.core.events import RunEvents
+
         self._path = path
         self._shown = shown
+        self._events = RunEvents(self._write)
         self._lock = threading.RLock()
-        self._stage = ""
-        self._updated = 0.0  # when a progress event was last written
         self._heard = 0.0  # when the stage last said something
+        self._warned: set[str] = set()
 
     @contextmanager
-    def at_work(self, every: float = _EVENT_SECONDS) -> Iterator[None]:
+    def at_work(self, every: float = _BEAT_SECONDS) -> Iterator[None]:
         """Inside, a stage that says nothing for some seconds is said to be at work, and for how
         long."""
         with self._lock:
@@ -94,52 +123,71 @@ class Recorder(RunProgress):
                 self.update(what, seconds, 0, SECONDS)
                 self._heard = heard
 
+    def begin(self, stages: Sequence[str]) -> None:
+        with self._lock:
+            self._events.begin(stages)
+            self._shown.begin(stages)
+
+    def estimate(self, seconds: float, text: str, unknown: Sequence[str] = ()) -> None:
+        with self._lock:
+            self._events.estimate(seconds, text, unknown)
+            self._shown.estimate(seconds, text, unknown)
+
     def start(self, stage: str, number: int, total: int) -> None:
         with self._lock:
-            self._stage = stage
-            self._write("start", stage=stage)
+            self._events.start(stage, number, total)
             self._shown.start(stage, number, total)
 
     def end(self, cache: str, seconds: float) -> None:
         with self._lock:
             self._shown.end(cache, seconds)
-            self._write("end", stage=self._stage, cache=cache, seconds=round(seconds, 3))
-            self._stage = ""
+            self._events.end(cache, seconds)
 
     def update(self, what: str, done: int, total: int, unit: str = "") -> None:
         with self._lock:
-            self._heard = now = time.monotonic()
-            if now - self._updated >= _EVENT_SECONDS:
-                self._updated = now
-                facts = {"what": what, "done": done, "total": total, "unit": unit}
-                self._write("progress", stage=self._stage, **facts)
+            self._heard = time.monotonic()
+            self._events.update(what, done, total, unit)
             self._shown.update(what, done, total, unit)
+
+    def loss(self, what: str, value: float) -> None:
+        with self._lock:
+            self._events.loss(what, value)
+            self._shown.loss(what, value)
+
+    def epoch(self, what: str, number: int, total: int, figures: Mapping[str, float]) -> None:
+        with self._lock:
+            self._heard = time.monotonic()
+            self._events.epoch(what, number, total, figures)
+            self._shown.epoch(what, number, total, figures)
 
     def note(self, text: str) -> None:
         text = without_secrets(text)
         with self._lock:
             self._heard = time.monotonic()
-            self._write("note", stage=self._stage, text=text)
+            if text in self._warned:
+                return
+            if text.startswith(WARNING):
+                self._warned.add(text)
+            self._events.note(text)
             self._shown.note(text)
 
     def finish(self) -> None:
         with self._lock:
-            self._write("run end", status="ok")
+            self._events.finish()
             self._shown.finish()
 
     def fail(self, status: str, message: str) -> None:
         with self._lock:
             self._shown.fail(status, message)
-            self._write("run end", stage=self._stage, status=status, message=message)
+            self._events.fail(status, message)
 
     def clear(self) -> None:
         with self._lock:
             self._shown.clear()
 
-    def _write(self, event: str, **facts: Any) -> None:
-        record = {"time": round(time.time(), 3), "event": event, **facts}
+    def _write(self, event: Event) -> None:
         with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.write(json.dumps(event, ensure_ascii=False) + "\n")
 
 
 class _WhenSilent(NoProgress):
@@ -152,27 +200,49 @@ class _WhenSilent(NoProgress):
         self._recorder.beat(what, done)
 
 
-class Reporter(RunProgress):
-    """Draws a run's progress on ``stream``. Safe across threads."""
+class Pace:
+    """How fast what is being done goes, and how long it will take."""
 
-    def __init__(self, stream: TextIO, live: bool | None = None) -> None:
-        self._stream = stream
-        self._live = stream.isatty() if live is None else live
-        self._lock = threading.RLock()
-        self._drawn = 0  # columns of the live line
-        self._head = ""
-        self._titled = False  # whether the stage's name stands above its notes
+    def __init__(self) -> None:
         self._what = ""
         self._since = (0.0, 0)  # when `what` began, and with how much done
+
+    def described(self, what: str, done: int, total: int, unit: str) -> str:
+        """What, how far, the rate, the time left."""
+        now = time.monotonic()
+        if what != self._what:
+            self._what, self._since = what, (now, done)
+        since, first = self._since
+        counted = f"{done:,}/{total:,}" if total else f"{done:,}"
+        said = [f"{what} {counted} {unit}".rstrip()]
+        if now - since > 0.5 and done > first and unit != SECONDS:
+            rate = (done - first) / (now - since)
+            said.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+            if total > done:
+                said.append(f"{clock((total - done) / rate)} left")
+        return ", ".join(said)
+
+
+class Reporter(RunProgress):
+    """Tells a run's progress in plain lines on ``stream``. Safe across threads."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.RLock()
+        self._head = ""
+        self._titled = False  # whether the stage's name stands above its notes
+        self._pace = Pace()
         self._updated = 0.0  # when progress was last shown
+
+    def estimate(self, seconds: float, text: str, unknown: Sequence[str] = ()) -> None:
+        with self._lock:
+            self._line(text)
 
     def start(self, stage: str, number: int, total: int) -> None:
         with self._lock:
-            self._what, self._titled = "", False
-            self._head = f"[{number}/{total}] {stage.ljust(_NAME)}"
-            if self._live:
-                self._draw(self._head)
-            # Else the first line comes with the first note, after some progress, or at the end.
+            self._pace, self._titled = Pace(), False
+            self._head = f"[{number}/{total}] {stage.ljust(NAME)}"
+            # The first line comes with the first note, after some progress, or at the end.
             self._updated = time.monotonic()
 
     def end(self, cache: str, seconds: float) -> None:
@@ -181,69 +251,47 @@ class Reporter(RunProgress):
             self._line(f"{self._head} {how}")
             self._head = ""
 
-    def clear(self) -> None:
-        """Take the live line away."""
-        with self._lock:
-            self._line("")
-
     def fail(self, status: str, message: str) -> None:
         """Without the message, which is shown elsewhere."""
         with self._lock:
-            self._line(f"{self._head} {status}" if self._head else "")
+            if self._head:
+                self._line(f"{self._head} {status}")
 
     def update(self, what: str, done: int, total: int, unit: str = "") -> None:
         with self._lock:
+            text = self._pace.described(what, done, total, unit)
             now = time.monotonic()
-            if what != self._what:
-                self._what, self._since = what, (now, done)
-            if now - self._updated >= (_LIVE_SECONDS if self._live else _PLAIN_SECONDS):
+            if now - self._updated >= _PLAIN_SECONDS:
                 self._updated = now
-                text = f"{self._head} {self._described(now, done, total, unit)}".lstrip()
-                if self._live:
-                    self._draw(text)
-                else:
-                    self._line(text)
+                self._line(f"{self._head} {text}".lstrip())
 
     def note(self, text: str) -> None:
-        """Lines that stay."""
         with self._lock:
             if self._head and not self._titled:
                 self._line(self._head.rstrip())
                 self._titled = True
             for line in text.splitlines():
                 self._line(f"      {line}")
-            if self._live and self._head:
-                self._draw(self._head)
-
-    def _described(self, now: float, done: int, total: int, unit: str) -> str:
-        since, first = self._since
-        counted = f"{done:,}/{total:,}" if total else f"{done:,}"
-        said = [f"{self._what} {counted} {unit}".rstrip()]
-        if now - since > 0.5 and done > first and unit != SECONDS:
-            rate = (done - first) / (now - since)
-            said.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
-            if total > done:
-                said.append(f"{_clock((total - done) / rate)} left")
-        return ", ".join(said)
-
-    def _draw(self, text: str) -> None:
-        """The live line, over the one before it."""
-        text = text[: shutil.get_terminal_size().columns - 1]
-        self._stream.write(f"\r{text.ljust(self._drawn)}")
-        self._stream.flush()
-        self._drawn = len(text)
 
     def _line(self, text: str) -> None:
-        """A line that stays, in place of the live one."""
-        if self._drawn:
-            self._stream.write(f"\r{' ' * self._drawn}\r")
-            self._drawn = 0
-        if text:
-            self._stream.write(f"{text}\n")
+        self._stream.write(f"{text}\n")
         self._stream.flush()
 
 
-def _clock(seconds: float) -> str:
+class Warnings(RunProgress):
+    """Tells the warnings of a run on ``stream``, and nothing else."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def note(self, text: str) -> None:
+        if text.startswith(WARNING):
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+
+
+def clock(seconds: float) -> str:
+    """A time for people: ``40 s``, ``1:05 min``, ``2:10 h``."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from tfedge.core.progress import WARNING
 from tfedge.core.result import SCHEMA
 from tfedge.core.rundir import EVENTS, LOCK, RESOLVED, RESULT
 from tfedge.errors import ArtifactError
@@ -69,6 +70,20 @@ def look(directory: Path) -> FoundRun:
         return FoundRun(directory, str(result["status"]), begun, result)
     except (ArtifactError, KeyError) as error:
         return FoundRun(directory, UNREADABLE, begun, problem=in_short(error))
+
+
+def told(directory: Path) -> list[str]:
+    """The notes and warnings of a run, as people were told them."""
+    found = []
+    try:
+        with (directory / EVENTS).open("rb") as file:
+            while line := file.readline(_EVENT):
+                event = parse_json(line)
+                if event["event"] in ("note", "warning"):
+                    found.append((WARNING if event["event"] == "warning" else "") + event["text"])
+    except (OSError, ValueError, KeyError, TypeError):  # of an older tfedge, or not whole
+        pass
+    return found
 
 
 def began(directory: Path) -> datetime | None:

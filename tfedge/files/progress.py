@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
@@ -18,6 +18,13 @@ class Progress(Protocol):
     def update(self, what: str, done: int, total: int, unit: str = "") -> None:
         """``done`` of ``total`` (images, steps …); rate and time left are worked out from it."""
 
+    def loss(self, what: str, value: float) -> None:
+        """The loss of the step that the training ``what`` has just done."""
+
+    def epoch(self, what: str, number: int, total: int, figures: Mapping[str, float]) -> None:
+        """The training ``what`` has ended an epoch, the ``number``-th of ``total``, counted from 1,
+        with these figures."""
+
     def note(self, text: str) -> None:
         """One line the user should read: a decision, a warning, a measured number."""
 
@@ -26,6 +33,12 @@ class NoProgress:
     """Progress that says nothing."""
 
     def update(self, what: str, done: int, total: int, unit: str = "") -> None:
+        return
+
+    def loss(self, what: str, value: float) -> None:
+        return
+
+    def epoch(self, what: str, number: int, total: int, figures: Mapping[str, float]) -> None:
         return
 
     def note(self, text: str) -> None:

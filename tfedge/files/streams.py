@@ -18,6 +18,8 @@ from tfedge.errors import ArtifactError
 from tfedge.files.artifact import out_of_space
 from tfedge.files.terminal import READABLE, encoding_of
 
+_OUTPUT = "standard output"
+
 
 class OutputRefused(ArtifactError):
     """Standard output can't be written: its disk is full."""
@@ -37,7 +39,7 @@ def guarded() -> Iterator[None]:
     _hold()
     before = sys.stdout, sys.stderr
     if sys.stdout is sys.__stdout__:
-        sys.stdout = _text(1, sys.stdout, "standard output")
+        sys.stdout = _text(1, sys.stdout, _OUTPUT)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _text(2, sys.stderr, "")
     try:
@@ -53,6 +55,20 @@ def terminal() -> TextIO:
     """Standard error as it is now, also while descriptor 2 leads elsewhere."""
     sys.stderr.flush()
     return _text(os.dup(2), sys.stderr, "", close=True)
+
+
+def output() -> TextIO:
+    """Standard output as it is now, also while descriptor 1 leads elsewhere."""
+    sys.stdout.flush()
+    return _text(os.dup(1), sys.stdout, _OUTPUT, close=True)
+
+
+def together() -> bool:
+    """Whether standard output and standard error lead to the same place."""
+    try:
+        return os.path.sameopenfile(1, 2)
+    except OSError:
+        return False
 
 
 def _text(descriptor: int, like: TextIO | None, needed: str, close: bool = False) -> TextIO:

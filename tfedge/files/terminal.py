@@ -1,15 +1,18 @@
-"""Text for a stream of any encoding: what it does not have is written in another way."""
+"""Text for a stream of any encoding: what it does not have is written in another way. And what else
+depends on where a stream leads."""
 
 from __future__ import annotations
 
 import codecs
-from typing import Any
+import os
+from typing import Any, TextIO
 
 READABLE = "tfedge-readable"  # for ``errors`` of a stream
 _ASCII = "tfedge_ascii"
 # How what is set in type here looks on a typewriter.
 _TYPED = str.maketrans(
     {"→": "->", "×": "x", "±": "+-", "–": "-", "—": "-", "−": "-", "…": "...", "·": "*"}
+    | dict(zip("▁▂▃▄▅▆▇█─━═✓✗›", "_.-=+*#@--=+x>", strict=True))
     | {"‘": "'", "’": "'", "“": '"', "”": '"', "≥": ">=", "≤": "<=", "µ": "u", "\u00a0": " "}
 )
 
@@ -41,6 +44,16 @@ def _ascii(name: str) -> codecs.CodecInfo | None:
 
 codecs.register_error(READABLE, _readable)
 codecs.register(_ascii)
+
+
+def draws(stream: TextIO) -> bool:
+    """Whether a stream is a terminal on which lines can be drawn over, and coloured."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would not show but obey: a question mark stands for it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def encoding_of(stream: Any) -> str:

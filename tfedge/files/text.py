@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import count, pairwise
 
 WIDTH = 100  # columns of what is printed, where names and paths allow it
+_LEVELS = "▁▂▃▄▅▆▇█"  # of a curve, from low to high
 
 
 def columns(
     rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,), gap: int = 3
 ) -> list[str]:
     """Rows of cells as lines: the columns ``left`` begin at the left, the others end at the right,
-    with ``gap`` blanks in between."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        (" " * gap)
-        .join(
-            cell.ljust(width) if number in left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        .rstrip()
-        for row in rows
-    ]
+    with ``gap`` blanks in between. Letters of Chinese and the like count as the two columns that
+    they take on a terminal."""
+    from rich.cells import cell_len  # its tables would take longer than what most commands do
+
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+
+    def placed(number: int, cell: str) -> str:
+        blanks = " " * (widths[number] - cell_len(cell))
+        return cell + blanks if number in left else blanks + cell
+
+    return [(" " * gap).join(map(placed, count(), row)).rstrip() for row in rows]
 
 
 def size_text(size: int) -> str:
@@ -29,3 +31,17 @@ def size_text(size: int) -> str:
     if size >= 1_000_000_000:
         return f"{size / 1e9:.2f} GB"
     return f"{size / 1e6:.2f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
+
+
+def sparkline(values: Sequence[float], points: int, levels: str = _LEVELS) -> str:
+    """Values from the lowest to the highest of ``levels``, at most ``points`` of them: where there
+    are more, each stands for the mean of its share."""
+    if not values:
+        return ""
+    count = min(points, len(values))
+    ends = [len(values) * number // count for number in range(count + 1)]
+    shares = [values[start:end] for start, end in pairwise(ends)]
+    means = [sum(share) / len(share) for share in shares]
+    low, high = min(means), max(means)
+    span = (high - low) or 1.0
+    return "".join(levels[int((mean - low) / span * (len(levels) - 1) + 0.5)] for mean in means)

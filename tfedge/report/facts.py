@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,10 +172,7 @@ def warnings(facts: Facts) -> list[str]:
         )
     found += harmed(facts.debug) if facts.debug else []
     found += _worse(facts.distill, facts.task.primary) if facts.distill else []
-    for result in facts.benchmark:
-        where = "" if facts.devices == [LOCAL] else f"{result.device}, "
-        what = f"latency of {result.model} on {where}{threads_text(result.threads)} is unstable"
-        found += [f"{what}: {reason}" for reason in result.unstable]
+    found += unstable(facts.benchmark)
     found += [f"{name} was not measured: {why}" for name, why in facts.gaps.items()]
     found += [slower_text(*both) for both in pairs(facts.benchmark) if is_slower(*both)]
     for dense, shipped in sparse_pairs(facts):
@@ -187,6 +184,17 @@ def warnings(facts: Facts) -> list[str]:
                 + (f": {reason}" if reason else "")
             )
     return found
+
+
+def unstable(results: Sequence[Result]) -> list[str]:
+    """Of which of these measurements the samples are too far apart, and how."""
+    elsewhere = {result.device for result in results} != {LOCAL}
+    return [
+        f"latency of {result.model} on {f'{result.device}, ' if elsewhere else ''}"
+        f"{threads_text(result.threads)} is unstable: {reason}"
+        for result in results
+        for reason in result.unstable
+    ]
 
 
 def _training(facts: Facts) -> list[str]:

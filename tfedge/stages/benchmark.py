@@ -14,6 +14,7 @@ from tfedge.devices.device import Busy
 from tfedge.devices.session import Connect, Gaps, Plan, Subject, connect, measure, opened, subjects
 from tfedge.devices.tools import tools
 from tfedge.pipeline.schema import Benchmark
+from tfedge.report.facts import unstable
 from tfedge.report.markup import threads_text
 from tfedge.report.slower import slower_text
 from tfedge.report.sparse import DENSE
@@ -70,8 +71,8 @@ def run(ctx: Context, connect: Connect = connect) -> None:
         where = f"{result.model}, {result.device}, {threads_text(result.threads)}"
         figures = f"{result.summary.median / 1e6:.3f} ± {result.summary.mad / 1e6:.3f} ms"
         ctx.progress.note(f"{where}: {figures}")
-        for reason in result.unstable:
-            ctx.progress.note(f"warning: {where}: unstable: {reason}")
+    for text in unstable(results):
+        ctx.progress.note(f"warning: {text}")
     for both in slower:
         ctx.progress.note(f"warning: {slower_text(*both)}")
     for name, reason in gaps.items():

@@ -264,6 +264,7 @@ def train(
                 number += 1
                 done = (number % batches.steps or batches.steps) * batches.size
                 whole = min(batches.steps, steps - number + done // batches.size) * batches.size
+                progress.loss(what, losses[-1])
                 progress.update(f"{what}, epoch {epoch}/{epochs}", done, whole, "examples")
             mean = float(np.mean(losses))
             row = {"epoch": epoch, "loss": mean, "learning_rate": rate.at(number - 1)}
@@ -273,6 +274,8 @@ def train(
             if watch:
                 row |= watch(number)
             rows.append(row)
+            figures = {name: float(value) for name, value in row.items() if name != "epoch"}
+            progress.epoch(what, epoch, epochs, figures)
             if record:
                 record(epoch, row)
             hold(mean)
