@@ -341,13 +341,22 @@ def test_of_very_many_images_some_annotations_are_read(
     assert "annotations of 10 images were read, evenly drawn" in comment(text)
 
 
-def test_no_drop_of_detectors_for_phones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_detectors_for_phones_see_images_as_phones_make_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     boxes("coco")
-    told = refused("boxes", "--target", "android", capsys=capsys, code=2)
-    assert "task object-detection has no drop for it\nhint: take coral or pi" in told
+    _, found = drafted("boxes", "--target", "android", capsys=capsys)
+    assert found["package"]["targets"] == ["android"]
+    assert found["data"].get("fit", "stretch") == "stretch"  # MediaPipe does not crop
 
 
 # ------------------------------------------------------------------ texts
+
+
+def test_no_drop_of_texts_for_an_edge_tpu(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table(place / "reviews" / "r.csv", "review,stars", texts(), ",")  # type: ignore[arg-type]
+    told = refused("reviews", "--target", "coral", capsys=capsys, code=2)
+    assert "task text-classification has no drop for it\nhint: take android or pi" in told
 
 
 @pytest.mark.parametrize("name", ["r.tsv", "r.csv", "r.jsonl"])
