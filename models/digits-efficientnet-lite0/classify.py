@@ -396,9 +396,12 @@ class Drop:
         if len(self.pairs) > MOST_PAIRS:
             raise Failed(f"{path}: {len(self.pairs)} golden pairs, more than {MOST_PAIRS}")
 
-    rule = staticmethod(difference)  # the golden one, of expected and real outputs
     what = ""  # goes in
     takes = "uint8"  # the model, of an input
+
+    def differing(self, number: int, expected: np.ndarray, got: np.ndarray) -> str:
+        """How real outputs of a golden pair, by its number, differ by the golden rule."""
+        return difference(expected, got)
 
     def read(self, facts: dict) -> None:
         """What only this kind of drop says. LookupError, TypeError, ValueError."""
@@ -578,7 +581,7 @@ def check(model: Model, differs: Callable[[int, Any], str] = same_input) -> int:
         example = np.frombuffer(data, drop.takes).reshape(shape)
         expected = model.real(np.frombuffer(drop.file(taken, size), drop.dtype).reshape(gives))
         got = model.real(model.run(example))
-        told = differs(number, example) or drop.rule(expected, got)
+        told = differs(number, example) or drop.differing(number, expected, got)
         if told:
             failed += 1
             print(f"{shown(taken)}: {told}")

@@ -89,6 +89,10 @@ OVERLAP = 0.5  # IoU above which the lower of two boxes of one class goes
 MOST = 100  # boxes of an image
 CANDIDATES = 400  # boxes of a class that are compared
 SAME_BOX = 0.9  # IoU of a box on two machines, at least
+_MOVES = 1 - SAME_BOX  # so much the IoU of two boxes differs between machines
+SURE = 2 * TOLERANCE  # score of a box that two machines place alike
+ANCHORS = "anchors.bin"  # float32, little-endian: cx cy w h of each
+THRESHOLDS = "thresholds.txt"  # of each class, a line: the score from which boxes count, its name
 _WIDE = 20.0  # of th and tw, before exp: a factor of 55
 
 
@@ -161,13 +165,24 @@ def detections(
     return np.concatenate(rows, 1).astype(np.float32)
 
 
-def boxes_difference(expected: Any, got: Any) -> str:
-    """How outputs [A, 4 + classes] differ from the expected ones by more than machines may; "" if
-    they do not.
+def thresholds_of(text: str) -> Any:
+    """float32 [classes], of what THRESHOLDS holds. ValueError."""
+    return np.array([float(line.split("\t")[0]) for line in text.splitlines()], np.float32)
 
-    Each score is at most ``TOLERANCE`` off. Of an anchor whose best score is above twice that,
-    the box is the same: an IoU of at least ``SAME_BOX``, which does not depend on the anchor.
-    """
+
+def boxes_file(output: str) -> str:
+    """The file of a golden pair's boxes, by that of its output: 000.output.bin, 000.boxes.bin."""
+    return output.replace(".output.bin", ".boxes.bin")
+
+
+def boxes_of(content: bytes) -> Any:
+    """float32 [n, 6] of the bytes of such a file, as ``detections`` gives them. ValueError."""
+    return np.frombuffer(content, "<f4").reshape(-1, 6)
+
+
+def scores_difference(expected: Any, got: Any) -> str:
+    """How outputs [A, 4 + classes] are none, or have a score that is more than ``TOLERANCE`` off
+    the expected one; "" if neither."""
     expected = np.asarray(expected, np.float64)
     got = np.asarray(got, np.float64)
     if expected.shape != got.shape or expected.ndim != 2 or expected.shape[1] < 5:
@@ -175,16 +190,204 @@ def boxes_difference(expected: Any, got: Any) -> str:
     if not np.isfinite(got).all():
         return "outputs are no numbers"
     off = float(np.abs(got[:, 4:] - expected[:, 4:]).max())
-    if off > TOLERANCE:
-        return f"scores differ by {off:.3f}"
-    sure = np.flatnonzero(expected[:, 4:].max(1) > 2 * TOLERANCE)
-    unit = np.tile(np.array([0.5, 0.5, 1e-3, 1e-3]), (len(sure), 1))  # nothing is cut off
-    boxes = [decoded(values[sure, :4], unit) for values in (expected, got)]
-    for one, other in zip(*boxes):
-        same = float(iou(one[None], other[None])[0, 0])
-        if same < SAME_BOX:
-            return f"a box of a sure score differs: IoU {same:.2f}"
-    return ""
+    return f"scores differ by {off:.3f}" if off > TOLERANCE else ""
+
+
+class GoldenBoxes:
+    """The golden rule of a drop: of what its model gives, and of the boxes that are made of it.
+
+    ``anchors`` [A, 4]; ``least`` [classes] are the scores from which boxes count.
+    """
+
+    def __init__(self, anchors: Any, least: Any) -> None:
+        self.anchors = anchors
+        self.least = least
+
+    def found(self, outputs: Any) -> Any:
+        """The boxes of real outputs [A, 4 + classes]."""
+        return detections(outputs[:, :4], outputs[:, 4:], self.anchors, self.least)
+
+    def difference(self, expected: Any, got: Any, boxes: Any) -> str:
+        """How outputs [A, 4 + classes] or their boxes differ from the expected ones by more than
+        machines may; "" if they do not. ``boxes`` [n, 6] are those of the expected outputs, as the
+        drop has them.
+
+        From the expected outputs the same boxes are made here. Each score that was got is at most
+        ``TOLERANCE`` off. A box whose score is above ``SURE``, and by more than ``TOLERANCE`` above
+        the one from which boxes of its class count, is found again: of the same class, with an IoU
+        of at least ``SAME_BOX`` and a score at most ``TOLERANCE`` off; and no other such box is
+        found. But where two boxes of the expected outputs are so near that one may suppress the
+        other, scores that are closer than that decide which stays, and an IoU around ``OVERLAP``
+        whether both do.
+        """
+        told = scores_difference(expected, got)
+        if told:
+            return told
+        if not same_boxes(boxes, self.found(expected)):
+            return "the expected outputs have other boxes here"
+        found = self.found(got)
+        lost, new = unmatched(boxes, found), unmatched(found, boxes)
+        again, given = unmatched(boxes, lost), [box for box in new if self._given(box, expected)]
+        for box in lost:
+            places = [one for one in given if box[4] - one[4] <= TOLERANCE]
+            if self._counts(box) and not _near(box, places) and not _halfway(box, again):
+                return _lost(box, new)
+        for box in new:
+            known = any(box is one for one in given)
+            if self._counts(box) and not (known and (_near(box, lost) or _halfway(box, again))):
+                return f"a new box: {_told(box)}"
+        return ""
+
+    def _counts(self, box: Any) -> bool:
+        """Whether a box is there on every machine."""
+        return bool(box[4] > max(SURE, self.least[int(box[5])] + TOLERANCE))
+
+    def _given(self, box: Any, outputs: Any) -> bool:
+        """Whether a box is one of those that outputs have before suppression."""
+        off = np.abs(outputs[:, 4 + int(box[5])] - box[4])
+        near = np.flatnonzero(off <= TOLERANCE)
+        there = decoded(outputs[near, :4], self.anchors[near])
+        return bool((iou(box[None, :4], there) >= SAME_BOX).any())
+
+
+def same_boxes(expected: Any, got: Any) -> bool:
+    """Whether boxes [n, 6] are equal, but for the last bits of ``exp``, in which processors
+    differ."""
+    return expected.shape == got.shape and bool(np.allclose(expected, got, rtol=0, atol=1e-4))
+
+
+def unmatched(boxes: Any, others: Any) -> list:
+    """Those boxes, rows of 6, that are not among others by more than machines may differ."""
+    return [box for box in boxes if not any(_same(box, one) for one in others)]
+
+
+def _overlap(one: Any, other: Any) -> float:
+    return float(iou(one[None, :4], other[None, :4])[0, 0])
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(
+        one[5] == other[5]
+        and abs(one[4] - other[4]) <= TOLERANCE
+        and _overlap(one, other) >= SAME_BOX
+    )
+
+
+def _overlaps_with(box: Any, others: Any) -> Any:
+    """IoU [n] of a box with others, 0 for those of other classes."""
+    others = np.asarray(others).reshape(-1, 6)
+    return iou(box[None, :4], others[:, :4])[0] * (others[:, 5] == box[5])
+
+
+def _near(box: Any, others: Any) -> bool:
+    """Whether it and one of the others may suppress each other."""
+    return bool((_overlaps_with(box, others) > OVERLAP - _MOVES).any())
+
+
+def _halfway(box: Any, others: Any) -> bool:
+    """Whether it and one of the others suppress each other on some machines alone."""
+    return bool((np.abs(_overlaps_with(box, others) - OVERLAP) <= _MOVES).any())
+
+
+def _told(box: Any) -> str:
+    return f"class {int(box[5])}, score {box[4]:.2f}"
+
+
+def _lost(box: Any, new: Any) -> str:
+    """What became of an expected box."""
+    near = max(new, key=lambda one: _overlap(one, box), default=None)
+    if near is None or _overlap(near, box) <= OVERLAP:
+        return f"a box is lost: {_told(box)}"
+    if near[5] != box[5]:
+        return f"a box has another class: {_told(near)}, not {_told(box)}"
+    if _overlap(near, box) < SAME_BOX:
+        return f"a box is elsewhere: {_told(box)}, IoU {_overlap(near, box):.2f}"
+    return f"a box has another score: {_told(near)}, not {_told(box)}"
+
+
+# ---- tfedge/portable/precision.py ----
+# Mean average precision of boxes, as COCO has it: what a board can compute without pycocotools.
+#
+# Lin et al. 2014, "Microsoft COCO: Common Objects in Context": all areas, 101 recalls, IoU 0.5 to
+# 0.95. A *truth* of an image is boxes [n, 4], numbers of their classes int [n], and bool [n] which
+# of them don't count: neither to be found nor wrong where something is found there.
+
+OVERLAPS = np.linspace(0.5, 0.95, 10)
+_RECALLS = np.linspace(0.0, 1.0, 101)
+
+
+def average_precisions(found: Sequence[Any], truth: Sequence[Any], classes: int) -> Any:
+    """float [classes, 10], of each class at each of ``OVERLAPS``; NaN where there is none of it.
+
+    ``found`` has for each image float [n, 6], as ``portable.boxes.detections`` gives it."""
+    return np.array([_of_class(found, truth, number) for number in range(classes)])
+
+
+def mean_average(precisions: Any) -> tuple:
+    """At an IoU of 0.5, and the mean over all, of the classes that there are; 0 without one."""
+    there = precisions[~np.isnan(precisions[:, 0])]
+    return (float(there[:, 0].mean()), float(there.mean())) if len(there) else (0.0, 0.0)
+
+
+def _of_class(found: Sequence[Any], truth: Sequence[Any], number: int) -> Any:
+    scores, right, ignored, support = [], [], [], 0
+    for boxes, (places, labels, flags) in zip(found, truth):
+        mine = boxes[boxes[:, 5] == number]
+        mine = mine[np.argsort(-mine[:, 4], kind="stable")]
+        own = labels == number
+        order = np.argsort(flags[own], kind="stable")  # those that count come first
+        hits = _matched(mine[:, :4], places[own][order], flags[own][order])
+        scores.append(mine[:, 4])
+        right.append(hits[0])
+        ignored.append(hits[1])
+        support += int((own & ~flags).sum())
+    if not support:
+        return np.full(len(OVERLAPS), np.nan)
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    hit, ignore = (np.concatenate(parts, 1)[:, order] for parts in (right, ignored))
+    return np.array([_area(*pair, support) for pair in zip(hit & ~ignore, ~hit & ~ignore)])
+
+
+def _matched(boxes: Any, places: Any, flags: Any) -> tuple:
+    """bool [10, n] which boxes, the best first, are of a place of their own, and bool [10, n] which
+    of them don't count since the place doesn't."""
+    overlaps = _overlaps(boxes, places, flags)
+    hit, ignored = (np.zeros((len(OVERLAPS), len(boxes)), bool) for _ in range(2))
+    for at, least in enumerate(OVERLAPS):
+        taken = np.zeros(len(places), bool)
+        for box in range(len(boxes)):
+            best, of = min(least, 1 - 1e-10), -1
+            for place in range(len(places)):
+                if taken[place] and not flags[place]:
+                    continue
+                if of > -1 and not flags[of] and flags[place]:
+                    break  # it is of one that counts
+                if overlaps[box, place] >= best:
+                    best, of = overlaps[box, place], place
+            if of > -1:
+                hit[at, box], ignored[at, box], taken[of] = True, flags[of], True
+    return hit, ignored
+
+
+def _overlaps(boxes: Any, places: Any, flags: Any) -> Any:
+    """IoU [n, m]; with a place that doesn't count the share of the box that lies there."""
+    boxes, places = boxes.astype(np.float64), places.astype(np.float64)
+    low = np.maximum(boxes[:, None, :2], places[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], places[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(2)
+    own, other = ((one[:, 2:] - one[:, :2]).prod(1) for one in (boxes, places))
+    whole = np.where(flags[None], own[:, None], own[:, None] + other[None] - shared)
+    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+
+
+def _area(right: Any, wrong: Any, support: int) -> float:
+    """Mean precision at 101 recalls, each the best at that recall or more."""
+    hits, misses = np.cumsum(right), np.cumsum(wrong)
+    recall = hits / support
+    precision = hits / (hits + misses + np.spacing(1))
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    at = np.searchsorted(recall, _RECALLS, "left")
+    return float(np.append(best, 0.0)[at].mean())
 
 
 # ---- tfedge/portable/levels.py ----
@@ -1153,8 +1356,11 @@ def image_inputs(model: Model, folder: str, fit: str, levels: Levels | None = No
 
 
 # ---- tfedge/benchmark/script/answers.py ----
-# What a model of scores for classes answers on this device: are the golden pairs still what was
-# shipped, and how many images of a folder are named rightly?
+# What a model answers on this device: are the golden pairs still what was shipped, how many images
+# of a folder are named rightly, and which boxes are found?
+
+TRUTH = "truth.json"  # in a folder of images with boxes: classes, least score, and a row an image
+GRID = "anchors-{}.bin"  # likewise: of a model with so many
 
 
 def replay_pairs(model: Model, folder: str) -> dict:
@@ -1162,7 +1368,8 @@ def replay_pairs(model: Model, folder: str) -> dict:
 
     ``failed`` counts the pairs that differ by more than machines may. ``max_difference`` is in the
     output's own numbers, and equal highest scores are all top-1; None for a model of several
-    outputs.
+    outputs. A detector's pairs have their boxes beside them, ``NNN.boxes.bin``, and what makes
+    boxes of outputs. OSError or ValueError for files that are none of these.
     """
     identical = agree = 0
     failures = []
@@ -1180,7 +1387,7 @@ def replay_pairs(model: Model, folder: str) -> dict:
         identical += got.tobytes() == want.tobytes()
         agree += bool(want[got.argmax()] == want.max() or got[want.argmax()] == got.max())
         differences.append(float(np.abs(got.astype(float) - want.astype(float)).max()))
-        told = differing(model, model.real(want), model.real(got))
+        told = differing(model, output, model.real(want), model.real(got))
         if told:
             failures.append(f"{output.name}: {told}")
     return {
@@ -1193,11 +1400,16 @@ def replay_pairs(model: Model, folder: str) -> dict:
     }
 
 
-def differing(model: Model, want: Any, got: Any) -> str:
+def differing(model: Model, output: Path, want: Any, got: Any) -> str:
     """How real answers differ by the golden rule: of scores, or of boxes and scores."""
-    if [str(port.get("name", "")) for port in model.taken()] == ["boxes", "scores"]:
-        return boxes_difference(want, got)
-    return difference(*as_scores(want.ravel(), got.ravel()))
+    if [str(port.get("name", "")) for port in model.taken()] != ["boxes", "scores"]:
+        return difference(*as_scores(want.ravel(), got.ravel()))
+    anchors = np.fromfile(str(output.with_name(ANCHORS)), "<f4").reshape(len(want), 4)
+    least = thresholds_of(output.with_name(THRESHOLDS).read_text(encoding="utf-8"))
+    if len(least) != want.shape[1] - 4:
+        raise ValueError(f"{THRESHOLDS}: {len(least)} scores for {want.shape[1] - 4} classes")
+    boxes = boxes_of(output.with_name(boxes_file(output.name)).read_bytes())
+    return GoldenBoxes(anchors, least).difference(want, got, boxes)
 
 
 def as_scores(want: Any, got: Any) -> tuple[Any, Any]:
@@ -1217,7 +1429,10 @@ def softmax(values: Any) -> Any:
 def accuracy_of(
     model: Model, folder: str, labels: str, fit: str, levels: Levels | None = None
 ) -> dict:
-    """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic."""
+    """Top-1 on FOLDER/class/image; the order of the classes is that of a file, or alphabetic. Of
+    images with boxes, which ``TRUTH`` lists, mean average precision."""
+    if (Path(folder) / TRUTH).is_file():
+        return precision_of(model, Path(folder), fit, levels)
     files = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
     found = {path.parent.name for path in files}
     classes = sorted(found)
@@ -1237,6 +1452,29 @@ def accuracy_of(
     return {"top1": right / len(files), "n": len(files), "classes": len(classes)}
 
 
+def precision_of(model: Model, folder: Path, fit: str, levels: Levels | None) -> dict:
+    """Mean average precision on the images of a folder that ``tfedge bench`` has laid out: what is
+    on each in ``TRUTH``, as the model sees it, and the anchors in ``GRID``."""
+    told = json.loads((folder / TRUTH).read_text(encoding="utf-8"))
+    count, classes = int(model.taken()[0]["shape"][1]), len(told["classes"])
+    widths = [int(port["shape"][-1]) for port in model.taken()]
+    file = folder / GRID.format(count)
+    if widths != [4, classes] or not file.is_file():
+        raise ValueError(f"{folder}: it is for {classes} classes, the model gives {widths}")
+    anchors = np.fromfile(str(file), "<f4").reshape(count, 4)
+    found, truth = [], []
+    for row in told["images"]:
+        given = image_input(model, folder / row["file"], fit, levels)
+        real = model.real(model.answer(given)).reshape(count, 4 + classes)
+        found.append(detections(real[:, :4], real[:, 4:], anchors, told["least"]))
+        boxes = np.array(row["boxes"], np.float64).reshape(-1, 6)
+        truth.append((boxes[:, :4], boxes[:, 4].astype(int), boxes[:, 5] > 0))
+    map50, average = mean_average(average_precisions(found, truth, classes))
+    boxes_in_all = sum(int((~ignored).sum()) for _, _, ignored in truth)
+    sizes = {"n": len(found), "boxes": boxes_in_all, "classes": classes}
+    return {"map50": map50, "map": average, **sizes}
+
+
 def told_pairs(golden: dict) -> str:
     """In words, in how many golden pairs the answer is the same."""
     same = golden["top1_agree"]
@@ -1245,6 +1483,11 @@ def told_pairs(golden: dict) -> str:
 
 def told_accuracy(accuracy: dict) -> str:
     """In words, what ``accuracy_of`` found."""
+    if "map50" in accuracy:
+        parts = "mAP@.5 {:.1f} %, mAP@.5:.95 {:.1f} %".format(
+            100 * accuracy["map50"], 100 * accuracy["map"]
+        )
+        return f"{parts} of {accuracy['boxes']} boxes on {accuracy['n']} images"
     share = f"{100 * accuracy['top1']:.1f} %"
     return f"top-1 {share} of {accuracy['n']} images, {accuracy['classes']} classes"
 
@@ -1873,7 +2116,8 @@ def parse_arguments() -> argparse.Namespace:
         "--accuracy",
         default="",
         metavar="FOLDER",
-        help="share of right answers on a folder with a folder of images for each class",
+        help="share of right answers on a folder with a folder of images for each class; or mean "
+        "average precision on one that tfedge bench has laid out",
     )
     add(
         "--labels",
