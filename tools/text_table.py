@@ -10,8 +10,9 @@ stand there are not run again. ``--write`` puts the table into docs/texts.md: me
 ``--shared`` says that other work runs beside it, which changes no accuracy: such cells have no
 seconds.
 
-``--few 10 50`` trains on as many texts of each class, another draw in each split, without
-validation texts.
+``--few 10 50`` trains on as many texts of each class, another draw in each split. Beside them
+stands one validation text of each class, which no head is fitted to: without any,
+``data.split.val`` would take a fifth of those to train on.
 
 Beside the recipes stand two baselines of scikit-learn's on the same splits: logistic regression on
 words and pairs of words (TF-IDF), and on the features of the frozen encoder, as anyone would fit it
@@ -103,8 +104,8 @@ class Parted(NamedTuple):
 
 
 def parted(texts: list[Text], number: int, few: int | None) -> list[Parted]:
-    """The texts of a split's number; with ``few`` so many of each class to train on, and the
-    test texts."""
+    """The texts of a split's number; with ``few`` so many of each class to train on, one to
+    validate, and the test texts."""
     every = [Parted(*one, split_of(one.text, number)) for one in texts]
     if few is None:
         return every
@@ -114,6 +115,8 @@ def parted(texts: list[Text], number: int, few: int | None) -> list[Parted]:
     )
     classes = sorted({one.label for one in texts})
     chosen = [[one for one in drawn if one.label == name][:few] for name in classes]
+    val = [one for one in every if one.split == "val"]
+    chosen += [[one for one in val if one.label == name][:1] for name in classes]
     return [one for some in chosen for one in some] + [one for one in every if one.split == "test"]
 
 
@@ -304,10 +307,11 @@ def main() -> None:
                 sets[path] = every, Features(every, cell.length, cache)
             every, features = sets[path]
             texts = parted(every, cell.split, cell.few)
+            learnt = [one for one in texts if not (cell.few and one.split == "val")]
             if cell.recipe == BASELINE:
-                found = baseline(texts)
+                found = baseline(learnt)
             elif cell.recipe == REGRESSION:
-                found = regression(texts, features, cell.split)
+                found = regression(learnt, features, cell.split)
             else:
                 found = run(texts, cell.recipe, cell.length, cache)
             if arguments.shared:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import termios
 import time
@@ -35,6 +36,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self._screen)
         self._pid, self._master = pty.fork()
         if self._pid == 0:  # nothing but exec may happen here
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # tests in the background ignore it
             os.chdir(cwd)
             os.execvpe(command[0], command, environment)
         size = struct.pack("HHHH", rows, columns, 0, 0)
