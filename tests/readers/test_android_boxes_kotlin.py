@@ -26,7 +26,7 @@ from tfedge.tflite.runtime import predict
 NEAR = 1e-6
 TESTS = (
     *("compiledModelAnswersAsShipped", "interpreterAnswersAsShipped"),
-    *("theAssetsFitTheModel", "aBitmapReachesTheModelAsItIs"),
+    *("outputsBecomeTheBoxesThatWereShipped", "aBitmapReachesTheModelAsItIs"),
 )
 SCALES = {"boxes": (0.02, 100), "scores": (1 / 256, 0)}
 
@@ -192,6 +192,14 @@ def test_the_golden_test_finds_other_answers(app: App, tmp_path: Path) -> None:
         assert answer.startswith("failed: AssertionError: pair 2: scores differ by 0.2"), answer
     for answer in replayed(1, 100):
         assert "pair 2: a box of a sure score differs: IoU 0." in answer
+    path.write_bytes(honest.tobytes())
+    boxes = path.with_name(path.name.replace("output", "boxes"))
+    shipped = np.frombuffer(boxes.read_bytes(), "<f4").reshape(-1, 6)
+    assert len(shipped)
+    for wrong in (shipped + np.float32([0.001, 0, 0, 0, 0, 0]), shipped[1:]):
+        boxes.write_bytes(wrong.astype("<f4").tobytes())
+        (answer,) = spoiled.ask(("golden", TESTS[2]))
+        assert answer.startswith("failed: AssertionError") and "boxes of pair 2" in answer
     path.write_bytes(honest.tobytes()[:-1])
     (answer,) = spoiled.ask(("golden", TESTS[0]))
     assert answer.startswith("failed: AssertionError") and "bytes of pair 2" in answer

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench_fakes import HOST, Board, Lab
@@ -30,13 +32,13 @@ REASON = "no route to host | it sleeps"
 AWAY = DeviceError(f"pi4: {REASON}", "wake it up")
 
 
-def make(tmp_path: Path, devices: list, **sections: object) -> Run:
+def make(tmp_path: Path, devices: list, profile: bool = False, **sections: object) -> Run:
     settings = {"threads": [1, 2], "runs": 10, "warmup": 1, "processes": 2, "devices": devices}
-    return make_run(tmp_path, benchmark=settings, **sections)
+    return make_run(tmp_path, benchmark={**settings, "profile": profile}, **sections)
 
 
-def measured(tmp_path: Path, lab: Lab, devices: list = DEVICES, **sections: object) -> Run:
-    run = make(tmp_path, devices, **sections)
+def measured(tmp_path: Path, lab: Lab, devices: list = DEVICES, **more: Any) -> Run:
+    run = make(tmp_path, devices, **more)
     benchmark.run(run.context("benchmark"), lab.connect)
     run.inputs["benchmark/benchmark.json"] = run.folder / "benchmark" / "benchmark.json"
     return run
@@ -247,6 +249,24 @@ def test_an_int8_model_that_is_faster_is_not_profiled(tmp_path: Path) -> None:
     run = measured(tmp_path, Lab(board), ["local"])
     assert not [turn for turn in board.turns if "profile" in turn]
     assert not [note for note in run.said.notes if "slower" in note]
+
+
+def test_where_the_time_goes_is_in_the_report_if_it_was_asked_for(tmp_path: Path) -> None:
+    board = Uneven("local", 9_000_000)
+    run = measured(tmp_path, Lab(board), ["local"], profile=True)
+    profiled = [turn["threads"] for turn in board.turns if "profile" in turn]
+    assert profiled == ["1", "1", "2", "2"], "both models in their first process"
+    written.write(run.folder, run_json(run))
+    page = (run.folder / "report.html").read_text("utf-8")
+    titles = set(re.findall(r"Where the time goes: [^<\"]+", page))
+    assert len(titles) == 4 and "HARD_SWISH" in page
+
+
+def test_a_slower_model_whose_profile_is_there_is_not_profiled_again(tmp_path: Path) -> None:
+    board = Uneven("local", 1_000_000)
+    run = measured(tmp_path, Lab(board), ["local"], profile=True)
+    assert len([turn for turn in board.turns if "profile" in turn]) == 4
+    assert f"warning: {SLOWER}" in run.said.notes
 
 
 @pytest.mark.parametrize(

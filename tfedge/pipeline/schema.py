@@ -544,6 +544,9 @@ class Benchmark(Section):
     runs: Annotated[StrictInt, Field(ge=10)] = key(30, "Timed inferences of each process.")
     warmup: Count = key(5, "Untimed inferences before them.")
     processes: Count = key(2, "Fresh processes for each model, device and number of threads.")
+    profile: StrictBool = key(
+        True, "Time each op as well, after the rest: where the time goes, in the report."
+    )
 
     @property
     def measured_on(self) -> tuple[BenchDevice, ...]:

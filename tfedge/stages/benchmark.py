@@ -54,7 +54,8 @@ def run(ctx: Context, connect: Connect = connect) -> None:
     models = {"float": shipped} if is_float else {"float": plain, "int8": shipped}
     if is_sparse(model):  # a promise of speed: held against the same net with all its weights
         models = {DENSE: plain, "float": shipped}
-    plan = Plan(config.threads, config.runs, config.warmup, config.processes)
+    asked = (config.threads, config.runs, config.warmup, config.processes)
+    plan = Plan(*asked, profile=config.profile)
     gaps: Gaps = {}
     found_tools = tools(config.measured_on, ctx.cache, ctx.progress)
     devices = opened(config.measured_on, gaps, connect, wait=_BUSY, note=ctx.progress.note)
@@ -83,7 +84,9 @@ def run(ctx: Context, connect: Connect = connect) -> None:
 
 
 def _profiled(int8: Result, measured: Sequence[Subject], plan: Plan, gaps: Gaps) -> Result:
-    """The result with a profile of its model; as it is where the device is lost meanwhile."""
+    """The result with a profile of its model; as it is where it has one, or the device is lost."""
+    if int8.profile:
+        return int8
     once = replace(plan, threads=(int8.threads,), processes=1, profile=True)
     again = [one for one in measured if (one.model, one.device.name) == (INT8, int8.device)]
     found = measure(again, once, gaps=gaps)

@@ -23,4 +23,16 @@ object Assert {
     @JvmStatic
     fun assertArrayEquals(message: String, expecteds: ByteArray, actuals: ByteArray) =
         assertTrue("$message: arrays differ", expecteds.contentEquals(actuals))
+
+    @JvmStatic
+    fun assertArrayEquals(
+        message: String,
+        expecteds: FloatArray,
+        actuals: FloatArray,
+        delta: Float,
+    ) {
+        assertEquals("$message: lengths", expecteds.size, actuals.size)
+        val same = expecteds.indices.all { kotlin.math.abs(expecteds[it] - actuals[it]) <= delta }
+        assertTrue("$message: arrays differ", same)
+    }
 }
