@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from tfedge.errors import TfedgeError
 from tfedge.files.artifact import no_space
 from tfedge.files.streams import OutputRefused
 
+_AGAIN = 0.05  # seconds
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -56,11 +58,30 @@ class Stop:
     def __init__(self) -> None:
         self.asked = False
         self.cleaning = False  # from here on another Ctrl-C must not break the cleaning up
+        self.over = False
+        self._number = int(signal.SIGINT)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self.asked, self._number = True, number
         if not self.cleaning:
             raise KeyboardInterrupt
+
+    def once_more(self) -> None:
+        """Ask again, in a moment, in the main thread."""
+        main = threading.main_thread().ident or 0
+
+        def interrupt() -> None:
+            if not (self.cleaning or self.over):
+                signal.pthread_kill(main, self._number)  # a wait ends by it, too
+
+        timer = threading.Timer(_AGAIN, interrupt)
+        timer.daemon = True
+        timer.start()
+
+    def unraised(self, told: Any) -> bool:
+        """Whether Python could not raise the KeyboardInterrupt where it stood, as in what runs when
+        a weak reference dies."""
+        return self.asked and issubclass(told.exc_type, KeyboardInterrupt)
 
 
 _at_work = threading.Lock()
@@ -86,19 +107,31 @@ def one_run() -> Iterator[None]:
 def stoppable() -> Iterator[Stop]:
     """Let Ctrl-C, SIGTERM and a closed terminal all raise KeyboardInterrupt.
 
-    In the main thread only, where Python handles signals; afterwards all are as they were.
+    In the main thread only, where Python handles signals; afterwards all are as they were. One that
+    arrives where Python can't raise it is raised a moment later.
     ``asked`` stays true even if a library turns the exception into one of its own.
     """
-    stop, before = Stop(), {}
+    stop, before, unraisable = Stop(), {}, sys.unraisablehook
+
+    def hook(told: Any) -> None:
+        if stop.unraised(told):
+            stop.once_more()
+        else:
+            unraisable(told)
+
     if threading.current_thread() is threading.main_thread():  # only there can signals be handled
         for number in _STOPPING:
             found = signal.getsignal(number)
             # Ignored: by nohup, or a job in the background. None: set by C code, for good reasons.
             if found is not signal.SIG_IGN and found is not None:
                 before[number] = signal.signal(number, stop)
+        sys.unraisablehook = hook
     try:
         yield stop
     finally:
+        stop.over = True
+        if sys.unraisablehook is hook:
+            sys.unraisablehook = unraisable
         for number, handler in before.items():
             signal.signal(number, handler)
 
