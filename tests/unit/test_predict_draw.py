@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,15 @@ from PIL import Image
 
 from tfedge import cli, predict
 from tfedge.drops.drawn import Drawn
+from tfedge.drops.served import run_of
 from tfedge.errors import ConfigError, DataError
+from tfedge.files.artifact import write_json
 from tfedge.inputs.images.anchors import anchors
 from tfedge.pipeline.schema import pipeline_of
 from tfedge.portable.boxes import CODER
 from tfedge.portable.drawing import COLOURS
 from tfedge.tasks.drop import Drawing
+from tfedge.tasks.object_detection.script import example
 from tfedge.tasks.object_detection.work import ObjectDetection
 
 Said = pytest.CaptureFixture[str]
@@ -146,6 +151,39 @@ def test_only_boxes_from_the_threshold_of_their_class_are_drawn(tmp_path: Path) 
             pixels = np.asarray(drawn)
         drawn_in = [bool((pixels == colour).all(-1).any()) for colour in (OF_RED, OF_GREEN)]
         assert drawn_in == {"all": [True, True], "red": [True, False], "none": [False] * 2}[name]
+
+
+def drop_of(run: Path, folder: Path) -> Path:
+    """What the script of a drop opens, by what the run says."""
+    work = ObjectDetection()
+    _, examples = run_of(run, run / "cache")
+    files = {
+        "m.tflite": (run / "convert" / "model.tflite").read_bytes(),
+        "thresholds.txt": b"0.9000\tred\n0.9000\tgreen\n",
+        **work.beside(examples),
+    }
+    given, taken = work.contract(files["m.tflite"], examples)
+    listed = {name: {"sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+    facts = {"model": "m.tflite", "files": listed, "golden": [], "input": given, "output": taken}
+    folder.mkdir()
+    for name, content in {**files, "detect.py": example()}.items():
+        (folder / name).write_bytes(content)
+    write_json(folder / "MANIFEST.json", facts | work.drop_facts(examples))
+    return folder
+
+
+def test_the_script_of_a_drop_draws_the_same(tmp_path: Path) -> None:
+    run = of_fit(tmp_path / "run", "crop")
+    photo = tmp_path / "photo.jpg"
+    scene((96, SIZE), (20, 4)).save(photo)
+    (found,) = predict(run, photo, draw=tmp_path / "out")
+    words = [sys.executable, "-B", "detect.py", photo, "--draw", tmp_path / "drawn"]
+    drop = drop_of(run, tmp_path / "drop")
+    done = subprocess.run(words, cwd=drop, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["boxes"]) == 1
+    assert found.drawn is not None
+    assert found.drawn.read_bytes() == (tmp_path / "drawn" / "photo.png").read_bytes()
 
 
 def test_deep_images_are_drawn_with_the_levels_that_the_model_sees() -> None:
