@@ -524,6 +524,7 @@ def predict(
     task: str | None = None,
     labels: AnyPath | Sequence[str] | None = None,
     fit: str | None = None,
+    draw: AnyPath | None = None,
     stream: BinaryIO | None = None,
     cache: AnyPath | None = None,
     progress: RunProgress | TextIO | None = None,
@@ -540,6 +541,9 @@ def predict(
         task, labels, fit: for a .tflite by itself: its task, its labels in the order of its scores
             (or a file with one a line), how an image becomes square; None: what its TFLite metadata
             say, and images are cropped.
+        draw: a folder, made where it is missing: of a detector each image is written into it as a
+            PNG, upright and in its full size, with the boxes at or above the thresholds of their
+            classes; ``drawn`` of the answer names the file. A taken name gets a number.
         stream: bytes; each line is a text in UTF-8, or all of it is one image.
         cache: see :func:`run`.
         progress: hears which files of a folder are left out.
@@ -549,7 +553,8 @@ def predict(
         be read ``error`` says why, and the others are answered.
 
     Raises:
-        ConfigError: an argument makes no sense, or what a .tflite does not say was not said.
+        ConfigError: an argument makes no sense, or what a .tflite does not say was not said, or
+            there is nothing to draw of its answers.
         DataError: an input that leads to nothing: no such file, an empty folder.
         ArtifactError, DropError, UnsupportedModel: the model is not what it must be.
     """
@@ -567,7 +572,7 @@ def predict(
     files = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
     names = [os.fspath(one) for one in files]
     found = named(names, _several(texts), asked.reader, stream, shown_on(progress))
-    return predictions(asked, found, top)
+    return predictions(asked, found, top, _path(draw))
 
 
 def bench(

@@ -174,7 +174,7 @@ def test_a_task_names_what_its_examples_are_read_with(task: Task) -> None:
 
 def test_dev_brings_everything_that_tests_need() -> None:
     dev = EXTRAS["dev"]
-    assert dev.pop("tfedge").extras == {"train", "detection", "mlflow"}
+    assert dev.pop("tfedge").extras == {"train", "detection", "tensorboard", "mlflow"}
     trees = [file for file in (ROOT / "tests").rglob("*.py") if "readers" not in file.parts]
     tests = {name for file in trees for name in imports(tree_of(file))}
     assert dev.keys() - imported(tests) == NOT_IMPORTED_BY_TESTS.keys()

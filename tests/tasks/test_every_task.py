@@ -229,6 +229,29 @@ def test_predict_asks_the_run_and_the_drop_as_the_task_reads_files(done: Done) -
         assert [one.answer and one.answer.facts for one in found] == expected
 
 
+def test_answers_are_drawn_into_copies_or_refused(done: Done, tmp_path: Path) -> None:
+    """Of the run and of the drop the same."""
+    data = pipeline_of(json.loads((done.run_dir / "resolved.json").read_text("utf-8"))).data
+    row = examples(done).rows_of("test")[:1]
+    (name,) = examples(done).names(row)
+    file = root(data, done.folder / "cache") / name
+    drop = done.run_dir / "drops" / "linux"
+    manifest = json.loads((drop / "MANIFEST.json").read_text("utf-8"))
+    reader = done.work.reader(manifest, lambda name: (drop / name).read_bytes())
+    drawing, before, copies = reader.drawing(), file.read_bytes(), []
+    for number, place in enumerate((done.run_dir, drop)):
+        out = tmp_path / str(number)
+        if drawing is None:
+            assert done.tfedge("predict", place, file, "--draw", out) == 2
+            assert not out.exists()
+        else:
+            (found,) = predict_files(place, file, draw=out, cache=done.folder / "cache")
+            assert found.drawn is not None and [*out.iterdir()] == [found.drawn]
+            copies.append(found.drawn.read_bytes())
+    assert file.read_bytes() == before
+    assert len(set(copies)) == (0 if drawing is None else 1) and before not in copies
+
+
 def test_evaluate_measures_the_run_and_the_drop_as_the_run_did(done: Done) -> None:
     """The files are read anew, and as whoever has the model alone reads them."""
     metrics = json.loads((done.run_dir / "evaluate" / "metrics.json").read_text("utf-8"))

@@ -155,6 +155,20 @@ def test_a_photo_is_drawn(tmp_path: Path) -> None:
     assert drawn.size == (200, 100) and pixels[top, left].tolist() != [255, 255, 255]
 
 
+def test_a_photo_of_16_bits_is_drawn_on_as_the_model_sees_it(tmp_path: Path) -> None:
+    drop = Detecting(tmp_path)
+    drop.scores[0, AT] = [200, 10]
+    manifest = drop.folder / "MANIFEST.json"
+    facts = json.loads(manifest.read_text())
+    facts["input"]["levels"] = [0, 255]
+    manifest.write_text(json.dumps(facts))
+    file = tmp_path / "deep.png"
+    Image.fromarray(np.full((100, 200), 150, np.uint16)).save(file)
+    assert drop.run(file, "--draw", tmp_path / "out").returncode == 0
+    with Image.open(tmp_path / "out" / "deep.png") as drawn:
+        assert drawn.convert("RGB").getpixel((199, 99)) == (150, 150, 150)  # not black
+
+
 def test_what_is_no_photo_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
     drop = Detecting(tmp_path)
     (tmp_path / "no.png").write_text("hello")

@@ -17,6 +17,7 @@ from tfedge.commands.options import CACHE, DEBUG, examples
     epilog=examples(
         "tfedge predict runs/latest photos/*.jpg --top 1",
         'tfedge predict runs/latest --text "never again" --json',
+        "tfedge predict runs/latest photos/ --draw drawn",
     ),
 )
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL|DROP|RUN")
@@ -24,6 +25,12 @@ from tfedge.commands.options import CACHE, DEBUG, examples
 @click.option("--text", "texts", multiple=True, help="A text itself. Can be given several times.")
 @click.option(
     "--top", type=click.IntRange(1), default=3, show_default=True, help="How many answers each."
+)
+@click.option(
+    "--draw",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Of a detector: write each image there with the boxes at or above the thresholds.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each input.")
 @click.option("--task", metavar="TASK", help="Of a .tflite that lies in no drop or run.")
@@ -45,6 +52,7 @@ def command(
     inputs: tuple[str, ...],
     texts: tuple[str, ...],
     top: int,
+    draw: Path | None,
     as_json: bool,
     task: str | None,
     labels: Path | None,
@@ -72,6 +80,7 @@ def command(
             task=task,
             labels=labels,
             fit=fit,
+            draw=draw,
             stream=None if sys.stdin is None else sys.stdin.buffer,
             cache=cache,
             progress=sys.stderr,
@@ -85,6 +94,8 @@ def command(
             elif found.answer is None:
                 click.echo(f"{shown(found.input)}: {found.error}", err=True)
             else:
-                click.echo("\n".join([shown(found.input), *(f"  {x}" for x in found.answer.lines)]))
+                drawn = [] if found.drawn is None else [f"drawn: {shown(str(found.drawn))}"]
+                lines = [f"  {line}" for line in (*found.answer.lines, *drawn)]
+                click.echo("\n".join([shown(found.input), *lines]))
     if failed:
         raise DataError([f"{failed} of {count} inputs can't be read"])

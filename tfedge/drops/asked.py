@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tfedge.data.junk import is_junk
+from tfedge.drops.drawn import Drawn, drawing_of
 from tfedge.drops.served import Served
 from tfedge.errors import ArtifactError, ConfigError, DataError
 from tfedge.files.files import few
@@ -30,25 +31,28 @@ _SHOWN = 60  # characters of a text that an answer repeats
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one input: ``answer``, or ``error``: why it could not be read."""
+    """What a model says of one input: ``answer``, or ``error``: why it could not be read. ``drawn``
+    is the file with the answer drawn in, where that was asked for."""
 
     input: str
     answer: Answer | None
     error: str = ""
+    drawn: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """``input`` and the keys of the answer, or ``error``."""
+        """``input`` and the keys of the answer, or ``error``; ``drawn``, where there is one."""
         told = {"error": self.error} if self.answer is None else self.answer.facts
-        return {"input": self.input, **told}
+        drawn = {} if self.drawn is None else {"drawn": str(self.drawn)}
+        return {"input": self.input, **told, **drawn}
 
 
 @dataclass(frozen=True)
 class Input:
-    """One example; ``read`` gives it as the model takes it, or raises Unreadable. ``waited``: it
-    came as somebody wrote it, who waits for the answer."""
+    """One example; ``given`` gives a file's bytes, or a text that was typed, or raises Unreadable.
+    ``waited``: it came as somebody wrote it, who waits for the answer."""
 
     name: str
-    read: Callable[[], np.ndarray]
+    given: Callable[[], bytes | str]
     waited: bool = False
 
 
@@ -94,10 +98,9 @@ def _inputs(
             yield from _streamed(stream, reader)
         else:
             for path in files[one]:
-                yield Input(str(path), partial(_of_file, reader, path))
-    if reader.typed is not None:
-        for text in texts:
-            yield Input(_short(text), partial(reader.typed, text))
+                yield Input(str(path), partial(_of_file, path, reader.largest))
+    for text in texts:
+        yield Input(_short(text), partial(str, text))
 
 
 def _files(name: str, reader: Reader, progress: Progress) -> list[Path]:
@@ -140,17 +143,16 @@ def _short(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
-def _of_file(reader: Reader, path: Path) -> np.ndarray:
+def _of_file(path: Path, largest: int) -> bytes:
     try:
-        content = whole(path, reader.largest)
+        return whole(path, largest)
     except ArtifactError as error:
         raise Unreadable(error.message.removeprefix(f"{path}: ")) from error
-    return reader.content(content, path.name)
 
 
 def _streamed(stream: BinaryIO, reader: Reader) -> Iterator[Input]:
     if reader.typed is None:
-        yield Input(STREAM, partial(_of_stream, reader, stream), waited=True)
+        yield Input(STREAM, partial(_of_stream, stream, reader.largest), waited=True)
         return
     number = 0
     while line := stream.readline(reader.largest + 1):
@@ -158,51 +160,67 @@ def _streamed(stream: BinaryIO, reader: Reader) -> Iterator[Input]:
         if len(line) > reader.largest:
             what = f"{STREAM}:{number}: more than {reader.largest:,} bytes in a line"
             raise DataError([what], "each line is a text: split it")
-        yield Input(f"{STREAM}:{number}", partial(_of_line, reader.typed, line), waited=True)
+        yield Input(f"{STREAM}:{number}", partial(_of_line, line), waited=True)
 
 
-def _of_stream(reader: Reader, stream: BinaryIO) -> np.ndarray:
-    content = stream.read(reader.largest + 1)
-    if len(content) > reader.largest:
-        raise Unreadable(f"has more than {reader.largest:,} bytes")
-    return reader.content(content, STREAM)
+def _of_stream(stream: BinaryIO, largest: int) -> bytes:
+    content = stream.read(largest + 1)
+    if len(content) > largest:
+        raise Unreadable(f"has more than {largest:,} bytes")
+    return content
 
 
-def _of_line(typed: Callable[[str], np.ndarray], line: bytes) -> np.ndarray:
+def _of_line(line: bytes) -> str:
     try:
-        return typed(line.decode("utf-8"))
+        return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise Unreadable("is not UTF-8") from error
 
 
-def predictions(served: Served, inputs: Iterator[Input], top: int) -> Iterator[Prediction]:
-    """The answers, in order, as they come. ArtifactError, before the first, when the model can't be
-    run."""
-    return _predictions(Pool(served.model), served.reader, inputs, top)
+def predictions(
+    served: Served, inputs: Iterator[Input], top: int, draw: Path | None = None
+) -> Iterator[Prediction]:
+    """The answers, in order, as they come; with ``draw`` each is drawn into a copy of its input in
+    that folder, one at a time. Before the first ArtifactError when the model can't be run, and
+    ConfigError when its answers can't be drawn."""
+    if draw is None:
+        return _predictions(Pool(served.model), served.reader, inputs, top)
+    drawing = drawing_of(served.reader)
+    pool = Pool(served.model)
+    return _drawn(pool, served.reader, inputs, top, Drawn(draw, drawing))
 
 
 def _predictions(
     pool: Pool, reader: Reader, inputs: Iterator[Input], top: int
 ) -> Iterator[Prediction]:
+    read = partial(_read, reader)
     for waited, group in groupby(inputs, lambda one: one.waited):
         if waited:  # not ahead: the last answer would come with the next input
             for one in group:
-                yield from _answers(pool, reader, [_read(one)], top)
+                yield from _answers(pool, reader, [read(one)], top)
             continue
         size = _EACH * pool.workers
-        read = in_order(_read, group, ahead=2 * size)
-        while batch := [got for _, got in islice(read, size)]:
+        ready = in_order(read, group, ahead=2 * size)
+        while batch := [got for _, got in islice(ready, size)]:
             yield from _answers(pool, reader, batch, top)
 
 
 Got = tuple[Input, "np.ndarray | str"]  # a text says why it can't be read
 
 
-def _read(one: Input) -> Got:
+def _read(reader: Reader, one: Input) -> Got:
     try:
-        return one, one.read()
+        return one, _taken(reader, one.name, one.given())
     except Unreadable as error:
         return one, str(error)
+
+
+def _taken(reader: Reader, name: str, given: bytes | str) -> np.ndarray:
+    """What was given, as the model takes it. Unreadable."""
+    if isinstance(given, bytes):
+        return reader.content(given, Path(name).name)
+    assert reader.typed is not None
+    return reader.typed(given)
 
 
 def _answers(pool: Pool, reader: Reader, batch: Sequence[Got], top: int) -> Iterator[Prediction]:
@@ -213,3 +231,19 @@ def _answers(pool: Pool, reader: Reader, batch: Sequence[Got], top: int) -> Iter
             yield Prediction(one.name, None, got)
         else:
             yield Prediction(one.name, reader.answer(next(outputs), top))
+
+
+def _drawn(
+    pool: Pool, reader: Reader, inputs: Iterator[Input], top: int, into: Drawn
+) -> Iterator[Prediction]:
+    """One at a time, since all of a file is kept until it is drawn on."""
+    for one in inputs:
+        try:
+            given = one.given()
+            (output,) = pool.answers(_taken(reader, one.name, given)[None])
+            content = given if isinstance(given, bytes) else given.encode("utf-8")
+            path = into.write(one.name, content, output)
+        except Unreadable as error:
+            yield Prediction(one.name, None, str(error))
+            continue
+        yield Prediction(one.name, reader.answer(output, top), drawn=path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from tfedge.core import outputs
@@ -17,12 +18,13 @@ from tfedge.core.outputs import History
 from tfedge.errors import MissingDependency
 from tfedge.modeling.head import Lesson
 from tfedge.modeling.nets import network
-from tfedge.modeling.nets.env import fresh, tf
+from tfedge.modeling.nets.env import fresh
 from tfedge.modeling.nets.network import HEAD
+from tfedge.modeling.training import tensorboard
 from tfedge.modeling.training.loop import Record
 from tfedge.pipeline.recipes import head_kind
 from tfedge.stages import training_log
-from tfedge.stages.examples import primary_of
+from tfedge.stages.examples import examples_of, primary_of, task_work
 from tfedge.stages.heads import Head, head_of
 from tfedge.stages.judge import chosen_state
 from tfedge.tasks.task import Metric
@@ -44,6 +46,8 @@ def run(ctx: Context) -> None:
         {key: value for key, value in base.items() if not key.startswith(f"{HEAD}/")}, random
     )
     known = _go_on(ctx, head, model)
+
+    _show_examples(ctx)
 
     def ship(name: str, model: Any) -> None:
         (ctx.out / name).write_bytes(head.float_file(model))
@@ -102,16 +106,27 @@ def _failed(history: History) -> bool:
 
 def _recorder(ctx: Context, what: str) -> Record:
     """The stage's log and, when asked for, TensorBoard's in the run's folder."""
-    log = training_log.recorder(ctx)(what)
-    if not ctx.pipeline.finetune.tensorboard or ctx.run_dir is None:
+    log, folder = training_log.recorder(ctx)(what), _tensorboard(ctx)
+    if folder is None:
         return log
-    writer = tf.summary.create_file_writer(str(ctx.run_dir / "tensorboard" / what))
+    figures = tensorboard.figures(folder / what)
 
     def record(epoch: int, row: dict[str, float]) -> None:
         log(epoch, row)
-        with writer.as_default(step=epoch):
-            for name, value in row.items():
-                tf.summary.scalar(name, value)
-        writer.flush()
+        figures(epoch, row)
 
     return record
+
+
+def _tensorboard(ctx: Context) -> Path | None:
+    """The folder that TensorBoard is to be shown, if any."""
+    if not ctx.pipeline.finetune.tensorboard or ctx.run_dir is None:
+        return None
+    return ctx.run_dir / "tensorboard"
+
+
+def _show_examples(ctx: Context) -> None:
+    """To TensorBoard, as far as the task's report has pictures of them."""
+    if folder := _tensorboard(ctx):
+        blocks = task_work(ctx).data(ctx.inputs["data/index.json"], None, examples_of(ctx))
+        tensorboard.show(folder / "examples", blocks)

@@ -176,6 +176,15 @@ class Answer:
     lines: Sequence[str]
 
 
+class Drawing(NamedTuple):
+    """Draws what a model says of an input into a copy of it: ``drawn`` of a file's bytes and the
+    real-valued outputs gives the bytes of one whose name ends in ``suffix``, or raises Unreadable.
+    """
+
+    suffix: str
+    drawn: Callable[[bytes, np.ndarray], bytes]
+
+
 class Reader(Protocol):
     """Reads what a shipped model is asked, and its answers.
 
@@ -198,6 +207,10 @@ class Reader(Protocol):
 
     def answer(self, output: np.ndarray, top: int) -> Answer:
         """Real-valued outputs of one example; ``top``: how many answers of several are told."""
+
+    def drawing(self) -> Drawing | None:
+        """None where answers have no place on an input. ConfigError where it is not known what of
+        them would be drawn."""
 
     def truth(self, labels: Sequence[str]) -> np.ndarray:
         """[N, …] what is true of examples with these labels, each as a listing has it (see

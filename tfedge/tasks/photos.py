@@ -37,9 +37,8 @@ class PhotoReader:
         if given["fit"] not in FITS:
             raise ValueError(f"fit {given['fit']!r}")
         levels, self._signed = given.get("levels"), given["dtype"] == "int8"
-        self._decoding = Decoding(
-            int(given["shape"][1]), given["fit"], None if levels is None else checked_levels(levels)
-        )
+        self.levels = None if levels is None else checked_levels(levels)
+        self._decoding = Decoding(int(given["shape"][1]), given["fit"], self.levels)
 
     def content(self, content: bytes, name: str) -> np.ndarray:
         """uint8 [size, size, 3] RGB; of a model that takes int8 128 less each."""

@@ -56,6 +56,9 @@ class NumberReader:
         number = float(output[0])
         return Answer({"number": number}, [f"{number:.1f} ({self.unit})"])
 
+    def drawing(self) -> None:
+        """A number is nowhere on an image."""
+
     def truth(self, labels: Sequence[str]) -> np.ndarray:
         return np.asarray([float(label) for label in labels], np.float32)[:, None]
 

@@ -39,6 +39,9 @@ class ScoreReader:
             [f"{100 * score:5.1f} %  {shown(name)}" for name, score in rows],
         )
 
+    def drawing(self) -> None:
+        """A class is one of the whole input."""
+
     def truth(self, labels: Sequence[str]) -> np.ndarray:
         """int [N], numbers of classes."""
         known = {name: number for number, name in enumerate(self._classes)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,11 @@ from tfedge.files.files import shown
 from tfedge.inputs.images.annotations.index import Truth, seen_on
 from tfedge.inputs.images.annotations.model import Labelled, classes_in
 from tfedge.portable.boxes import THRESHOLDS, detections, thresholds_of
+from tfedge.portable.drawing import canvas, draw_boxes, in_pixels
+from tfedge.portable.images import BadImage
 from tfedge.tasks.blocks import Block
 from tfedge.tasks.classification.answers import check_known, graph_of
-from tfedge.tasks.drop import Answer
+from tfedge.tasks.drop import Answer, Drawing, Unreadable
 from tfedge.tasks.object_detection.files import CHOSEN, CUSTOM, beside_anchors
 from tfedge.tasks.object_detection.metrics import LEAST, DetectorMetrics, measure, problem_of
 from tfedge.tasks.object_detection.report import class_table
@@ -41,8 +45,7 @@ class DetectorReader(PhotoReader):
     def answer(self, output: np.ndarray, top: int) -> Answer:
         """The ``top`` boxes with the highest scores, whatever these are; sides are shares of what
         the model sees of the image."""
-        if problem := problem_of(output[None], *self._shape):
-            raise InvariantBroken("boxes and scores of the model", *problem)
+        self._check(output)
         found = detections(output[:, :4], output[:, 4:], self._anchors, LEAST)[:top]
         rows = [
             (self._classes[int(row[5])], row[4], [round(side, 4) for side in row[:4]])
@@ -54,6 +57,30 @@ class DetectorReader(PhotoReader):
             for name, score, box in rows
         ]
         return Answer({"boxes": boxes}, lines or ["nothing found"])
+
+    def drawing(self) -> Drawing:
+        """Boxes at or above the thresholds of their classes, as the drop's script draws them. Of a
+        contract without thresholds ConfigError."""
+        if self._least is None:
+            what = "--draw: from which scores boxes count is known of what evaluate has measured"
+            raise ConfigError([what], "give the drop, or a run with evaluate and no file in it")
+        return Drawing(".png", partial(self._drawn, self._least))
+
+    def _drawn(self, least: np.ndarray, content: bytes, output: np.ndarray) -> bytes:
+        self._check(output)
+        boxes = detections(output[:, :4], output[:, 4:], self._anchors, least)
+        try:
+            image = canvas(content, self.levels)
+        except BadImage as error:
+            raise Unreadable(error.reason) from error
+        draw_boxes(image, in_pixels(boxes, image.size, self._fit), boxes, self._classes)
+        file = BytesIO()
+        image.save(file, "PNG")
+        return file.getvalue()
+
+    def _check(self, output: np.ndarray) -> None:
+        if problem := problem_of(output[None], *self._shape):
+            raise InvariantBroken("boxes and scores of the model", *problem)
 
     def truth(self, labels: Sequence[str]) -> np.ndarray:
         """[N] of ``Truth``; boxes that don't count may be of any class."""

@@ -10,7 +10,7 @@ from tfedge.portable.assemble import assembled, ingredients, source
 NAME = "detect.py"
 _PARTS = (
     *("tfedge.portable.golden", "tfedge.portable.boxes", "tfedge.portable.levels"),
-    *("tfedge.portable.images", "tfedge.portable.dropped"),
+    *("tfedge.portable.images", "tfedge.portable.dropped", "tfedge.portable.drawing"),
 )
 _MAIN = f"{__name__}.detect"
 _CPU = 'DELEGATE = ""'

@@ -30,6 +30,7 @@ from tfedge.portable.boxes import (
     detections,
     thresholds_of,
 )
+from tfedge.portable.drawing import canvas, draw_boxes, in_pixels
 from tfedge.portable.dropped import (
     DELEGATE,
     INSTALL,
@@ -42,12 +43,10 @@ from tfedge.portable.dropped import (
     described,
     ended,
     options,
-    shown,
 )
-from tfedge.portable.images import BadImage, decode, read, upright
+from tfedge.portable.images import BadImage, decode, read
 
 MOST_TEXT = 2**20  # bytes
-COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 
 
 class DetectorDrop(Drop):
@@ -120,18 +119,6 @@ class Detector:
         )
 
 
-def in_pixels(boxes: np.ndarray, size: Sequence[int], fit: str) -> np.ndarray:
-    """x1 y1 x2 y2 in pixels of an image of that width and height, [n, 4], inside of it."""
-    width, height = size
-    left = top = 0
-    wide, high = width, height
-    if fit != "stretch":
-        wide = high = min(size) if fit == "crop" else max(size)
-        left, top = (width - wide) // 2, (height - high) // 2
-    found = boxes[:, :4] * [wide, high, wide, high] + [left, top, left, top]
-    return np.clip(found, 0, [width, height, width, height])
-
-
 def photos(paths: Sequence[Path]) -> Iterator[Path]:
     """Files as they are named; of a folder all that lie below it, hidden ones left out."""
     for path in paths:
@@ -156,7 +143,7 @@ def found_on(detector: Detector, path: Path, draw: Any) -> dict:
     drop = detector.drop
     try:
         data = read(path)
-        image = upright(data)
+        image = canvas(data, drop.levels)
         boxes = detector.boxes(decode(data, drop.shape[1], drop.fit, drop.levels))
     except BadImage as error:
         raise Failed(f"{path}: {error.reason}") from error
@@ -168,22 +155,13 @@ def found_on(detector: Detector, path: Path, draw: Any) -> dict:
         box = [round(side, 1) for side in place]
         rows.append({"class": drop.classes[int(row[5])], "score": round(row[4], 4), "box": box})
     if draw is not None:
-        drawn(image, places, boxes, drop.classes, draw / (path.stem + ".png"))
+        draw_boxes(image, places, boxes, drop.classes)
+        saved(image, draw / (path.stem + ".png"))
     return {"file": str(path), "boxes": rows}
 
 
-def drawn(image: Any, places: np.ndarray, boxes: np.ndarray, classes: list, path: Path) -> None:
-    """Write an image with boxes, classes and scores in it."""
-    from PIL import ImageDraw
-
-    pen = ImageDraw.Draw(image)
-    wide = max(1, min(image.size) // 200)
-    for place, row in zip(places.tolist(), boxes.tolist()):
-        number = int(row[5])
-        colour = COLOURS[number % len(COLOURS)]
-        pen.rectangle([round(side) for side in place], outline=colour, width=wide)
-        text = shown(classes[number]).encode("ascii", "replace").decode()
-        pen.text((place[0] + wide + 1, place[1] + wide), f"{text} {row[4]:.2f}", fill=colour)
+def saved(image: Any, path: Path) -> None:
+    """Write an image, and the folder that it is in."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path)
