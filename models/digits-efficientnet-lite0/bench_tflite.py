@@ -312,8 +312,9 @@ def _lost(box: Any, new: Any) -> str:
 # 0.95. A *truth* of an image is boxes [n, 4], numbers of their classes int [n], and bool [n] which
 # of them don't count: neither to be found nor wrong where something is found there.
 
-OVERLAPS = np.linspace(0.5, 0.95, 10)
-_RECALLS = np.linspace(0.0, 1.0, 101)
+# As numpy's linspace has them, without numpy: a board is looked at before it is there.
+OVERLAPS = [*(0.5 + n * ((0.95 - 0.5) / 9) for n in range(9)), 0.95]
+_RECALLS = [*(n * (1.0 / 100) for n in range(100)), 1.0]
 
 
 def average_precisions(found: Sequence[Any], truth: Sequence[Any], classes: int) -> Any:

@@ -90,4 +90,5 @@ def finished(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Workplac
     (root / "stdout.txt").write_text(ran.stdout, encoding="utf-8")
     (root / "stderr.txt").write_text(ran.stderr, encoding="utf-8")
     (root / "first.json").write_text(json.dumps(done.result()), encoding="utf-8")
+    (root / "first").symlink_to(done.run_dir.resolve())  # whatever tests run after it
     return done

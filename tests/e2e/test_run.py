@@ -210,13 +210,14 @@ def test_what_tables_compare_with_is_the_float_model(
     pixels = np.stack([np.asarray(image.resize((32, 32))) for image in drawn])
     np.save(tmp_path / "pixels.npy", pixels)
     target = tmp_path / "made.tflite"
-    tool = [sys.executable, ROOT / "tools" / "accuracy_float.py", what, finished.run_dir, target]
+    run, script = finished.folder / "first", ROOT / "tools" / "accuracy_float.py"
+    tool = [sys.executable, script, what, run, target]
     calibration = [tmp_path / "pixels.npy"] if what == "ptq" else []
     assert subprocess.run([*tool, *calibration]).returncode == 0
     made = read(target.read_bytes())
     assert made.inputs[0].dtype == {"scores": "float32", "ptq": "uint8"}[what]
     assert (made.float_tensors() == []) is (what == "ptq")
-    plain = LiteRT(finished.run_dir / "convert" / "float.tflite")
+    plain = LiteRT(run / "convert" / "float.tflite")
     other, scale = LiteRT(target), {"scores": 1.0, "ptq": 1 / 256}[what]
     exact = np.concatenate([plain.invoke(image)[0] for image in pixels[:, None]])
     given = [other.invoke(one.astype(made.inputs[0].dtype))[0] * scale for one in pixels[:, None]]
