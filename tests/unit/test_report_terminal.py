@@ -28,8 +28,11 @@ from tfedge.tasks.blocks import (
     Curves,
     Figure,
     Heading,
+    Panels,
     Part,
+    Places,
     Points,
+    Strips,
     Table,
     Text,
     bold,
@@ -107,11 +110,15 @@ def test_figures_are_bars_and_curves() -> None:
         Figure("How many", Bars([("a", 4.0, "four"), ("b", 1.0, "one"), ("c", 0.0, "none")])),
         Figure("Loss", Curves("epoch", "loss", {"head": [(0, 3.0), (1, 2.0), (2, 1.0)]})),
         Figure("Plane", Points("x", "y", [("a", 1.0, 2.0)])),
+        Figure("Samples", Strips("ms", [("a", [1.0, 2.0], "1.5 ms")])),
+        Figure("Layers", Places("TPU", "CPU", [("a", True)])),
+        Figure("Each", Panels([("size", Bars([("a", 2.0, "2 kB")]))])),
     )
     assert text.split("\n")[7:] == [
         *("How many", f"a  {'█' * 30}  four", f"b  {'█' * 8}{' ' * 22}  one"),
         *(f"c  {' ' * 30}  none", ""),
         *("Loss", f"head  █▅▁{' ' * 27}  loss 3 → 1", ""),
+        *("Each: size", f"a  {'█' * 30}  2 kB", ""),
     ]
 
 
@@ -141,7 +148,7 @@ def test_on_a_terminal_it_is_as_wide_as_that(run: tuple[Path, dict[str, Any]]) -
     screen = Terminal(*command, cwd=folder, rows=900, columns=60, **environment())
     assert screen.end() == 0
     lines = screen.lines
-    assert lines[0] == "color" and "Stages" in lines and len(lines) < 900
+    assert lines[0] == "color" and "Appendix: stages" in lines and len(lines) < 900
     plain = re.sub(rb"\x1b\[[0-9;]*m", b"", screen.raw).decode().splitlines()
     assert max(map(len, plain)) <= 60  # nothing is left to the terminal to break
     assert b"\x1b[1m" in screen.raw

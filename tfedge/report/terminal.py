@@ -27,7 +27,10 @@ from tfedge.tasks.blocks import (
     Figure,
     Heading,
     Markup,
+    Panels,
+    Places,
     Points,
+    Strips,
     Table,
     Text,
     cell,
@@ -95,19 +98,25 @@ def _table(block: Table) -> Grid:
 
 
 def _figure(figure: Figure) -> Iterator[RenderableType]:
-    """Bars and curves; points would need a plane."""
+    """Bars and curves; the others would need a plane."""
     match figure.plot:
         case Bars():
-            rows = _bars(figure.plot)
+            yield _titled(figure.title, _bars(figure.plot))
+        case Panels():
+            for name, bars in figure.plot.panels:
+                yield _titled(f"{figure.title}: {name}", _bars(bars))
         case Curves():
-            rows = _curves(figure.plot)
-        case Points():
+            yield _titled(figure.title, _curves(figure.plot))
+        case Points() | Strips() | Places():
             return
+
+
+def _titled(title: str, rows: Iterable[tuple[RenderableType, ...]]) -> Grid:
     grid = Grid.grid(padding=(0, 2, 0, 0))
-    grid.title, grid.title_style, grid.title_justify = printable(figure.title), "dim", "left"
+    grid.title, grid.title_style, grid.title_justify = printable(title), "dim", "left"
     for row in rows:
         grid.add_row(*row)
-    yield grid
+    return grid
 
 
 def _bars(plot: Bars) -> Iterator[tuple[RenderableType, ...]]:

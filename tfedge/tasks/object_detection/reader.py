@@ -128,7 +128,7 @@ def _thresholds(facts: Mapping[str, Any], file: Callable[[str], bytes]) -> np.nd
         found = (facts["chosen"] or {}).get(CHOSEN)
         return None if found is None else np.asarray(found, np.float64)
     lines = file(beside_anchors(str(facts["output"]["anchors"]), THRESHOLDS))
-    return thresholds_of(lines.decode("utf-8")).astype(np.float64)
+    return thresholds_of(lines.decode("utf-8")).astype(np.float64).round(4)  # the file's digits
 
 
 def recognises(metadata: Mapping[str, Any]) -> bool:
