@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 CLASSES = ("disc", "ring", "square")
 SIDE = 40
+BRIEF = {"recipe": "qat", "epochs": 1, "steps": 0, "representative": 16}  # a section quantize
 
 
 def draw(label: str, seed: int) -> Image.Image:
@@ -44,7 +45,7 @@ def pipeline(path: Path, photos: Path | str, **sections: object) -> Path:
         "backbone": {"name": "MobileNetV2", "alpha": 0.35, "weights": "none"},
         "finetune": {},
         "prune": {"sparsity": 0.5, "epochs": 1, "steps": 0},
-        "quantize": {"recipe": "qat", "epochs": 1, "steps": 0, "representative": 16},
+        "quantize": BRIEF,
         "evaluate": {},
         "benchmark": {"threads": [1], "runs": 10, "warmup": 1, "processes": 1},
         "package": {"targets": ["linux"]},

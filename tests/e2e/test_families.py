@@ -64,6 +64,8 @@ def test_a_family(workplace: Workplace, photos: Path, name: str) -> None:
         photos,
         backbone={"name": name, "weights": "none"},
         finetune={"unfreeze": 2, "unfreeze_epochs": 1},
+        quantize={**shapes.BRIEF, "debug": False},
+        evaluate={"robustness": 0},
         benchmark=None,
     )
     ran = workplace.tfedge("run", workplace.file)

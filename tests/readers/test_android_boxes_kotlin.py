@@ -18,8 +18,9 @@ from PIL import Image
 from tfedge.drops import manifest
 from tfedge.drops.golden import names
 from tfedge.inputs.images.anchors import anchors
-from tfedge.portable.boxes import MOST, boxes_difference, detections
+from tfedge.portable.boxes import MOST, detections
 from tfedge.portable.images import decode
+from tfedge.tasks.object_detection.golden import difference
 from tfedge.tflite.runtime import predict
 
 # Kotlin's exp is that of doubles, numpy's that of floats: one unit in the last place.
@@ -160,7 +161,7 @@ def test_the_golden_rule_is_ours(app: App, tmp_path: Path) -> None:
         for file, content in zip(files, (base, case), strict=True):
             file.write_bytes(content.astype("<f4").tobytes())
         jobs.append(("rule", *files))
-        told.append(boxes_difference(base.astype(np.float32), case.astype(np.float32)))
+        told.append(difference(base.astype(np.float32), case.astype(np.float32)))
     got = app.ask(*jobs)
     assert got[:-1] == told[:-1] and got[-1] == "588 numbers to compare 581 with"
     assert len(set(told)) >= 5 and told[0] == told[1] == told[4] == ""
