@@ -69,10 +69,10 @@ SCENES: dict[str, dict[str, Any]] = {  # what each changes in detect.yaml
 }
 TOLD = {
     BCCD: "BCCD, MobileNetV2, 257 pixels, 50 % zero, `qat`",
-    "mobilenetv2": "scenes, MobileNetV2, 161 pixels, `ptq`",
-    "efficientnet-lite0": "scenes, EfficientNet-Lite0, 160 pixels, `ptq`",
-    "mobilenetv3": "scenes, MobileNetV3Small, 160 pixels, `ptq`",
-    RANDOM: "scenes, MobileNetV3Small from random weights, 160 pixels, `ptq`",
+    "mobilenetv2": "scenes, MobileNetV2, 161 pixels, `qat`",
+    "efficientnet-lite0": "scenes, EfficientNet-Lite0, 160 pixels, `qat`",
+    "mobilenetv3": "scenes, MobileNetV3Small, 160 pixels, `qat`",
+    RANDOM: "scenes, MobileNetV3Small from random weights, 160 pixels, `qat`",
 }
 _KEPT = 0.02  # of mAP@.5, which int8 may lose and a backbone still counts as supported
 
