@@ -20,8 +20,8 @@ from typing import NoReturn
 import click
 
 from tfedge import __version__
-from tfedge.commands import LAZY, complete
-from tfedge.commands.options import CACHE, DEBUG, DEVICES, examples
+from tfedge.commands import LAZY
+from tfedge.commands.options import CACHE, DEBUG, DEVICES, examples, setting
 from tfedge.commands.screen import show
 from tfedge.errors import INTERRUPTED, OUTPUT_CLOSED, TfedgeError
 from tfedge.files.artifact import refused
@@ -29,14 +29,7 @@ from tfedge.files.streams import OutputClosed, guarded
 from tfedge.redact import without_secrets
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
-_SET = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    shell_complete=complete.keys,
-    help="Override a key of the file, as in --set data.image_size=97. Can be given several times.",
-)
+_SET = setting("Override a key of the file, as in --set data.image_size=97.")
 
 
 class LazyGroup(click.Group):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands import LAZY, complete
-from tfedge.commands.options import CACHE, DEBUG, examples
+from tfedge.commands import LAZY
+from tfedge.commands.options import CACHE, DEBUG, MODEL, TASK, examples, setting
 
 
 @click.command(
@@ -19,9 +19,7 @@ from tfedge.commands.options import CACHE, DEBUG, examples
         "tfedge evaluate drops/linux.zip reviews.csv --set data.csv.text=review --json",
     ),
 )
-@click.argument(
-    "model", type=click.Path(path_type=Path), metavar="MODEL|DROP|RUN", shell_complete=complete.runs
-)
+@MODEL
 @click.argument("labelled", metavar="FOLDER|TABLE|RUN")
 @click.option(
     "--split",
@@ -29,22 +27,12 @@ from tfedge.commands.options import CACHE, DEBUG, examples
     help="Which examples.  [default: of a run those that it evaluated on, else the first that are "
     "there of test, val and train, else all]",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    shell_complete=complete.keys,
-    help="A key of a pipeline file that says how the examples lie there, such as "
-    "data.csv.text=review or data.annotations=coco. Can be given several times.",
+@setting(
+    "A key of a pipeline file that says how the examples lie there, such as "
+    "data.csv.text=review or data.annotations=coco."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option(
-    "--task",
-    metavar="TASK",
-    shell_complete=complete.tasks,
-    help="Of a .tflite that lies in no drop or run.",
-)
+@TASK
 @click.option(
     "--labels",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

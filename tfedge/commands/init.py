@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands import LAZY, complete
-from tfedge.commands.options import DEBUG, examples
+from tfedge.commands import LAZY
+from tfedge.commands.options import DEBUG, examples, setting
 
 
 @click.command(
@@ -21,14 +21,7 @@ from tfedge.commands.options import DEBUG, examples
 @click.argument("folder", type=click.Path(path_type=Path), metavar="FOLDER")
 @click.option("--target", metavar="TARGET", help="android, coral or pi.  [default: Linux]")
 @click.option("--budget", metavar="TIME", help="What a run may take, such as 5m.  [default: 10m]")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    shell_complete=complete.keys,
-    help="Decide a key, as in --set data.csv.label=stars. Can be given several times.",
-)
+@setting("Decide a key, as in --set data.csv.label=stars.")
 @click.option(
     "-o",
     "--out",

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from tfedge.commands import LAZY
-from tfedge.commands.options import CACHE, DEBUG, examples
+from tfedge.commands.options import CACHE, DEBUG, MODEL, TASK, examples
 
 
 @click.command(
@@ -20,7 +20,7 @@ from tfedge.commands.options import CACHE, DEBUG, examples
         "tfedge predict runs/latest photos/ --draw drawn",
     ),
 )
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL|DROP|RUN")
+@MODEL
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...")
 @click.option("--text", "texts", multiple=True, help="A text itself. Can be given several times.")
 @click.option(
@@ -33,7 +33,7 @@ from tfedge.commands.options import CACHE, DEBUG, examples
     help="Of a detector: write each image there with the boxes at or above the thresholds.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each input.")
-@click.option("--task", metavar="TASK", help="Of a .tflite that lies in no drop or run.")
+@TASK
 @click.option(
     "--labels",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands import LAZY, complete
-from tfedge.commands.options import CACHE, DEBUG, examples
+from tfedge.commands import LAZY
+from tfedge.commands.options import CACHE, DEBUG, RUN, examples
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -17,13 +17,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     short_help=LAZY["report"],
     epilog=examples("tfedge report runs/latest --html review.html --open"),
 )
-@click.argument(
-    "directory",
-    type=click.Path(path_type=Path),
-    default=Path("runs/latest"),
-    metavar="[RUN]",
-    shell_complete=complete.runs,
-)
+@RUN
 @click.option("--html", type=_FILE, help="Write the page there, and nothing else.")
 @click.option("--md", type=_FILE, help="Write the Markdown there, and nothing else.")
 @click.option("--open", "opened", is_flag=True, help="Show what was written in a browser.")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from tfedge.commands import LAZY, complete
-from tfedge.commands.options import DEBUG, examples
+from tfedge.commands import LAZY
+from tfedge.commands.options import DEBUG, RUN, examples
 from tfedge.commands.screen import show
 
 
@@ -17,13 +17,7 @@ from tfedge.commands.screen import show
     short_help=LAZY["show"],
     epilog=examples("tfedge show", "tfedge show runs/latest", "tfedge show --full | less"),
 )
-@click.argument(
-    "directory",
-    type=click.Path(path_type=Path),
-    default=Path("runs/latest"),
-    metavar="[RUN]",
-    shell_complete=complete.runs,
-)
+@RUN
 @click.option("--full", is_flag=True, help="Print its whole report.")
 @click.option("--json", "as_json", is_flag=True, help="Print its run.json.")
 @DEBUG
