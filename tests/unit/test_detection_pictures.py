@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from tfedge.pipeline.schema import pipeline_of
 from tfedge.portable.boxes import CODER
 from tfedge.report import html
 from tfedge.report.document import Document
-from tfedge.tasks.blocks import Part, Pictures
+from tfedge.tasks.blocks import Bars, Figure, Part, Pictures
 from tfedge.tasks.object_detection.examples import BoxedImages
-from tfedge.tasks.object_detection.report import _samples, _shown
+from tfedge.tasks.object_detection.metrics import ClassDetection, DetectorMetrics
+from tfedge.tasks.object_detection.report import _class_bars, _samples, _shown
 from tfedge.tasks.object_detection.report import data as data_blocks
 from tfedge.tasks.object_detection.work import ObjectDetection
+from tfedge.tasks.paired import wilson
 
 SIZE = 64
 GRID = anchors(SIZE)
@@ -116,3 +119,14 @@ def test_a_page_of_many_boxes_and_findings_stays_small(tmp_path: Path) -> None:
     blocks = [*_shown(worst, images), *data_blocks(images.index, found, images)]
     page = html.text(Document("run", [], [Part("Part", blocks)])).encode()
     assert page.count(b"data:image/jpeg") > 100 and len(page) < 2_000_000
+
+
+def test_a_class_that_is_only_found_wrongly_has_a_bar_of_its_precision() -> None:
+    known: dict[str, Any] = {"ap50": 0.0, "ap": 0.0, "threshold": 0.5, "recall": 0.0, "f1": 0.0}
+    row = ClassDetection(name="cat", precision=0.0, support=4, found=3, **known)
+    means: dict[str, Any] = {"map50": 0.0, "map50_ci95": (0, 0), "map": 0.0, "map_ci95": (0, 0)}
+    found = DetectorMetrics(n=2, boxes=4, per_class=[row], **means)
+    plots = [block.plot for block in _class_bars(found, "int8") if isinstance(block, Figure)]
+    recall, precision = (plot for plot in plots if isinstance(plot, Bars))
+    assert recall.rows == precision.rows == [("cat", 0.0, "0.0 %")]
+    assert precision.intervals == [wilson(0, 3)]

@@ -33,10 +33,9 @@ def command(directory: Path, full: bool, as_json: bool, debug: bool) -> None:
     if as_json:
         click.echo(json.dumps(run.result, indent=1))
     elif full:
-        from tfedge.report import terminal
-        from tfedge.report.document import document
-        from tfedge.report.facts import gather
+        from tfedge.core.progress import shown_on
+        from tfedge.report import again
 
-        terminal.write(document(gather(run.directory, run.result)), sys.stdout)
+        again.show(run.directory, run.result, sys.stdout, shown_on(sys.stderr))
     else:
         show(run.summary())

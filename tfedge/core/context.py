@@ -15,11 +15,11 @@ from tfedge.pipeline.unfreeze import blocks_of
 @dataclass(frozen=True)
 class Origin:
     """What a report may look at beside the run directory: the pipeline as it was resolved, where
-    its examples lie, and the cache's folder."""
+    its examples lie, and the cache's folder; None: a report that shows no examples."""
 
     pipeline: Pipeline
-    data_root: Path
-    cache: Path
+    data_root: Path | None = None
+    cache: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -272,7 +272,7 @@ STAGES: tuple[Stage, ...] = (
             "quantize.noise",
         ),
         libs=("ai-edge-litert", "numpy", "task.libs"),
-        version=9,
+        version=10,
         section="evaluate",
     ),
     Stage(

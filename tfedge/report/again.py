@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tfedge.core.context import Origin
 from tfedge.core.rundir import PAGE, REPORT, RESOLVED
@@ -18,24 +19,48 @@ from tfedge.report import html, markdown
 from tfedge.report.document import document
 from tfedge.report.facts import gather
 
-# What files lead to that an earlier version wrote, and which lack what this one tells.
+# What files of an earlier version lead to.
 _OF_ANOTHER_VERSION = (LookupError, TypeError, AttributeError, ValueError)
 
 
-def origin_of(run_dir: Path, cache: Path, progress: Progress) -> Origin | None:
-    """What the report may look at beside the run directory. None, with a note, where the pipeline
-    is none of this version."""
+def origin_of(run_dir: Path, cache: Path | None, progress: Progress) -> Origin | None:
+    """What the report may look at beside the run directory; without ``cache`` no examples. None,
+    with a note, where the pipeline is none of this version."""
     try:
         pipeline = load(run_dir / RESOLVED).pipeline
     except (ConfigError, ArtifactError) as error:
         why = f"{RESOLVED} can't be read: {in_short(error)}"
         progress.note(f"note: without settings, gates and examples: {why}")
         return None
+    if cache is None:
+        return Origin(pipeline)
     try:
         root = data_root(pipeline.data, cache)
     except DataError:  # a table that is not there any more: its files may be
         root = Path(pipeline.data.path or "").parent
     return Origin(pipeline, root, cache)
+
+
+@contextmanager
+def _of_this_version(run_dir: Path) -> Iterator[None]:
+    """ArtifactError for a run whose files an earlier version wrote, and which lack what this one
+    tells."""
+    try:
+        yield
+    except _OF_ANOTHER_VERSION as error:
+        what = f"its files lack what this version tells: {type(error).__name__} {error}"
+        hint = "use the tfedge that made it, or run it again"
+        raise ArtifactError(run_dir, what, hint) from error
+
+
+def show(run_dir: Path, result: Mapping[str, Any], stream: TextIO, progress: Progress) -> None:
+    """Print the report on a terminal, or as plain text; no examples. ArtifactError for a file of
+    the run that is not what it must be."""
+    from tfedge.report import terminal
+
+    with _of_this_version(run_dir):
+        report = document(gather(run_dir, result, origin_of(run_dir, None, progress)))
+    terminal.write(report, stream)
 
 
 def write(
@@ -47,16 +72,12 @@ def write(
 ) -> list[Path]:
     """Write the page of HTML, the Markdown, or, where neither has a path, both into the run's
     directory. ArtifactError for a file of the run that is not what it must be."""
-    try:
+    wanted = {page: html.text, text: markdown.text}
+    if page is None and text is None:
+        wanted = {run_dir / PAGE: html.text, run_dir / REPORT: markdown.text}
+    with _of_this_version(run_dir):
         report = document(gather(run_dir, result, origin))
-        wanted = {page: html.text, text: markdown.text}
-        if page is None and text is None:
-            wanted = {run_dir / PAGE: html.text, run_dir / REPORT: markdown.text}
         made = {path: render(report) for path, render in wanted.items() if path is not None}
-    except _OF_ANOTHER_VERSION as error:
-        what = f"its files lack what this version tells: {type(error).__name__} {error}"
-        hint = "use the tfedge that made it, or run it again"
-        raise ArtifactError(run_dir, what, hint) from error
     for path, content in made.items():
         write_text(path, content)
     return list(made)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from tfedge.catalog.recipes import quantizing
 from tfedge.core.outputs import Base
+from tfedge.core.rundir import RESOLVED
 from tfedge.files.artifact import read_json
 from tfedge.files.text import size_text
 from tfedge.report import mapping, phases, timing, verdict
@@ -23,7 +23,7 @@ from tfedge.report.facts import Facts, comparison, proposals, warnings
 from tfedge.report.layers import layer_tables, sparsity
 from tfedge.report.markup import host_text, milliseconds, threads_text
 from tfedge.report.robustness import robustness
-from tfedge.report.settings import from_here, what_was_run
+from tfedge.report.settings import command, what_was_run
 from tfedge.tasks.blocks import (
     Block,
     Bullets,
@@ -153,7 +153,7 @@ def _answers(facts: Facts) -> list[Part]:
     """The task's own sections on how good the model is."""
     if not facts.metrics:
         return [Part("Answers", [])]
-    return work_of(facts.task).answers(facts.metrics, facts.examples())
+    return work_of(facts.task).answers(facts.metrics, facts.examples)
 
 
 def _robustness(facts: Facts) -> list[Block]:
@@ -163,7 +163,7 @@ def _robustness(facts: Facts) -> list[Block]:
 def _data(facts: Facts) -> list[Block]:
     if not facts.index:
         return []
-    return work_of(facts.task).data(facts.index, facts.audit, facts.examples())
+    return work_of(facts.task).data(facts.index, facts.audit, facts.examples)
 
 
 def _teacher(facts: Facts) -> list[Block]:
@@ -318,13 +318,9 @@ def _elsewhere(resolved: Path) -> list[Block]:
 
 def _again(facts: Facts) -> list[Block]:
     # JSON is YAML, too; and its paths are whole, not relative to where the YAML once lay.
-    resolved = facts.run_dir / "resolved.json"
     blocks: list[Block] = []
-    if resolved.is_file():
-        blocks = [
-            Code(f"tfedge run {shlex.quote(from_here(resolved))}", "sh"),
-            *_elsewhere(resolved),
-        ]
+    if told := command(facts.run_dir):
+        blocks = [Code(told, "sh"), *_elsewhere(facts.run_dir / RESOLVED)]
     data, net = facts.result.get("data") or {}, facts.distill and facts.distill.net
     said = {
         "data": data.get("digest"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,14 @@ class Facts:
         """The row of the run's task."""
         return task_of(self.result.get("task", DEFAULT))
 
+    @cached_property
     def examples(self) -> Examples | None:
         """Those of the run; None where they are not at hand."""
-        if self.origin is None or self.index is None:
+        origin = self.origin
+        if origin is None or origin.data_root is None or origin.cache is None or not self.index:
             return None
-        data, root, cache = self.origin.pipeline.data, self.origin.data_root, self.origin.cache
-        return work_of(self.task).examples(self.index, data, root, cache)
+        data = origin.pipeline.data
+        return work_of(self.task).examples(self.index, data, origin.data_root, origin.cache)
 
     @property
     def shipped(self) -> str:

@@ -15,7 +15,7 @@ from markupsafe import Markup as Html
 
 from tfedge.report import figures
 from tfedge.report.document import FOLDED, Document
-from tfedge.tasks.blocks import Box, Held, Markup, Picture, Pictures, cell
+from tfedge.tasks.blocks import Box, Held, Markup, Picture, Pictures, unescaped
 
 _SHORT = 24  # characters of a cell that stay on one line
 _PAGE = Path(__file__).parent / "page"
@@ -96,8 +96,7 @@ def _shade(row: Sequence[object], place: int) -> int:
 
 def _value(value: object) -> Html | str:
     """A cell or an item: Markdown of ours, or text as it is."""
-    if isinstance(value, Markup):
-        return _inline(value.replace("\\|", "|"))  # as tables of Markdown have it
     if isinstance(value, Held):
         return Html('<span class="{}">{}</span>').format("good" if value.held else "bad", value)
-    return str(cell(None)) if value is None else " ".join(str(value).split())
+    text = unescaped(value)
+    return _inline(text) if isinstance(text, Markup) else text

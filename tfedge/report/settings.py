@@ -43,7 +43,7 @@ def _run(facts: Facts) -> list[tuple[str, object]]:
     recipe = facts.model.recipe if facts.model else None
     return [
         ("task", facts.task.name),
-        ("command", command(facts.run_dir)),
+        ("command", (told := command(facts.run_dir)) and code(told)),
         ("began", f"{begun:%Y-%m-%d %H:%M} UTC" if begun else None),
         ("took", _took(result)),
         ("trained on", _trained_on(facts.run_dir)),
@@ -53,10 +53,10 @@ def _run(facts: Facts) -> list[tuple[str, object]]:
     ]
 
 
-def command(run_dir: Path) -> object:
+def command(run_dir: Path) -> str | None:
     """What runs it again, as it can be typed where tfedge was called; None without the file."""
     resolved = run_dir / RESOLVED
-    return code(f"tfedge run {shlex.quote(from_here(resolved))}") if resolved.is_file() else None
+    return f"tfedge run {shlex.quote(from_here(resolved))}" if resolved.is_file() else None
 
 
 def from_here(path: Path) -> str:

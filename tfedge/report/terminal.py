@@ -33,7 +33,7 @@ from tfedge.tasks.blocks import (
     Strips,
     Table,
     Text,
-    cell,
+    unescaped,
 )
 
 _NO_EDGE = 1_000_000  # columns: nothing is wrapped or cut
@@ -135,9 +135,8 @@ def _curves(plot: Curves) -> Iterator[tuple[RenderableType, ...]]:
 
 def _value(value: object) -> Line:
     """A cell or an item: Markdown of ours, or text as it is."""
-    if isinstance(value, Markup):
-        return _inline(value.replace("\\|", "|"))  # as tables of Markdown have it
-    return _line(str(cell(None)) if value is None else " ".join(str(value).split()))
+    text = unescaped(value)
+    return _inline(text) if isinstance(text, Markup) else _line(text)
 
 
 def _line(text: str, style: str = "") -> Line:

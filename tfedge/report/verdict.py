@@ -3,9 +3,10 @@ model is, and the gates."""
 
 from __future__ import annotations
 
+from tfedge.benchmark.measurements import Measurements
 from tfedge.core import gates
 from tfedge.core.outputs import Evaluation
-from tfedge.core.result import gather
+from tfedge.core.result import StageResults
 from tfedge.files.text import size_text
 from tfedge.report.facts import Facts, figure
 from tfedge.report.markup import milliseconds, threads_text
@@ -75,8 +76,9 @@ def judged(facts: Facts) -> list[gates.Gate]:
     """Each gate that the pipeline has, as far as it was measured; none where it is not at hand."""
     if facts.origin is None:
         return []
-    stages = [row["name"] for row in facts.result.get("stages") or []]
-    return gates.measured(facts.origin.pipeline, gather(facts.run_dir, stages))
+    timed = Measurements(tuple(facts.benchmark), facts.gaps)
+    made = StageResults(model=facts.model, metrics=facts.metrics, benchmark=timed)
+    return gates.measured(facts.origin.pipeline, made)
 
 
 def picture(facts: Facts) -> list[Block]:
@@ -117,8 +119,9 @@ def _accuracy(metrics: Evaluation, metric: Metric) -> Bars:
 
 
 def _sizes(facts: Facts) -> Bars:
-    shipped = facts.model.bytes if facts.model and facts.shipped != "float" else 0
-    sizes = {"float": facts.float_bytes or 0, facts.shipped: shipped}
+    sizes = {"float": facts.float_bytes or 0}
+    if facts.model and facts.shipped != "float":
+        sizes[facts.shipped] = facts.model.bytes
     return Bars([(name, size, size_text(size)) for name, size in sizes.items() if size])
 
 

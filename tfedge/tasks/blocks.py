@@ -220,6 +220,14 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
+def unescaped(value: object) -> str:
+    """A cell that stands in no table of Markdown: Markdown of ours (``Markup``), or text as it
+    is."""
+    if isinstance(value, Markup):
+        return Markup(value.replace("\\|", "|"))
+    return str(cell(None)) if value is None else " ".join(str(value).split())
+
+
 def between(interval: tuple[float, float]) -> str:
     """``[71.0, 83.2]``: the ends of an interval of a share, in per cent."""
     return f"[{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"

@@ -11,19 +11,17 @@ from tfedge.data.index import Index
 from tfedge.data.kind import Kind
 from tfedge.tasks.audited import audit_blocks, count_table
 from tfedge.tasks.blocks import (
-    Bars,
     Block,
     Curves,
     Figure,
     Part,
     Table,
     Text,
-    between,
     bold,
     percent,
 )
 from tfedge.tasks.classification.metrics import ClassifierMetrics, models_of
-from tfedge.tasks.paired import wilson
+from tfedge.tasks.shares import share_bars, with_interval
 
 _WIDE = 30  # classes; a larger confusion matrix is given as the list of its mistakes
 _BARS = 30  # classes; of more, those with the lowest recall are drawn
@@ -53,8 +51,8 @@ def class_table(metrics: ClassifierMetrics, title: str, kind: Kind) -> Table:
     rows: list[list[object]] = [
         [
             row.name,
-            _figure(row.precision, row.precision_ci95),
-            _figure(row.recall, row.recall_ci95),
+            with_interval(row.precision, row.precision_ci95),
+            with_interval(row.recall, row.recall_ci95),
             percent(row.f1),
             row.support,
         ]
@@ -65,36 +63,21 @@ def class_table(metrics: ClassifierMetrics, title: str, kind: Kind) -> Table:
     return Table([title, "precision", "recall", "F1", kind.many], rows)
 
 
-def _figure(share: float | None, interval: tuple[float, float] | None) -> str:
-    return percent(share) if interval is None else f"{percent(share)} {between(interval)}"
-
-
 def _class_bars(metrics: ClassifierMetrics, shipped: str) -> list[Block]:
     """Recall and precision of each class, with their intervals."""
     made = metrics.confusion.answers()
     classes = [
         (row, made.get(number, 0)) for number, row in enumerate(metrics.per_class) if row.support
     ]
-    lowest = sorted(classes, key=lambda pair: pair[0].recall or 0.0)[:_BARS]
-    few = [pair for pair in classes if pair in lowest] if len(classes) <= _BARS else lowest
-    which = "" if len(few) == len(classes) else f", of the {_BARS} classes with the lowest recall"
+    few, which = classes, ""
+    if len(classes) > _BARS:
+        few = sorted(classes, key=lambda pair: pair[0].recall or 0.0)[:_BARS]
+        which = f", of the {_BARS} classes with the lowest recall"
     recall = [(row.name, row.recall, row.support) for row, _ in few]
     precision = [(row.name, row.precision, count) for row, count in few]
     return share_bars(
         {f"Recall of {shipped}{which}": recall, f"Precision of {shipped}{which}": precision}
     )
-
-
-def share_bars(figures: Mapping[str, Sequence[tuple[str, float | None, int]]]) -> list[Block]:
-    """Bars of shares, each with what it is of, for each title; lines are 95 % intervals. A share
-    that is not known is left out."""
-    blocks: list[Block] = []
-    for title, rows in figures.items():
-        known = [(name, share, n) for name, share, n in rows if share is not None and n]
-        intervals = [wilson(round(share * n), n) for _, share, n in known]
-        plot = Bars([(name, share, percent(share)) for name, share, _ in known], 1.0, intervals)
-        blocks += [Figure(f"{title}; lines: 95 % intervals (Wilson)", plot)] if known else []
-    return blocks
 
 
 def confusion(metrics: ClassifierMetrics, kind: Kind, of: str = "") -> list[Block]:

@@ -42,6 +42,7 @@ class ClassDetection(Output):
     recall: float | None
     f1: float | None
     support: int  # boxes
+    found: int | None = None  # boxes at the threshold that count; what precision is a share of
 
 
 class DetectorMetrics(ModelMetrics):
@@ -221,21 +222,24 @@ def _known(value: float) -> float | None:
 
 def _at_thresholds(
     found: Found, truth: np.ndarray, thresholds: np.ndarray | None, supports: Sequence[int]
-) -> list[dict[str, float | None]]:
+) -> list[dict[str, Any]]:
     """Threshold, precision, recall and F1 of each class."""
     if thresholds is None:
-        return [dict.fromkeys(("threshold", "precision", "recall", "f1")) for _ in supports]
+        return [
+            dict.fromkeys(("threshold", "precision", "recall", "f1", "found")) for _ in supports
+        ]
     hits = [
         matched(boxes[boxes[:, 4] >= thresholds[boxes[:, 5].astype(int)]], one)
         for boxes, one in zip(found, truth, strict=True)
     ]
-    rows: list[dict[str, float | None]] = []
+    rows: list[dict[str, Any]] = []
     for number, support in enumerate(supports):
         right = sum(int(((h.labels == number) & h.right).sum()) for h in hits)
         wrong = sum(int(((h.labels == number) & ~h.right & ~h.ignored).sum()) for h in hits)
         rows.append(
             {
                 "threshold": float(thresholds[number]),
+                "found": right + wrong,
                 "precision": right / (right + wrong) if right + wrong else None,
                 "recall": right / support if support else None,
                 "f1": 2 * right / (right + wrong + support) if support else None,

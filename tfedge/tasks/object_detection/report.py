@@ -16,8 +16,7 @@ from tfedge.inputs.images.schema import BOXED
 from tfedge.portable.boxes import iou
 from tfedge.tasks import pictures
 from tfedge.tasks.audited import audit_blocks, count_table
-from tfedge.tasks.blocks import Block, Box, Part, Pictures, Table, Text, between, bold, percent
-from tfedge.tasks.classification.report import share_bars
+from tfedge.tasks.blocks import Block, Box, Part, Pictures, Table, Text, bold, percent
 from tfedge.tasks.object_detection.examples import BoxedImages
 from tfedge.tasks.object_detection.metrics import (
     DetectorMetrics,
@@ -27,6 +26,7 @@ from tfedge.tasks.object_detection.metrics import (
     models_of,
     quality,
 )
+from tfedge.tasks.shares import share_bars, with_interval
 
 DOUBLED = 0.8  # IoU of two boxes of one class that are probably one
 THIN = 8.0  # pixels of a box's shorter side, in its image
@@ -57,31 +57,27 @@ def answers(evaluation: Evaluation, images: BoxedImages | None) -> list[Part]:
 
 def _figures(models: Mapping[str, DetectorMetrics], evaluation: Evaluation) -> Block:
     rows = [
-        [name, _figure(m.map50, m.map50_ci95), _figure(m.map, m.map_ci95), m.n, m.boxes]
+        [
+            *(name, with_interval(m.map50, m.map50_ci95), with_interval(m.map, m.map_ci95)),
+            *(m.n, m.boxes),
+        ]
         for name, m in models.items()
     ]
     return Table(["model", "mAP@.5", "mAP@.5:.95", "images", "boxes"], rows)
 
 
-def _figure(value: float | None, interval: tuple[float, float] | None) -> str:
-    return percent(value) if interval is None else f"{percent(value)} {between(interval)}"
-
-
 def _class_bars(found: DetectorMetrics, shipped: str) -> list[Block]:
     """Recall and precision of each class at its threshold; of many, those with the lowest AP."""
     rows = [row for row in found.per_class if row.support]
-    few = rows if len(rows) <= _BARS else sorted(rows, key=lambda row: row.ap50 or 0.0)[:_BARS]
-    which = "" if few == rows else f", the {_BARS} classes with the lowest AP"
-    # A box that was found is right or wrong: precision says how many were found.
-    made = [
-        (row, round((row.recall or 0.0) * row.support / row.precision) if row.precision else 0)
-        for row in few
-    ]
+    few, which = rows, ""
+    if len(rows) > _BARS:
+        few = sorted(rows, key=lambda row: row.ap50 or 0.0)[:_BARS]
+        which = f", the {_BARS} classes with the lowest AP"
     title = f"of {shipped} at each threshold{which}"
     return share_bars(
         {
             f"Recall {title}": [(row.name, row.recall, row.support) for row in few],
-            f"Precision {title}": [(row.name, row.precision, n) for row, n in made],
+            f"Precision {title}": [(row.name, row.precision, row.found or 0) for row in few],
         }
     )
 
@@ -90,7 +86,7 @@ def class_table(found: DetectorMetrics, title: str) -> Table:
     """AP of each class, and precision and recall at its threshold."""
     rows: list[list[object]] = [
         [
-            *(row.name, _figure(row.ap50, row.ap50_ci95), percent(row.ap)),
+            *(row.name, with_interval(row.ap50, row.ap50_ci95), percent(row.ap)),
             None if row.threshold is None else f"{row.threshold:.2f}",
             *(percent(row.precision), percent(row.recall), percent(row.f1), row.support),
         ]
@@ -260,13 +256,10 @@ def _samples(images: BoxedImages) -> list[Block]:
     rows = pictures.chosen(images.index, images.rows_of("train"), _SAMPLES)
     found = [
         pictures.picture(
-            images.images,
-            images.index.rows[row].path,
-            _counted(true_boxes(images, row)),
-            true_boxes(images, row),
-            pictures.LARGE,
+            images.images, images.index.rows[row].path, _counted(there), there, pictures.LARGE
         )
         for row in rows
+        for there in [true_boxes(images, row)]
     ]
     return pictures.sampled(found, images.images, BOXED, large=True)
 
