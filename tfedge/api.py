@@ -804,7 +804,7 @@ def init(
         ConfigError: an argument makes no sense, or ``out`` is there already.
     """
     from tfedge.drafts.make import made
-    from tfedge.files.artifact import disk_errors
+    from tfedge.files.artifact import disk_errors, write_text
     from tfedge.pipeline.load import load_text
 
     file = Path(f"{Path(folder).resolve().stem}.yaml" if out is None else out)
@@ -821,8 +821,8 @@ def init(
     )
     load_text(text, file, _assignments(overrides))
     if out is not None:
-        with disk_errors(file), file.open("x", encoding="utf-8") as opened:
-            opened.write(text)
+        with disk_errors(file):
+            write_text(file, text)
     return text
 
 
@@ -901,7 +901,14 @@ def _one_of(name: str, value: str | None, allowed: Sequence[str]) -> None:
 def _lines(labels: AnyPath | Sequence[str]) -> Sequence[str]:
     if not isinstance(labels, (str, os.PathLike)):
         return labels
-    return Path(labels).read_text(encoding="utf-8").strip().splitlines()
+    from tfedge.files.files import in_short
+
+    try:
+        text = Path(labels).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"labels {labels}: can't be read as UTF-8 text: {in_short(error)}"
+        raise ConfigError([what], "a label a line, in the order of the scores") from None
+    return text.strip().splitlines()
 
 
 def _several(values: str | Sequence[str]) -> tuple[str, ...]:

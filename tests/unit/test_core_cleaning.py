@@ -197,6 +197,14 @@ def test_old_runs_go_but_for_the_one_that_latest_names(folder: Path) -> None:
     assert sorted(path.name for path in (folder / "runs").iterdir()) == ["fresh"]
 
 
+def test_a_run_without_a_lock_goes_with_the_link_that_names_it(folder: Path) -> None:
+    copied = run_aged(folder, "copied", 40)
+    (copied / "lock").unlink()
+    point(folder, copied.name)
+    clean(cache_of(folder), runs=folder / "runs", older_than=30 * 86_400, latest=True)
+    assert not copied.exists() and not (folder / "runs" / "latest").is_symlink()
+
+
 def point(folder: Path, name: str) -> None:
     link = folder / "runs" / "latest"
     link.unlink(missing_ok=True)
@@ -241,6 +249,13 @@ def test_a_run_at_work_stays(folder: Path) -> None:
         process.communicate(timeout=30)
 
 
+class Interrupted(io.StringIO):
+    """Somebody who answers with Ctrl-C."""
+
+    def readline(self, *_: object) -> str:  # type: ignore[override]
+        raise KeyboardInterrupt
+
+
 def test_it_says_what_goes_and_asks(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +270,9 @@ def test_it_says_what_goes_and_asks(
     assert clean_command(folder, "--older-than", "30d") == 2
     assert "nobody answers: give --yes" in capsys.readouterr().err and old.is_dir()
     assert clean_command(folder, "--older-than", "30d", "--dry-run") == 0 and old.is_dir()
+    monkeypatch.setattr("sys.stdin", Interrupted())
+    assert clean_command(folder, "--older-than", "30d") == 130 and old.is_dir()
+    assert "nobody answers" not in capsys.readouterr().err
     capsys.readouterr()
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     assert clean_command(folder, "--older-than", "30d") == 0

@@ -341,6 +341,27 @@ def test_of_very_many_images_some_annotations_are_read(
     assert "annotations of 10 images were read, evenly drawn" in comment(text)
 
 
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_very_few_images_with_boxes(count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    boxes("voc", count)
+    assert main(["init", "boxes"]) == 0
+    found = yaml.safe_load(capsys.readouterr().out)
+    assert found["data"]["split"] == {"val": 0.2, "test": 0.0}
+    assert "gates" not in (found["evaluate"] or {})  # an image is more than chance allows to lose
+
+
+def test_images_with_lists_are_counted_by_them(capsys: pytest.CaptureFixture[str]) -> None:
+    boxes("voc", 100)
+    sets = Path("boxes") / "ImageSets" / "Main"
+    sets.mkdir(parents=True)
+    names = [p.stem for p in sorted(Path("boxes").rglob("*.xml"))]
+    for name, part in (("train", names[:20]), ("val", names[20:40]), ("test", names[40:])):
+        (sets / f"{name}.txt").write_text("\n".join(part))
+    _, found = drafted("boxes", capsys=capsys)
+    assert "split" not in found["data"]
+    assert found["evaluate"]["gates"]["max_map_drop"] == 0.05  # 60 judge, not a fifth of 100
+
+
 def test_detectors_for_phones_see_images_as_phones_make_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -384,6 +405,23 @@ def test_a_folder_of_texts(place: Path, capsys: pytest.CaptureFixture[str]) -> N
         file.write_text(text)
     _, found = drafted("reviews", "--target", "pi", capsys=capsys)
     assert found["backbone"]["name"] == "words" and "csv" not in found["data"]
+
+
+def test_texts_of_another_encoding_are_asked_about(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, (text, label) in enumerate(texts()):
+        file = place / "reviews" / label / f"{number}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        odd = number in (4, 5)
+        file.write_text(f"é {text}" if odd else text, encoding="latin-1" if odd else "utf-8")
+    told = refused("reviews", capsys=capsys)
+    assert ".txt: not UTF-8\nhint: --set data.encoding=cp1252 (or latin-1 …), or --set " in told
+    _, found = drafted("reviews", "--set", "data.encoding=latin-1", capsys=capsys)
+    assert found["data"]["encoding"] == "latin-1"
+    text, found = drafted("reviews", "--set", "data.on_bad_text=skip", capsys=capsys)
+    assert found["data"]["on_bad_text"] == "skip"
+    assert "not UTF-8, left out: " in comment(text)
 
 
 def test_a_table_with_two_columns_of_labels(

@@ -160,6 +160,16 @@ def test_told_by_its_user_it_answers(alone: Path) -> None:
     assert found.answer is not None and [*found.answer.facts["scores"]] == ["red"]
 
 
+def test_labels_that_are_no_text_are_one_message(alone: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_bytes("café\n".encode("latin-1"))
+    for file in ("labels.txt", "none.txt"):
+        with pytest.raises(ConfigError, match=f"{file}: can't be read as UTF-8 text"):
+            [*predict(alone, red(alone.parent), task=IMAGES, labels=tmp_path / file)]
+    (tmp_path / "labels.txt").write_bytes(b"\xef\xbb\xbfred\ngreen\nblue\n")  # as Windows writes it
+    (found,) = predict(alone, red(alone.parent), task=IMAGES, labels=tmp_path / "labels.txt", top=1)
+    assert found.answer is not None and [*found.answer.facts["scores"]] == ["red"]
+
+
 def test_its_metadata_tell_task_and_labels(alone: Path) -> None:
     label_file = {"name": "names.txt", "type": 2}
     graph = {

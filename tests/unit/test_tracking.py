@@ -126,6 +126,20 @@ def test_a_run_that_fails_a_gate_is_told_as_failed(folder: Path, client: Any) ->
     assert found.data.metrics
 
 
+def test_a_run_whose_files_mlflow_refuses_does_not_stay_at_work(
+    folder: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+
+    def refuse(*_: object) -> None:
+        raise MlflowException("no room")
+
+    monkeypatch.setattr("mlflow.tracking.MlflowClient.log_artifact", refuse)
+    with pytest.raises(ArtifactError, match=r"which is whole: no room"):
+        ran(folder, str(folder / "ml runs"))
+    assert only_run(client).info.status == "FAILED"
+
+
 def test_mlflow_that_cannot_take_it_leaves_the_run_whole(folder: Path, client: Any) -> None:
     (folder / "taken").write_text("a file, and no folder")
     with pytest.raises(ArtifactError, match=r"MLflow could not take the run in .* which is whole"):

@@ -81,7 +81,10 @@ def command(
 def _agreed() -> bool:
     try:
         return click.confirm("Free it?")
-    except click.Abort:  # nobody is there
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        # nobody is there
         raise click.UsageError("nobody answers: give --yes, or --dry-run to see it alone") from None
 
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from tfedge.core.cache import RECORD, StageCache, remove_killed, run_folders, was_killed
 from tfedge.core.rundir import LATEST, LOCK
-from tfedge.core.runs import find
+from tfedge.core.runs import directories
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import TEMPORARY, disk_errors, read_json
 from tfedge.files.files import fresh_folder, is_locked, try_lock
@@ -145,14 +145,13 @@ def clean(
     if among is not None:
         told = {item.paths for item in among}
         items = [item for item in items if item.paths in told]
-        older_than = max_size = 0  # they have been chosen
     total = _Total(items)
     gone: list[Item] = []
     held: list[Item] = []
     for item in items:
         old = older_than is not None and now - item.used > older_than
         much = max_size is not None and total.bytes > max_size
-        if item.kind != LEFTOVER and not old and not much:
+        if among is None and item.kind != LEFTOVER and not old and not much:
             continue
         with disk_errors(cache):
             if _remove(cache, item, dry_run):
@@ -209,18 +208,17 @@ def _remove(cache: Path, item: Item, dry_run: bool) -> bool:
 
 def _remove_run(folder: Path, dry_run: bool) -> bool:
     """False while a process is at work in it."""
-    if dry_run or not (folder / LOCK).exists():
-        held = is_locked(folder / LOCK)
-        if not held and not dry_run:
-            _take_away(folder.parent, [folder])
-        return not held
-    lock = try_lock(folder / LOCK)
-    if lock is None:
+    if dry_run:
+        return not is_locked(folder / LOCK)
+    there = (folder / LOCK).exists()  # a run that was copied may be without
+    lock = try_lock(folder / LOCK) if there else None
+    if there and lock is None:
         return False
     try:
         _take_away(folder.parent, [folder])
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
     newest = folder.parent / LATEST
     if newest.is_symlink() and not newest.exists():
         newest.unlink(missing_ok=True)
@@ -255,8 +253,7 @@ def _stages(cache: Path) -> Iterator[Item]:
 def _runs(folder: Path, latest: bool) -> Iterator[Item]:
     """The run directories in a folder, and what a cleaning that was killed has left there."""
     newest = (folder / LATEST).resolve() if (folder / LATEST).is_symlink() else None
-    for found in find(folder):
-        path = found.directory
+    for path in directories(folder):
         if path != folder and (latest or path.resolve() != newest):
             yield _item(RUN, path.name, [path], _written(path))
     for left in folder.glob(f".cleaning{TEMPORARY}-*"):

@@ -35,16 +35,20 @@ class FoundRun:
     problem: str = ""
 
 
-def find(folder: Path) -> list[FoundRun]:
-    """The runs in a folder, or the one that it is, the oldest first. ArtifactError when the folder
-    can't be read."""
+def directories(folder: Path) -> list[Path]:
+    """The run directories in a folder, or the one that it is. ArtifactError when the folder can't
+    be read."""
     try:
         inside = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
     except OSError as error:
         hint = "a run makes one: tfedge run FILE; or name the folder that has them"
         raise ArtifactError(folder, f"can't be read: {error.strerror}", hint) from error
-    places = [folder] if _is_run(folder) else [path for path in inside if _is_run(path)]
-    found = [look(path) for path in places]
+    return [folder] if _is_run(folder) else [path for path in inside if _is_run(path)]
+
+
+def find(folder: Path) -> list[FoundRun]:
+    """The same runs with what they say of themselves, the oldest first. ArtifactError likewise."""
+    found = map(look, directories(folder))
     return sorted(found, key=lambda run: (run.began or _LONG_AGO, run.directory))
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -61,19 +61,27 @@ def tracked(loaded: Loaded, run_dir: Path, note: Note) -> Iterator[None]:
 
 
 def _tell(place: str, loaded: Loaded, run_dir: Path) -> None:
-    import requests  # which MLflow speaks to servers by
-
     with _environment():
-        refused = imported("mlflow.exceptions:MlflowException")
         try:
-            _record(place, loaded, run_dir)
-        except (refused, OSError, ImportError, requests.RequestException) as error:
+            with _refusals():
+                _record(place, loaded, run_dir)
+        except (OSError, ImportError) as error:  # of a server requests' are OSErrors
             reason = without_secrets(" ".join(str(error).split()))[:300]
             raise ArtifactError(
                 without_secrets(place),
                 f"MLflow could not take the run in {run_dir}, which is whole: {reason}",
                 "correct track.mlflow and run again: all stages come from the cache",
             ) from error
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What MLflow itself refuses as an OSError."""
+    refused = imported("mlflow.exceptions:MlflowException")
+    try:
+        yield
+    except refused as error:
+        raise OSError(str(error)) from error
 
 
 def _record(place: str, loaded: Loaded, run_dir: Path) -> None:
@@ -85,6 +93,17 @@ def _record(place: str, loaded: Loaded, run_dir: Path) -> None:
     number = client.create_experiment(name) if experiment is None else experiment.experiment_id
     tags = {"tfedge.run": run_dir.name, "tfedge.status": result["status"]}
     run = client.create_run(number, run_name=run_dir.name, tags=tags).info.run_id
+    try:
+        _fill(client, run, loaded, result, run_dir)
+    except BaseException:
+        with suppress(Exception):
+            client.set_terminated(run, status="FAILED")
+        raise
+    client.set_terminated(run, status=_STATES.get(result["status"], "FAILED"))
+
+
+def _fill(client: Any, run: str, loaded: Loaded, result: Mapping[str, Any], run_dir: Path) -> None:
+    """Parameters, figures and files of a run that MLflow has begun."""
     param, metric = (imported(f"mlflow.entities:{kind}") for kind in ("Param", "Metric"))
     now = int(1000 * time.time())
     params = [param(key, text) for key, text in parameters(loaded.resolved()).items()]
@@ -94,7 +113,6 @@ def _record(place: str, loaded: Loaded, run_dir: Path) -> None:
         client.log_batch(run, metrics=found[part], params=params[part])
     for file, folder in artifacts(result, run_dir):
         client.log_artifact(run, str(file), folder)
-    client.set_terminated(run, status=_STATES.get(result["status"], "FAILED"))
 
 
 def parameters(resolved: Mapping[str, Any], above: str = "") -> dict[str, str]:

@@ -53,8 +53,12 @@ def copies(root: Path, entries: Sequence[Entry], until: float) -> Copies:
 
 def sorted_out(groups: Sequence[Sequence[Entry]], unseen: int = 0) -> Copies:
     """Groups of the same content by what is wrong with them."""
-    conflicts = [group for group in groups if len({entry.label for entry in group}) > 1]
-    others = [group for group in groups if group not in conflicts]
-    leaks = [group for group in others if len({entry.split for entry in group}) > 1]
-    plain = [group for group in others if group not in leaks]
+    conflicts, leaks, plain = [], [], []
+    for group in groups:
+        if len({entry.label for entry in group}) > 1:
+            conflicts.append(group)
+        elif len({entry.split for entry in group}) > 1:
+            leaks.append(group)
+        else:
+            plain.append(group)
     return Copies(conflicts, leaks, plain, unseen)

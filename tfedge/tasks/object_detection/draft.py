@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from tfedge.data.kind import IMAGES
 from tfedge.data.listing import Listing
 from tfedge.errors import DataError
 from tfedge.files.files import few
@@ -19,6 +20,7 @@ from tfedge.tasks.draft import (
     MOMENT,
     SECTION,
     Asked,
+    Counted,
     Draft,
     Line,
     Place,
@@ -48,8 +50,6 @@ def draft(place: Place, asked: Asked) -> Draft | None:
 
 def _annotated(place: Place) -> bool:
     """A table counts where its columns are those of boxes."""
-    if not folder.annotated(place.images, place.others):
-        return False
     found = tables.files(place.root, place.others)
     others = [name for name in place.others if name not in found]
     return folder.annotated(place.images, others) or any(
@@ -83,39 +83,59 @@ def _draft(place: Place, listing: Listing | None, named_format: str, asked: Aske
         )
     there = [path for path, stamp in place.images.stamps.items() if stamp is not None]
     look = glance(place.root, there, time.monotonic() + MOMENT)
-    data = _data(place, listing, named_format, look, asked)
+    found = _counted(total, listing)
+    data = _data(place, listing, named_format, found, look, asked)
     said = f"{total:,} images, {named_format.upper()} annotations"
     if classes:
         told = ", ".join(f"{name} {count:,}" for name, count in classes.most_common(12))
         said += f"; {sum(classes.values()):,} boxes of {len(classes)} classes in "
         said += f"{len(labels):,} of them ({told}{', …' * (len(classes) > 12)})"
-    train = round(0.65 * total)
+    shares, mind = _shares(labels), tuple(_mind(place, listing, classes))
 
     def drafts() -> Iterator[Draft]:
-        for size, unfreeze, epochs in _ways(labels, asked):
-            lines = _lines(data, size, unfreeze, epochs, labels, round(0.2 * total), asked)
-            yield Draft(said, tuple(lines), tuple(_mind(place, listing, classes)))
+        for size, unfreeze, epochs in _ways(shares, asked):
+            lines = _lines(data, size, unfreeze, epochs, shares, found.judged, asked)
+            yield Draft(said, tuple(lines), mind)
 
     def seconds(pipeline: Pipeline) -> float:
-        size = getattr(pipeline.data, "image_size", _SIZES[0])
+        size, train = getattr(pipeline.data, "image_size", _SIZES[0]), found.train
         return needs(pipeline, size, train, total - train, asked.cores).seconds
 
     return within(drafts(), NAME, asked, seconds)
 
 
+def _counted(total: int, listing: Listing | None) -> Counted:
+    """All images as of one class: boxes of several may be on one. Of those that were listed, which
+    may be drawn, the splits that their lists name are shares of all."""
+    parts: Counter[str] = Counter()
+    if listing is not None and listing.split_from == "lists":
+        parts.update(entry.split or "train" for entry in listing.entries)
+    scale = total / max(1, sum(parts.values()))
+    return Counted(
+        {"": total}, IMAGES.many, parts={name: round(n * scale) for name, n in parts.items()}
+    )
+
+
 def _data(
-    place: Place, listing: Listing | None, named_format: str, look: Glance, asked: Asked
+    place: Place,
+    listing: Listing | None,
+    named_format: str,
+    found: Counted,
+    look: Glance,
+    asked: Asked,
 ) -> list[Line]:
     lines = [
         Line("data.path", asked.relative(place.root)),
         Line("data.annotations", named_format, "by what lies beside the images"),
     ]
     if listing is not None and listing.shares is not None and listing.split_from != "lists":
+        val, test = found.shares
         about = "drawn by content; chooses the score from which a box of each class counts"
-        lines += [Line("data.split", SECTION), Line("data.split.val", 0.15, about)]
-        lines.append(
-            Line("data.split.test", 0.2, "chooses nothing: what average precision is measured on")
-        )
+        why = "chooses nothing: what average precision is measured on"
+        if not test:
+            why = f"{found.total} images are too few to keep some for testing; val judges"
+        lines += [Line("data.split", SECTION), Line("data.split.val", val, about)]
+        lines.append(Line("data.split.test", test, why))
     if look.bad:
         lines.append(Line("data.on_bad_image", "skip", f"can't be read: {few(list(look.bad))}"))
     return lines
@@ -133,18 +153,17 @@ def _mind(place: Place, listing: Listing | None, classes: Counter[str]) -> Itera
         yield f"fewer than 20 boxes were seen of {len(rare)} classes: {few(rare)}"
 
 
-def _ways(labels: Sequence[Labelled], asked: Asked) -> Iterator[tuple[int, float | str, int]]:
+def _ways(shares: Sequence[float], asked: Asked) -> Iterator[tuple[int, float | str, int]]:
     """Side, what trains, and for how many epochs, from what takes longest on."""
     size = asked.given.get("data.image_size")
-    sizes = [size] if isinstance(size, int) else _sizes(labels, asked)
+    sizes = [size] if isinstance(size, int) else _sizes(shares, asked)
     yield sizes[0], 0.6, 40
     yield sizes[0], "none", 40
     yield from ((size, "none", 20) for size in sizes)
 
 
-def _sizes(labels: Sequence[Labelled], asked: Asked) -> list[int]:
+def _sizes(shares: Sequence[float], asked: Asked) -> list[int]:
     """The side at which nine boxes of ten are large enough, and smaller ones."""
-    shares = _shares(labels)
     least = _SIZES[0] if asked.target == "pi" else _SIZES[1]
     small = shares[len(shares) // 10] if shares else 1.0
     wanted = next((size for size in _SIZES if size >= least and size * small >= _LEAST), _SIZES[-1])
@@ -169,13 +188,13 @@ def _lines(
     size: int,
     unfreeze: float | str,
     epochs: int,
-    labels: Sequence[Labelled],
+    shares: Sequence[float],
     judged: int,
     asked: Asked,
 ) -> Iterator[Line]:
     yield Line("data")
     yield from data
-    yield Line("data.image_size", size, _why_size(size, labels))
+    yield Line("data.image_size", size, _why_size(size, shares))
     yield Line("data.augment", SECTION, "changed views of each image, with their boxes")
     why = "mirrors half of them; not for lettering. flip_vertical: as seen from above"
     yield Line("data.augment.flip", True, why)
@@ -196,8 +215,7 @@ def _lines(
     yield from delivered(asked)
 
 
-def _why_size(size: int, labels: Sequence[Labelled]) -> str:
-    shares = _shares(labels)
+def _why_size(size: int, shares: Sequence[float]) -> str:
     if not shares:
         return "32k + 1, where these weights are exact"
     seen = sum(share * size >= _LEAST for share in shares) / len(shares)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -98,33 +99,39 @@ def _folder(place: Place, asked: Asked) -> _Examples:
         "folders": "a folder of .txt for each class, in folders of splits",
         "content hash": "a folder of .txt for each class",
     }[listing.split_from]
-    texts, bad = _opened(listing)
+    encoding = str(asked.given.get("data.encoding") or "utf-8")
+    texts, bad = _opened(listing, encoding)
     lines = [Line("data.path", asked.relative(place.root), why)]
-    if bad:
-        way = "name their encoding (cp1252, latin-1 …), or leave them out: data.on_bad_text: skip"
-        raise DataError([f"{place.root / bad}: not UTF-8"], f"--set data.encoding=…: {way}")
     mind = list(listing.warnings)
+    if bad and asked.given.get("data.on_bad_text") != "skip":
+        way = "--set data.encoding=cp1252 (or latin-1 …), or --set data.on_bad_text=skip"
+        raise DataError([f"{place.root / bad[0]}: not {encoding.upper()}"], way)
+    if bad:
+        mind.append(f"not {encoding.upper()}, left out: {few(bad)}")
     if listing.partial:
         mind.append(f"there are more files than were listed in {WAIT:g} s")
     return _Examples(counted(listing, same), same, texts, lines, mind)
 
 
-def _opened(listing: Listing) -> tuple[list[str], str]:
-    """The beginnings of some texts, and the first that is not UTF-8."""
+def _opened(listing: Listing, encoding: str) -> tuple[list[str], list[str]]:
+    """The beginnings of some texts, and those that are not of the encoding."""
     there = [entry for entry in listing.entries if entry.stamp is not None]
     step = max(1, len(there) / _OPENED)
-    texts = []
+    texts, bad = [], []
     for place in range(min(_OPENED, len(there))):
         entry = there[int(place * step)]
         try:
             with (listing.root / entry.path).open("rb") as file:
                 raw = file.read(_HEAD)
-            texts.append(raw.decode("utf-8-sig", "strict" if len(raw) < _HEAD else "ignore"))
+            decoder = codecs.getincrementaldecoder(encoding)()  # a letter may be cut in two
+            texts.append(decoder.decode(raw, final=len(raw) < _HEAD).removeprefix("\ufeff"))
         except UnicodeDecodeError:
-            return texts, entry.path
+            bad.append(entry.path)
         except OSError:
             continue  # the audit names it
-    return texts, ""
+        except LookupError:  # whoever reads the file says that there is no such encoding
+            return texts, bad
+    return texts, bad
 
 
 def _table(place: Place, asked: Asked) -> _Examples | None:
