@@ -27,8 +27,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import accuracy_results
 import numpy as np
-from page import ROOT, cpu, put_into
+from page import ROOT, cpu, plus_minus, put_into
 
 from tfedge.edgetpu.edgetpu import predict
 from tfedge.tflite.reader import read
@@ -176,7 +177,7 @@ def _accuracy(rows: Sequence[Mapping[str, Any]]) -> str:
     means = [[row[key] for row in rows] for key in keys]
     parts = ["–" if None in some else f"{np.mean(some):.1%}" for some in means]
     lost = [100 * (row["int8_map50"] - row["float_map50"]) for row in rows]
-    error = f" ± {np.std(lost, ddof=1) / len(lost) ** 0.5:.1f}" if len(lost) > 1 else ""
+    error = plus_minus(lost)
     return " | ".join([*parts, f"{np.mean(lost):+.1f}{error}".replace("-", "−")]).replace("%", " %")
 
 
@@ -227,8 +228,7 @@ def main() -> None:
         parser.error("--bccd: where BCCD lies, or name other cells")
     if given.write and given.set:
         parser.error("--write: only what is measured without --set")
-    known = given.results.read_text("utf-8").splitlines() if given.results.exists() else []
-    rows = [json.loads(line) for line in known]
+    rows = [*accuracy_results.rows(given.results)]
     asked = [*cells(given.names, given.seeds, given.set)]
     with tempfile.TemporaryDirectory() as folder:
         cache = (given.cache or Path(folder)).absolute()
@@ -239,8 +239,7 @@ def main() -> None:
             if given.shared:
                 found |= {"seconds": None, "ms": {}, "unstable": []}
             rows.append({**cell.key, **found})
-            with given.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
+            accuracy_results.append_row(given.results, rows[-1])
             print(cell.key, found, flush=True)
     keys = [cell.key for cell in asked]
     shown = [row for row in rows if any(key.items() <= row.items() for key in keys)]

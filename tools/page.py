@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -14,6 +17,13 @@ def cpu() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or "unknown CPU"
+
+
+def plus_minus(values: Sequence[float]) -> str:
+    """`` ± 0.3``, the standard error of a mean; nothing for a single value."""
+    if len(values) < 2:
+        return ""
+    return f" ± {np.std(values, ddof=1) / len(values) ** 0.5:.1f}"
 
 
 def put_into(file: Path, mark: str, tool: str, text: str) -> None:

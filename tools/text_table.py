@@ -33,9 +33,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import accuracy_results
 import numpy as np
 from accuracy_logistic import searched
-from page import ROOT, cpu, put_into
+from page import ROOT, cpu, plus_minus, put_into
 
 RESULTS = ROOT / "docs" / "texts.jsonl"
 BASELINE, REGRESSION = "tf-idf", "lr"
@@ -252,7 +253,7 @@ def _figures(cells: list[dict[str, Any]]) -> str:
     if "int8" not in cells[0]:
         return f"{mean('float'):.1%} | – | – | – | – | {seconds}"
     lost = [100 * (cell["int8"] - cell["float"]) for cell in cells]
-    error = f" ± {np.std(lost, ddof=1) / len(lost) ** 0.5:.1f}" if len(lost) > 1 else ""
+    error = plus_minus(lost)
     return (
         f"{mean('float'):.1%} | {mean('int8'):.1%} | {np.mean(lost):+.1f}{error} | "
         f"{mean('agreement'):.1%} | {mean('deflated') / 1e6:.1f} | {seconds}"
@@ -293,8 +294,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, metavar="DIR", help="for runs; else thrown away")
     parser.add_argument("--write", action="store_true", help="put it into docs/texts.md")
     arguments = parser.parse_args()
-    known = arguments.results.read_text("utf-8").splitlines() if arguments.results.exists() else []
-    rows = [json.loads(line) for line in known]
+    rows = [*accuracy_results.rows(arguments.results)]
     with tempfile.TemporaryDirectory() as folder:
         cache = (arguments.cache or Path(folder)).absolute()
         sets: dict[Path, tuple[list[Text], Features]] = {}
@@ -317,8 +317,7 @@ def main() -> None:
             if arguments.shared:
                 found["seconds"] = None
             rows.append({**key, **found})
-            with arguments.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
+            accuracy_results.append_row(arguments.results, rows[-1])
             print(key, found, flush=True)
     print(table(rows))
     if arguments.write:

@@ -24,6 +24,7 @@ from tfedge.pipeline.load import Loaded
 from tfedge.redact import without_secrets
 
 INSTALL = "pip install 'tfedge[mlflow]'"
+_REFUSED = "mlflow.exceptions:MlflowException"
 _LONG = 500  # characters of a value: what every version of MLflow takes
 _AT_ONCE = 100  # parameters, and metrics, in one call
 _STATES = {"ok": "FINISHED", "interrupted": "KILLED"}
@@ -77,7 +78,7 @@ def _tell(place: str, loaded: Loaded, run_dir: Path) -> None:
 @contextmanager
 def _refusals() -> Iterator[None]:
     """What MLflow itself refuses as an OSError."""
-    refused = imported("mlflow.exceptions:MlflowException")
+    refused = imported(_REFUSED)
     try:
         yield
     except refused as error:
@@ -96,7 +97,7 @@ def _record(place: str, loaded: Loaded, run_dir: Path) -> None:
     try:
         _fill(client, run, loaded, result, run_dir)
     except BaseException:
-        with suppress(Exception):
+        with suppress(imported(_REFUSED), OSError):
             client.set_terminated(run, status="FAILED")
         raise
     client.set_terminated(run, status=_STATES.get(result["status"], "FAILED"))
