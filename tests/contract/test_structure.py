@@ -243,3 +243,14 @@ def test_only_a_task_knows_what_a_model_is_for(file: Path) -> None:
         if OF_A_TASK.search(line)
     ]
     assert not found
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    """In folders that are no packages pytest takes one name for one module."""
+    tests = PACKAGE.parent / "tests"
+    loose = [
+        file.name
+        for file in tests.rglob("*.py")
+        if not (file.parent / "__init__.py").exists() and file.name != "conftest.py"
+    ]
+    assert sorted(name for name in set(loose) if loose.count(name) > 1) == []

@@ -26,7 +26,7 @@ def test_it_computes_the_same_from_the_same_bytes(path, load) -> None:
     added = front.with_unread_input(model, NAME)
     assert added.endswith(front.padded(model)) and front.inner(added, len(model)) == model
     assert added == front.with_unread_input(model, NAME)
-    assert front.differences(read(model), read(added), TENSOR) == []
+    assert front.differences(read(model), read(added), [TENSOR]) == []
     rng = np.random.default_rng(2)
     given = rng.integers(0, len(PIECES), (20, 3, LENGTH)).astype(np.int32)
     given[:, 1] = 1
@@ -48,7 +48,7 @@ def test_its_name_type_and_shape(tmp_path) -> None:
 def test_the_schemas_own_code_reads_it() -> None:
     editor = Editor(front.with_unread_input(WORDS_INT8.read_bytes(), NAME))
     again = editor.content()  # packed anew from what was read
-    assert front.differences(read(WORDS_INT8), read(again), TENSOR) == []
+    assert front.differences(read(WORDS_INT8), read(again), [TENSOR]) == []
     (signature,) = editor.model.signatureDefs
     assert signature.subgraphIndex == 0 and signature.signatureKey == b"serving_default"
 
@@ -63,15 +63,15 @@ def test_an_image_model_and_metadata_behind_it() -> None:
 
 def test_what_differs_is_named() -> None:
     one, other = read(WORDS_INT8), read(WORDS_FLOAT)
-    assert "its ops are others" in front.differences(one, other, TENSOR)
-    (told,) = front.differences(one, one, TENSOR)
+    assert "its ops are others" in front.differences(one, other, [TENSOR])
+    (told,) = front.differences(one, one, [TENSOR])
     assert told == f"its inputs are not those of the measured file and {TENSOR}"
     added = front.with_unread_input(WORDS_INT8.read_bytes(), NAME)
     table = next(t for t in one.tensors if t.is_const and t.size > 100)
     assert table.data is not None
     place = added.index(table.data.tobytes())
     changed = added[:place] + bytes([added[place] ^ 1]) + added[place + 1 :]
-    assert front.differences(one, read(changed), TENSOR) == ["its constants are others"]
+    assert front.differences(one, read(changed), [TENSOR]) == ["its constants are others"]
     assert (
         hashlib.sha256(front.inner(changed, one.size)).digest()
         != hashlib.sha256(WORDS_INT8.read_bytes()).digest()
@@ -82,7 +82,7 @@ def test_an_op_that_reads_the_added_input_is_named() -> None:
     editor = Editor(front.with_unread_input(WORDS_INT8.read_bytes(), NAME))
     gather = editor.graph.operators[0]
     gather.inputs = [gather.inputs[0], len(editor.graph.tensors) - 1]
-    told = front.differences(read(WORDS_INT8), read(editor.content()), TENSOR)
+    told = front.differences(read(WORDS_INT8), read(editor.content()), [TENSOR])
     assert told == ["its ops are others"]
 
 

@@ -15,7 +15,7 @@ from tfedge.commands.options import CACHE, DEBUG, examples
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tfedge.core.cleaning import Item
+    from tfedge.core.cleaning import Cleaning, Item
 
 
 class _Quantity(click.ParamType):
@@ -84,7 +84,6 @@ def clean(
     with the runs. Without options only leftovers go: what killed runs and damage have left.
     """
     from tfedge.core.cleaning import clean as take_out
-    from tfedge.files.text import size_text
 
     done = take_out(
         cache,
@@ -92,11 +91,19 @@ def clean(
         max_size=None if max_size is None else int(max_size),
         dry_run=dry_run,
     )
-    for line in table(done.gone):
+    tell(done, "would free" if dry_run else "freed", "run directories keep {} more of it")
+
+
+def tell(done: Cleaning, what: str, more: str, beside: Sequence[str] = ()) -> None:
+    """What goes, a line a kind, and ``beside``; how much that frees, and, where names elsewhere
+    keep some, ``more`` with how much."""
+    from tfedge.files.text import size_text
+
+    for line in (*table(done.gone), *beside):
         click.echo(line)
     shared = sum(item.size for item in done.gone) - done.freed
-    more = f"; run directories keep {size_text(shared)} more of it" if shared else ""
-    click.echo(f"{'would free' if dry_run else 'freed'} {size_text(done.freed)}{more}")
+    kept = f"; {more.format(size_text(shared))}" if shared else ""
+    click.echo(f"{what} {size_text(done.freed)}{kept}")
     if done.held:
         click.echo(f"{len(done.held)} things stay: a running process holds them", err=True)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tfedge.commands import LAZY
-from tfedge.commands.cache import AGE, SIZE, table
+from tfedge.commands.cache import AGE, SIZE, tell
 from tfedge.commands.options import CACHE, DEBUG, examples
 
 if TYPE_CHECKING:
@@ -91,15 +91,6 @@ def _agreed() -> bool:
 def _tell(done: Cleaning, what: str) -> None:
     from tfedge.core.cleaning import RUN
     from tfedge.files.files import shown
-    from tfedge.files.text import size_text
 
-    for line in table(done.gone):
-        click.echo(line)
-    for item in done.gone:
-        if item.kind == RUN:
-            click.echo(f"  {shown(str(item.paths[0]))}")
-    shared = sum(item.size for item in done.gone) - done.freed
-    more = f"; {size_text(shared)} more of it stay, under names in runs or in the cache"
-    click.echo(f"{what} {size_text(done.freed)}{more if shared else ''}")
-    if done.held:
-        click.echo(f"{len(done.held)} things stay: a running process holds them", err=True)
+    runs = [f"  {shown(str(item.paths[0]))}" for item in done.gone if item.kind == RUN]
+    tell(done, what, "{} more of it stay, under names in runs or in the cache", runs)

@@ -88,11 +88,16 @@ class Findings:
     imbalance: float = 1.0  # of the training split: largest class to smallest
     order: str | None = None  # of the classes, where it is that of an earlier run
 
-    def remark(self, found: Mapping[str, Sequence[str]]) -> None:
-        """What is odd, each with the paths of the files that it is said of: a warning."""
+    def remark(self, found: Mapping[str, Sequence[str]]) -> list[str]:
+        """What is odd, each with the paths of the files that it is said of: warnings, which it
+        returns."""
+        said = []
         for what, paths in found.items():
-            self.warnings.append(f"{what}: {len(paths)} ({few(list(dict.fromkeys(paths)))})")
-            self.remarks += [{"path": p, "what": what} for p in list(dict.fromkeys(paths))[:SHOWN]]
+            files = list(dict.fromkeys(paths))
+            said.append(f"{what}: {len(paths)} ({few(files)})")
+            self.remarks += [{"path": path, "what": what} for path in files[:SHOWN]]
+        self.warnings += said
+        return said
 
     def save(self, path: Path) -> None:
         write_json(path, vars(self))

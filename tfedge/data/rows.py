@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,7 +64,7 @@ def kept_rows(path: Path, columns: RowColumns, cache: Path) -> KeptFolder:
 def unpack(path: Path, columns: RowColumns, folder: Path) -> None:
     """Write ``TABLE`` and a file for each row into a new folder. DataError names bad lines."""
     found = rows_in(path, columns)
-    names = list(dict.fromkeys(name for row in found for name in row.cells))
+    names = names_of([row.cells for row in found])
     _check_columns(path, columns, names)
     folder.mkdir(parents=True)
     bad: list[str] = []
@@ -85,6 +85,11 @@ def unpack(path: Path, columns: RowColumns, folder: Path) -> None:
             writer.writerow([name, label, *more])
     if bad:
         raise _wrong(path, bad)
+
+
+def names_of(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """The columns that rows have, in their order."""
+    return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def check_rows(path: Path, rows: Sequence[TableRow], columns: RowColumns) -> None:

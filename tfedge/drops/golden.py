@@ -11,20 +11,19 @@ import numpy as np
 from tfedge.drops.public import is_folder, public_files
 from tfedge.errors import DropError
 from tfedge.pipeline.schema import HELD_OUT, SYNTHETIC
-from tfedge.tasks.drop import Chosen, Pair
+from tfedge.tasks.drop import GOLDEN, Chosen, Pair, golden_file
 from tfedge.tasks.streams import evaluation_split
 from tfedge.tasks.task import Examples, Work
 from tfedge.tflite.runtime import BuiltinLiteRT, Items, LiteRT, Loader, Pool, predict
 
 COUNT = 8
-FOLDER = "golden"
 PUBLIC = "public"  # in the manifest, for a folder, whose name is its owner's business
 _SPARE = 2  # answers of other kernels hold though they were so many times as far off
 
 
 def names(number: int) -> tuple[str, str]:
     """The files of a pair's input and output, relative to the drop."""
-    return f"{FOLDER}/{number:03d}.input.bin", f"{FOLDER}/{number:03d}.output.bin"
+    return golden_file(number, "input.bin"), golden_file(number, "output.bin")
 
 
 def entry(number: int, pair: Pair) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def make(
 
 def write(folder: Path, pairs: Sequence[Pair]) -> None:
     """Raw bytes in C order, no header: a device needs nothing to read them."""
-    (folder / FOLDER).mkdir(exist_ok=True)  # a task's files of the pairs may be there
+    (folder / GOLDEN).mkdir(exist_ok=True)  # a task's files of the pairs may be there
     for number, pair in enumerate(pairs):
         for name, array in zip(names(number), (pair.input, pair.output), strict=True):
             (folder / name).write_bytes(np.ascontiguousarray(array).tobytes())

@@ -95,7 +95,7 @@ def judged(place: Path, asked: Asked, cache: Path, progress: Progress) -> Judged
         DataError: an example can't be read, or has a label that the model does not know.
         ArtifactError, DropError, UnsupportedModel: the model is not what it must be.
     """
-    run = Path(asked.labelled) if (Path(asked.labelled) / RESOLVED).is_file() else None
+    run = _run_at(asked.labelled)
     if home_of(place) is not None:
         found = served(place, cache, asked.task, asked.told)
     elif run is not None and asked.by_nobody and recognised(place) is None:
@@ -114,11 +114,12 @@ def _of_a_file(
     place: Path, asked: Asked, run: Path | None, cache: Path, progress: Progress
 ) -> Judged:
     """A .tflite by itself: what judges it may say what nobody else does."""
-    task = task_of(known_task(asked.task) if asked.task else recognised(place) or DEFAULT)
+    known = recognised(place)
+    task = task_of(known_task(asked.task) if asked.task else known or DEFAULT)
     settings = judging(task, asked.labelled, asked.overrides)
     labelled = _labelled(task, asked, run, settings.data, cache, progress)
     told = replace(asked.told, otherwise=labelled.labels, fit=asked.told.fit or labelled.fit)
-    if told.labels is None and recognised(place) is None:
+    if told.labels is None and known is None:
         order = "the run's order" if run is not None else "the order of their names"
         progress.note(
             f"note: where {place.name} names no labels, those of the examples stand in {order}"
@@ -169,6 +170,11 @@ class Inputs:
 # ------------------------------------------------------------------ which examples
 
 
+def _run_at(labelled: str) -> Path | None:
+    """The run directory that it is."""
+    return Path(labelled) if (Path(labelled) / RESOLVED).is_file() else None
+
+
 def _labelled(
     task: Task, asked: Asked, run: Path | None, data: Data, cache: Path, progress: Progress
 ) -> Labelled:
@@ -217,8 +223,13 @@ def laid_out(
     with TemporaryDirectory(prefix="tfedge-") as place:
         folder = Path(place) / "accuracy"  # devices know what they have by its name, too
         folder.mkdir()
+        listed: dict[str, tuple[list[Path], list[str]]] = {}  # by task
         for model in found:
-            _lay_out(served(model, cache, None, Told()), labelled, folder, cache, progress)
+            one = served(model, cache, None, Told())
+            name = one.task.name
+            if name not in listed:
+                listed[name] = _links(one.task, labelled, folder, cache, progress)
+            one.reader.laid_out(*listed[name], folder)
         yield folder
 
 
@@ -228,15 +239,16 @@ def _is_listed(model: Path) -> bool:
     return task is not None and bool(task.data.kind.listed)
 
 
-def _lay_out(model: Served, labelled: Path, folder: Path, cache: Path, progress: Progress) -> None:
+def _links(
+    task: Task, labelled: Path, folder: Path, cache: Path, progress: Progress
+) -> tuple[list[Path], list[str]]:
+    """Links to the examples, numbered, and their labels."""
     asked = Asked(str(labelled))
-    data = judging(model.task, asked.labelled, ()).data
-    run = labelled if (labelled / RESOLVED).is_file() else None
-    examples = _labelled(model.task, asked, run, data, cache, progress).examples
+    data = judging(task, asked.labelled, ()).data
+    examples = _labelled(task, asked, _run_at(asked.labelled), data, cache, progress).examples
     files = []
     for number, example in enumerate(examples):
         file = folder / f"{number:06d}{example.path.suffix.lower()}"
-        if not file.is_symlink():
-            file.symlink_to(example.path.absolute())
+        file.symlink_to(example.path.absolute())
         files.append(file)
-    model.reader.laid_out(files, [example.label for example in examples], folder)
+    return files, [example.label for example in examples]

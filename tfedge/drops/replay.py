@@ -9,9 +9,8 @@ from typing import Any
 from tfedge.devices.inventory import finder
 from tfedge.devices.schema import BenchDevice
 from tfedge.devices.session import Plan, measure, opened, subjects
-from tfedge.drops.golden import FOLDER
 from tfedge.drops.verify import Replay
-from tfedge.tasks.drop import Check
+from tfedge.tasks.drop import GOLDEN, Check
 
 _RUNS = 10  # the script times, too; a replay needs no more than it asks for
 
@@ -29,7 +28,7 @@ def on_device(name: str, devices: Path | None) -> Replay:
         model, delegate = folder / facts["model"], device.delegate
         if delegate == "edgetpu":
             model = folder / facts["coral"]["file"]
-        plan = Plan(runs=_RUNS, warmup=1, processes=1, golden=folder / FOLDER)
+        plan = Plan(runs=_RUNS, warmup=1, processes=1, golden=folder / GOLDEN)
         with opened([device]) as found:
             (result,) = measure(subjects({model.stem: model}, [device], found), plan)
         pairs = result.golden

@@ -30,11 +30,11 @@ from tfedge.pipeline.unfreeze import (
 )
 
 _KEY = 36  # bytes of a record's key and checksum
-_LITERT = 35e9  # multiply-adds a second of one core, float, through LiteRT
+LITERT = 35e9  # multiply-adds a second of one core, float, through LiteRT
 _FORWARD = 8e9  # … forward, of a training step that goes back as well
 _DECODE = 4e-3  # seconds of one core for an image
 _ALONE = 25.0  # seconds of a run of few images: imports, conversions, corrections for 8 bits
-_PHASES = 4  # files that evaluate runs: with a new head, pruned, float, int8
+PHASES = 4  # files that evaluate runs: with a new head, pruned, float, int8
 _HARM = 8  # how often it sees the images of the robustness test, about
 _PROCESS, _WEIGHT = 0.8e9, 24  # bytes of the libraries; of a weight, its gradient, Adam's, copies
 _IN_8_BITS, _RESULTS = 1 << 30, 240  # bytes that correcting takes at most, of the largest results
@@ -66,10 +66,10 @@ def needs(pipeline: Pipeline, size: int, train: int, others: int, cores: int) ->
     corrected = min(_IN_8_BITS, _RESULTS * 4 * job.largest())
     memory += max(held, corrected if pipeline.quantize else 0)
     cached, computed = job.activations()
-    work = (train + others) * _DECODE + computed / _LITERT + job.trained() / _FORWARD
+    work = (train + others) * _DECODE + computed / LITERT + job.trained() / _FORWARD
     if pipeline.evaluate is not None:
-        shown = others * _PHASES + min(pipeline.evaluate.robustness, others) * _HARM * _PHASES
-        work += shown * whole / _LITERT
+        shown = others * PHASES + min(pipeline.evaluate.robustness, others) * _HARM * PHASES
+        work += shown * whole / LITERT
     pixels = (train + others) * (3 * size**2 + _KEY)
     return Needs(round(pixels + cached), round(memory), _ALONE + work / cores)
 

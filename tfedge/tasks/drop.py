@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from tfedge.tflite.runtime import Items as Inputs
 
 
+GOLDEN = "golden"  # the folder of a drop's golden pairs
+
+
+def golden_file(number: int, what: str) -> str:
+    """A pair's file, relative to the drop; ``what`` ends its name, such as ``input.bin``."""
+    return f"{GOLDEN}/{number:03d}.{what}"
+
+
 @dataclass(frozen=True)
 class Pair:
     """A golden pair: one example and what the shipped model made of it.
@@ -294,11 +302,11 @@ class DropWork(Protocol):
 
     def difference(self, expected: np.ndarray, got: np.ndarray) -> str:
         """How two real-valued outputs of one example differ by more than machines may; "" if they
-        do not. The golden rule of the task."""
+        do not: by which golden inputs are chosen."""
 
     def agreement(self, facts: Mapping[str, Any], file: Callable[[str], bytes]) -> Differing:
-        """The golden rule as a drop with this manifest holds it: ``difference``, and what else its
-        scripts make of outputs. ``file`` opens what the manifest names.
+        """The golden rule of a drop with this manifest: of outputs, and of what its scripts make
+        of them. ``file`` opens what the manifest names.
 
         May raise what broken manifests and files lead to: LookupError, TypeError, ValueError."""
 

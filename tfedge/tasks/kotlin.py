@@ -113,10 +113,20 @@ def image_problems(graph: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
     return problems
 
 
-def found_metadata(model: bytes, name: str) -> tuple[dict[str, Any], dict[str, bytes]] | None:
-    """A model's metadata and the files behind it; None without metadata. ArtifactError."""
-    found = metadata.read(model, name)
-    return None if found is None else (found, metadata.associated(model, name))
+def metadata_check(
+    manifest: Mapping[str, Any],
+    model: bytes,
+    problems: Callable[[Mapping[str, Any], Mapping[str, bytes]], Sequence[str]],
+) -> Check:
+    """That a model carries metadata, without ``problems``, which is asked about what they say of
+    the graph, and about the files behind the model. ArtifactError."""
+    found = metadata.read(model, manifest["model"])
+    if found is None:
+        return Check("metadata", "", ("the model carries no TFLite metadata",))
+    (graph,) = found["subgraph_metadata"]
+    told = problems(graph, metadata.associated(model, manifest["model"]))
+    named = f"{found.get('name', 'no name')}, {len(manifest['classes'])} labels"
+    return Check("metadata", named, tuple(told))
 
 
 def measured_facts(model: bytes) -> dict[str, Any]:

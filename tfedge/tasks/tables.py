@@ -16,6 +16,17 @@ _LONG = 40  # characters; longer ones, on average, are no labels
 _WORDS = 2.5  # on average; fewer are no texts
 
 
+def the_only(tables: Sequence[Path], root: Path, what: str) -> Path:
+    """The table that a folder has; DataError where there are several, of which it is said ``what``
+    they do there."""
+    if len(tables) > 1:
+        raise DataError(
+            [f"{root}: several tables {what}: {', '.join(map(str, tables))}"],
+            "say which one: tfedge init FILE; or put their rows into one, with a column split",
+        )
+    return tables[0]
+
+
 def column(key: str, names: Collection[str], given: Mapping[str, Any]) -> str | None:
     """The column that was said to be ``data.csv.KEY``, or else has the name of the key."""
     said = given.get(f"data.csv.{key}")

@@ -193,10 +193,9 @@ def inner(file: bytes, size: int) -> bytes:
     return file[start : start + size]
 
 
-def differences(measured: Model, shipped: Model, added: str | None = None) -> list[str]:
-    """How what a file computes differs from what another one does, beside an input that no op
-    reads and whose tensor is called ``added`` (None: there is none): in its ops, tensors,
-    constants, inputs, outputs."""
+def differences(measured: Model, shipped: Model, added: Sequence[str] = ()) -> list[str]:
+    """How what a file computes differs from what another one does, beside inputs that no op reads
+    and whose tensors are called ``added``: in its ops, tensors, constants, inputs, outputs."""
     problems = []
     if len(shipped.graphs) != 1 or shipped.ops != measured.ops:
         problems.append("its ops are others")
@@ -208,11 +207,12 @@ def differences(measured: Model, shipped: Model, added: str | None = None) -> li
     ):
         problems.append("its constants are others")
     inputs, outputs = (list(shipped.graphs[0].inputs), list(shipped.graphs[0].outputs))
-    more = [tensor.name for tensor in shipped.tensors[len(measured.tensors) :]]
-    wanted = [] if added is None else [len(measured.tensors)]
-    if inputs != [*measured.graphs[0].inputs, *wanted] or more != ([added] if wanted else []):
-        beside = "" if added is None else f" and {added}"
-        problems.append(f"its inputs are not those of the measured file{beside}")
+    count = len(measured.tensors)
+    more = [tensor.name for tensor in shipped.tensors[count:]]
+    wanted = [*measured.graphs[0].inputs, *range(count, count + len(added))]
+    if inputs != wanted or more != [*added]:
+        beside = " and ".join(["those of the measured file", *added])
+        problems.append(f"its inputs are not {beside}")
     if outputs != list(measured.graphs[0].outputs):
         problems.append("its outputs are others")
     return problems

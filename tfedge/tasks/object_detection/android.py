@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,8 @@ def check(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     file lies in it as it was."""
     model = (folder / manifest["model"]).read_bytes()
     measured = kotlin.measured_in(manifest, model, _against_measured)
-    return [_metadata(folder, manifest, model), measured]
+    problems = partial(_problems, folder, manifest, model)
+    return [kotlin.metadata_check(manifest, model, problems), measured]
 
 
 def _against_measured(model: bytes, measured: bytes) -> list[str]:
@@ -195,12 +197,14 @@ def _against_measured(model: bytes, measured: bytes) -> list[str]:
     return front.differences(reader.read(measured), reader.read(model))
 
 
-def _metadata(folder: Path, manifest: Mapping[str, Any], model: bytes) -> Check:
-    said = kotlin.found_metadata(model, manifest["model"])
-    if said is None:
-        return Check("metadata", "", ("the model carries no TFLite metadata",))
-    found, files = said
-    (graph,) = found["subgraph_metadata"]
+def _problems(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    model: bytes,
+    graph: Mapping[str, Any],
+    files: Mapping[str, bytes],
+) -> list[str]:
+    """What is wrong with what the metadata say."""
     outputs, name = graph["output_tensor_metadata"], manifest["model"]
     problems = kotlin.image_problems(graph, manifest)
     wanted = [_NAMES.get(one.name) for one in reader.read(model).outputs]
@@ -216,5 +220,4 @@ def _metadata(folder: Path, manifest: Mapping[str, Any], model: bytes) -> Check:
         rows = np.frombuffer(listed(folder, manifest, ANCHORS), "<f4").reshape(-1, 4)
         if made != _said_of(rows, len(manifest["classes"])):
             problems.append("the anchors or the coder in its metadata are not those of the drop")
-    named = f"{found.get('name', 'no name')}, {len(manifest['classes'])} labels"
-    return Check("metadata", named, tuple(problems))
+    return problems

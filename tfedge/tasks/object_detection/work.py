@@ -57,9 +57,7 @@ class ObjectDetection:
         skip = settings.on_bad_image == "skip"
         plain, findings = audited(found, contents, settings, skip, progress)
         index = BoxIndex.of(plain, labels)
-        said = len(findings.warnings)
-        findings.remark(report.remarks(index, settings.image_size, settings.fit))
-        for text in findings.warnings[said:]:
+        for text in findings.remark(report.remarks(index, settings.image_size, settings.fit)):
             progress.note(text)
         index.save(out / "index.json")
         findings.save(out / "audit.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tfedge.portable.wordpiece import WordPiece
 from tfedge.tasks import kotlin
 from tfedge.tasks.classification import kotlin as classifiers
 from tfedge.tasks.classification.files import LABELS, labels
-from tfedge.tasks.drop import Check, Content, Metadata, Pair, Parts
+from tfedge.tasks.drop import Check, Content, Metadata, Pair, Parts, golden_file
 from tfedge.tasks.text_classification.copied import TEMPLATES
 from tfedge.tasks.text_classification.examples import LabelledTexts
 from tfedge.tasks.text_classification.vocabulary import contents_of
@@ -115,7 +116,7 @@ def parts(content: Content, told: Mapping[str, str]) -> Parts:
     files = classifiers.files(content, [_OWN], values)
     files[given["vocabulary"]] = content.beside[VOCABULARY]
     for number, pair in enumerate(content.golden):
-        files[f"golden/{number:03d}.text.txt"] = pair.facts["text"].encode("utf-8")
+        files[golden_file(number, "text.txt")] = pair.facts["text"].encode("utf-8")
     return Parts(files, metadata=_describe(content, signature))
 
 
@@ -155,16 +156,18 @@ def check(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     as it was, beside an input that no op reads."""
     model = (folder / manifest["model"]).read_bytes()
     measured = kotlin.measured_in(manifest, model, _against_measured)
-    return [_metadata(folder, manifest, model), measured]
+    problems = partial(_problems, folder, manifest, reader.read(model))
+    return [kotlin.metadata_check(manifest, model, problems), measured]
 
 
-def _metadata(folder: Path, manifest: Mapping[str, Any], model: bytes) -> Check:
-    said = kotlin.found_metadata(model, manifest["model"])
-    if said is None:
-        return Check("metadata", "", ("the model carries no TFLite metadata",))
-    found, files = said
-    (graph,) = found["subgraph_metadata"]
-    read = reader.read(model)
+def _problems(
+    folder: Path,
+    manifest: Mapping[str, Any],
+    read: Model,
+    graph: Mapping[str, Any],
+    files: Mapping[str, bytes],
+) -> list[str]:
+    """What is wrong with what the metadata say."""
     names = {index: name for name, index in read.signatures[0].inputs}
     tensors = [names[tensor.index] for tensor in read.inputs]
     scores = graph["output_tensor_metadata"][0]
@@ -176,14 +179,13 @@ def _metadata(folder: Path, manifest: Mapping[str, Any], model: bytes) -> Check:
     (vocabulary,) = unit["options"]["BertTokenizerOptions"]["vocab_file"]
     if files[vocabulary["name"]] != contents_of(folder, manifest)["vocabulary"]:
         problems.append("the vocabulary in its metadata is not that of the drop")
-    named = f"{found.get('name', 'no name')}, {len(manifest['classes'])} labels"
-    return Check("metadata", named, tuple(problems))
+    return problems
 
 
 def _against_measured(model: bytes, measured: bytes) -> list[str]:
     """How what the model computes differs from what the measured file does."""
     one, other = reader.read(measured), reader.read(model)
-    return front.differences(one, other, _added(other))
+    return front.differences(one, other, [_added(other)])
 
 
 def _added(model: Model) -> str:

@@ -14,11 +14,12 @@ from tfedge.data.checks import check_classes, check_sound
 from tfedge.data.copies import Copies, copies, sorted_out
 from tfedge.data.kind import TEXTS
 from tfedge.data.listing import SPLIT_NAMES, Entry, Listing, list_folder, open_shares
-from tfedge.data.rows import SUFFIXES, RowColumns, check_rows, rows_in
+from tfedge.data.rows import SUFFIXES, RowColumns, check_rows, names_of, rows_in
 from tfedge.errors import DataError
 from tfedge.files.files import few
 from tfedge.inputs.text.schema import TextData
 from tfedge.pipeline.encoder import Encoder
+from tfedge.pipeline.needs import LITERT, PHASES
 from tfedge.pipeline.schema import Pipeline
 from tfedge.tasks.draft import (
     LOOKED_AT,
@@ -38,7 +39,7 @@ from tfedge.tasks.draft import (
     splits,
     within,
 )
-from tfedge.tasks.tables import Rows, column, label_column, split_column, text_column
+from tfedge.tasks.tables import Rows, column, label_column, split_column, text_column, the_only
 
 NAME = "text-classification"
 _NET = ENCODERS["minilm-l6"]
@@ -46,8 +47,7 @@ _LENGTHS = (32, 64, 128, 256)
 _PIECES = 1.3  # of a word, about
 _OPENED, _HEAD = 200, 4096  # files, and bytes of each
 _LETTERS = 0.1  # share of letters beyond a-z from which on texts are hardly English
-_RATE = 35e9  # multiply-adds a second of one core, through LiteRT; see pipeline/needs.py
-_ALONE, _PHASES = 30.0, 4  # seconds of a run of few texts; how often evaluate asks about each
+_ALONE = 30.0  # seconds of a run of few texts
 
 
 class _Examples(NamedTuple):
@@ -76,7 +76,7 @@ def draft(place: Place, asked: Asked) -> Draft | None:
             yield Draft(said, tuple(_lines(data, net, pieces, examples, asked)), mind)
 
     def seconds(pipeline: Pipeline) -> float:
-        return _ALONE + _work(pipeline, found) / examples.share / _RATE / asked.cores
+        return _ALONE + _work(pipeline, found) / examples.share / LITERT / asked.cores
 
     return within(drafts(), NAME, asked, seconds)
 
@@ -138,19 +138,13 @@ def _table(place: Place, asked: Asked) -> _Examples | None:
     tables = place.tables(SUFFIXES)
     if not tables:
         return None
-    if len(tables) > 1:
-        names = ", ".join(str(table) for table in tables)
-        raise DataError(
-            [f"{place.root}: several tables lie there: {names}"],
-            "say which one: tfedge init FILE; or put their rows into one, with a column split",
-        )
-    return _rows(tables[0], asked)
+    return _rows(the_only(tables, place.root, "lie there"), asked)
 
 
 def _rows(table: Path, asked: Asked) -> _Examples:
     found = rows_in(table, RowColumns("text", "label"), LOOKED_AT)
     rows = [row.cells for row in found]
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = names_of(rows)
     if any(len(name.split()) > 4 for name in names):
         raise DataError(
             [f"{table}:1: a row without a header"], "put the names of the columns on the first line"
@@ -216,13 +210,18 @@ def _language(texts: Sequence[str]) -> list[str]:
     ]
 
 
+def _words(texts: Sequence[str]) -> int:
+    """How many words nine texts of ten have at most."""
+    counts = sorted(len(text.split()) for text in texts) or [0]
+    return counts[len(counts) * 9 // 10]
+
+
 def _length(texts: Sequence[str], asked: Asked) -> int:
     """Pieces that nine texts of ten have room in."""
     given = asked.given.get("data.length")
     if isinstance(given, int):
         return given
-    counts = sorted(len(text.split()) for text in texts) or [0]
-    wanted = counts[len(counts) * 9 // 10] * _PIECES + 2
+    wanted = _words(texts) * _PIECES + 2
     return next((length for length in _LENGTHS if length >= wanted), _LENGTHS[-1])
 
 
@@ -238,7 +237,7 @@ def _work(pipeline: Pipeline, found: Counted) -> float:
     """Multiply-adds of a run, about."""
     chosen, data = cast(Encoder, pipeline.backbone), cast(TextData, pipeline.data)
     each = sum(block.macs for block in chosen.blocks) * data.length / 128
-    return each * (found.total + _PHASES * min(found.judged, found.total))
+    return each * (found.total + PHASES * min(found.judged, found.total))
 
 
 def _lines(
@@ -267,10 +266,9 @@ def _lines(
 def _why_length(length: int, net: str, examples: _Examples) -> str:
     if net == WORDS.name:
         return "pieces of a text that are read; they cost next to nothing here"
-    counts = sorted(len(text.split()) for text in examples.texts) or [0]
     return (
         f"pieces of a text that are read, the rest is cut: nine of ten texts have at most "
-        f"{counts[len(counts) * 9 // 10]} words"
+        f"{_words(examples.texts)} words"
     )
 
 
