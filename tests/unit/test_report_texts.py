@@ -283,7 +283,8 @@ def test_training_that_brought_nothing_is_told_at_the_end(tmp_path: Path) -> Non
     run, result = finished(tmp_path)
     path = run.folder / "finetune" / "history.json"
     history = json.loads(path.read_text())
-    history |= {"blocks": [{"epoch": 0, "val_loss": 1.05}], "best_epoch": 0}
+    epochs = [{"epoch": 0, "val_loss": 1.05}, {"epoch": 1, "val_loss": 1.25}]
+    history |= {"blocks": epochs, "best_epoch": 0}
     path.write_text(json.dumps(history))
     stopped = "the loss is nan in epoch 2"
     sparsity = json.loads((run.folder / "prune" / "sparsity.json").read_text())
@@ -291,12 +292,20 @@ def test_training_that_brought_nothing_is_told_at_the_end(tmp_path: Path) -> Non
     trial |= {"gained": 0, "lost": 2, "significant": False, "state": "earlier", "epoch": 1}
     sparsity["trained"] = trial | {"stopped": stopped}
     (run.folder / "prune" / "sparsity.json").write_text(json.dumps(sparsity))
-    told = [
-        "training the blocks made the model worse: the state before it went on; lower "
-        "finetune.unfreeze_learning_rate",
-        f"pruning was stopped because {stopped}: epoch 1 went on; lower prune.learning_rate",
-    ]
+    blocks = (
+        "training the blocks made it worse on the validation examples (loss 1.05 before, 1.25 at "
+        "best): the model from before, with its new head alone, is kept"
+    )
+    pruning = (
+        "pruning: on the validation examples top-1 50.0% before, 25.0% after (n = 8, p = 0.5); "
+        f"{stopped}: training was stopped; the state of epoch 1 goes on; "
+        "lower prune.learning_rate, or raise prune.steps"
+    )
     shown = " ".join(summary(result, run.folder).split())
     report = written.write(run.folder, result).read_text("utf-8")
-    for line in told:
-        assert f"warning: {line}" in shown and f"- warning: {line}" in report
+    for text in (shown, report):
+        assert f"warning: float model: {blocks}" in text and f"warning: {pruning}" in text
+        assert "training examples; lower finetune.unfreeze_learning_rate" in text
+    # who has read it while the stages ran doesn't read it again
+    again = summary(result, run.folder, told={f"warning: {pruning}"})
+    assert "pruning:" not in again and "float model:" in again

@@ -13,6 +13,7 @@ LIGHT = {
     "jinja2": ">=3.1",
     "markdown-it-py": ">=3",
     "markupsafe": ">=2",
+    "matplotlib": ">=3.10",
     "numpy": ">=1.26,<3",
     "packaging": ">=22",
     "pillow": ">=10.3",

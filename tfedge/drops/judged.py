@@ -38,7 +38,7 @@ from tfedge.files.text import columns
 from tfedge.files.whole import whole
 from tfedge.pipeline.judging import judging
 from tfedge.report.facts import figure
-from tfedge.report.plain import plain
+from tfedge.report.terminal import plain
 from tfedge.tasks.blocks import Block
 from tfedge.tasks.drop import Reader, Told, Unreadable
 from tfedge.tasks.streams import evaluation_split

@@ -28,13 +28,12 @@ from tfedge.core.outputs import (
     ModelMetrics,
     Quantized,
     Sparsity,
-    Trial,
     read,
 )
 from tfedge.errors import ArtifactError
 from tfedge.files.files import in_short
 from tfedge.files.text import size_text
-from tfedge.report import sparse
+from tfedge.report import sparse, trained
 from tfedge.report.markup import milliseconds, threads_text
 from tfedge.report.slower import slower_text
 from tfedge.tasks.blocks import percent
@@ -201,32 +200,16 @@ def unstable(results: Sequence[Result]) -> list[str]:
 
 
 def _training(facts: Facts) -> list[str]:
-    """Training that made a model worse, or was stopped, and which state went on instead."""
-    found, history = [], facts.history
-    if history is not None and (
-        history.stopped is not None or (history.best_epoch == 0 and history.blocks is not None)
-    ):
-        what, key = "the head", "learning_rate"
-        if history.blocks is not None:
-            what, key = "training the blocks", "unfreeze_learning_rate"
-        found.append(_went_on(what, history.stopped, history.best_epoch, f"finetune.{key}"))
-    stages: list[tuple[str, str, Sparsity | Clusters | Quantized | None]] = [
-        ("pruning", "prune", facts.sparsity),
-        ("clustering", "cluster", facts.clusters),
-        ("8-bit training", "quantize", facts.quantize),
-    ]
-    for what, section, output in stages:
-        trial: Trial | None = None if output is None else output.trained
-        if trial is not None and trial.state in ("earlier", "calibrated"):
-            key = f"{section}.learning_rate"
-            found.append(_went_on(what, trial.stopped, trial.epoch, key))
-    return found
-
-
-def _went_on(what: str, stopped: str | None, epoch: int | None, key: str) -> str:
-    why = "made the model worse" if stopped is None else f"was stopped because {stopped}"
-    stayed = f"epoch {epoch}" if epoch else "the state before it"
-    return f"{what} {why}: {stayed} went on; lower {key}"
+    """What the stages have warned of when they had trained."""
+    metric, said = facts.task.primary, []
+    if facts.history is not None:
+        said.append(trained.of_float(facts.history, metric))
+    for stage, output in (("prune", facts.sparsity), ("cluster", facts.clusters)):
+        if output is not None and output.trained is not None:
+            said.append(trained.of_retraining(stage, output.trained, metric))
+    if facts.quantize is not None and facts.quantize.trained is not None:
+        said.append(trained.of_8_bits(facts.quantize.trained, metric))
+    return [one.text for one in said if one.warning]
 
 
 def harmed(debug: LayerComparison) -> list[str]:

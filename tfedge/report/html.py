@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -13,9 +15,15 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup as Html
 
-from tfedge.report import figures
 from tfedge.report.document import FOLDED, Document
-from tfedge.tasks.blocks import Box, Held, Markup, Picture, Pictures, unescaped
+from tfedge.tasks.blocks import (
+    Box,
+    Held,
+    Markup,
+    Picture,
+    Pictures,
+    unescaped,
+)
 
 _SHORT = 24  # characters of a cell that stay on one line
 _PAGE = Path(__file__).parent / "page"
@@ -23,23 +31,37 @@ _PAGE = Path(__file__).parent / "page"
 
 def text(report: Document) -> str:
     """The whole file."""
-    page: str = _template().render(report=report, style=_style())
+    with _unheard("matplotlib"):
+        page: str = _template().render(report=report, style=_style())
     return page
+
+
+@contextmanager
+def _unheard(library: str) -> Iterator[None]:
+    """Without what it remarks, from its import on: of fonts and of folders for its cache."""
+    logger = logging.getLogger(library)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @cache
 def _template() -> jinja2.Template:
+    from tfedge.report import figures
+
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
     environment.globals |= {"kind": _kind, "inline": _inline, "value": _value}
-    environment.globals |= {"bars": figures.bars, "chart": figures.chart}
-    environment.globals |= {"strips": figures.strips, "uri": _uri, "shade": _shade}
+    environment.globals |= {"bars": figures.bars, "svg": figures.svg}
+    environment.globals |= {"uri": _uri, "shade": _shade}
     environment.globals |= {"alt": _alt, "outline": _outline}
     environment.globals |= {"found_boxes": _found_boxes}
-    environment.globals |= {"width": figures.WIDTH, "height": figures.HEIGHT}
     environment.globals |= {"fold": FOLDED, "short": _SHORT}
     return environment.from_string((_PAGE / "report.html.txt").read_text("utf-8"))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TextIO
 
 from markdown_it import MarkdownIt
@@ -48,20 +49,35 @@ def write(report: Document, stream: TextIO) -> None:
     if draws(stream):
         _print(report, Console(file=stream, force_terminal=True, highlight=False))
         return
+    for line in _without_colors(partial(_print, report)):
+        stream.write(f"{line}\n")
+
+
+def plain(blocks: Iterable[Block]) -> list[str]:
+    """Lines of text, an empty one before each block; figures are left out, since tables beside them
+    say the same."""
+    shown = [block for block in blocks if not isinstance(block, Figure)]
+    return _without_colors(partial(_print_blocks, shown))
+
+
+def _without_colors(print_on: Callable[[Console], None]) -> list[str]:
+    """Lines without colors that are as long as they are."""
     text = io.StringIO()
-    _print(report, Console(file=text, width=_NO_EDGE, color_system=None, highlight=False))
-    for line in text.getvalue().splitlines():
-        stream.write(f"{line.rstrip()}\n")
+    print_on(Console(file=text, width=_NO_EDGE, color_system=None, highlight=False))
+    return [line.rstrip() for line in text.getvalue().splitlines()]
 
 
 def _print(report: Document, console: Console) -> None:
     console.print(_line(report.title, "bold"))
-    for shown in _rendered(report.head):
-        console.print("", shown, sep="\n")
+    _print_blocks(report.head, console)
     for part in report.parts:
         console.print("", _line(part.title, "bold"), Line("═" * cell_len(part.title)), sep="\n")
-        for shown in _rendered(part.blocks):
-            console.print("", shown, sep="\n")
+        _print_blocks(part.blocks, console)
+
+
+def _print_blocks(blocks: Iterable[Block], console: Console) -> None:
+    for shown in _rendered(blocks):
+        console.print("", shown, sep="\n")
 
 
 def _rendered(blocks: Iterable[Block]) -> Iterator[RenderableType]:

@@ -16,9 +16,9 @@ from tfedge.errors import TfedgeError
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import fresh
 from tfedge.pipeline.schema import Net
+from tfedge.report.trained import chosen_state
 from tfedge.stages.examples import primary_of
 from tfedge.stages.heads import head_class, material_of
-from tfedge.stages.judge import chosen_state
 
 
 def run(ctx: Context) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from tfedge.core import outputs
 from tfedge.core.context import Context
-from tfedge.core.outputs import History
 from tfedge.errors import MissingDependency
 from tfedge.modeling.head import Lesson
 from tfedge.modeling.nets import network
@@ -23,11 +22,10 @@ from tfedge.modeling.nets.network import HEAD
 from tfedge.modeling.training import tensorboard
 from tfedge.modeling.training.loop import Record
 from tfedge.pipeline.recipes import head_kind
+from tfedge.report.trained import of_float
 from tfedge.stages import training_log
 from tfedge.stages.examples import examples_of, primary_of, task_work
 from tfedge.stages.heads import Head, head_of
-from tfedge.stages.judge import chosen_state
-from tfedge.tasks.task import Metric
 
 
 def run(ctx: Context) -> None:
@@ -63,8 +61,7 @@ def run(ctx: Context) -> None:
     learned = head.learn(model, pipeline.finetune, lesson)
     if learned.history.head_kind == "logistic":
         training_log.write(ctx, "head", learned.history.head)
-    found = _found(learned.history, primary_of(ctx))
-    ctx.progress.note(f"warning: {found}" if _failed(learned.history) else found)
+    ctx.progress.note(str(of_float(learned.history, primary_of(ctx))))
     network.save_weights(ctx.out / "model.npz", head.weights_of(model))
     said = learned.said(model, len(head.samples.items))
     network.save_weights(ctx.out / "teacher.npz", said)
@@ -90,18 +87,6 @@ def _go_on(ctx: Context, head: Head, model: Any) -> bool:
         way = "" if order == list(head.units) else head.keeps_order(order)
         ctx.progress.note(f"warning: outputs have other numbers than in the earlier run{way}")
     return not new
-
-
-def _found(history: History, metric: Metric) -> str:
-    """How good the float model is, and which state of it that is."""
-    val = f"{metric.text(history.val.value(metric))} on {history.val.n} validation examples"
-    train = f"{metric.text(history.train.value(metric))} on the training examples"
-    return f"float model: {chosen_state(history)}; {metric.label} {val}, {train}"
-
-
-def _failed(history: History) -> bool:
-    """Whether training has brought nothing, or did not come to its end."""
-    return (history.best_epoch == 0 and bool(history.blocks)) or history.stopped is not None
 
 
 def _recorder(ctx: Context, what: str) -> Record:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfedge.core.outputs import History, Trial
+from tfedge.core.outputs import Trial
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.training.loop import Gather
 from tfedge.modeling.training.objective import Score
@@ -43,27 +43,6 @@ def trial(
         **dict(change),
         **metric.named(work.primary(after, targets)),
     )
-
-
-def chosen_state(history: History) -> str:
-    """Which state of a float model stayed, and why."""
-    if history.chose_weights_on is None and history.head_kind == "sgd":
-        return history.stopped or "it has trained to its end"
-    if history.chose_weights_on is None:
-        return f"the head has converged (C = {history.C:.2g})"
-    stopped = "" if history.stopped is None else f"training was stopped because {history.stopped}: "
-    if history.best_epoch:
-        return f"{stopped}epoch {history.best_epoch} is best on the validation examples"
-    if history.blocks is None:
-        return f"{stopped}the head of the earlier run is best on the validation examples"
-    worse = f"training the blocks made it worse on the validation examples{_by(history)}"
-    return f"{stopped}{worse}: the model from before, with its new head alone, is kept"
-
-
-def _by(history: History) -> str:
-    """The losses of the state before the blocks trained and of their best epoch."""
-    before, *epochs = [row["val_loss"] for row in history.blocks or () if "val_loss" in row]
-    return f" (loss {before:.4g} before, {min(epochs):.4g} at best)" if epochs else ""
 
 
 @dataclass(frozen=True)
@@ -115,12 +94,6 @@ class Judge:
         found = self.trial(before, after)
         lost = self._metric.lost(found.before, found.value(self._metric))
         return found.significant or (lost > 0 and after.score.loss > before.score.loss)
-
-    def text(self, found: Trial) -> str:
-        """Both figures, and how much they say."""
-        before, after = map(self._metric.text, (found.before, found.value(self._metric)))
-        label = self._metric.label
-        return f"{label} {before} before, {after} after (n = {found.n}, p = {found.p:.2g})"
 
 
 class Recovery:

@@ -30,6 +30,7 @@ from tfedge.modeling.training import loop
 from tfedge.modeling.training.features import Item, compute, digest, joined
 from tfedge.modeling.training.loop import Gather, Rows
 from tfedge.modeling.training.part import Samples
+from tfedge.report.trained import of_8_bits
 from tfedge.stages import upstream
 from tfedge.stages.examples import primary_of
 from tfedge.stages.heads import Head, head_of, teacher_of
@@ -260,16 +261,10 @@ def _verdict(ctx: Context, judge: Judge, stopped: str | None) -> Trial:
     found = judge.trial(judge.before, after)
     if back:
         judge.put_back(judge.before)
-        lost = f"lost answers on the validation examples: {judge.text(found)}"
-        why = f"was stopped because {stopped}" if stopped else lost
-        ctx.progress.note(
-            f"warning: 8-bit training {why}: the state before it is kept; "
-            "lower quantize.learning_rate"
-        )
-    else:
-        ctx.progress.note(f"8-bit training: on the validation examples {judge.text(found)}")
     state = "calibrated" if back else "trained"
-    return found.model_copy(update={"state": state, "stopped": stopped})
+    found = found.model_copy(update={"state": state, "stopped": stopped})
+    ctx.progress.note(str(of_8_bits(found, primary_of(ctx))))
+    return found
 
 
 def _keep(

@@ -21,6 +21,7 @@ from tfedge.modeling.nets.network import POOL
 from tfedge.modeling.training import loop
 from tfedge.modeling.training.part import TopPart
 from tfedge.pipeline.unfreeze import prunable
+from tfedge.report.trained import of_retraining
 from tfedge.stages.examples import primary_of
 from tfedge.stages.heads import head_of, teacher_of
 from tfedge.stages.judge import Judge, Recovery
@@ -109,8 +110,7 @@ class Retraining:
         if found is None:
             what = stopped.message if stopped else f"{self._stage}: its answers are no numbers"
             raise StageError(what, f"lower {self._stage}.learning_rate") from stopped
-        warned = found.significant or stopped is not None
-        ctx.progress.note(_told(self._stage, found, judge.text(found), warned))
+        ctx.progress.note(str(of_retraining(self._stage, found, primary_of(ctx))))
         return found
 
     def finish(self) -> Weights:
@@ -132,21 +132,6 @@ class Retraining:
         (self._ctx.out / "float.tflite").write_bytes(plain)
         write(self._ctx.out / name, found)
         write(self._ctx.out / "history.json", Epochs(self._history))
-
-
-_DOING = {"prune": "pruning", "cluster": "clustering"}
-
-
-def _told(stage: str, found: Trial, figures: str, warned: bool) -> str:
-    """What training brought; a warning where it cost more than chance, or did not end well."""
-    told = f"{_DOING[stage]}: on the validation examples {figures}"
-    if found.stopped is not None:
-        told += f"; {found.stopped}: training was stopped"
-    if found.state == "earlier":
-        told += f"; the state of epoch {found.epoch} goes on"
-    if not warned:
-        return told
-    return f"warning: {told}; lower {stage}.learning_rate, or raise {stage}.steps"
 
 
 def _kernels(weights: Weights) -> Weights:
