@@ -7,11 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from script_helpers import ROOT, SCRIPT
 
+from tfedge.benchmark import call
 from tfedge.benchmark.call import script_file
 from tfedge.benchmark.device_script import SCRIPT_NAME, script_text
 from tfedge.tasks.image_classification.script import example
@@ -84,3 +86,16 @@ def test_an_installed_package_hands_it_out(tmp_path: Path) -> None:
 def test_the_file_that_is_brought_to_devices() -> None:
     assert script_file().name == SCRIPT_NAME
     assert script_file().read_bytes() == SCRIPT.read_bytes()
+
+
+def test_it_is_there_again_when_a_run_s_temporary_files_have_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that has the process to itself lays them among its own, which go with it."""
+    call._folder.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path))
+        assert script_file().is_relative_to(tmp_path)
+    shutil.rmtree(script_file().parent)
+    assert script_file().read_bytes() == SCRIPT.read_bytes()
+    assert not script_file().is_relative_to(tmp_path)

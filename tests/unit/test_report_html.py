@@ -13,6 +13,7 @@ import html5lib
 import numpy as np
 import pytest
 
+from tests.svg_helpers import between, discs, dots, line_through, on_axis, texts, without_namespaces
 from tfedge.report import figures, html
 from tfedge.report.document import FOLDED, Document, _tradeoff
 from tfedge.report.facts import gather
@@ -45,10 +46,7 @@ def page(*blocks: Any, title: str = "run", part: str = "Part") -> Any:
     """The parsed page of one part; a page that is not sound HTML fails the test."""
     text = html.text(Document(title, [Text("head")], [Part(part, blocks)]))
     found = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
-    for element in found.iter():
-        if isinstance(element.tag, str):  # no comment
-            element.tag = element.tag.rpartition("}")[2]  # SVG has a namespace of its own
-    return found
+    return without_namespaces(found)
 
 
 def told(element: Any) -> str:
@@ -149,54 +147,10 @@ def test_bars_are_as_long_as_their_values() -> None:
     assert [bar.length for bar in wide] == [50.0, 25.0]  # an interval has room, too
 
 
-HREF = "{http://www.w3.org/1999/xlink}href"
-
-
 def svg_of(plot: Any, title: str = "A plot") -> Any:
     """The only drawing of a page that has it."""
     (found,) = page(Figure(title, plot)).findall(".//svg")
     return found
-
-
-def texts(svg: Any) -> list[str]:
-    return [told(one) for one in svg.findall(".//text")]
-
-
-def dots(svg: Any) -> list[tuple[float, float]]:
-    """Where markers stand that are neither those of an axis nor of a legend."""
-    ids = {one.get("id") for one in svg.findall(".//defs/path") if "C " in one.get("d")}
-    uses = [one for one in svg.findall(".//use") if one.get(HREF, "")[1:] in ids]
-    return [(float(one.get("x")), float(one.get("y"))) for one in uses]
-
-
-def discs(svg: Any) -> list[tuple[float, float, float, str]]:
-    """Middle, radius and color of each mark of a scatter."""
-    found = []
-    for one in svg.findall(".//path[@clip-path]"):
-        if "fill-opacity" in (style := one.get("style")):
-            numbers = [float(number) for number in re.findall(r"-?[\d.]+", one.get("d"))]
-            x, y = numbers[::2], numbers[1::2]
-            middle = (min(x) + max(x)) / 2, (min(y) + max(y)) / 2
-            color = re.search(r"fill: var\((--\w+)\)", style)
-            assert color
-            found.append((*middle, (max(x) - min(x)) / 2, color[1]))
-    return found
-
-
-def on_axis(svg: Any, anchor: str) -> list[tuple[float, float]]:
-    """(place, number) of the labels of the x axis ("middle") or the y axis ("end")."""
-    side = "x" if anchor == "middle" else "y"
-    return [
-        (float(one.get(side)), float(told(one).replace("−", "-")))
-        for one in svg.findall(".//text")
-        if f"text-anchor: {anchor}" in one.get("style") and re.fullmatch(r"[−\d.]+", told(one))
-    ]
-
-
-def between(axis: list[tuple[float, float]], value: float) -> float:
-    """Where a value belongs by the numbers that stand on an axis."""
-    (first, low), *_, (last, high) = axis
-    return first + (value - low) / (high - low) * (last - first)
 
 
 def test_strips_hold_every_sample_or_count_those_that_are_far_away() -> None:
@@ -238,9 +192,7 @@ def test_areas_are_as_the_figures_and_a_line_joins_the_points_that_are_named() -
     (ax, ay, small, _), (bx, by, large, _), (_, _, least, _) = discs(svg)
     assert large == pytest.approx(2 * small, rel=0.01)
     assert 1 < least < small  # what is small is still seen
-    (line,) = (one for one in svg.findall(".//path") if "dasharray" in (one.get("style") or ""))
-    ends = [float(number) for number in re.findall(r"[\d.]+", line.get("d"))]
-    assert ends == pytest.approx([ax, ay, bx, by], abs=0.01)
+    assert line_through(svg) == pytest.approx([ax, ay, bx, by], abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,13 @@ _KILLED |= dict.fromkeys((6, 7, 8), _KILLED[11])
 _OP = re.compile(r"(?:(\S+ [\d.]+): )?Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
 
 
-@cache
 def script_file() -> Path:
     """The device script as a file, for as long as this process runs."""
+    if not Path(_folder().name).is_dir():  # it went with the temporary files of a run
+        _folder.cache_clear()
     path = Path(_folder().name) / SCRIPT_NAME
-    path.write_text(script_text(), encoding="utf-8")
+    if not path.exists():
+        path.write_text(script_text(), encoding="utf-8")
     return path
 
 

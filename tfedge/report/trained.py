@@ -68,10 +68,11 @@ def of_retraining(stage: str, found: Trial, metric: Metric) -> Said:
 def of_8_bits(lost: Trial, metric: Metric) -> Said:
     """What training in 8 bits brought. ``lost`` holds the trained state against the calibrated one,
     whichever of them was kept."""
-    told = f"on the validation examples {_both(lost, metric)}"
+    figures, among = _both(lost, metric), "on the validation examples"
     if lost.state != "calibrated":
-        return Said(f"8-bit training: {told}", False)
-    why = f"was stopped because {lost.stopped}" if lost.stopped else f"lost answers {told}"
+        return Said(f"8-bit training: {among} {figures}", False)
+    lost_some = f"lost answers {among}: {figures}"
+    why = f"was stopped because {lost.stopped}" if lost.stopped else lost_some
     kept = "the state before it is kept; lower quantize.learning_rate"
     return Said(f"8-bit training {why}: {kept}", True)
 
