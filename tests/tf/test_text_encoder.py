@@ -20,12 +20,13 @@ from tfedge.errors import ArtifactError, InvariantBroken
 from tfedge.files.progress import NoProgress
 from tfedge.inputs.text.texts import EncodedTexts, Encoding
 from tfedge.modeling import invariants
-from tfedge.modeling.compression import clipping, quantization
+from tfedge.modeling.compression import clipping, outliers, quantization
 from tfedge.modeling.compression.mixed import convert
 from tfedge.modeling.compression.sensitivity import Mixtures
 from tfedge.modeling.compression.units import Graph
 from tfedge.modeling.nets import encoder
-from tfedge.modeling.nets.backbone import assign
+from tfedge.modeling.nets.backbone import assign, weights_of
+from tfedge.modeling.nets.divided import Divisions
 from tfedge.modeling.nets.encoder import EncoderSpec
 from tfedge.modeling.nets.env import fresh, keras, tf
 from tfedge.modeling.nets.export import float_part, frozen, to_tflite
@@ -356,22 +357,91 @@ def test_right_sides_of_products_have_no_zero_point(int8: tuple[bytes, np.ndarra
         assert model.tensors[op.inputs[1]].quantization.zero_points == (0,)
 
 
+WIDE = dataclasses.replace(ROW, hidden=384, inner=256, embedding=384)
+
+
+def wide(divisions: Divisions | None = None) -> Any:
+    """A network that is wide enough for a sum of squares to have steps in 8 bits."""
+    fresh(1)
+    sizes = {"hidden": 384, "inner": 256}
+    base = base_of(row=WIDE).model_copy(update=sizes)
+    return encoder.build(EncoderSpec(base, CLASSES, divisions or {}))
+
+
+def with_outliers() -> Any:
+    """The first feed-forward part adds some two hundred to one number of the first piece of each
+    text, and to no other piece, as MiniLM's does."""
+    model = wide()
+    assign(model, converted(random_tensors(WIDE), WIDE, 2, LENGTH), skip=(HEAD,))
+    head = model.get_layer(HEAD).kernel
+    head.assign(np.random.default_rng(5).normal(0, 0.3, head.shape))
+    norm, inner, outer = (
+        model.get_layer(f"layer_0_{part}") for part in ("attention_norm", "inner", "outer")
+    )
+    first = keras.Model(model.input, norm.output)(texts(64, 2)).numpy()[:, 0, 0].mean(0)
+    weights, bias, kernel = inner.kernel.numpy(), inner.bias.numpy(), outer.kernel.numpy()
+    # 1 where a piece lies in the first one's direction, as far out: then 40 - 36, else below 0.
+    weights[0, 0, :, 0], bias[0] = 40 * first / (first**2).sum(), -36.0
+    kernel[0, 0, 0, 5] = 60.0
+    inner.set_weights([weights, bias])
+    outer.kernel.assign(kernel)
+    return model
+
+
 def test_outliers_are_clipped_where_that_is_nearer_to_float() -> None:
-    """One unit of the first feed-forward part adds a thousand to one number of one piece."""
-    model = built()
-    kernel, outer = (model.get_layer(f"layer_0_{part}") for part in ("inner", "outer"))
-    weights = outer.kernel.numpy()
-    weights[0, 0, 0, 0] = 400.0
-    outer.kernel.assign(weights)
-    bias = kernel.bias.numpy()
-    bias[0] = -2.0
-    kernel.bias.assign(bias)
     work = TextClassification()
     found = clipping.calibrate(
-        model, texts(64, 2), texts(32, 3), work=work, served=softmax
+        with_outliers(), texts(64, 2), texts(32, 3), work=work, served=softmax
     ).correction
     assert found.state == "corrected"
     assert found.corrected.kl < found.plain.kl
+
+
+def divided(model: Any, *_: Any) -> tuple[Any, Divisions]:
+    divisions = outliers.found(model, texts(16, 2))
+    result = wide(divisions)
+    assign(result, outliers.divided(weights_of(model), divisions))
+    return result, divisions
+
+
+def test_numbers_that_are_far_larger_than_all_others_are_divided() -> None:
+    model = with_outliers()
+    sums = keras.Model(model.input, model.get_layer("layer_0_sum").output)(texts(16, 2)).numpy()
+    divisions = outliers.found(model, texts(16, 2))
+    assert {one.numbers for one in divisions.values()} == {(5,)}  # the next ones have it from there
+    division = divisions["layer_0"]
+    others = np.abs(np.delete(sums, 5, -1)).max()
+    assert 0.5 * others < division.reach < 2 * others < 0.2 * np.abs(sums[..., 5]).max()
+    left = outliers.found(model, texts(16, 2), clustered=["layer_0_outer"])
+    assert set(left) == set(divisions) - {"layer_0"}
+    assert outliers.found(built(), texts(16, 2)) == {}
+
+
+def test_a_network_with_divided_numbers_computes_the_same() -> None:
+    """The factors are powers of two; sums of squares are added in another order."""
+    model = with_outliers()
+    other, _ = divided(model)
+    wanted = model(texts(40, 9)).numpy()
+    np.testing.assert_allclose(other(texts(40, 9)).numpy(), wanted, atol=1e-4)
+    assert "layer_0_left_out" in {layer.name for layer in other.layers}
+
+
+def test_divided_numbers_bring_8_bits_nearer_to_float() -> None:
+    def calibrated(**options: Any) -> clipping.Calibrated:
+        given = {"work": TextClassification(), "served": softmax, **options}
+        return clipping.calibrate(with_outliers(), texts(64, 2), texts(32, 3), **given)
+
+    def nearest(done: clipping.Calibrated) -> float:
+        return min(done.correction.plain.kl, done.correction.corrected.kl)
+
+    found = calibrated(divide=divided)
+    assert nearest(found) < 0.6 * nearest(calibrated())
+    content = convert(graph(found.wrapped), {}, output_type=tf.uint8)
+    assert read(content).float_tensors() == []
+    shown = texts(60, 9)
+    wanted = softmax(with_outliers()(shown).numpy())
+    # As without outliers: see test_it_answers_as_the_float_network.
+    assert np.abs(predict(content, shown) - wanted).mean() < 0.03
 
 
 def shifted(whole: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from tfedge.inputs.text.texts import EncodedTexts, Encoding
 from tfedge.modeling.head import NetworkHead, TeacherOutputs
 from tfedge.modeling.nets import encoder, network, words
 from tfedge.modeling.nets.backbone import Weights, assign, weights_of
+from tfedge.modeling.nets.divided import Divisions
 from tfedge.modeling.nets.encoder import EncoderSpec
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.export import Frozen, frozen, to_tflite
@@ -146,6 +147,7 @@ class TextHead(NetworkHead):
             self.samples.examples.inputs(checked),
             work=self.work,
             served=self.objective.served,
+            divide=self._divided,
             preserve_zeros=preserve_zeros,
             clustered=clustered,
             whole=whole,
@@ -163,7 +165,28 @@ class TextHead(NetworkHead):
         from tfedge.modeling.compression import clipping
 
         texts = self.samples.examples.inputs(rows)
-        return clipping.ranged(model, texts, preserve_zeros=preserve_zeros, clustered=clustered)
+        return clipping.ranged(
+            model,
+            texts,
+            divide=self._divided,
+            preserve_zeros=preserve_zeros,
+            clustered=clustered,
+        )
+
+    def _divided(
+        self, model: Any, texts: np.ndarray, clustered: Collection[str]
+    ) -> tuple[Any, Divisions]:
+        """An encoder for 8 bits, without numbers that are far larger than all others."""
+        from tfedge.modeling.compression import outliers
+
+        if not isinstance(self.net, EncoderBase) or self.net.frozen:
+            return model, {}
+        divisions = outliers.found(model, texts[: outliers.LOOKED_AT], clustered)
+        if not divisions:
+            return model, divisions
+        result = encoder.build(EncoderSpec(self.net, self.objective.units, divisions))
+        assign(result, outliers.divided(weights_of(model), divisions))
+        return result, divisions
 
     def representative(self, rows: Sequence[int]) -> Callable[[], Iterator[list[np.ndarray]]]:
         what = "the converter's own calibration can't do an encoder"

@@ -26,17 +26,37 @@ from tfedge.core.outputs import Correction, Distance
 from tfedge.modeling.compression import quantization
 from tfedge.modeling.compression.calibration import Batches, Calibrated
 from tfedge.modeling.compression.observation import Observation, Ranges, observe, ranges_of
+from tfedge.modeling.compression.outliers import dense_before
+from tfedge.modeling.nets.divided import BY, Divisions
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.network import HEAD
-from tfedge.modeling.nets.transformer import DIFFERENCE, KEY, OUTER, SQUARES, SUM, VALUE
+from tfedge.modeling.nets.transformer import (
+    DIFFERENCE,
+    KEY,
+    LEFT_OUT,
+    OUTER,
+    REST,
+    SQUARES,
+    SUM,
+    VALUE,
+)
 from tfedge.tasks.task import Work
 
-LIMITS = (60.0, 40.0, 25.0)  # of what is clipped, of which one is chosen
+# Of what is clipped, and of how far numbers beside divided ones reach: one of these is chosen.
+LIMITS = ((60.0, 1.4), (40.0, 1.0), (25.0, 0.75))
 SHORT = 32  # pieces of a text that is shown once more, cut: its marks weigh more then
 CENTRED = 64  # texts, at most, that say how far 8 bits shift the logits
-_OF_OUTLIERS = (OUTER, SUM, DIFFERENCE)
+_OF_OUTLIERS = (OUTER, SUM, DIFFERENCE, LEFT_OUT)
 _ROOM = 400.0  # what is not clipped adds to a sum of squares
 _AT_ONCE = 16
+
+# Of a network, of texts int32 [N, 2, S] and of the layers that are clustered: the same network
+# with what ``outliers`` divides, and what that is.
+Divide = Callable[[Any, np.ndarray, Collection[str]], tuple[Any, Divisions]]
+
+
+def _as_it_is(model: Any, texts: np.ndarray, clustered: Collection[str]) -> tuple[Any, Divisions]:
+    return model, {}
 
 
 def calibrate(
@@ -46,6 +66,7 @@ def calibrate(
     *,
     work: Work,
     served: Callable[[np.ndarray], np.ndarray],
+    divide: Divide = _as_it_is,
     preserve_zeros: bool = False,
     clustered: Collection[str] = (),
     whole: bool = True,
@@ -62,6 +83,7 @@ def calibrate(
         texts: int32 [N, 2, S] that ranges are taken from.
         checked: int32 [M, 2, S], others, that the states are compared on.
         work, served: say how far outputs are apart, once served.
+        divide: makes of the network one whose outliers are divided.
         preserve_zeros, clustered: see ``quantization.wrap``.
         whole: all of it will have 8 bits. Where layers are kept above, logits are shifted by less
             than what is seen here, and not centred.
@@ -70,6 +92,7 @@ def calibrate(
     looked_at, centred = with_short(checked), texts[:CENTRED]
     say = _outputs(model)
     wanted, level = served(say(looked_at)), say(centred).mean(0)
+    model, divisions = divide(model, texts, clustered)
     plain = ranges_from(model, texts)
     wrapped = quantization.wrap(model, preserve_zeros=preserve_zeros, clustered=clustered)
 
@@ -81,7 +104,8 @@ def calibrate(
         alike = float(work.same(wanted, found).mean())
         return Distance(kl=work.divergence(wanted, found), agreement=alike)
 
-    states = [plain, *(clipped(plain, limit) for limit in LIMITS)]
+    states = [within(plain, divisions)]
+    states += [within(clipped(plain, limit), divisions, times) for limit, times in LIMITS]
     tried, found = len(states) + whole, []
     for number, ranges in enumerate(states):
         quantization.set_ranges(wrapped, ranges)
@@ -109,11 +133,17 @@ def calibrate(
 
 
 def ranged(
-    model: Any, texts: np.ndarray, *, preserve_zeros: bool, clustered: Collection[str] = ()
+    model: Any,
+    texts: np.ndarray,
+    *,
+    divide: Divide = _as_it_is,
+    preserve_zeros: bool,
+    clustered: Collection[str] = (),
 ) -> Any:
     """An encoder wrapped for 8 bits (see ``quantization.wrap``) with the ranges of these texts,
-    int32 [N, 2, S], and nothing clipped."""
-    ranges = ranges_from(model, texts)
+    int32 [N, 2, S], and nothing clipped but what is divided."""
+    model, divisions = divide(model, texts, clustered)
+    ranges = within(ranges_from(model, texts), divisions)
     wrapped = quantization.wrap(model, preserve_zeros=preserve_zeros, clustered=clustered)
     quantization.set_ranges(wrapped, ranges)
     return wrapped
@@ -159,6 +189,26 @@ def clipped(ranges: Ranges, limit: float) -> Ranges:
             found[name] = (max(low, -limit), min(high, limit))
         elif name.endswith(SQUARES):
             found[name] = (low, min(high, limit**2 + _ROOM))
+    return found
+
+
+def within(ranges: Ranges, divisions: Divisions, times: float = 1.0) -> Ranges:
+    """Where numbers are stored divided nothing reaches farther than ``times`` what the others do,
+    divided or not: what is farther out would be too small a part of its sum of squares."""
+    found = dict(ranges)
+
+    def clip(name: str, most: float) -> None:
+        low, high = found[name]
+        found[name] = (max(low, -most), min(high, most))
+
+    for name, division in divisions.items():
+        reach = division.reach * times
+        for suffix in (SUM, DIFFERENCE):
+            clip(f"{name}{suffix}", reach)
+        clip(dense_before(name), reach)
+        clip(f"{name}{LEFT_OUT}", BY * reach)
+        clip(f"{name}{LEFT_OUT}{SQUARES}", (BY * reach) ** 2)
+        clip(f"{name}{SQUARES}", (BY * reach) ** 2 + found[f"{name}{REST}{SQUARES}"][1])
     return found
 
 

@@ -31,6 +31,7 @@ from tfedge.modeling.nets.attention import (
     WeightedMean,
     WordTable,
 )
+from tfedge.modeling.nets.divided import Divided, LeftOut, MeanOfDivided
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.layers import (
     Carrier,
@@ -55,6 +56,7 @@ _OPS = (
     *(keras.layers.Add, keras.layers.Subtract, keras.layers.Multiply),
     *(HardSwish, ChannelMean, InverseRoot, Gelu),
     *(SumOfSquares, AttentionScores, AttentionSum, WeightedMean, PieceMean, Positions),
+    *(Divided, MeanOfDivided, LeftOut),
 )
 
 

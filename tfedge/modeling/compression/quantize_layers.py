@@ -17,6 +17,7 @@ from tfedge.modeling.nets.attention import (
     SumOfSquares,
     WordTable,
 )
+from tfedge.modeling.nets.divided import Divided, LeftOut, MeanOfDivided
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.layers import Carrier, HardSigmoid, HardSwish, InverseRoot
 from tfedge.modeling.nets.network import PixelOffset
@@ -153,6 +154,23 @@ def as_int8_positions(layer: Positions) -> Callable[..., Any]:
     return call
 
 
+def with_int8_constant(layer: Divided | MeanOfDivided) -> Callable[..., Any]:
+    """What a layer with a constant computes with it in 8 bits: with one scale, or, of a kernel, one
+    for each thing that it gives."""
+
+    def call(inputs: Any) -> Any:
+        constant = layer.constant(inputs)
+        if isinstance(layer, Divided):
+            most = float(constant.max())
+            fake = tf.quantization.fake_quant_with_min_max_args
+            return layer.applied(inputs, fake(constant, -most, most, narrow_range=True))
+        each = constant.max((0, 1, 2))
+        fake = tf.quantization.fake_quant_with_min_max_vars_per_channel
+        return layer.applied(inputs, fake(constant, -each, each, narrow_range=True))
+
+    return call
+
+
 # Layers whose ranges are known, and so need no quantizer.
 KNOWN = (PixelOffset, Carrier, HardSigmoid, PieceIds, PaddingMask, RepeatedPieces)
 
@@ -161,6 +179,7 @@ CALLS: dict[type, Callable[[Any], Callable[..., Any]]] = {
     WordTable: as_int8_table,
     Positions: as_int8_positions,
     SumOfSquares: lambda layer: layer.as_product,
+    **dict.fromkeys((Divided, MeanOfDivided, LeftOut), with_int8_constant),
 }
 
 OWN: dict[type, Any] = {

@@ -19,6 +19,7 @@ from tfedge.modeling.nets.attention import (
     WeightedMean,
     WordTable,
 )
+from tfedge.modeling.nets.divided import Divided, Division, LeftOut, MeanOfDivided
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.layers import ChannelMean, InverseRoot
 from tfedge.modeling.nets.network import POOL
@@ -26,9 +27,11 @@ from tfedge.modeling.nets.text_base import EncoderBase
 
 L = keras.layers
 SUM, DIFFERENCE, NORM, SQUARES = "_sum", "_difference", "_norm", "_squares"
-OUTER, KEY, VALUE = "_outer", "_key", "_value"
+OUTER, KEY, VALUE, ATTENDED, LEFT_OUT = "_outer", "_key", "_value", "_attended", "_left_out"
+REST = "_rest"  # without what is left out
+ATTENTION = "_attention"  # of a layer, its first half
 # Names of layers end so whose ranges are chosen, not met: see ``compression/clipping.py``.
-CHOSEN = (OUTER, KEY, VALUE, SUM, DIFFERENCE, SQUARES)
+CHOSEN = (OUTER, KEY, VALUE, SUM, DIFFERENCE, SQUARES, LEFT_OUT)
 
 
 class Attention(NamedTuple):
@@ -67,7 +70,7 @@ def attended(
     scores = masked(AttentionScores(sizes.heads, name=f"{name}_scores")([query, key]))
     shares = L.Activation("softmax", name=f"{name}_shares")(scores)
     found = AttentionSum(sizes.heads, name=f"{name}_context")([shares, value])
-    return dense(found, sizes.width, f"{name}_attended")
+    return dense(found, sizes.width, f"{name}{ATTENDED}")
 
 
 def pooled(base: EncoderBase, pieces: Any, padding: Any) -> Any:
@@ -78,12 +81,22 @@ def pooled(base: EncoderBase, pieces: Any, padding: Any) -> Any:
     return WeightedMean(name=POOL)([shares, pieces])
 
 
-def normalised(base: EncoderBase, pieces: Any, name: str) -> Any:
+def normalised(base: EncoderBase, pieces: Any, name: str, division: Division | None = None) -> Any:
     """Layer normalisation (Ba et al. 2016) of H numbers: gamma times √H, since the variance is a
-    sum."""
-    mean = ChannelMean(name=f"{name}_mean")(pieces)
+    sum. ``division``: which of them are stored divided, as gamma has to know."""
+    if division:
+        mean: Any = MeanOfDivided(division.numbers, name=f"{name}_mean")(pieces)
+        mean = Divided(division.numbers, pieces.shape[-1], name=f"{name}_mean_divided")(mean)
+    else:
+        mean = ChannelMean(name=f"{name}_mean")(pieces)
     difference = L.Subtract(name=f"{name}{DIFFERENCE}")([pieces, mean])
-    squares = SumOfSquares(name=f"{name}{SQUARES}")(difference)
+    if division:
+        rest = SumOfSquares(name=f"{name}{REST}{SQUARES}")(difference)
+        left_out = LeftOut(division.numbers, name=f"{name}{LEFT_OUT}")(difference)
+        others = SumOfSquares(name=f"{name}{LEFT_OUT}{SQUARES}")(left_out)
+        squares = L.Add(name=f"{name}{SQUARES}")([rest, others])
+    else:
+        squares = SumOfSquares(name=f"{name}{SQUARES}")(difference)
     root = InverseRoot(base.epsilon * pieces.shape[-1], name=f"{name}_root")(squares)
     scaled = L.Multiply(name=f"{name}_scaled")([difference, root])
     return L.DepthwiseConv2D(1, name=f"{name}{NORM}")(scaled)
