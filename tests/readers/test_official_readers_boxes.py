@@ -201,7 +201,7 @@ def test_mediapipe_reads_it_and_finds_what_litert_finds(
 
 
 RUNS = {
-    "sample": ({"path": "sample:scenes", "image_size": 129}, 100),
+    "sample": ({"path": "sample:scenes", "image_size": 129, "augment": {"views": 1}}, 100),
     "bccd": ({"path": str(BCCD), "image_size": 257, "augment": {"views": 1}}, 300),
 }
 

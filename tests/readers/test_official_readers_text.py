@@ -4,6 +4,7 @@ MediaPipe; and what MediaPipe's tokenizer makes of texts."""
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -125,17 +126,30 @@ def test_mediapipe_reads_it_and_answers_as_litert(
     assert np.quantile(np.abs(theirs - expected).max(1), 0.95) <= 2.01 / 256
 
 
-@pytest.mark.train
-def test_mediapipe_answers_as_litert_of_an_encoder(mediapipe: Path, tmp_path: Path) -> None:
-    """Of a whole run, on its test texts."""
-    content = {
-        "name": "words",
-        "task": "text-classification",
+BBC = Path(os.environ.get("TFEDGE_BBC") or REVIEWS.parent / "bbc")  # BBC News, a folder a class
+RUNS: dict[str, dict[str, Any]] = {
+    "sample": {
         "data": {"path": "sample:messages", "length": 32, "split": {"val": 0.2, "test": 0.3}},
         "backbone": {"layers": 2, "vocabulary": "seen"},
         "quantize": {"recipe": "ptq", "representative": 16},
-        "package": {"targets": ["android"]},
-    }
+    },
+    "bbc": {
+        "data": {"path": str(BBC), "length": 128, "on_conflict": "drop", "on_leak": "drop"},
+        "quantize": {"recipe": "ptq"},
+    },
+}
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("name", RUNS)
+def test_mediapipe_answers_as_litert_of_an_encoder(
+    name: str, mediapipe: Path, tmp_path: Path
+) -> None:
+    """Of a whole run, on its test texts as far as they are ASCII."""
+    if name == "bbc" and not BBC.is_dir():
+        pytest.skip("no BBC News on this machine (TFEDGE_BBC)")
+    content = {"name": "words", "task": "text-classification", **RUNS[name]}
+    content["package"] = {"targets": ["android"]}
     file, run, cache = tmp_path / "words.yaml", tmp_path / "run", tmp_path / "cache"
     file.write_text(json.dumps(content))  # JSON is YAML
     assert main(["run", str(file), "--run-dir", str(run), "--cache", str(cache)]) == 0
@@ -143,16 +157,18 @@ def test_mediapipe_answers_as_litert_of_an_encoder(mediapipe: Path, tmp_path: Pa
     index = run / "data" / "index.json"
     task = TextClassification()
     examples = task.examples(index, data, data_root(data, cache), cache)
-    rows = examples.rows_of("test")
+    rows = [row for row in examples.rows_of("test") if examples.texts.text(row).isascii()]
     texts = [examples.texts.text(row) for row in rows]
-    assert len(texts) > 100 and all(text.isascii() for text in texts)
+    assert len(texts) > 100
     (tmp_path / "texts.json").write_text(json.dumps(texts))
     paths = model_of(drop), tmp_path / "texts.json"
     found = read_by(mediapipe, "reader_mediapipe_text.py", *paths)["answers"]
     theirs = [max(answer, key=lambda row: row[1])[0] for answer in found]
     scores = predict(run / "convert" / "model.tflite", examples.inputs(rows))
     ours = [examples.classes[best] for best in scores.argmax(1)]
-    assert np.mean([one == other for one, other in zip(ours, theirs, strict=True)]) >= LEAST
+    same = [one == other for one, other in zip(ours, theirs, strict=True)]
+    print(f"MediaPipe's answer is LiteRT's to {sum(same)} of {len(same)} texts")
+    assert np.mean(same) >= LEAST
     assert len(set(ours)) > 2
 
 

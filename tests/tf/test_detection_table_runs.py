@@ -20,7 +20,8 @@ pytest.importorskip("pycocotools")
 TINY = (
     *("backbone.name=MobileNet", "backbone.alpha=0.25", "backbone.weights=none"),
     *("data.image_size=64", "data.augment.views=1", "finetune.epochs=1"),
-    *("finetune.unfreeze=0.3", "finetune.unfreeze_epochs=1", "benchmark.runs=10", "package=null"),
+    *("finetune.unfreeze=0.3", "finetune.unfreeze_epochs=1", "quantize.recipe=ptq"),
+    *("benchmark.runs=10", "benchmark.profile=false", "package=null"),
 )
 
 
