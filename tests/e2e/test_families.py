@@ -27,10 +27,12 @@ BRIEF = {
     "prune.epochs": 1,
     "quantize.epochs": 1,
     "quantize.representative": 16,
+    "quantize.debug": "false",
     "evaluate.robustness": 0,
     "evaluate.gates.max_accuracy_drop": 1.0,
     "benchmark.runs": 10,
     "benchmark.processes": 1,
+    "benchmark.profile": "false",
 }
 
 

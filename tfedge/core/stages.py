@@ -217,7 +217,7 @@ STAGES: tuple[Stage, ...] = (
         without=("quantize.debug",),  # no reason to quantize once more
         libs=_TFMOT,
         also=_HEADS,
-        version=12,
+        version=13,
         section="quantize",
     ),
     Stage(

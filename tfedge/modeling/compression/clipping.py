@@ -2,8 +2,8 @@
 
 In what the feed-forward parts add, a few numbers of a few pieces ([CLS], [SEP], punctuation) are a
 hundred times as large as all others. A range that holds them has steps that lose the rest; so they
-are clipped (Bondarenko et al. 2021, "Understanding and Overcoming the Challenges of Efficient
-Transformer Quantization", name the outliers). How much is clipped, training texts decide.
+are stored divided (see ``outliers``), and clipped where they are larger still. Where that can't be
+done they are clipped alone, and training texts decide how much.
 
 What rounding shifts does not go away in the mean over a text's pieces: the features of all texts
 move by the same, as far as a fifth of what they differ by, and with them the logits. That goes into
@@ -42,8 +42,7 @@ from tfedge.modeling.nets.transformer import (
 )
 from tfedge.tasks.task import Work
 
-# Of what is clipped, and of how far numbers beside divided ones reach: one of these is chosen.
-LIMITS = ((60.0, 1.4), (40.0, 1.0), (25.0, 0.75))
+LIMITS = (60.0, 40.0, 25.0)  # of what is clipped, of which one is chosen
 SHORT = 32  # pieces of a text that is shown once more, cut: its marks weigh more then
 CENTRED = 64  # texts, at most, that say how far 8 bits shift the logits
 _OF_OUTLIERS = (OUTER, SUM, DIFFERENCE, LEFT_OUT)
@@ -74,8 +73,9 @@ def calibrate(
 ) -> Calibrated:
     """Wrap an encoder for 8 bits with ranges, and a bias of its head, from training texts.
 
-    States with and without clipping are compared with the float network on other training texts,
-    and on the same cut short; the nearest one, by divergence, stays. Then the logits are centred,
+    States with and without clipping, where that is something else, are compared with the float
+    network on other training texts, and on the same cut short; the nearest one, by divergence,
+    stays. Then the logits are centred,
     where that brings it nearer still.
 
     Args:
@@ -105,7 +105,10 @@ def calibrate(
         return Distance(kl=work.divergence(wanted, found), agreement=alike)
 
     states = [within(plain, divisions)]
-    states += [within(clipped(plain, limit), divisions, times) for limit, times in LIMITS]
+    for limit in LIMITS:
+        ranges = within(clipped(plain, limit), divisions)
+        if ranges not in states:  # what is divided needs no limit beside
+            states.append(ranges)
     tried, found = len(states) + whole, []
     for number, ranges in enumerate(states):
         quantization.set_ranges(wrapped, ranges)
@@ -122,7 +125,7 @@ def calibrate(
             best = len(states)
         else:
             head.bias.assign(bias)
-    other = best or min(range(1, len(found)), key=lambda at: found[at].kl)
+    other = best or min(range(1, len(found)), key=lambda at: found[at].kl, default=0)
     brought = Correction(
         state="corrected" if best else "plain",
         n=len(looked_at),
@@ -192,9 +195,9 @@ def clipped(ranges: Ranges, limit: float) -> Ranges:
     return found
 
 
-def within(ranges: Ranges, divisions: Divisions, times: float = 1.0) -> Ranges:
-    """Where numbers are stored divided nothing reaches farther than ``times`` what the others do,
-    divided or not: what is farther out would be too small a part of its sum of squares."""
+def within(ranges: Ranges, divisions: Divisions) -> Ranges:
+    """Where numbers are stored divided nothing reaches farther than the others do, divided or not:
+    else it would be too small a part of its sum of squares, whose range ends there, too."""
     found = dict(ranges)
 
     def clip(name: str, most: float) -> None:
@@ -202,7 +205,7 @@ def within(ranges: Ranges, divisions: Divisions, times: float = 1.0) -> Ranges:
         found[name] = (max(low, -most), min(high, most))
 
     for name, division in divisions.items():
-        reach = division.reach * times
+        reach = division.reach
         for suffix in (SUM, DIFFERENCE):
             clip(f"{name}{suffix}", reach)
         clip(dense_before(name), reach)
