@@ -12,6 +12,7 @@ from typing import Any
 import html5lib
 import numpy as np
 import pytest
+from matplotlib import rc_context
 
 from tests.svg_helpers import between, discs, dots, line_through, on_axis, texts, without_namespaces
 from tfedge.report import figures, html
@@ -247,6 +248,8 @@ def test_a_drawing_has_the_page_s_colors_and_font_and_no_rules_for_the_whole_pag
             r"#[0-9a-f]{6}\b(?![^<]*\))|font-family|<style|rdf|\d{4}-\d\d-\d\d", text
         )
         assert text == figures.svg(plot, "t")  # as often as it is drawn
+        with rc_context({"font.size": 30, "axes.grid": False, "savefig.facecolor": "red"}):
+            assert text == figures.svg(plot, "t")  # whatever is set for other figures
     names = [set(re.findall(r'id="([^"]*)"', figures.svg(plot, "t"))) for plot in plots]
     assert all(names) and not names[0] & names[1] and not names[0] & names[2]
 

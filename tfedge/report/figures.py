@@ -17,7 +17,7 @@ from textwrap import wrap
 from typing import Any
 
 from markupsafe import Markup, escape
-from matplotlib import rc_context
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -92,7 +92,8 @@ def svg(plot: Curves | Points | Strips, title: str) -> Markup:
     """An ``<svg>`` for a page of HTML, with ``title`` as its text; the same for the same plot."""
     salt = hashlib.sha256(f"{title}\n{plot}".encode()).hexdigest()
     drawn = io.StringIO()
-    with rc_context(_STYLE | {"svg.hashsalt": salt}), warnings.catch_warnings():
+    ours = ["default", _STYLE | {"svg.hashsalt": salt}]  # whatever a matplotlibrc says
+    with style.context(ours), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
         high = HEIGHT if not isinstance(plot, Strips) else _STRIP * len(plot.rows) + 50
         figure = Figure(figsize=(WIDTH / 72, high / 72), layout="constrained")
