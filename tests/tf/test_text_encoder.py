@@ -414,6 +414,8 @@ def test_numbers_that_are_far_larger_than_all_others_are_divided() -> None:
     assert 0.5 * others < division.reach < 2 * others < 0.2 * np.abs(sums[..., 5]).max()
     left = outliers.found(model, texts(16, 2), clustered=["layer_0_outer"])
     assert set(left) == set(divisions) - {"layer_0"}
+    every = [layer.name for layer in model.layers]
+    assert outliers.found(model, texts(16, 2), clustered=every) == {}
     assert outliers.found(built(), texts(16, 2)) == {}
 
 

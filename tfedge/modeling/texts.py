@@ -181,7 +181,7 @@ class TextHead(NetworkHead):
 
         if not isinstance(self.net, EncoderBase) or self.net.frozen:
             return model, {}
-        divisions = outliers.found(model, texts[: outliers.LOOKED_AT], clustered)
+        divisions = outliers.found(model, texts, clustered)
         if not divisions:
             return model, divisions
         result = encoder.build(EncoderSpec(self.net, self.objective.units, divisions))
