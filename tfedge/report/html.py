@@ -25,7 +25,7 @@ from tfedge.tasks.blocks import (
     unescaped,
 )
 
-_SHORT = 24  # characters of a cell that stay on one line
+_SHORT, _LONG = 24, 80  # characters of a cell that stay on one line, or are a text of their own
 _PAGE = Path(__file__).parent / "page"
 
 
@@ -62,7 +62,7 @@ def _template() -> jinja2.Template:
     environment.globals |= {"uri": _uri, "shade": _shade}
     environment.globals |= {"alt": _alt, "outline": _outline}
     environment.globals |= {"found_boxes": _found_boxes}
-    environment.globals |= {"fold": FOLDED, "short": _SHORT}
+    environment.globals |= {"fold": FOLDED, "short": _SHORT, "long": _LONG}
     return environment.from_string((_PAGE / "report.html.txt").read_text("utf-8"))
 
 
