@@ -16,14 +16,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup as Html
 
 from tfedge.report.document import FOLDED, Document
-from tfedge.tasks.blocks import (
-    Box,
-    Held,
-    Markup,
-    Picture,
-    Pictures,
-    unescaped,
-)
+from tfedge.tasks.blocks import Box, Held, Markup, Picture, Pictures, unescaped
 
 _SHORT, _LONG = 24, 80  # characters of a cell that stay on one line, or are a text of their own
 _PAGE = Path(__file__).parent / "page"

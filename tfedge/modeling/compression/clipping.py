@@ -75,8 +75,7 @@ def calibrate(
 
     States with and without clipping, where that is something else, are compared with the float
     network on other training texts, and on the same cut short; the nearest one, by divergence,
-    stays. Then the logits are centred,
-    where that brings it nearer still.
+    stays. Then the logits are centred, where that brings it nearer still.
 
     Args:
         model: the float network, no more needed afterwards.
