@@ -24,6 +24,7 @@ from tfedge.commands import LAZY
 from tfedge.commands.options import CACHE, DEBUG, DEVICES, examples, setting
 from tfedge.commands.screen import show
 from tfedge.errors import INTERRUPTED, OUTPUT_CLOSED, TfedgeError
+from tfedge.files import garbage
 from tfedge.files.artifact import refused
 from tfedge.files.streams import OutputClosed, guarded
 from tfedge.redact import without_secrets
@@ -201,6 +202,7 @@ def process() -> NoReturn:
     Taking TensorFlow apart object by object takes a second or more: what is registered for the end
     is called, and all else goes with the process.
     """
+    garbage.begin()
     code = main()
     if "tensorflow" not in sys.modules:
         sys.exit(code)

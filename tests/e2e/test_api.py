@@ -50,7 +50,8 @@ def python(place: Workplace, *arguments: str) -> subprocess.CompletedProcess[str
 def test_a_run_in_a_thread_gives_the_bytes_of_the_command(
     finished: Workplace, workplace: Workplace, photos: Path
 ) -> None:
-    """With a cache of its own: everything is computed again, by TensorFlow in that thread."""
+    """Elsewhere, and with a cache of its own: everything is computed again, by TensorFlow in that
+    thread."""
     shapes.pipeline(workplace.file, photos)
     ran = python(workplace, "-c", IN_A_THREAD, str(workplace.file))
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -139,14 +139,6 @@ def test_again_is_all_hits_and_one_key_runs_what_follows(finished: Workplace) ->
     assert finished.result()["model"]["sha256"] != digest
 
 
-def test_the_same_run_elsewhere_gives_the_same_bytes(
-    finished: Workplace, workplace: Workplace, photos: Path
-) -> None:
-    shapes.pipeline(workplace.file, photos)
-    assert workplace.tfedge("run", workplace.file, "--to", "convert").returncode == 0
-    assert workplace.result()["model"]["sha256"] == first(finished)["model"]["sha256"]
-
-
 def test_adding_a_photo_moves_no_other(
     finished: Workplace, workplace: Workplace, photos: Path, tmp_path: Path
 ) -> None:

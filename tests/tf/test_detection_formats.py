@@ -33,7 +33,8 @@ def made(name: str, folder: Path) -> tuple[bytes, str, str]:
     }
     file, run = folder / "tiny.yaml", folder / "run"
     file.write_text(json.dumps(content), encoding="utf-8")
-    assert main(["run", str(file), "--run-dir", str(run), "--cache", str(folder / "cache")]) == 0
+    options = ["--run-dir", str(run), "--cache", str(folder / "cache"), "--to", "convert"]
+    assert main(["run", str(file), *options]) == 0
     files = [run / "convert" / name for name in ("float.tflite", "model.tflite")]
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
     index = json.loads((run / "data" / "index.json").read_text("utf-8"))

@@ -22,6 +22,7 @@ TINY = (
     *("data.image_size=64", "data.augment.views=1", "finetune.epochs=1"),
     *("finetune.unfreeze=0.3", "finetune.unfreeze_epochs=1", "quantize.recipe=ptq"),
     *("benchmark.runs=10", "benchmark.profile=false", "package=null"),
+    "evaluate.robustness=0",
 )
 
 

@@ -92,3 +92,28 @@ def test_what_a_notebook_has_told_keras_is_not_what_a_stage_begins_with():
     assert (keras.backend.floatx(), keras.backend.epsilon()) == ("float32", 1e-7)
     assert keras.backend.image_data_format() == "channels_last"
     assert keras.layers.Dense(1).dtype_policy.name == "float32"
+
+
+COLLECTED = """
+import gc
+from tfedge import cli
+
+def main():
+    from tfedge.modeling.nets.env import tf
+    return 0 if gc.get_freeze_count() {expected} else 1
+
+cli.main = main
+{how}
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"), [("cli.process()", "> 100_000"), ("raise SystemExit(cli.main())", "== 0")]
+)
+def test_only_a_command_s_process_keeps_what_it_has_from_the_collector(how, expected):
+    """What a notebook had before it called tfedge must go away one day."""
+    program = COLLECTED.format(how=how, expected=expected)
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert ran.returncode == 0

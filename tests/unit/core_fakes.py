@@ -267,7 +267,8 @@ def _train(ctx: Context) -> None:
 
 def _hang(ctx: Context) -> None:
     ctx.progress.note("hanging")
-    time.sleep(60)
+    for _ in range(600):  # one long sleep would not end if Ctrl-C came just before it
+        time.sleep(0.1)
 
 
 def _wait(ctx: Context) -> None:

@@ -16,8 +16,8 @@ from script_helpers import ROOT, SCRIPT
 from tfedge.benchmark import call
 from tfedge.benchmark.call import script_file
 from tfedge.benchmark.device_script import SCRIPT_NAME, script_text
-from tfedge.tasks.image_classification.script import example
-from tfedge.tasks.object_detection.script import example as detect_example
+from tfedge.tasks.image_classification.script import EXAMPLE
+from tfedge.tasks.object_detection.script import EXAMPLE as DETECT
 
 BUILD = ROOT / "tools" / "build_device_script.py"
 
@@ -44,7 +44,7 @@ def test_another_one_is_found_and_written_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [script_text(), example().decode(), detect_example().decode()],
+    [script_text(), EXAMPLE.text().decode(), DETECT.text().decode()],
     ids=["bench", "classify", "detect"],
 )
 def test_it_is_plain(text: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tfedge.inputs.images.anchors import anchors
-from tfedge.tasks.object_detection.script import example
+from tfedge.tasks.object_detection.script import EXAMPLE
 
 SIZE, CLASSES = 64, ["cat", "dog"]
 GRID = anchors(SIZE)
@@ -61,7 +61,7 @@ class Detecting:
         self.scores = np.zeros((1, len(GRID), 2), np.uint8)
         golden = self.scores.copy()
         golden[0, AT] = [200, 10]
-        (self.folder / "detect.py").write_bytes(example())
+        (self.folder / "detect.py").write_bytes(EXAMPLE.text())
         (self.folder / "ai_edge_litert").mkdir()
         (self.folder / "ai_edge_litert" / "__init__.py").touch()
         (self.folder / "ai_edge_litert" / "interpreter.py").write_text(INTERPRETER)

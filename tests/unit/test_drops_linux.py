@@ -26,7 +26,7 @@ from tfedge.portable.images import decode
 from tfedge.stages import benchmark, evaluate, package
 from tfedge.tasks.drop import Pair
 from tfedge.tasks.image_classification.golden import choose
-from tfedge.tasks.image_classification.script import example
+from tfedge.tasks.image_classification.script import EXAMPLE
 
 FILES = {"color.tflite", "labels.txt", "README.md", "CARD.md", "classify.py", "requirements.txt"}
 FILES |= {"bench_tflite.py", "color.service"}
@@ -84,7 +84,7 @@ def told(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
 def load_example(folder: Path) -> ModuleType:
     """classify.py as a module, as it stands in a drop."""
     path = folder / "classify.py"
-    path.write_bytes(example())
+    path.write_bytes(EXAMPLE.text())
     spec = spec_from_file_location("classify_by_path", path)
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
@@ -454,7 +454,7 @@ def test_nobody_reads_on(drop: Path, tmp_path: Path) -> None:
 
 
 def test_classify_is_python_3_7_and_imports_little() -> None:
-    text = example().decode()
+    text = EXAMPLE.text().decode()
     tree = ast.parse(text, feature_version=(3, 7))
     names = set()
     for node in ast.walk(tree):
@@ -469,7 +469,7 @@ def test_classify_is_python_3_7_and_imports_little() -> None:
 
 def test_classify_copies_neither_the_decoder_nor_the_rule() -> None:
     """What training uses stands in it as it is, and its own part decodes and judges nothing."""
-    text = example().decode()
+    text = EXAMPLE.text().decode()
     for name in ("images", "golden"):
         assert source(f"tfedge.portable.{name}").body in text
     own = source("tfedge.tasks.image_classification.script.classify").text

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tfedge.portable.bpe import _CHARACTERS, ByteLevelBPE
-from tfedge.tasks.text_classification.script import NAME, example
+from tfedge.tasks.text_classification.script import EXAMPLE
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "##s"]
 LENGTH = 8
@@ -57,7 +57,7 @@ def ids_of(*words: int) -> np.ndarray:
 def drop(tmp_path: Path) -> Path:
     folder = tmp_path / "drop"
     (folder / "golden").mkdir(parents=True)
-    (folder / NAME).write_bytes(example())
+    (folder / EXAMPLE.name).write_bytes(EXAMPLE.text())
     (folder / "m.tflite").write_bytes(b"m")
     (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n")
     (folder / "golden" / "000.input.bin").write_bytes(ids_of(4, 6, 7).tobytes())
@@ -92,7 +92,7 @@ def write_manifest(folder: Path, **changes: Any) -> None:
 
 def run(drop: Path, *words: object, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-B", NAME, *map(str, words)],
+        [sys.executable, "-B", EXAMPLE.name, *map(str, words)],
         cwd=drop,
         input=stdin,
         capture_output=True,

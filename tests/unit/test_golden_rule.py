@@ -18,7 +18,7 @@ from golden_cases import CASES
 
 from tfedge.drops.verify import replay_here
 from tfedge.portable.golden import TOLERANCE, difference
-from tfedge.tasks.image_classification.script import example
+from tfedge.tasks.image_classification.script import EXAMPLE
 from tfedge.tflite.apart import Answers
 from tfedge.tflite.runtime import Port
 
@@ -96,7 +96,7 @@ def test_classify_goes_by_it(
 ) -> None:
     facts = replayed(tmp_path, expected)
     (tmp_path / "MANIFEST.json").write_text(json.dumps(facts))
-    (tmp_path / "classify.py").write_bytes(example())
+    (tmp_path / "classify.py").write_bytes(EXAMPLE.text())
     (tmp_path / "ai_edge_litert").mkdir()
     (tmp_path / "ai_edge_litert" / "__init__.py").touch()
     (tmp_path / "ai_edge_litert" / "interpreter.py").write_text(INTERPRETER)

@@ -11,7 +11,7 @@ import pytest
 
 from tfedge.catalog.backbones import BACKBONES, net
 from tfedge.cli import main
-from tfedge.pipeline import needs as module
+from tfedge.files.text import roughly
 from tfedge.pipeline.load import load
 from tfedge.pipeline.needs import Needs, needs, told
 from tfedge.pipeline.schema import Pipeline
@@ -114,7 +114,8 @@ class Full:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(44, "40 s"), (200, "3 min"), (5000, "83 min"), (9000, "2.5 h")]
+    ("seconds", "text"),
+    [(1, "10 s"), (44, "40 s"), (200, "3 min"), (5000, "83 min"), (9000, "2.5 h")],
 )
 def test_seconds_are_told_roughly(seconds: float, text: str) -> None:
-    assert module._time(seconds) == text
+    assert roughly(seconds) == text

@@ -24,7 +24,7 @@ from tfedge.pipeline.schema import pipeline_of
 from tfedge.portable.boxes import CODER
 from tfedge.portable.drawing import COLOURS
 from tfedge.tasks.drop import Drawing
-from tfedge.tasks.object_detection.script import example
+from tfedge.tasks.object_detection.script import EXAMPLE
 from tfedge.tasks.object_detection.work import ObjectDetection
 
 Said = pytest.CaptureFixture[str]
@@ -166,7 +166,7 @@ def drop_of(run: Path, folder: Path) -> Path:
     listed = {name: {"sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
     facts = {"model": "m.tflite", "files": listed, "golden": [], "input": given, "output": taken}
     folder.mkdir()
-    for name, content in {**files, "detect.py": example()}.items():
+    for name, content in {**files, "detect.py": EXAMPLE.text()}.items():
         (folder / name).write_bytes(content)
     write_json(folder / "MANIFEST.json", facts | work.drop_facts(examples))
     return folder

@@ -33,6 +33,13 @@ def size_text(size: int) -> str:
     return f"{size / 1e6:.2f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
 
 
+def roughly(seconds: float) -> str:
+    """A time that is guessed: in tens of seconds, minutes or hours."""
+    if seconds < 90:
+        return f"{max(10, round(seconds, -1)):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def sparkline(values: Sequence[float], points: int, levels: str = _LEVELS) -> str:
     """Values from the lowest to the highest of ``levels``, at most ``points`` of them: where there
     are more, each stands for the mean of its share."""

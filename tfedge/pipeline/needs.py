@@ -20,6 +20,7 @@ from tfedge.catalog.backbones import BACKBONES, Block, net
 from tfedge.data.sources import counted
 from tfedge.files.parallel import cores as cores_here
 from tfedge.files.space import free
+from tfedge.files.text import roughly
 from tfedge.pipeline.recipes import NOISY, head_kind, least_steps, quantized_by
 from tfedge.pipeline.schema import Backbone, Pipeline
 from tfedge.pipeline.unfreeze import (
@@ -178,7 +179,7 @@ def told(pipeline: Pipeline, cache: Path) -> Iterator[str]:
     wanted = needs(pipeline, size, *found, count)
     yield (
         f"needs, from nothing: about {_bytes(wanted.cache)} of disk in the cache, "
-        f"{_bytes(wanted.memory)} of memory, {_time(wanted.seconds)} on {count} "
+        f"{_bytes(wanted.memory)} of memory, {roughly(wanted.seconds)} on {count} "
         f"core{'' if count == 1 else 's'} for {sum(found):,} images (perhaps half or twice that)"
     )
     left = free(cache)
@@ -188,9 +189,3 @@ def told(pipeline: Pipeline, cache: Path) -> Iterator[str]:
 
 def _bytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{round(seconds, -1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

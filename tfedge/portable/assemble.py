@@ -12,11 +12,12 @@ import importlib.util
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 OLDEST = (3, 7)  # the Python that every assembled script must run on
 WIDTH = 100
+_CPU = 'DELEGATE = ""'  # as it stands in a script for the CPU
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,31 @@ def ingredients(main: str, parts: Sequence[str]) -> str:
     """All that a script of these modules is made of, and how: it is the same as long as this is,
     and this is quickly read."""
     return "\0".join(source(name).text for name in (__name__, main, *parts))
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a drop has to begin with: the module ``main`` and ``parts`` of what training uses, too,
+    as one plain script. It needs numpy, and says so where there is none."""
+
+    name: str
+    main: str
+    parts: tuple[str, ...]
+
+    def ingredients(self) -> bytes:
+        """All that it is made of."""
+        return f"{self.name}\0{ingredients(self.main, self.parts)}".encode()
+
+    @cache  # noqa: B019 (there is one for each task, as long as the process)
+    def text(self, name: str = "", delegate: str = "") -> bytes:
+        """The script, under another ``name`` perhaps; ``delegate``: edgetpu, or nothing for the
+        CPU."""
+        parts = [source(part) for part in self.parts]
+        text = assembled(source(self.main), parts, optional=["numpy"])
+        if delegate:
+            assert text.count(_CPU) == 1
+            text = text.replace(_CPU, f'DELEGATE = "{delegate}"')
+        return (text.replace(self.name, name) if name else text).encode("utf-8")
 
 
 def assembled(main: Source, parts: Sequence[Source], optional: Collection[str] = ()) -> str:

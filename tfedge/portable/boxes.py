@@ -38,11 +38,19 @@ def decoded(deltas: Any, anchors: Any) -> Any:
 
 def iou(first: Any, second: Any) -> Any:
     """Intersection over union [n, m] of boxes [n, 4] and [m, 4]."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1) for boxes in (first, second)]
-    return shared / (areas[0][:, None] + areas[1][None] - shared + 1e-9)
+    # a side at a time: sides as the last of three axes take numpy six times as long
+    left, top, right, bottom = first.T[:, :, None]
+    others_left, others_top, others_right, others_bottom = second.T[:, None]
+    wide = _length(np.maximum(left, others_left), np.minimum(right, others_right))
+    high = _length(np.maximum(top, others_top), np.minimum(bottom, others_bottom))
+    shared = wide * high
+    area = _length(left, right) * _length(top, bottom)
+    others_area = _length(others_left, others_right) * _length(others_top, others_bottom)
+    return shared / (area + others_area - shared + 1e-9)
+
+
+def _length(low: Any, high: Any) -> Any:
+    return np.clip(high - low, 0, None)
 
 
 def suppressed(boxes: Any, scores: Any) -> list:
@@ -55,7 +63,9 @@ def suppressed(boxes: Any, scores: Any) -> list:
         if not gone[place]:
             kept.append(int(order[place]))
             gone |= overlaps[place]
-    return kept[:MOST]
+        if len(kept) == MOST:
+            break
+    return kept
 
 
 def as_given(stored: Any) -> Any:

@@ -10,12 +10,12 @@ from tfedge.benchmark.result import Host, Result
 from tfedge.benchmark.script.answers import told_accuracy, told_pairs
 from tfedge.benchmark.script.run import SCHEMA
 from tfedge.files.text import WIDTH, columns, size_text
+from tfedge.report.kinds import kinds
 from tfedge.report.markup import host_text, milliseconds, threads_text
 from tfedge.report.versus import SpeedComparison, runtime_text
 
 _IN_JSON = ("p99 ms", "load ms", "first ms", "p90 ms")  # left out, in this order, for want of room
 _LABEL = 24  # columns of a device's name
-_TYPES = 12  # rows of a profile; what is left is one more
 
 
 def document(results: Sequence[Result], ratios: Sequence[SpeedComparison] = ()) -> dict[str, Any]:
@@ -137,18 +137,8 @@ def _profile(result: Result) -> Iterator[str]:
     if not profile:
         return
     yield f"profile, {_subject(result)} ({profile['method']}; {profile['error']}):"
-    types = profile["types"]
-    for row in types[:_TYPES]:
-        yield _share(row["op"], row["count"], row["ns"], row["share"])
-    if rest := types[_TYPES:]:
-        count, ns = sum(row["count"] for row in rest), sum(row["ns"] for row in rest)
-        share = sum(row["share"] for row in rest)
-        yield _share(f"{len(rest)} other kinds", count, ns, share)
-
-
-def _share(what: str, count: int, ns: float, share: float) -> str:
-    # Cutting the graph gives times by difference: some come out a little below zero.
-    return f"  {what:28} {count:5}  {ns / 1e6:9.3f} ms  {100 * share:5.1f} %"
+    for op, ops, ns, share, _ in kinds(profile):
+        yield f"  {op:28} {ops:5}  {ns / 1e6:9.3f} ms  {100 * share:5.1f} %"
 
 
 def _warnings(result: Result) -> Iterator[str]:

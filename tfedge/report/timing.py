@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from tfedge.benchmark.result import Result
 from tfedge.report.facts import Facts
+from tfedge.report.kinds import kinds
 from tfedge.report.markup import milliseconds, threads_text
 from tfedge.report.versus import runtime_text
 from tfedge.tasks.blocks import Bars, Block, Figure, Strips
-
-_TYPES = 12  # kinds of op; what is left is one more
 
 
 def samples(facts: Facts) -> list[Block]:
@@ -39,19 +38,9 @@ def profiles(facts: Facts) -> list[Block]:
 def _profile(result: Result) -> Iterator[Block]:
     if not result.profile:
         return
-    types = result.profile["types"]
-    rows = [(f"{row['count']} {row['op']}", row["ns"], row["share"]) for row in types[:_TYPES]]
-    if rest := types[_TYPES:]:
-        rows.append(
-            (
-                f"{len(rest)} other kinds",
-                sum(row["ns"] for row in rest),
-                sum(row["share"] for row in rest),
-            )
-        )
     where = f"{result.model}, {result.device}, {threads_text(result.threads)}"
-    # Times by difference may come out a little below zero.
     shown = [
-        (name, max(0.0, ns / 1e6), f"{ns / 1e6:.3f} ms, {share:.0%}") for name, ns, share in rows
+        (kind.named, max(0.0, kind.ns / 1e6), f"{kind.ns / 1e6:.3f} ms, {kind.share:.0%}")
+        for kind in kinds(result.profile)
     ]
     yield Figure(f"Where the time goes: {where} ({result.profile['method']})", Bars(shown))

@@ -18,6 +18,7 @@ from tfedge.data.copies import Copies
 from tfedge.data.listing import Entry, Listing
 from tfedge.errors import DataError
 from tfedge.files.files import few, shown
+from tfedge.files.text import roughly
 from tfedge.inputs.images.annotations.images import Images
 from tfedge.pipeline.schema import Pipeline, pipeline_of
 
@@ -127,17 +128,11 @@ def within(
             break
     assert found is not None, "there is one at least"
     cores = f"{asked.cores} core{'s' * (asked.cores != 1)}"
-    told = f"a run takes about {duration(about)} on {cores}, perhaps half or twice that"
+    told = f"a run takes about {roughly(about)} on {cores}, perhaps half or twice that"
     if about <= asked.budget:
         return replace(found, found=f"{found.found}; {told}")
-    late = f"{told}: longer than {duration(asked.budget)}, and nothing smaller is left to choose"
+    late = f"{told}: longer than {roughly(asked.budget)}, and nothing smaller is left to choose"
     return replace(found, mind=(*found.mind, late))
-
-
-def duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(10, round(seconds, -1)):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 @dataclass(frozen=True)

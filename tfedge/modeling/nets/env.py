@@ -79,7 +79,10 @@ with _no_configuration():
     import tf_keras as keras
 from threadpoolctl import threadpool_limits  # noqa: E402
 
+from tfedge.files import garbage  # noqa: E402
 from tfedge.files.parallel import cores  # noqa: E402
+
+garbage.keep()
 
 if DEVICE == "gpu":  # not all of its kernels have a deterministic form: nothing is promised there
     if not tf.config.list_physical_devices("GPU"):

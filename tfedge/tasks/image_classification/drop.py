@@ -14,7 +14,7 @@ from tfedge.tasks.drop import Check, Content, Parts
 from tfedge.tasks.image_classification import android
 from tfedge.tasks.image_classification.copied import TEMPLATES
 from tfedge.tasks.image_classification.examples import LabelledImages
-from tfedge.tasks.image_classification.script import NAME, example
+from tfedge.tasks.image_classification.script import EXAMPLE
 
 CORAL_SCRIPT = "classify_coral.py"
 _CHECK = "--check"  # of the scripts: replay the golden pairs
@@ -85,10 +85,10 @@ def _linux(content: Content, told: Mapping[str, str]) -> Parts:
     files = {
         LABELS: labels(content),
         "README.md": readme,
-        NAME: example(),
+        EXAMPLE.name: EXAMPLE.text(),
         f"{content.name}.service": service,
     }
-    return Parts(files, check=(NAME, _CHECK), requirements=_REQUIREMENTS)
+    return Parts(files, check=(EXAMPLE.name, _CHECK), requirements=_REQUIREMENTS)
 
 
 def _coral(content: Content, told: Mapping[str, str]) -> Parts:
@@ -105,7 +105,7 @@ def _coral(content: Content, told: Mapping[str, str]) -> Parts:
     files = {
         LABELS: labels(content),
         "README.md": readme,
-        CORAL_SCRIPT: example(CORAL_SCRIPT, delegate="edgetpu"),
+        CORAL_SCRIPT: EXAMPLE.text(CORAL_SCRIPT, delegate="edgetpu"),
     }
     return Parts(files, check=(CORAL_SCRIPT, _CHECK, "--cpu"), requirements=_REQUIREMENTS)
 

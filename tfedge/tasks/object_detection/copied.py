@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tfedge.files.template import texts as templates
 from tfedge.tasks.copied import shared
-from tfedge.tasks.object_detection.script import NAME, example_ingredients
+from tfedge.tasks.object_detection.script import EXAMPLE
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def texts() -> dict[str, bytes]:
     """The templates, and what the script is made of that is one file in a drop."""
-    return {**shared(), **templates(TEMPLATES), NAME: example_ingredients()}
+    return {**shared(), **templates(TEMPLATES), EXAMPLE.name: EXAMPLE.ingredients()}

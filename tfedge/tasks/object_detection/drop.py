@@ -27,12 +27,12 @@ from tfedge.tasks.object_detection.files import (
     text_of,
     threshold_lines,
 )
-from tfedge.tasks.object_detection.script import NAME, example
+from tfedge.tasks.object_detection.script import EXAMPLE
 from tfedge.tflite import reader
 
 # Of each target its script, what that computes with, and how it replays the golden pairs here.
 _SCRIPTS = {
-    "linux": (NAME, "", ("--check",)),
+    "linux": (EXAMPLE.name, "", ("--check",)),
     "coral": ("detect_coral.py", "edgetpu", ("--check", "--cpu")),
 }
 _REQUIREMENTS = ("pillow>=8.0",)
@@ -107,7 +107,7 @@ def parts(target: str, content: Content, told: Mapping[str, str]) -> Parts:
         THRESHOLDS: threshold_lines(content),
         **golden_files(content),
         "README.md": fill(TEMPLATES, f"{target}/README.md", **values),
-        script: example(script, delegate),
+        script: EXAMPLE.text(script, delegate),
     }
     return Parts(files, check=(script, *check), requirements=_REQUIREMENTS)
 

@@ -19,7 +19,7 @@ from tfedge.tasks.drop import Check, Content, Parts
 from tfedge.tasks.text_classification import android
 from tfedge.tasks.text_classification.copied import TEMPLATES
 from tfedge.tasks.text_classification.examples import LabelledTexts
-from tfedge.tasks.text_classification.script import NAME, example
+from tfedge.tasks.text_classification.script import EXAMPLE
 from tfedge.tasks.text_classification.vocabulary import contents_of
 
 # What a README says of a vocabulary's files.
@@ -94,9 +94,9 @@ def _linux(content: Content, told: Mapping[str, str]) -> Parts:
         LABELS: labels(content),
         **content.beside,
         "README.md": readme,
-        NAME: example(),
+        EXAMPLE.name: EXAMPLE.text(),
     }
-    return Parts(files, check=(NAME, "--check"))
+    return Parts(files, check=(EXAMPLE.name, "--check"))
 
 
 _PARTS: dict[str, Callable[[Content, Mapping[str, str]], Parts]] = {
