@@ -14,7 +14,11 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tfedge.files import garbage
+
 ROOT = Path(__file__).resolve().parent.parent
+
+garbage.begin()  # this process is ours, too; the collector would take a fifth of its time
 
 # A shell starts what runs in its background with SIGINT ignored. Children would inherit that, and
 # those that tests interrupt go on for ever.

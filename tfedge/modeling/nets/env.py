@@ -128,6 +128,7 @@ keras.layers.Conv2D._jit_compiled_convolution_op = _grouped_convolution
 def _give_memory_back() -> None:
     """glibc keeps what was freed; after the conversion of a large net that is gigabytes."""
     gc.collect()
+    garbage.keep()
     if platform.system() == "Linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 
