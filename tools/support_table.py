@@ -1,6 +1,6 @@
 """What every family of backbones does in prune, QAT and int8: run it, and write the table.
 
-    python tools/support_table.py [--all] [--write] [--work DIR] [--tflite-runtime PYTHON]
+    python tools/support_table.py [--all | --kept] [--write] [--work DIR] [--tflite-runtime PYTHON]
         [NAME ...]
 
 For the smallest member of each family (``--all``: for every net of the catalogue; NAME: for these)
@@ -14,7 +14,8 @@ what they are asked. ``--work`` keeps the runs, as ``DIR/NAME-qat`` and ``DIR/NA
 nets for ``tools/int8_table.py``.
 
 Every row goes into ``tfedge/catalog/support.json`` as soon as it is known, with its date and the
-versions, for ``tfedge backbones``; ``--write`` puts the families' table into README.md.
+versions, for ``tfedge backbones``; ``--write`` puts the families' table into README.md, with the
+latencies of docs/int8.jsonl beside it. ``--kept`` runs nothing: the table is of what is there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -213,6 +214,7 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--all", action="store_true", help="every net of the catalogue")
+    parser.add_argument("--kept", action="store_true", help="run nothing, show what is there")
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     parser.add_argument("--tflite-runtime", type=Path, metavar="PYTHON", help="that has it")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="for runs; else thrown away")
@@ -222,6 +224,17 @@ def main() -> None:
     names = arguments.names or [*(BACKBONES if arguments.all else SMALLEST)]
     if unknown := set(names) - set(BACKBONES):
         parser.error(f"no such backbone: {', '.join(sorted(unknown))}")
+    if not arguments.kept:
+        _measure(names, arguments)
+    shown = {name: row for name, row in load().items() if name in SMALLEST}
+    text = f"{table(shown)}\n{origin(shown)}\n"
+    print(text)
+    if arguments.write:
+        put_into_readme("support", "tools/support_table.py", text)
+
+
+def _measure(names: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Run the pipelines of these nets; a row is kept as soon as it is known."""
     with tempfile.TemporaryDirectory() as folder:
         work = (arguments.work or Path(folder)).absolute()
         work.mkdir(parents=True, exist_ok=True)
@@ -233,11 +246,6 @@ def main() -> None:
             content = {key: rows[key] for key in BACKBONES if key in rows}
             FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             print(table({name: rows[name]}), flush=True)
-    shown = {name: row for name, row in load().items() if name in SMALLEST}
-    text = f"{table(shown)}\n{origin(shown)}\n"
-    print(text)
-    if arguments.write:
-        put_into_readme("support", "tools/support_table.py", text)
 
 
 if __name__ == "__main__":
