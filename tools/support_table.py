@@ -213,8 +213,9 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--all", action="store_true", help="every net of the catalogue")
-    parser.add_argument("--kept", action="store_true", help="run nothing, show what is there")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", help="every net of the catalogue")
+    which.add_argument("--kept", action="store_true", help="run nothing, show what is there")
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     parser.add_argument("--tflite-runtime", type=Path, metavar="PYTHON", help="that has it")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="for runs; else thrown away")
@@ -224,6 +225,8 @@ def main() -> None:
     names = arguments.names or [*(BACKBONES if arguments.all else SMALLEST)]
     if unknown := set(names) - set(BACKBONES):
         parser.error(f"no such backbone: {', '.join(sorted(unknown))}")
+    if arguments.kept and arguments.names:
+        parser.error("--kept shows the smallest member of each family: it takes no names")
     if not arguments.kept:
         _measure(names, arguments)
     shown = {name: row for name, row in load().items() if name in SMALLEST}

@@ -71,6 +71,33 @@ def test_a_wild_size_overflows_nothing() -> None:
     assert np.isfinite(found).all() and (found >= 0).all() and (found <= 1).all()
 
 
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two boxes, by its definition."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(wide, 0.0) * max(high, 0.0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return shared / (sum(areas) - shared)
+
+
+def test_iou_is_what_its_name_says_of_boxes_that_are_no_squares() -> None:
+    random = np.random.default_rng(2)
+    low = random.uniform(0, 0.4, (40, 2))
+    boxes = np.concatenate([low, low + random.uniform([0.05, 0.3], [0.3, 0.9], (40, 2))], 1)
+    first, second = boxes[:15], boxes[15:]
+    wanted = [[overlap(one, other) for other in second] for one in first]
+    assert 100 < np.count_nonzero(wanted) < 375
+    np.testing.assert_allclose(iou(first, second), wanted, atol=1e-6)  # it adds 1e-9 to the union
+
+
+def test_of_one_class_no_more_boxes_stay_than_of_an_image() -> None:
+    """All are apart, so that none suppresses another."""
+    left = np.arange(MOST + 50) / 200
+    boxes = np.stack([left, left, left + 0.004, left + 0.004], 1)
+    scores = np.random.default_rng(3).permutation(len(left)) / 1000
+    assert suppressed(boxes, scores) == np.argsort(-scores)[:MOST].tolist()
+
+
 def test_suppression_keeps_the_better_of_two_and_another_class() -> None:
     box, near, far = [0.1, 0.1, 0.4, 0.4], [0.11, 0.1, 0.41, 0.4], [0.6, 0.6, 0.9, 0.9]
     found = suppressed(np.array([near, box, far]), np.array([0.6, 0.9, 0.5]))

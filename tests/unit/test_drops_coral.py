@@ -191,6 +191,11 @@ def classify(drop: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+def test_the_example_tells_its_usage_under_its_own_name(deferred: Path) -> None:
+    text = (deferred / "classify_coral.py").read_text("utf-8")
+    assert "python classify_coral.py --check" in text and "classify.py" not in text
+
+
 def test_without_hardware_the_example_says_so(deferred: Path) -> None:
     assert classify(deferred, "--check", "--cpu").returncode == 0
     done = classify(deferred, "--check")

@@ -25,6 +25,7 @@ from tfedge.data.kind import IMAGES
 from tfedge.edgetpu.edgetpu import predict
 from tfedge.files.artifact import sha256_file
 from tfedge.report import mapping, timing, verdict, written
+from tfedge.report.kinds import kinds
 from tfedge.tasks.blocks import Bars, Figure, Held, Panels, Places, Strips, Table
 from tfedge.tasks.classification.metrics import measure
 from tfedge.tasks.classification.report import _class_bars, confusion
@@ -102,6 +103,14 @@ def test_a_figure_a_device_holds_every_sample(tmp_path: Path) -> None:
     assert isinstance(local, Strips) and isinstance(board, Strips)
     assert [list(samples) for _, samples, _ in local.rows] == [[4, 5, 6], [1, 2, 3]]
     assert board.rows[0][0] == "int8, LiteRT 2.3.0, 2 threads"
+
+
+def test_kinds_of_op_after_the_twelfth_are_one() -> None:
+    types = [{"op": f"OP_{n}", "count": n, "ns": 10.0, "share": 0.05} for n in range(14)]
+    *shown, rest = kinds({"types": types})
+    assert [kind.op for kind in shown] == [f"OP_{n}" for n in range(12)]
+    assert (rest.named, rest.ops, rest.ns, rest.share) == ("2 other kinds", 25, 20.0, 0.1)
+    assert kinds({"types": types[:13]})[-1].named == "12 OP_12"  # one more takes no more room
 
 
 def test_a_profile_says_where_the_time_goes(tmp_path: Path) -> None:

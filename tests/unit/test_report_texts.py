@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from color_helpers import FLOAT, INT8, Run, make_run
 
+from tfedge.core.context import Context
 from tfedge.drops import linux
 from tfedge.errors import ArtifactError
 from tfedge.files.text import WIDTH
@@ -39,27 +40,30 @@ NAMES = ("float", "model")  # of a run's files
 _MEASURED: dict[str, dict[str, bytes]] = {}
 
 
-def _measured(run: Run) -> None:
+def _measured(ctx: Context) -> None:
     """The benchmark of a run; of the same files and settings it is taken once."""
-    files = [zlib.crc32(run.inputs[f"convert/{name}.tflite"].read_bytes()) for name in NAMES]
-    key = f"{files} {run.pipeline.benchmark}"
-    context = run.context("benchmark")
+    files = [zlib.crc32(ctx.inputs[f"convert/{name}.tflite"].read_bytes()) for name in NAMES]
+    key = f"{files} {ctx.pipeline.benchmark}"
     if key not in _MEASURED:
-        benchmark.run(context)
-        _MEASURED[key] = {path.name: path.read_bytes() for path in context.out.iterdir()}
+        benchmark.run(ctx)
+        _MEASURED[key] = {path.name: path.read_bytes() for path in ctx.out.iterdir()}
     for name, content in _MEASURED[key].items():
-        (context.out / name).write_bytes(content)
+        (ctx.out / name).write_bytes(content)
+
+
+STAGES = {
+    "evaluate/metrics.json": evaluate.run,
+    "benchmark/benchmark.json": _measured,
+    "package/drops.json": package.run,
+}
 
 
 def finished(tmp: Path, **options: object) -> tuple[Run, dict]:
     """A run to its end, and its run.json."""
     run = make_run(tmp, **options)
-    evaluate.run(run.context("evaluate"))
-    run.inputs["evaluate/metrics.json"] = run.folder / "evaluate" / "metrics.json"
-    _measured(run)
-    run.inputs["benchmark/benchmark.json"] = run.folder / "benchmark" / "benchmark.json"
-    package.run(run.context("package"))
-    run.inputs["package/drops.json"] = run.folder / "package" / "drops.json"
+    for made, stage in STAGES.items():
+        stage(run.context(made.split("/")[0]))
+        run.inputs[made] = run.folder / made
     resolved = run.pipeline.model_dump(mode="json", exclude_none=True)
     (run.folder / "resolved.json").write_text(json.dumps(resolved))
     metrics, index = run.json("evaluate/metrics.json"), run.json("data/index.json")

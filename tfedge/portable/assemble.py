@@ -81,8 +81,8 @@ def ingredients(main: str, parts: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Example:
-    """What a drop has to begin with: the module ``main`` and ``parts`` of what training uses, too,
-    as one plain script. It needs numpy, and says so where there is none."""
+    """The example script of a drop: the module ``main`` and ``parts`` that training uses, too.
+    Where numpy is missing it starts all the same, to say so."""
 
     name: str
     main: str
@@ -94,14 +94,14 @@ class Example:
 
     @cache  # noqa: B019 (there is one for each task, as long as the process)
     def text(self, name: str = "", delegate: str = "") -> bytes:
-        """The script, under another ``name`` perhaps; ``delegate``: edgetpu, or nothing for the
-        CPU."""
+        """The script, under another ``name`` if one is given; ``delegate``: edgetpu, or nothing for
+        the CPU."""
         parts = [source(part) for part in self.parts]
         text = assembled(source(self.main), parts, optional=["numpy"])
         if delegate:
             assert text.count(_CPU) == 1
             text = text.replace(_CPU, f'DELEGATE = "{delegate}"')
-        return (text.replace(self.name, name) if name else text).encode("utf-8")
+        return text.replace(self.name, name or self.name).encode("utf-8")
 
 
 def assembled(main: Source, parts: Sequence[Source], optional: Collection[str] = ()) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-_SHOWN = 12  # kinds of op; what is left is one more
+_SHOWN = 12  # kinds of op; what is left is one more row
 
 
 class Kind(NamedTuple):
@@ -27,15 +27,8 @@ class Kind(NamedTuple):
 def kinds(profile: Mapping[str, Any]) -> list[Kind]:
     """The kinds of op of a profile, as it has them, and those after the twelfth as one."""
     every = [Kind(row["op"], row["count"], row["ns"], row["share"]) for row in profile["types"]]
-    rest = every[_SHOWN:]
-    return every[:_SHOWN] + ([_together(rest)] if rest else [])
-
-
-def _together(found: Sequence[Kind]) -> Kind:
-    return Kind(
-        f"{len(found)} other kinds" if len(found) > 1 else found[0].op,
-        sum(kind.ops for kind in found),
-        sum(kind.ns for kind in found),
-        sum(kind.share for kind in found),
-        len(found),
-    )
+    if len(every) <= _SHOWN + 1:
+        return every
+    _, ops, ns, shares, _ = zip(*every[_SHOWN:], strict=True)
+    rest = Kind(f"{len(ops)} other kinds", sum(ops), sum(ns), sum(shares), len(ops))
+    return [*every[:_SHOWN], rest]
