@@ -4,7 +4,8 @@
 
 Makes small images (coloured noise, ten classes, a fifth of them for validation), and runs one
 pipeline (MobileNetV2 0.35, random weights, one changed view of each image, prune, QAT, evaluate) on
-each number of them, in a fresh process with a cache of its own. For each stage: seconds, the
+each number of them, in a fresh process with a cache of its own; then another one, whose head is
+fitted, of which finetune is looked at. For each stage: seconds, the
 highest memory of the process, and what the stage added to the cache, in kilobytes an image. Memory
 is the process's own (``RssAnon``): pages of a mapped file the kernel takes back when it needs them.
 
@@ -35,6 +36,7 @@ from PIL import Image
 sys.path.insert(0, str(ROOT))
 
 PAGE = "docs/training.md"
+FITTED_HEAD = "finetune, a fitted head"
 CLASSES, VALIDATION = 10, 5  # classes; every fifth image is for validation
 PIPELINE = """\
 name: scale
@@ -44,6 +46,12 @@ finetune: {{unfreeze: 0}}
 prune: {{sparsity: 0.5, epochs: 1}}
 quantize: {{recipe: qat, epochs: 1, debug: false}}
 evaluate: {{robustness: 0}}
+"""
+FITTED = """\
+name: scale
+data: {{path: "{images}", image_size: {size}}}
+backbone: {{name: MobileNetV2, alpha: 0.35, weights: none}}
+finetune: {{unfreeze: 0, head: logistic}}
 """
 _FASTER = 1.3  # times the seconds an image of the least images: what is said to grow
 _MORE = 256.0  # MB more than with the least images
@@ -135,10 +143,16 @@ def one(folder: Path) -> Costs:
 
 
 def measured(work: Path, count: int, size: int) -> Costs:
-    """What each stage takes on so many images; a fresh process and a cache of its own."""
+    """What each stage takes on so many images, and ``finetune`` with a fitted head."""
+    found = measured_of(PIPELINE, work, count, size)
+    return {**found, FITTED_HEAD: measured_of(FITTED, work, count, size)["finetune"]}
+
+
+def measured_of(pipeline: str, work: Path, count: int, size: int) -> Costs:
+    """The same of a pipeline; a fresh process and a cache of its own."""
     folder = work / f"{count}-{size}"
     make_images(folder, count, size)
-    text = PIPELINE.format(images=folder / "images", size=size)
+    text = pipeline.format(images=folder / "images", size=size)
     (folder / "scale.yaml").write_text(text, encoding="utf-8")
     with tempfile.TemporaryDirectory(dir=folder) as name:
         place = Path(name)
@@ -157,23 +171,22 @@ def table(found: Mapping[int, Costs]) -> str:
     for count in counts:
         head += [f"{count:,} images: s", "MB", "cache, kB an image"]
     rows = [head, ["---"] + ["---:"] * (len(head) - 1)]
-    for stage in found[counts[0]]:
-        row = [stage]
+    stages = [stage for stage in found[counts[0]] if stage != FITTED_HEAD]
+    for name, summed in (
+        *((stage, [stage]) for stage in stages),
+        ("all", stages),
+        (FITTED_HEAD, [FITTED_HEAD]),
+    ):
+        row = [name]
         for count in counts:
-            cost = found[count][stage]
-            each = cost.cache_bytes / count / 1000
-            row += [f"{cost.seconds:,.1f}", f"{cost.peak_mb:,.0f}", f"{each:,.1f}"]
+            costs = [found[count][stage] for stage in summed]
+            each = sum(cost.cache_bytes for cost in costs) / count / 1000
+            row += [
+                f"{sum(cost.seconds for cost in costs):,.1f}",
+                f"{max(cost.peak_mb for cost in costs):,.0f}",
+                f"{each:,.1f}",
+            ]
         rows.append(row)
-    total = ["all"]
-    for count in counts:
-        costs = found[count].values()
-        each = sum(cost.cache_bytes for cost in costs) / count / 1000
-        total += [
-            f"{sum(cost.seconds for cost in costs):,.1f}",
-            f"{max(cost.peak_mb for cost in costs):,.0f}",
-            f"{each:,.1f}",
-        ]
-    rows.append(total)
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -197,8 +210,8 @@ def note(found: Mapping[int, Costs], size: int) -> str:
     said = f"Grows: {'; '.join(grows)}." if grows else "Nothing grows faster, memory is flat."
     return (
         f"\n({size} pixels a side, MobileNetV2 0.35, {CLASSES} classes, a changed view of each "
-        f"training image, one epoch of prune and of QAT. {said} {cpu()}. "
-        "`python tools/scale.py --write` makes it.)\n"
+        "training image, one epoch of prune and of QAT; the last row is of a run without views. "
+        f"{said} {cpu()}. `python tools/scale.py --write` makes it.)\n"
     )
 
 

@@ -122,8 +122,10 @@ def test_the_teacher_says_what_the_float_file_says_of_every_item(chain):
     scores = predict(chain.read("finetune/float.tflite"), samples.source.inputs(samples.items))
     teacher = chain.arrays("finetune/teacher.npz")
     np.testing.assert_allclose(tf.nn.softmax(teacher["logits"]), scores, atol=1e-4)
-    assert len(teacher["features"]) == len(samples.items) == 2 * sum(tiny.TRAIN)
-    assert np.mean(np.square(teacher["features"], dtype=np.float32)) == pytest.approx(1, abs=1e-3)
+    features = np.load(chain.files["finetune/features.npy"])
+    assert len(features) == len(samples.items) == 2 * sum(tiny.TRAIN)
+    assert features.dtype == np.float16
+    assert np.mean(np.square(features, dtype=np.float32)) == pytest.approx(1, abs=1e-3)
 
 
 def test_views_are_what_augmentation_gives(chain):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfedge.files import mapped
 from tfedge.modeling.training import logistic, rows
 from tfedge.modeling.training.rows import mean_square, moments, portions
 
@@ -48,22 +49,31 @@ def test_moments_are_numpys(count: int, width: int) -> None:
     assert mean_square(Gathered(whole)) == (square if width % 2 == 0 else pytest.approx(square))
 
 
-def test_the_fitted_head_is_the_same_from_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("held", [mapped.HELD, 0])
+def test_the_fitted_head_is_the_same_from_portions_and_from_disk(
+    held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     labels = np.random.default_rng(1).integers(0, 3, 700)
     features = values(700, 12) + labels[:, None] * np.linspace(0, 1, 12, dtype=np.float32)
     whole = logistic.fit(features, labels, 3)
     monkeypatch.setattr(rows, "_PORTION", 64)
-    parts = logistic.fit(Gathered(features), labels, 3)
+    monkeypatch.setattr(mapped, "HELD", held)
+    parts = logistic.fit(Gathered(features), labels, 3, scratch=tmp_path)
     assert (whole.kernel == parts.kernel).all() and (whole.bias == parts.bias).all()
     assert whole.trials == parts.trials
+    assert not [*tmp_path.iterdir()], "the file has no name"
 
 
-def test_one_copy_of_the_features_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In float64, which the fit takes."""
+@pytest.mark.parametrize(("limit", "copies"), [(mapped.HELD, 1.9), (1 << 20, 0.9)])
+def test_one_copy_of_few_features_is_held_and_none_of_many(
+    limit: int, copies: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float64, which the fit takes; beside it portions and the folds."""
     count, width = 20_000, 64
     stored = np.memmap(tmp_path / "features", np.float32, "w+", shape=(count, width))
     stored[:] = values(count, width)
     labels = np.arange(count) % 3
+    monkeypatch.setattr(mapped, "HELD", limit)
     held: list[float] = []
 
     class Model:
@@ -79,8 +89,8 @@ def test_one_copy_of_the_features_is_held(tmp_path: Path, monkeypatch: pytest.Mo
     tracemalloc.start()
     try:
         gathered = Gathered(stored)
-        logistic.fit(gathered, labels, 3)
+        logistic.fit(gathered, labels, 3, scratch=tmp_path)
     finally:
         tracemalloc.stop()
     assert gathered.most <= 4096, "never all at once"
-    assert held[-1] < 1.9, "the standardised copy, and portions"
+    assert held[-1] < copies

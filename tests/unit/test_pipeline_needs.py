@@ -57,7 +57,20 @@ def test_the_disk_is_what_a_run_of_that_pipeline_took(tmp_path: Path) -> None:
     pixels = 1000 * (3 * 96**2 + 36)
     features = 1800 * (4 * 1280 + 36)
     boundary = (1800 + 512) * (5 * 3 * 3 * 56 + 2 * 36)  # 512 of them once more with noise
-    assert found.cache == pixels + features + boundary
+    taught = 1600 * 2 * 1280  # float16
+    assert found.cache == pixels + features + boundary + taught
+
+
+def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
+    """Beyond what is held of features: then they are on disk while a head is fitted to them."""
+
+    def wanted(head: str, train: int) -> Needs:
+        sections = {**SMALL, "quantize": None, "finetune": {"head": head}}
+        return needs(pipeline(tmp_path, views=0, **sections), 96, train, 200, 2)
+
+    few, many, more = (wanted("logistic", train) for train in (1_000, 100_000, 1_000_000))
+    assert few.memory < many.memory == more.memory
+    assert more.cache - wanted("sgd", 1_000_000).cache == 1_000_000 * 1280 * 8
 
 
 def test_more_costs_more(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from tfedge.pipeline.load import load_pipeline  # noqa: E402
 
 
 def costs(seconds: float, mb: float, size: int) -> scale.Costs:
-    return {"data": Cost(seconds, mb, size), "prune": Cost(2 * seconds, mb, 0)}
+    rows = {"data": Cost(seconds, mb, size), "prune": Cost(2 * seconds, mb, 0)}
+    return {**rows, scale.FITTED_HEAD: Cost(seconds / 2, mb, 0)}
 
 
 def test_images_are_the_same_every_time_and_all_others(tmp_path: Path) -> None:
@@ -34,10 +35,11 @@ def test_images_are_the_same_every_time_and_all_others(tmp_path: Path) -> None:
     assert files[0].stat().st_mtime_ns == before
 
 
-def test_its_pipeline_is_one_and_finds_its_images(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", [scale.PIPELINE, scale.FITTED])
+def test_its_pipelines_are_such_and_find_its_images(text: str, tmp_path: Path) -> None:
     make_images(tmp_path, 100, 32)
     file = tmp_path / "scale.yaml"
-    file.write_text(scale.PIPELINE.format(images=tmp_path / "images", size=32))
+    file.write_text(text.format(images=tmp_path / "images", size=32))
     pipeline = load_pipeline(file)
     listed = list_folder(Path(str(pipeline.data.path)), pipeline.data.split, None, None)
     splits = [entry.split for entry in listed.entries]
@@ -52,7 +54,8 @@ def test_the_table_has_three_columns_a_count() -> None:
         "| stage | 100 images: s | MB | cache, kB an image | 1,000 images: s"
     )
     assert lines[2] == "| data | 1.0 | 400 | 3.0 | 10.0 | 500 | 4.0 |"
-    assert lines[-1] == "| all | 3.0 | 400 | 3.0 | 30.0 | 500 | 4.0 |"
+    assert lines[4] == "| all | 3.0 | 400 | 3.0 | 30.0 | 500 | 4.0 |"
+    assert lines[5] == "| finetune, a fitted head | 0.5 | 400 | 0.0 | 5.0 | 500 | 0.0 |"
     assert {line.count("|") for line in lines} == {8}
 
 
@@ -63,6 +66,7 @@ def test_what_grows_is_named() -> None:
     assert growing(faster) == [
         *("data: 5.0 → 70.0 s", "data: 400 → 900 MB"),
         *("prune: 10.0 → 140.0 s", "prune: 400 → 900 MB"),
+        *("finetune, a fitted head: 2.5 → 35.0 s", "finetune, a fitted head: 400 → 900 MB"),
     ]
     assert "Grows: data: 5.0" in note(faster, 96)
     short = {100: costs(0.1, 400, 0), 1000: costs(4, 400, 0)}

@@ -95,8 +95,9 @@ STAGES: tuple[Stage, ...] = (
         "tfedge.stages.finetune:run",
         inputs=("data/index.json", "backbone/base.npz", "backbone/base.json"),
         outputs=("model.npz", "teacher.npz", "float.tflite", "history.json"),
-        # With its blocks as they were, when blocks trained; and how training went, for people.
-        optional_outputs=("head.tflite", "training.log"),
+        # What a head reads that reads features; the model with its blocks as they were, when blocks
+        # trained; and how training went, for people.
+        optional_outputs=("features.npy", "head.tflite", "training.log"),
         config=(
             "seed",
             "device",
@@ -110,7 +111,7 @@ STAGES: tuple[Stage, ...] = (
         unkeyed=("finetune.tensorboard",),  # where the run tells how training goes
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=11,
+        version=12,
     ),
     Stage(
         "distill",
@@ -139,6 +140,7 @@ STAGES: tuple[Stage, ...] = (
             "backbone/base.json",
             "finetune/model.npz",
             "finetune/teacher.npz",
+            "finetune/features.npy",
             "distill/teacher.npz",
         ),
         outputs=("model.npz", "float.tflite", "sparsity.json", "history.json"),
@@ -166,6 +168,7 @@ STAGES: tuple[Stage, ...] = (
             "backbone/base.json",
             "finetune/model.npz",
             "finetune/teacher.npz",
+            "finetune/features.npy",
             "distill/teacher.npz",
             "prune/model.npz",
             "prune/sparsity.json",
@@ -195,6 +198,7 @@ STAGES: tuple[Stage, ...] = (
             "backbone/base.json",
             "finetune/model.npz",
             "finetune/teacher.npz",
+            "finetune/features.npy",
             "distill/teacher.npz",
             "prune/model.npz",
             "prune/sparsity.json",

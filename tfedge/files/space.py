@@ -1,4 +1,5 @@
-"""Which disk is full, where an error does not say it."""
+"""How much is held in memory rather than on disk; and which disk is full, where an error does not
+say it."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from pathlib import Path
 from tfedge.errors import ArtifactError
 from tfedge.files.artifact import FULL, TEMPORARY, disk_error, no_space
 
+HELD = 1 << 27  # bytes of an array that is held in memory; a larger one lies on disk
 _PROBE = 256 * 1024  # bytes that are written to see whether a disk takes them
 _SCARCE = 1 << 30  # bytes; a disk with more has refused nothing that tfedge writes in one go
 

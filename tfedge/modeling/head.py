@@ -46,8 +46,9 @@ class Learned(Protocol):
     @property
     def history(self) -> History: ...
 
-    def said(self, model: Any, count: int) -> dict[str, np.ndarray]:
-        """Of the first ``count`` items, for later stages to learn from: see ``part.Teacher``."""
+    def said(self, model: Any, count: int, path: Path) -> dict[str, np.ndarray]:
+        """Of the first ``count`` items, for later stages to learn from: see ``part.Teacher``. What
+        the head reads goes to ``path``, an ``.npy``, if it reads features."""
 
 
 @dataclass(frozen=True)

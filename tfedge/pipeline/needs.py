@@ -1,10 +1,10 @@
 """What a run will need of disk, memory and time: estimates from the pipeline and the number of its
 images, without looking into any of them.
 
-The disk is that of stored pixels and activations, whose size is known; what stages write is little
-beside it. Seconds are multiply-adds over rates that were measured on a server's CPU: another
-machine, large photographs and nets that are slow to convert may well take twice as long. Devices,
-and another net as teacher, are not counted.
+The disk is that of stored pixels and activations, whose size is known, and of features while a head
+is fitted to them; what stages write is little beside it. Seconds are multiply-adds over rates that
+were measured on a server's CPU: another machine, large photographs and nets that are slow to
+convert may well take twice as long. Devices, and another net as teacher, are not counted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import cast
 from tfedge.catalog.backbones import BACKBONES, Block, net
 from tfedge.data.sources import counted
 from tfedge.files.parallel import cores as cores_here
-from tfedge.files.space import free
+from tfedge.files.space import HELD, free
 from tfedge.files.text import roughly
 from tfedge.pipeline.recipes import NOISY, head_kind, least_steps, quantized_by
 from tfedge.pipeline.schema import Backbone, Pipeline
@@ -62,11 +62,14 @@ def needs(pipeline: Pipeline, size: int, train: int, others: int, cores: int) ->
     whole = job.macs(0)
     wide = raw.blocks[-1].shape[2]
     fitted = head_kind(pipeline.finetune, pipeline.data.changes_examples) == "logistic"
-    held = 8 * job.items * wide if fitted else 0
-    memory = _PROCESS + _WEIGHT * raw.parameters + train * views * wide * 2
+    features = train * views * wide  # a teacher's, float16; float64 while a head is fitted to them
+    standardised = 8 * features if fitted else 0
+    memory = _PROCESS + _WEIGHT * raw.parameters
     corrected = min(_IN_8_BITS, _RESULTS * 4 * job.largest())
-    memory += max(held, corrected if pipeline.quantize else 0)
+    memory += max(min(standardised, HELD), corrected if pipeline.quantize else 0)
     cached, computed = job.activations()
+    cached += 2 * features if chosen.pooled else 0
+    cached += standardised if standardised > HELD else 0
     work = (train + others) * _DECODE + computed / LITERT + job.trained() / _FORWARD
     if pipeline.evaluate is not None:
         shown = others * PHASES + min(pipeline.evaluate.robustness, others) * _HARM * PHASES

@@ -2,7 +2,8 @@
 
 Writes ``model.npz`` (all weights of the network), ``float.tflite``, ``teacher.npz`` (the float
 model's logits of every training item, for the stages that learn from them) and ``history.json``;
-``head.tflite``, the model with its new head before its blocks trained, where they do.
+``features.npy``, what the head reads of every such item, if it reads features; ``head.tflite``, the
+model with its new head before its blocks trained, where they do.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def run(ctx: Context) -> None:
         training_log.write(ctx, "head", learned.history.head)
     ctx.progress.note(str(of_float(learned.history, primary_of(ctx))))
     network.save_weights(ctx.out / "model.npz", head.weights_of(model))
-    said = learned.said(model, len(head.samples.items))
+    said = learned.said(model, len(head.samples.items), ctx.out / "features.npy")
     network.save_weights(ctx.out / "teacher.npz", said)
     ship("float.tflite", model)
     outputs.write(ctx.out / "history.json", learned.history)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfedge.core import outputs
 from tfedge.core.context import Context
+from tfedge.files import mapped
 from tfedge.files.imports import imported
 from tfedge.modeling.head import NetworkHead as Head
 from tfedge.modeling.nets.network import load_weights
@@ -43,8 +44,10 @@ def material_of(ctx: Context, *, views: bool = True) -> Material:
 def teacher_of(ctx: Context, samples: Samples) -> Teacher:
     """What the float model says of every item, and ``distill``'s teacher where there is one."""
     said = load_weights(ctx.inputs["finetune/teacher.npz"])
+    stored = "finetune/features.npy"
+    features = mapped.load(ctx.inputs[stored]) if ctx.has(stored) else None
     distill = ctx.pipeline.distill
     if distill is None:
-        return Teacher(samples, said)
+        return Teacher(samples, said, features)
     logits = load_weights(ctx.inputs["distill/teacher.npz"])["logits"]
-    return Teacher(samples, said, logits, distill.temperature)
+    return Teacher(samples, said, features, logits, distill.temperature)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,7 @@ class Number:
         settings: Transfer,
         seed: int,
         report: Callable[[int, int], None],
+        scratch: Path,
     ) -> Dense:
         """Ridge regression."""
         wanted = self._examples.targets(rows)

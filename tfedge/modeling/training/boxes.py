@@ -261,6 +261,7 @@ class Boxes:
         settings: Transfer,
         seed: int,
         report: Callable[[int, int], None],
+        scratch: Path,
     ) -> Dense:
         raise UnsupportedModel("a fitted head, of a detector", [], "finetune.head: sgd")
 

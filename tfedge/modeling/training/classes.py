@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ class Classes:
         settings: Transfer,
         seed: int,
         report: Callable[[int, int], None],
+        scratch: Path,
     ) -> Dense:
         """Logistic regression that has converged, its penalty chosen on folds."""
         fitted = logistic.fit(
@@ -76,6 +78,7 @@ class Classes:
             scaled=self._scaled,
             seed=seed,
             report=report,
+            scratch=scratch,
         )
         return Dense(fitted.kernel, fitted.bias, fitted.c, fitted.trials)
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from tfedge.files import mapped
 from tfedge.modeling.training.rows import Rows, moments, portions
 
 GRID = 10.0 ** np.arange(-4, 1.01, 0.5)  # inverse strengths of the penalty that are tried
@@ -67,6 +69,7 @@ def fit(  # the sums come out the same on any number of cores
     scaled: bool = False,
     seed: int = 0,
     report: Callable[[int, int], None] = lambda done, total: None,
+    scratch: Path | None = None,
 ) -> Fitted:
     """Fit the head.
 
@@ -79,6 +82,8 @@ def fit(  # the sums come out the same on any number of cores
             image's views share its weight.
         scaled: choose the penalty apart from how sure the scores are (see above).
         report: called with (folds done, folds).
+        scratch: folder for the standardised features where they are too many to be held, 8 bytes
+            each; None: the system's folder for temporary files.
     """
     count = len(labels)
     groups = np.arange(count) if groups is None else groups
@@ -93,7 +98,7 @@ def fit(  # the sums come out the same on any number of cores
     model = _regression(strength, 1000, tolerance=1e-6)
     if scaled and trials:  # under a strong penalty logits grow with what is fitted to: the same
         each = each * (1 - 1 / FOLDS)
-    model.fit(_standardised(features, mean, spread), labels, each)
+    model.fit(_standardised(features, mean, spread, scratch), labels, each)
     coefficients, bias = _dense(model, classes)
     kernel = coefficients / spread[:, None]
     bias = bias - mean @ kernel
@@ -120,12 +125,12 @@ class _OneLength:
         return even
 
 
-def _standardised(features: Rows, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """float64 [n, F], the one copy of all features that there is."""
-    found = np.empty((len(features), len(mean)))
-    for at in portions(len(features)):
-        np.divide(features[at] - mean, spread, out=found[at[0] : at[-1] + 1])
-    return found
+def _standardised(
+    features: Rows, mean: np.ndarray, spread: np.ndarray, scratch: Path | None
+) -> np.ndarray:
+    """float64 [n, F], the one copy of all features that there is; a large one lies on disk."""
+    parts = ((features[at] - mean) / spread for at in portions(len(features)))
+    return mapped.scratch(parts, (len(features), len(mean)), np.float64, scratch)
 
 
 class _Held(NamedTuple):

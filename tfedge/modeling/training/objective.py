@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -76,7 +77,9 @@ class Objective(Protocol):
         settings: Transfer,
         seed: int,
         report: Callable[[int, int], None],
+        scratch: Path,
     ) -> Dense:
         """The best head on frozen features [n, F], where it can be found without training.
 
-        ``groups`` [n] int: items of one example, which count together."""
+        ``groups`` [n] int: items of one example, which count together. ``scratch`` is a folder for
+        what is too large to be held in memory."""

@@ -199,14 +199,16 @@ class Teacher:
         self,
         samples: Samples,
         said: Mapping[str, np.ndarray],
+        features: np.ndarray | None,
         logits: np.ndarray | None = None,
         temperature: float | None = None,
     ) -> None:
-        """``said`` is what the float model says of each item: ``logits`` and, of a head that has
-        such, ``features`` at a mean square of 1, and their own, ``power``; ``logits`` [items,
-        units] what the teacher of a ``distill`` section says, and ``temperature`` the section's."""
+        """``said`` is what the float model says of each item, its ``logits``; of a head that has
+        such, ``features`` [items, F] at a mean square of 1, and in ``said`` their own, ``power``.
+        ``logits`` [items, units] are what the teacher of a ``distill`` section says, and
+        ``temperature`` the section's."""
         self._samples, self._temperature = samples, temperature
-        self._features, self._scale = said.get("features"), float(said.get("power", 1)) ** -0.5
+        self._features, self._scale = features, float(said.get("power", 1)) ** -0.5
         self._logits = said["logits"] if logits is None else logits
 
     def learning_targets(self, settings: Retrain) -> loop.LearningTargets:

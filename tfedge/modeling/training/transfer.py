@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfedge.catalog.backbones import Block
 from tfedge.core.outputs import History, Side
+from tfedge.files import mapped
 from tfedge.modeling.nets import network
 from tfedge.modeling.nets.env import keras
 from tfedge.modeling.nets.network import HEAD, POOL
@@ -35,17 +37,14 @@ class Learned:
         """What the model's head says of the first ``count`` items, float32 [count, units]."""
         return _logits(model, self.features, count)
 
-    def said(self, model: Any, count: int) -> dict[str, np.ndarray]:
-        """What the model says of the first ``count`` items: logits, features at a mean square of 1,
-        their own."""
+    def said(self, model: Any, count: int, path: Path) -> dict[str, np.ndarray]:
+        """What the model says of the first ``count`` items: logits, and the mean square of its
+        features. These go to ``path`` at a mean square of 1, float16 [count, F]."""
         features = self.features.first(count)
         power = mean_square(features) or 1.0  # of a dead net: any
-        scaled = [(features[at] / np.sqrt(power)).astype(np.float16) for at in portions(count)]
-        return {
-            "logits": self.logits(model, count),
-            "features": np.concatenate(scaled),
-            "power": np.float64(power),
-        }
+        scaled = (features[at] / np.sqrt(power) for at in portions(count))
+        mapped.save(path, scaled, (count, *features[np.arange(1)].shape[1:]), np.float16)
+        return {"logits": self.logits(model, count), "power": np.float64(power)}
 
 
 def _logits(model: Any, features: Activations, count: int) -> np.ndarray:
@@ -143,6 +142,7 @@ def _fit_head(
         settings,
         samples.seed,
         lambda done, total: progress.update(what, done, total, "folds"),
+        samples.source.cache,
     )
     layer = top.model.get_layer(HEAD)
     layer.kernel.assign(fitted.kernel)

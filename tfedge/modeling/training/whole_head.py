@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Learned:
     history: History
     outputs: np.ndarray
 
-    def said(self, model: Any, count: int) -> dict[str, np.ndarray]:
+    def said(self, model: Any, count: int, path: Path) -> dict[str, np.ndarray]:
         """For teacher.npz: the outputs alone."""
         return {"logits": self.outputs.astype(np.float16)}
 
