@@ -5,9 +5,9 @@
 Makes small images (coloured noise, ten classes, a fifth of them for validation), and runs one
 pipeline (MobileNetV2 0.35, random weights, one changed view of each image, prune, QAT, evaluate) on
 each number of them, in a fresh process with a cache of its own; then another one, whose head is
-fitted, of which finetune is looked at. For each stage: seconds, the
-highest memory of the process, and what the stage added to the cache, in kilobytes an image. Memory
-is the process's own (``RssAnon``): pages of a mapped file the kernel takes back when it needs them.
+fitted, of which finetune is looked at. For each stage: seconds, the highest memory of the process,
+and what the stage added to the cache, in kilobytes an image. Memory is the process's own
+(``RssAnon``): pages of a mapped file the kernel takes back when it needs them.
 
 Under the table stands every stage whose seconds grow faster than its images, or whose memory grows.
 The folder of ``--work`` is kept, with the images; without it they are thrown away. 50,000 images
@@ -172,14 +172,11 @@ def table(found: Mapping[int, Costs]) -> str:
         head += [f"{count:,} images: s", "MB", "cache, kB an image"]
     rows = [head, ["---"] + ["---:"] * (len(head) - 1)]
     stages = [stage for stage in found[counts[0]] if stage != FITTED_HEAD]
-    for name, summed in (
-        *((stage, [stage]) for stage in stages),
-        ("all", stages),
-        (FITTED_HEAD, [FITTED_HEAD]),
-    ):
+    summed = {stage: [stage] for stage in stages}
+    for name, parts in {**summed, "all": stages, FITTED_HEAD: [FITTED_HEAD]}.items():
         row = [name]
         for count in counts:
-            costs = [found[count][stage] for stage in summed]
+            costs = [found[count][stage] for stage in parts]
             each = sum(cost.cache_bytes for cost in costs) / count / 1000
             row += [
                 f"{sum(cost.seconds for cost in costs):,.1f}",

@@ -10,6 +10,7 @@ import pytest
 import tiny
 
 from tfedge.data.index import Index
+from tfedge.files import mapped
 from tfedge.modeling.nets.env import tf
 from tfedge.modeling.nets.network import HEAD
 from tfedge.modeling.training import loop
@@ -55,6 +56,25 @@ def test_a_fitted_head_is_found_without_validation_images(head):
     assert history["C"] in [row["C"] for row in history["head"]] and len(history["head"]) == 11
     assert not {"best_epoch", "blocks"} & set(history)
     assert told(head, "float model: ").startswith("float model: the head has converged (C = ")
+
+
+def test_features_too_many_to_hold_lie_in_the_cache_and_give_the_same_head(
+    head, tmp_path, monkeypatch
+):
+    folders, make = [], mapped.tempfile.TemporaryFile
+
+    def kept(dir):
+        folders.append(dir)
+        return make(dir=dir)
+
+    monkeypatch.setattr(mapped, "HELD", 0)
+    monkeypatch.setattr(mapped.tempfile, "TemporaryFile", kept)
+    before = {*head.cache.iterdir()}
+    again = head.again(tmp_path, but=("finetune",))("finetune")
+    assert folders == [head.cache], "on the disk that --cache names"
+    assert {*head.cache.iterdir()} == before, "and gone again"
+    for file in ("model.npz", "float.tflite", "features.npy"):
+        assert again.read(f"finetune/{file}") == head.read(f"finetune/{file}")
 
 
 def test_the_float_file_is_as_good_as_history_says(head):

@@ -1,10 +1,11 @@
 """What a run will need of disk, memory and time: estimates from the pipeline and the number of its
 images, without looking into any of them.
 
-The disk is that of stored pixels and activations, whose size is known, and of features while a head
-is fitted to them; what stages write is little beside it. Seconds are multiply-adds over rates that
-were measured on a server's CPU: another machine, large photographs and nets that are slow to
-convert may well take twice as long. Devices, and another net as teacher, are not counted.
+The disk is that of stored pixels, activations and features, whose size is known, and of features as
+float64 while a head is fitted to many of them; what else stages write is little beside it. Seconds
+are multiply-adds over rates that were measured on a server's CPU: another machine, large
+photographs and nets that are slow to convert may well take twice as long. Devices, and another net
+as teacher, are not counted.
 """
 
 from __future__ import annotations
