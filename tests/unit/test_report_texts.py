@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -329,3 +330,26 @@ def test_training_that_brought_nothing_is_told_at_the_end(tmp_path: Path) -> Non
     # who has read it while the stages ran doesn't read it again
     again = summary(result, run.folder, told={f"warning: {pruning}"})
     assert "pruning:" not in again and "float model:" in again
+
+
+def test_what_is_said_of_a_restless_latency_is_folded(tmp_path: Path) -> None:
+    """The longest thing that is said of a latency: that nothing can be said of it."""
+    run, result = finished(tmp_path, mislabelled=2)
+    path = run.folder / "benchmark" / "benchmark.json"
+    measured = json.loads(path.read_text())
+    for one in measured:
+        one["device"] = "raspberry-pi-5"
+        for process in one["processes"]:
+            count = len(process["samples_ns"])
+            process["samples_ns"] = [50_000_000 * (1 + n % 3) for n in range(count)]
+    path.write_text(json.dumps(measured))
+    lines = summary(result | {"benchmark": measured}, run.folder).splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("latency, raspberry-pi-5"))
+    begins = lines[first].index("not significant")
+    told = [
+        lines[first],
+        *takewhile(lambda line: line.startswith(" " * begins), lines[first + 1 :]),
+    ]
+    remark = " ".join(line[begins:] for line in told)
+    assert len(told) > 1 and remark == "not significant (1.00× as fast); unstable"
+    assert max(map(len, lines[: first + len(told)])) <= WIDTH

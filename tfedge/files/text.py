@@ -4,26 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import count, pairwise
+from textwrap import wrap
 
 WIDTH = 100  # columns of what is printed, where names and paths allow it
+_FOLDED = 24  # columns that a last column is folded to at the least: a few words a line
 _LEVELS = "▁▂▃▄▅▆▇█"  # of a curve, from low to high
 
 
 def columns(
-    rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,), gap: int = 3
+    rows: Sequence[Sequence[str]],
+    *,
+    left: Collection[int] = (0,),
+    gap: int = 3,
+    most: int | None = None,
 ) -> list[str]:
     """Rows of cells as lines: the columns ``left`` begin at the left, the others end at the right,
     with ``gap`` blanks in between. Letters of Chinese and the like count as the two columns that
-    they take on a terminal."""
+    they take on a terminal. Where lines would be longer than ``most``, the last column is folded
+    at its blanks, to no fewer than ``_FOLDED`` columns."""
     from rich.cells import cell_len  # its tables would take longer than what most commands do
 
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    if most is not None and sum(widths) + gap * (len(widths) - 1) > most:
+        last = max(_FOLDED, most - sum(widths[:-1]) - gap * (len(widths) - 1))
+        rows = [part for row in rows for part in _folded(row, last)]
+        widths[-1] = max(cell_len(row[-1]) for row in rows)
 
     def placed(number: int, cell: str) -> str:
         blanks = " " * (widths[number] - cell_len(cell))
         return cell + blanks if number in left else blanks + cell
 
     return [(" " * gap).join(map(placed, count(), row)).rstrip() for row in rows]
+
+
+def _folded(row: Sequence[str], width: int) -> list[list[str]]:
+    """A row, and rows under it for what of its last cell is beyond ``width`` columns."""
+    parts = wrap(row[-1], width, break_long_words=False) or [""]
+    return [[*(row[:-1] if not n else [""] * (len(row) - 1)), part] for n, part in enumerate(parts)]
 
 
 def size_text(size: int) -> str:

@@ -50,7 +50,7 @@ def _columns(facts: Facts) -> list[str]:
     table = [("", "float", "int8", ""), *rows]
     if facts.shipped == "float":
         table = [(name, plain, note) for name, plain, _, note in table]
-    return columns(table, left=(0, len(table[0]) - 1))
+    return columns(table, left=(0, len(table[0]) - 1), most=WIDTH)
 
 
 def document(result: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
