@@ -92,6 +92,19 @@ def test_debug_lists_every_op_by_its_harm(kept):
     assert 1 - proposed["agreement"] <= found["limit"]
 
 
+def test_pixels_come_by_way_of_float_where_that_is_asked_for(chain, tmp_path):
+    run = chain.again(tmp_path, but=("convert", "evaluate"), quantize={"xnnpack_input": True})
+    plain, made = chain.tflite(), run("convert").tflite()
+    kinds = [op.name for op in made.ops]
+    assert kinds[:2] == ["DEQUANTIZE", "QUANTIZE"]
+    assert kinds[1:] == [op.name for op in plain.ops]
+    assert run.json("convert/model.json")["float_tensors"] == 1
+    before, after = (LiteRT(one.read("convert/model.tflite")) for one in (chain, run))
+    for n in range(9):
+        pixels = tiny.image(n % 3, n)[None]
+        assert np.array_equal(before.invoke(pixels), after.invoke(pixels))
+
+
 def test_ptq_keeps_layers_with_ranges_of_its_own(chain, tmp_path):
     settings = {"recipe": "ptq", "keep": {"block_16_*": "float"}}
     run = chain.again(tmp_path, but=("quantize", "convert", "evaluate"), quantize=settings)

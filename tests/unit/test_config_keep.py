@@ -63,7 +63,9 @@ def test_names_are_those_of_the_backbone() -> None:
     assert text.startswith("backbone.name")  # and no guess at its layers
 
 
-@pytest.mark.parametrize("key", [{"keep": {"logits": "float"}}, {"debug": True}])
+@pytest.mark.parametrize(
+    "key", [{"keep": {"logits": "float"}}, {"debug": True}, {"xnnpack_input": True}]
+)
 def test_nothing_is_kept_where_nothing_is_quantized(key: dict[str, Any]) -> None:
     (text,) = [p.text for p in check(make({"recipe": "none", **key}))]
     assert text.endswith("nothing is quantized: choose recipe qat or ptq")

@@ -67,6 +67,18 @@ def test_kernels_that_are_reshaped_for_the_cpu_are_constants_for_the_compiler(
     assert problems(drop) == []
 
 
+def test_pixels_that_come_by_way_of_float_are_whole_numbers_for_the_compiler(
+    tmp_path: Path,
+) -> None:
+    shipped = tmp_path / "by_float.tflite"
+    shipped.write_bytes(kernels.with_float_input(INT8.read_bytes()))
+    drop = packed(tmp_path, compile="defer", shipped=shipped).folder / CORAL
+    made = reader.read(drop / "color.tflite")
+    assert [op.name for op in made.ops] == [op.name for op in reader.read(INT8).ops]
+    assert len(reader.read(shipped).float_tensors()) == 1 and not made.float_tensors()
+    assert problems(drop) == []
+
+
 def test_models_are_compiled_together(tmp_path: Path) -> None:
     other = shutil.copy(INT8, tmp_path / "other.tflite")
     compiler = fake_compiler(tmp_path / "bin")

@@ -28,7 +28,12 @@ def told(ms: float, size: int, agreement: float, unstable: list[str] | None = No
 
 
 def row(name: str = "MobileNet", **more: Any) -> dict:
-    files = {"float": told(4, 1000, 1.0), "tfedge": told(1, 250, 0.99), "tflite": told(2, 300, 0.9)}
+    files = {
+        "float": told(4, 1000, 1.0),
+        "tfedge": told(1, 250, 0.99),
+        "tfedge_by_float": told(0.8, 250, 0.99),
+        "tflite": told(2, 300, 0.9),
+    }
     said = {"aeq": "no such op"}
     facts: dict[str, Any] = {
         "size": 224,
@@ -54,12 +59,19 @@ def test_a_row_has_shares_of_the_float_model_and_says_who_refused() -> None:
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells == [
         *("MobileNet", "224", "64", "4.0"),
-        *("0.25", "0.50", "refused"),
+        *("0.25", "0.20", "0.50", "refused"),
         *("0.250", "0.300", "refused"),
         *("99.0%", "90.0%", "refused"),
         *("89.0%", "80.0%", "refused"),
     ]
     assert "a cpu; LiteRT 2.3.0, 1 thread" in int8_table.note({"MobileNet": row()})
+
+
+def test_what_was_not_measured_is_empty() -> None:
+    older = row()
+    del older["files"]["tfedge_by_float"]
+    (line,) = int8_table.table({"MobileNet": older}).splitlines()[2:]
+    assert "| 4.0 | 0.25 |  | 0.50 | refused |" in line
 
 
 def test_what_is_there_is_read_and_a_torn_line_is_not(tmp_path: Path) -> None:

@@ -281,6 +281,10 @@ def _words(**backbone: Any) -> dict[str, Any]:
             {"quantize": {"recipe": "dynamic", "keep": {"logits": "float"}}},
             "quantize.keep: dynamic leaves all activations in float",
         ),
+        (
+            {"quantize": {"xnnpack_input": True}},
+            "quantize.xnnpack_input: a text model reads ids, which are not quantized",
+        ),
         ({"backbone": {"name": "MobileNetV2"}}, "no encoder 'MobileNetV2'"),
         (
             {"backbone": {"name": "roberta-base"}},

@@ -9,7 +9,14 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from tests.unit.tflite_helpers import DATA, one_op
-from tfedge.tflite.kernels import with_constant_kernels, with_fast_kernels
+from tfedge.errors import UnsupportedModel
+from tfedge.tflite.editing import Editor
+from tfedge.tflite.kernels import (
+    with_constant_kernels,
+    with_fast_kernels,
+    with_float_input,
+    with_integer_input,
+)
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import BuiltinLiteRT, LiteRT
 
@@ -128,3 +135,76 @@ def test_a_wide_depthwise_kernel_is_left_to_litert_and_becomes_constant_again() 
 def test_what_is_fast_already_stays_as_it_is(content: bytes) -> None:
     assert with_fast_kernels(content) is content
     assert with_constant_kernels(content) is content
+
+
+PIXELS = np.arange(256, dtype=np.uint8).reshape(1, 4, 8, 8)
+DIGITS = (DATA / "digits_int8.tflite").read_bytes()
+
+
+def shift(scales: tuple[float, float] = (1.0, 1.0), zeros: tuple[int, int] = (0, -128)) -> bytes:
+    """A file that makes int8 of uint8, and nothing else."""
+
+    def change(model: Any) -> None:
+        for tensor, scale, zero in zip(model.subgraphs[0].tensors, scales, zeros, strict=True):
+            tensor.quantization.scale = np.array([scale], np.float32)
+            tensor.quantization.zeroPoint = np.array([zero], np.int64)
+
+    parts = ([(PIXELS.shape, "uint8", None)], [(PIXELS.shape, "int8", None)])
+    return one_op("QUANTIZE", *parts, schema.QuantizeOptionsT(), change)
+
+
+@pytest.mark.parametrize("scale", [1.0, np.nextafter(np.float32(1), np.float32(0))])
+def test_every_pixel_becomes_the_same_number_by_way_of_float(scale: float) -> None:
+    before = shift((scale, scale))
+    after = with_float_input(before)
+    assert (ops(before), ops(after)) == (["QUANTIZE"], ["DEQUANTIZE", "QUANTIZE"])
+    wanted = (PIXELS.astype(int) - 128).astype(np.int8)
+    for runtime in (LiteRT, BuiltinLiteRT):
+        for content in (before, after):
+            assert np.array_equal(runtime(content).invoke(PIXELS)[0], wanted)
+    back = with_integer_input(after)
+    assert (read(back).ops, read(back).tensors) == (read(before).ops, read(before).tensors)
+    assert len(back) <= len(before)
+
+
+def test_a_net_answers_the_same_by_way_of_float_and_its_first_op_is_xnnpacks() -> None:
+    after = with_float_input(DIGITS)
+    (port,) = LiteRT(DIGITS).inputs()
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        pixels = rng.integers(0, 256, port.shape, np.uint8)
+        assert np.array_equal(LiteRT(after).invoke(pixels), LiteRT(DIGITS).invoke(pixels))
+    (tensor,) = read(after).float_tensors()
+    assert str(tensor).endswith("(float32; ops: 0 DEQUANTIZE, 1 QUANTIZE)")
+    assert ops(with_integer_input(after)) == ops(DIGITS)
+    assert with_integer_input(DIGITS) is DIGITS
+
+
+def second_reader(content: bytes) -> bytes:
+    """Another op reads the pixels, too."""
+    editor = Editor(content)
+    graph = editor.graph
+    made = editor.computed("too", PIXELS.shape, schema.TensorType.UINT8)
+    graph.tensors[made].quantization = graph.tensors[graph.inputs[0]].quantization
+    options = schema.QuantizeOptionsT()
+    op = editor.op(schema.BuiltinOperator.QUANTIZE, 1, graph.inputs, [made], options)
+    graph.operators.append(op)
+    return editor.content()
+
+
+@pytest.mark.parametrize(
+    ("content", "read_by"),
+    [
+        (shift((1.0, 0.5)), "QUANTIZE"),
+        (shift(zeros=(0, -127)), "QUANTIZE"),
+        (second_reader(shift()), "QUANTIZE, QUANTIZE"),
+        ((DATA / "color_float.tflite").read_bytes(), "CAST"),
+        (with_float_input(DIGITS), "DEQUANTIZE"),
+    ],
+    ids=["other scales", "other zero points", "read twice", "float", "done already"],
+)
+def test_another_input_is_refused_and_stays_as_it_is(content: bytes, read_by: str) -> None:
+    with pytest.raises(UnsupportedModel, match=f"it is read by: {read_by}$"):
+        with_float_input(content)
+    if read_by != "DEQUANTIZE":
+        assert with_integer_input(content) is content

@@ -218,7 +218,8 @@ STAGES: tuple[Stage, ...] = (
             "distill.temperature",
             "trains.quantize",
         ),
-        without=("quantize.debug",),  # no reason to quantize once more
+        # No reason to quantize once more.
+        without=("quantize.debug", "quantize.xnnpack_input"),
         libs=_TFMOT,
         also=_HEADS,
         version=13,
@@ -242,7 +243,7 @@ STAGES: tuple[Stage, ...] = (
             "quantize/quantize.json",
         ),
         outputs=("model.tflite", "float.tflite", "model.json"),
-        config=("seed", "task.inputs"),
+        config=("seed", "task.inputs", "quantize.xnnpack_input"),
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
         version=5,

@@ -23,7 +23,7 @@ from tfedge.pipeline.schema import Coral
 from tfedge.tasks.drop import Content
 from tfedge.tasks.work import work_of
 from tfedge.tflite import reader
-from tfedge.tflite.kernels import with_constant_kernels
+from tfedge.tflite.kernels import with_constant_kernels, with_integer_input
 
 CUSTOM_OP = "edgetpu-custom-op"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.tflite")
@@ -32,7 +32,7 @@ _SECONDS = 1800  # the compiler is known to take minutes for large models
 
 def layout(content: Content) -> Layout:
     """The compiled model and the compiler's log, or what compiles it later."""
-    content = replace(content, model=with_constant_kernels(content.model))
+    content = replace(content, model=with_constant_kernels(with_integer_input(content.model)))
     coral = content.package.coral
     model, wanted = f"{content.name}.tflite", f"{content.name}_edgetpu.tflite"
     _all_int8(content)

@@ -1,4 +1,4 @@
-"""What ``quantize.keep`` and ``debug`` may say, as far as the catalogue knows the layers."""
+"""What ``quantize.keep`` and keys beside it may say, as far as the catalogue knows the layers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def known_layers(pipeline: Pipeline) -> Known:
 def keep_problems(quantize: Quantize, known: Known | None) -> Iterator[Problem]:
     """``known`` None: the backbone is not known either."""
     if quantize.recipe == OFF:
-        for key in ("keep", "debug"):
+        for key in ("keep", "debug", "xnnpack_input"):
             if getattr(quantize, key) not in ({}, False, "auto"):
                 what = "nothing is quantized: choose recipe qat or ptq"
                 yield Problem(f"quantize.{key}", what, ("quantize.recipe",))

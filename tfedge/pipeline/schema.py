@@ -491,6 +491,11 @@ class Quantize(Retrain):
         "Layers above 8 bits, by name or pattern, such as `{logits: float}`. `int16` (its "
         "activations) is slow everywhere, and an Edge TPU takes neither.",
     )
+    xnnpack_input: StrictBool = key(
+        False,
+        "Has XNNPACK make int8 of the uint8 pixels, by way of float32: the same answers, sooner on "
+        "x86. The file has one float tensor then; a Coral drop is made without.",
+    )
     debug: StrictBool | Literal["auto"] = key(
         "auto",
         "Measures what 8 bits cost in each layer and proposes what to keep; `auto` takes a quick "

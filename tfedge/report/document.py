@@ -143,10 +143,14 @@ def _shipped(facts: Facts) -> list[Block]:
         text = (
             f"Shipped: {facts.shipped}, recipe {_recipe_text(facts.model.recipe)}, "
             f"`{given.dtype}` {given.shape} in, `{taken.dtype}` {taken.shape} out, "
-            f"{facts.model.float_tensors} float tensors, SHA-256 `{facts.model.sha256}`."
+            f"{_float_tensors(facts.model.float_tensors)}, SHA-256 `{facts.model.sha256}`."
         )
         blocks.append(Text(text))
     return blocks
+
+
+def _float_tensors(count: int) -> str:
+    return f"{count} float tensor{'' if count == 1 else 's'}"
 
 
 def _answers(facts: Facts) -> list[Part]:

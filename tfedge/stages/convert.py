@@ -34,6 +34,7 @@ from tfedge.tasks.contract import as_taken
 from tfedge.tflite import xnnpack
 from tfedge.tflite.compact import compact
 from tfedge.tflite.distinct import distinct
+from tfedge.tflite.kernels import with_float_input
 from tfedge.tflite.model import Kernel, Model
 from tfedge.tflite.reader import read
 from tfedge.tflite.runtime import LiteRT, predict
@@ -56,6 +57,9 @@ def run(ctx: Context) -> None:
         if not kept:
             invariants.all_int8(model)
         head_class(ctx).check_input(model)
+        if ctx.pipeline.quantize and ctx.pipeline.quantize.xnnpack_input:
+            content = _through_float(content)
+            model = read(content)
     _runs(content)
     shutil.copyfile(ctx.inputs["finetune/float.tflite"], ctx.out / "float.tflite")
     (ctx.out / "model.tflite").write_bytes(content)
@@ -99,6 +103,19 @@ def _answers_alike(ctx: Context, graph: Frozen, content: bytes) -> None:
     if alike < LEAST_ALIKE:
         expected, got = f"at least {LEAST_ALIKE:.0%} of its answers", f"{alike:.0%}"
         raise InvariantBroken("the file answers as the network it is made of", expected, got)
+
+
+def _through_float(content: bytes) -> bytes:
+    """The file with its input by way of float32, held against the file without on noise."""
+    changed = with_float_input(content)
+    before, after = LiteRT(content), LiteRT(changed)
+    (port,) = before.inputs()
+    noise = np.random.default_rng(0).integers(0, 256, port.shape, np.uint8)
+    both = zip(before.invoke(noise), after.invoke(noise), strict=True)
+    if not all(np.array_equal(plain, made) for plain, made in both):
+        name = "quantize.xnnpack_input leaves every answer as it is"
+        raise InvariantBroken(name, "the same bytes", "others")
+    return changed
 
 
 def _of_weights(ctx: Context) -> bytes:

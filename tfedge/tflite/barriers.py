@@ -63,7 +63,7 @@ def remove(content: bytes) -> bytes:
         if kind in _BIASED and graph.tensors[op.inputs[0]].type == schema.TensorType.INT16:
             model.operatorCodes[op.opcodeIndex].version = _BIASED[kind]
             _widen_bias(model, graph.tensors[op.inputs[2]] if len(op.inputs) > 2 else None)
-    _drop_unused(editor)
+    editor.drop_unused()
     return editor.content()
 
 
@@ -87,25 +87,3 @@ def _widen_bias(model: Any, bias: Any) -> None:
     buffer.data = stored.astype("<i8").view(np.uint8)
     model.buffers.append(buffer)  # the old one may be shared
     bias.type, bias.buffer = schema.TensorType.INT64, len(model.buffers) - 1
-
-
-def _drop_unused(editor: Editor) -> None:
-    """Without the tensors, buffers and op codes that nothing names any more."""
-    model, graph = editor.model, editor.graph
-    used = {int(t) for op in graph.operators for t in (*op.inputs, *op.outputs) if t >= 0}
-    used |= {int(t) for t in (*graph.inputs, *graph.outputs)}
-    place = {old: new for new, old in enumerate(sorted(used))} | {-1: -1}
-    graph.tensors = [graph.tensors[old] for old in sorted(used)]
-    for op in graph.operators:
-        op.inputs = [place[int(t)] for t in op.inputs]
-        op.outputs = [place[int(t)] for t in op.outputs]
-    graph.inputs = [place[int(t)] for t in graph.inputs]
-    graph.outputs = [place[int(t)] for t in graph.outputs]
-    for signature in model.signatureDefs or []:
-        for entry in (*signature.inputs, *signature.outputs):
-            entry.tensorIndex = place[entry.tensorIndex]
-    editor.drop_unused_buffers()
-    codes = sorted({op.opcodeIndex for op in graph.operators})
-    model.operatorCodes = [model.operatorCodes[old] for old in codes]
-    for op in graph.operators:
-        op.opcodeIndex = codes.index(op.opcodeIndex)

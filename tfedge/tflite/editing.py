@@ -84,6 +84,28 @@ class Editor:
         """Whether a tensor has a value in the file."""
         return self.model.buffers[self.graph.tensors[index].buffer].data is not None
 
+    def drop_unused(self) -> None:
+        """Without the tensors, buffers and op codes that nothing names any more."""
+        model, graph = self.model, self.graph
+        used = {int(t) for op in graph.operators for t in (*op.inputs, *op.outputs) if t >= 0}
+        used |= {int(t) for t in (*graph.inputs, *graph.outputs)}
+        place = {old: new for new, old in enumerate(sorted(used))} | {-1: -1}
+        graph.tensors = [graph.tensors[old] for old in sorted(used)]
+        for op in graph.operators:
+            op.inputs = [place[int(t)] for t in op.inputs]
+            op.outputs = [place[int(t)] for t in op.outputs]
+        graph.inputs = [place[int(t)] for t in graph.inputs]
+        graph.outputs = [place[int(t)] for t in graph.outputs]
+        for signature in model.signatureDefs or []:
+            for entry in (*signature.inputs, *signature.outputs):
+                entry.tensorIndex = place[entry.tensorIndex]
+        self.drop_unused_buffers()
+        codes = sorted({op.opcodeIndex for op in graph.operators})
+        model.operatorCodes = [model.operatorCodes[old] for old in codes]
+        self._kinds = [self._kinds[old] for old in codes]
+        for op in graph.operators:
+            op.opcodeIndex = codes.index(op.opcodeIndex)
+
     def drop_unused_buffers(self) -> None:
         """Without the buffers that nothing names, but for the first one, which is empty by the
         schema's rule."""

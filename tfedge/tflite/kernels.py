@@ -9,6 +9,9 @@ with LiteRT 2.3 on x86-64, and is written here in another way:
 - A depthwise kernel of more than 25 taps (7×7) has none either, and XNNPACK runs a convolution of
   one channel a group instead, far slower than LiteRT's own depthwise kernel. XNNPACK takes
   constant kernels only, so one that comes out of a RESHAPE is left to LiteRT.
+- QUANTIZE from uint8 to int8, which makes pixels what the net reads, has none: LiteRT's own runs
+  it, on x86 a byte at a time. XNNPACK has both halves of a detour over float32, with the same
+  bytes. That takes a float tensor, so it is done where it is asked for.
 
 `tools/int8_table.py` compares what comes out with other converters.
 """
@@ -21,7 +24,9 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tfedge.errors import UnsupportedModel
 from tfedge.tflite.editing import Editor
+from tfedge.tflite.reader import OP_NAMES
 
 _Builtin, _Type = schema.BuiltinOperator, schema.TensorType
 _FUSED = {
@@ -58,6 +63,64 @@ def with_constant_kernels(content: bytes) -> bytes:
     for op in graph.operators:
         op.inputs = [stored.get(index, index) for index in map(int, op.inputs)]
     return editor.content()
+
+
+def with_float_input(content: bytes) -> bytes:
+    """An 8-bit .tflite of one subgraph whose uint8 input becomes int8 by way of float32, DEQUANTIZE
+    and QUANTIZE in the place of one QUANTIZE: the same bytes behind them for every pixel.
+
+    UnsupportedModel unless one op reads the only input, and is such a QUANTIZE: of one scale, zero
+    points 128 apart.
+    """
+    editor = Editor(content)
+    graph = editor.graph
+    given = int(graph.inputs[0])
+    readers = [op for op in graph.operators if given in map(int, op.inputs)]
+    if len(graph.inputs) != 1 or len(readers) != 1 or not _shifts_pixels(editor, readers[0]):
+        found = [OP_NAMES[editor.kind(op)] for op in readers]
+        what = "the input is not uint8 that one QUANTIZE makes int8; it is read by"
+        raise UnsupportedModel(what, found, "leave quantize.xnnpack_input out")
+    (reader,) = readers
+    name = f"{editor.name(reader.outputs[0])}/float"
+    pixels = editor.computed(name, graph.tensors[given].shape, _Type.FLOAT32)
+    reader.inputs = [pixels]
+    options = schema.DequantizeOptionsT()
+    made = editor.op(_Builtin.DEQUANTIZE, 1, [given], [pixels], options)
+    graph.operators.insert(graph.operators.index(reader), made)
+    return editor.content()
+
+
+def with_integer_input(content: bytes) -> bytes:
+    """The model with its input as it was before ``with_float_input``. Other files stay as they
+    are."""
+    editor = Editor(content)
+    graph = editor.graph
+    given = int(graph.inputs[0])
+    first = next((op for op in graph.operators if given in map(int, op.inputs)), None)
+    if len(graph.inputs) != 1 or first is None or editor.kind(first) != _Builtin.DEQUANTIZE:
+        return content
+    readers = [op for op in graph.operators if int(first.outputs[0]) in map(int, op.inputs)]
+    if len(readers) != 1 or not _shifts_pixels(editor, readers[0], given):
+        return content
+    readers[0].inputs = [given]
+    graph.operators.remove(first)
+    editor.drop_unused()
+    return editor.content()
+
+
+def _shifts_pixels(editor: Editor, op: Any, given: int | None = None) -> bool:
+    """Whether an op is a QUANTIZE that takes ``given`` (by default what it reads) from uint8 to
+    int8 and does nothing else: the scales are equal, the zero points 128 apart."""
+    if editor.kind(op) != _Builtin.QUANTIZE:
+        return False
+    before = editor.graph.tensors[op.inputs[0] if given is None else given]
+    after = editor.graph.tensors[op.outputs[0]]
+    if (before.type, after.type) != (_Type.UINT8, _Type.INT8):
+        return False
+    (scale, zero), (new_scale, new_zero) = (
+        (tensor.quantization.scale, tensor.quantization.zeroPoint) for tensor in (before, after)
+    )
+    return bool(np.array_equal(scale, new_scale) and np.array_equal(zero, new_zero + 128))
 
 
 def _is_reshaped_kernel(editor: Editor, op: Any) -> bool:

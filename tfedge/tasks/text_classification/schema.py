@@ -33,6 +33,9 @@ def _rules(pipeline: Pipeline) -> Iterator[Problem]:
     if quantized_by(pipeline).float_activations and pipeline.quantize and pipeline.quantize.keep:
         what = f"{DYNAMIC.name} leaves all activations in float: leave it out"
         yield Problem("quantize.keep", what, ("quantize.recipe",))
+    if pipeline.quantize and pipeline.quantize.xnnpack_input:
+        what = "a text model reads ids, which are not quantized: leave it out"
+        yield Problem("quantize.xnnpack_input", what, ("task",))
     yield from _of_words(pipeline) if chosen.words else _not_yet(pipeline)
     yield from _on_android(pipeline, chosen)
 
