@@ -129,7 +129,7 @@ def test_a_wide_depthwise_kernel_is_left_to_litert_and_becomes_constant_again() 
 
 @pytest.mark.parametrize(
     "content",
-    [depthwise(5), depthwise(7, "float32"), (DATA / "digits_int8.tflite").read_bytes()],
+    [depthwise(5), depthwise(7, "float32"), (DATA / "color_int8.tflite").read_bytes()],
     ids=["5x5", "float", "no such op"],
 )
 def test_what_is_fast_already_stays_as_it_is(content: bytes) -> None:

@@ -222,7 +222,7 @@ STAGES: tuple[Stage, ...] = (
         without=("quantize.debug", "quantize.xnnpack_input"),
         libs=_TFMOT,
         also=_HEADS,
-        version=13,
+        version=14,
         section="quantize",
     ),
     Stage(
@@ -246,7 +246,7 @@ STAGES: tuple[Stage, ...] = (
         config=("seed", "task.inputs", "quantize.xnnpack_input"),
         libs=_TF,
         also=(*_HEADS, "tensorflow-model-optimization"),
-        version=5,
+        version=6,
     ),
     Stage(
         "evaluate",

@@ -24,6 +24,7 @@ from tfedge.tasks.drop import Content
 from tfedge.tasks.work import work_of
 from tfedge.tflite import reader
 from tfedge.tflite.kernels import with_constant_kernels, with_integer_input
+from tfedge.tflite.pools import with_pools
 
 CUSTOM_OP = "edgetpu-custom-op"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.tflite")
@@ -32,7 +33,7 @@ _SECONDS = 1800  # the compiler is known to take minutes for large models
 
 def layout(content: Content) -> Layout:
     """The compiled model and the compiler's log, or what compiles it later."""
-    content = replace(content, model=with_constant_kernels(with_integer_input(content.model)))
+    content = replace(content, model=_for_compiler(content.model))
     coral = content.package.coral
     model, wanted = f"{content.name}.tflite", f"{content.name}_edgetpu.tflite"
     _all_int8(content)
@@ -134,6 +135,11 @@ def _extra_models(coral: Coral, own: str) -> dict[str, bytes]:
             raise DropError(f"package.coral.together: two models are called {path.name}")
         found[path.name] = data
     return found
+
+
+def _for_compiler(model: bytes) -> bytes:
+    """The model without the forms that are for XNNPACK."""
+    return with_pools(with_constant_kernels(with_integer_input(model)))
 
 
 def _all_int8(content: Content) -> None:

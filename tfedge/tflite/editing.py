@@ -80,6 +80,11 @@ class Editor:
         tensor.buffer, tensor.quantization = len(self.model.buffers) - 1, quantization
         return self.add(tensor)
 
+    def values(self, index: int, dtype: type[np.generic]) -> np.ndarray | None:
+        """The numbers of a constant, flat; None for what is computed."""
+        data = self.model.buffers[self.graph.tensors[index].buffer].data
+        return None if data is None else np.frombuffer(bytes(bytearray(data)), dtype)
+
     def is_constant(self, index: int) -> bool:
         """Whether a tensor has a value in the file."""
         return self.model.buffers[self.graph.tensors[index].buffer].data is not None
@@ -122,3 +127,11 @@ def _tensor(name: str, shape: Sequence[int], kind: int) -> Any:
     tensor.name, tensor.type = name, kind
     tensor.shape, tensor.hasRank = np.asarray(shape, np.int32), True
     return tensor
+
+
+def of_scale(scale: np.floating) -> Any:
+    """The quantization of a tensor whose numbers are multiples of one scale, zero at zero."""
+    quantization = schema.QuantizationParametersT()
+    quantization.scale = np.array([scale], np.float32)
+    quantization.zeroPoint = np.array([0], np.int64)
+    return quantization

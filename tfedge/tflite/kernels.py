@@ -9,6 +9,7 @@ with LiteRT 2.3 on x86-64, and is written here in another way:
 - A depthwise kernel of more than 25 taps (7×7) has none either, and XNNPACK runs a convolution of
   one channel a group instead, far slower than LiteRT's own depthwise kernel. XNNPACK takes
   constant kernels only, so one that comes out of a RESHAPE is left to LiteRT.
+- AVERAGE_POOL_2D has none: see ``pools.py``.
 - QUANTIZE from uint8 to int8, which makes pixels what the net reads, has none: LiteRT's own runs
   it, on x86 a byte at a time. XNNPACK has both halves of a detour over float32, with the same
   bytes. That takes a float tensor, so it is done where it is asked for.
@@ -25,7 +26,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfedge.errors import UnsupportedModel
-from tfedge.tflite.editing import Editor
+from tfedge.tflite.editing import Editor, of_scale
+from tfedge.tflite.pools import as_convolution
 from tfedge.tflite.reader import OP_NAMES
 
 _Builtin, _Type = schema.BuiltinOperator, schema.TensorType
@@ -141,10 +143,12 @@ class _Forms:
     def of(self, op: Any) -> list[Any]:
         """The ops to put in the place of one."""
         kind = self.editor.kind(op)
-        if kind not in (*_FUSED, _Builtin.DEPTHWISE_CONV_2D):
+        if kind not in (*_FUSED, _Builtin.DEPTHWISE_CONV_2D, _Builtin.AVERAGE_POOL_2D):
             return [op]
         if self._tensor(op, 0).type != _Type.INT8:
             return [op]
+        if kind == _Builtin.AVERAGE_POOL_2D:
+            return self._pooled(op)
         if kind in _FUSED:
             self.changed = True
             return [self._as_product(op, kind)]
@@ -153,6 +157,11 @@ class _Forms:
             return [op]
         self.changed = True
         return [self._reshape(op), op]
+
+    def _pooled(self, op: Any) -> list[Any]:
+        ops = as_convolution(self.editor, op, _MOST_TAPS)
+        self.changed |= op not in ops
+        return ops
 
     def _tensor(self, op: Any, place: int) -> Any:
         return self.editor.graph.tensors[op.inputs[place]]
@@ -165,10 +174,8 @@ class _Forms:
 
     def _constant_one(self) -> int:
         if self._one is None:
-            quantization = schema.QuantizationParametersT()
-            quantization.scale = np.array([1 / _ONE], np.float32)
-            quantization.zeroPoint = np.array([0], np.int64)
-            self._one = self.editor.constant("one", np.array(_ONE, np.int8), quantization)
+            value = np.array(_ONE, np.int8)
+            self._one = self.editor.constant("one", value, of_scale(np.float32(1 / _ONE)))
         return self._one
 
     def _reshape(self, op: Any) -> Any:

@@ -213,6 +213,8 @@ class Model:
             tensor = graph.tensors[index]
             if values.storage_bits(tensor.dtype) is None:
                 continue  # no kernel has such a type, whatever the file says
+            if op.name == "DEPTHWISE_CONV_2D" and _takes_means(tensor):
+                continue  # a pool that is written as a convolution (pools.py): nothing is learnt
             seen.add(index)
             found.append(
                 Kernel(
@@ -229,3 +231,16 @@ class Model:
                 )
             )
         return found
+
+
+def _takes_means(kernel: Tensor) -> bool:
+    """Whether a depthwise kernel gives the mean of a window, in every channel: all of its numbers
+    are one part of the window."""
+    quantization = kernel.quantization
+    if kernel.dtype != "int8" or quantization is None or len(quantization.scales) != 1:
+        return False
+    if kernel.sparse or not kernel.size:
+        return False
+    stored, taps = kernel.values().ravel(), kernel.size // kernel.shape[-1]
+    part = np.float32(1 / (int(stored[0]) * taps)) if stored[0] > 0 else None
+    return np.float32(quantization.scales[0]) == part and bool((stored == stored[0]).all())
