@@ -8,7 +8,11 @@ import tiny
 
 from tests.output_helpers import evaluation
 from tfedge.core.outputs import write
+from tfedge.errors import InvariantBroken
+from tfedge.stages import convert
 from tfedge.tasks.table import task_of
+from tfedge.tflite.editing import Editor
+from tfedge.tflite.kernels import with_float_input
 from tfedge.tflite.runtime import LiteRT
 
 KEEP = {"logits": "float", "Conv_1": "float", "block_13_*": "int16"}  # block_13: not trained here
@@ -103,6 +107,19 @@ def test_pixels_come_by_way_of_float_where_that_is_asked_for(chain, tmp_path):
     for n in range(9):
         pixels = tiny.image(n % 3, n)[None]
         assert np.array_equal(before.invoke(pixels), after.invoke(pixels))
+
+
+def test_a_file_that_answers_otherwise_by_way_of_float_is_not_shipped(chain, tmp_path, monkeypatch):
+    def halved(content):
+        editor = Editor(with_float_input(content))
+        pixels = editor.graph.tensors[editor.graph.inputs[0]]
+        pixels.quantization.scale = np.array([0.5], np.float32)
+        return editor.content()
+
+    monkeypatch.setattr(convert, "with_float_input", halved)
+    run = chain.again(tmp_path, but=("convert", "evaluate"), quantize={"xnnpack_input": True})
+    with pytest.raises(InvariantBroken, match="xnnpack_input leaves every answer"):
+        run("convert")
 
 
 def test_ptq_keeps_layers_with_ranges_of_its_own(chain, tmp_path):

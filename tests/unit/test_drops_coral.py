@@ -13,6 +13,7 @@ import pytest
 from color_helpers import FLOAT, INT8, Run, make_run
 from edgetpu_helpers import compiled_model, fake_compiler
 
+from tests.unit.tflite_helpers import DATA
 from tfedge.cli import main
 from tfedge.drops import coral, coral_compiler
 from tfedge.drops.verify import verify
@@ -77,6 +78,17 @@ def test_pixels_that_come_by_way_of_float_are_whole_numbers_for_the_compiler(
     assert [op.name for op in made.ops] == [op.name for op in reader.read(INT8).ops]
     assert len(reader.read(shipped).float_tensors()) == 1 and not made.float_tensors()
     assert problems(drop) == []
+
+
+def test_pools_that_are_convolutions_for_the_cpu_are_pools_for_the_compiler() -> None:
+    plain = (DATA / "digits_int8.tflite").read_bytes()
+    written = kernels.with_fast_kernels(plain)
+    kinds = [[op.name for op in reader.read(model).ops] for model in (plain, written)]
+    assert "AVERAGE_POOL_2D" in kinds[0] and "AVERAGE_POOL_2D" not in kinds[1]
+    made = reader.read(coral.for_compiler(written))
+    assert [(op.name, op.options) for op in made.ops] == [
+        (op.name, op.options) for op in reader.read(plain).ops
+    ]
 
 
 def test_models_are_compiled_together(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ _SECONDS = 1800  # the compiler is known to take minutes for large models
 
 def layout(content: Content) -> Layout:
     """The compiled model and the compiler's log, or what compiles it later."""
-    content = replace(content, model=_for_compiler(content.model))
+    content = replace(content, model=for_compiler(content.model))
     coral = content.package.coral
     model, wanted = f"{content.name}.tflite", f"{content.name}_edgetpu.tflite"
     _all_int8(content)
@@ -137,7 +137,7 @@ def _extra_models(coral: Coral, own: str) -> dict[str, bytes]:
     return found
 
 
-def _for_compiler(model: bytes) -> bytes:
+def for_compiler(model: bytes) -> bytes:
     """The model without the forms that are for XNNPACK."""
     return with_pools(with_constant_kernels(with_integer_input(model)))
 
