@@ -143,28 +143,20 @@ def test_a_compiler_gets_the_pool_back(content: bytes) -> None:
     assert len(written) > len(content)
 
 
-def learnt(content: bytes) -> bytes:
-    """One number of the ones is another."""
+def with_first_number(content: bytes, op: int, number: int) -> bytes:
+    """The first number of an op's constant is another."""
     editor = Editor(content)
-    op = editor.graph.operators[0]
-    stored = editor.model.buffers[editor.graph.tensors[op.inputs[1]].buffer]
-    stored.data = np.array([2, *np.asarray(stored.data)[1:]], np.uint8)
-    return editor.content()
-
-
-def other_factors(content: bytes) -> bytes:
-    editor = Editor(content)
-    product = editor.graph.operators[1]
-    stored = editor.model.buffers[editor.graph.tensors[product.inputs[1]].buffer]
-    stored.data = np.array([5, *np.asarray(stored.data)[1:]], np.uint8)
+    constant = editor.graph.tensors[editor.graph.operators[op].inputs[1]]
+    stored = editor.model.buffers[constant.buffer]
+    stored.data = np.array([number, *np.asarray(stored.data)[1:]], np.uint8)
     return editor.content()
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        learnt(with_fast_kernels(pool(3))),
-        other_factors(with_fast_kernels(pool(3, 1, SAME))),
+        with_first_number(with_fast_kernels(pool(3)), 0, 2),
+        with_first_number(with_fast_kernels(pool(3, 1, SAME)), 1, 5),
         (DATA / "digits_int8.tflite").read_bytes(),
     ],
     ids=["a kernel that is learnt", "a product with something else", "no pool"],
@@ -183,4 +175,21 @@ def test_other_pools_stay_pools(content: bytes) -> None:
 def test_ones_are_no_kernel_of_the_model() -> None:
     written = with_fast_kernels(pool(3))
     assert read(written).kernels() == []
-    assert [kernel.size for kernel in read(learnt(written)).kernels()] == [9 * CHANNELS]
+    other = with_first_number(written, 0, 2)
+    assert [kernel.size for kernel in read(other).kernels()] == [9 * CHANNELS]
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_a_kernel_of_fewer_dimensions_is_no_mean(shape: tuple[int, ...]) -> None:
+    """No runtime takes such a file, but who looks into it is told."""
+    given, bias = ((1, 2, 2, 1), "int8", None), ((1,), "int32", 0)
+    parts = [given, (shape, "int8", 1), bias]
+    options = schema.DepthwiseConv2DOptionsT()
+    options.strideH = options.strideW = options.dilationHFactor = options.dilationWFactor = 1
+    content = one_op("DEPTHWISE_CONV_2D", parts, [given], options, unit)
+    assert [kernel.shape for kernel in read(content).kernels()] == [shape]
+
+
+def unit(model: Any) -> None:
+    """The scale of the kernel is one."""
+    model.subgraphs[0].tensors[1].quantization.scale = [1.0]

@@ -25,6 +25,7 @@ from tfedge.core.progress import clock
 from tfedge.core.stages import Stage
 from tfedge.errors import ArtifactError
 from tfedge.files.once import Once
+from tfedge.files.text import count_of
 from tfedge.pipeline.load import Loaded
 
 INDEX = "data/index.json"
@@ -71,7 +72,7 @@ class Estimate:
 
     def __str__(self) -> str:
         seconds = clock(_round(self.seconds))
-        runs = f"{self.runs} earlier run{'' if self.runs == 1 else 's'} here"
+        runs = f"{count_of(self.runs, 'earlier run')} here"
         if self.unknown:
             return f"takes {seconds} or more, from {runs}; not known: {', '.join(self.unknown)}"
         return f"takes about {seconds}, from {runs}"

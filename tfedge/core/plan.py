@@ -15,7 +15,7 @@ from tfedge.core.installation import lacking
 from tfedge.core.stages import STAGES, Stage, active, function_of, libraries
 from tfedge.core.stages import stage as row_of
 from tfedge.errors import ConfigError, DataError, MissingDependency
-from tfedge.files.text import columns
+from tfedge.files.text import columns, count_of
 from tfedge.pipeline.load import Loaded
 from tfedge.pipeline.needs import told
 from tfedge.pipeline.nets import class_order
@@ -215,9 +215,8 @@ def _computes(pipeline: Pipeline) -> Iterator[str]:
     if idle is not None:
         yield f"note: {idle}"
     found, asked = computes_on(pipeline), pipeline.runtime.device
-    count = found["cores"]
     said = [
-        f"{count} core{'' if count == 1 else 's'}",
+        count_of(found["cores"], "core"),
         found["instructions"],
         "oneDNN" if found["onednn"] else "no oneDNN",
     ]

@@ -21,13 +21,14 @@ def columns(
     """Rows of cells as lines: the columns ``left`` begin at the left, the others end at the right,
     with ``gap`` blanks in between. Letters of Chinese and the like count as the two columns that
     they take on a terminal. Where lines would be longer than ``most``, the last column is folded
-    at its blanks, to no fewer than ``_FOLDED`` columns."""
+    at its blanks, to no fewer than 24 columns."""
     from rich.cells import cell_len  # its tables would take longer than what most commands do
 
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    if most is not None and sum(widths) + gap * (len(widths) - 1) > most:
-        last = max(_FOLDED, most - sum(widths[:-1]) - gap * (len(widths) - 1))
-        rows = [part for row in rows for part in _folded(row, last)]
+    over = 0 if most is None else sum(widths) + gap * (len(widths) - 1) - most
+    if over > 0:
+        room = max(_FOLDED, widths[-1] - over)
+        rows = [part for row in rows for part in _folded(row, room)]
         widths[-1] = max(cell_len(row[-1]) for row in rows)
 
     def placed(number: int, cell: str) -> str:
@@ -41,6 +42,11 @@ def _folded(row: Sequence[str], width: int) -> list[list[str]]:
     """A row, and rows under it for what of its last cell is beyond ``width`` columns."""
     parts = wrap(row[-1], width, break_long_words=False) or [""]
     return [[*(row[:-1] if not n else [""] * (len(row) - 1)), part] for n, part in enumerate(parts)]
+
+
+def count_of(count: int, what: str) -> str:
+    """A count and what is counted: "1 thread", "2 threads"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def size_text(size: int) -> str:

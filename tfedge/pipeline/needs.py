@@ -21,7 +21,7 @@ from tfedge.catalog.backbones import BACKBONES, Block, net
 from tfedge.data.sources import counted
 from tfedge.files.parallel import cores as cores_here
 from tfedge.files.space import HELD, free
-from tfedge.files.text import roughly
+from tfedge.files.text import count_of, roughly
 from tfedge.pipeline.recipes import NOISY, head_kind, least_steps, quantized_by
 from tfedge.pipeline.schema import Backbone, Pipeline
 from tfedge.pipeline.unfreeze import (
@@ -183,8 +183,8 @@ def told(pipeline: Pipeline, cache: Path) -> Iterator[str]:
     wanted = needs(pipeline, size, *found, count)
     yield (
         f"needs, from nothing: about {_bytes(wanted.cache)} of disk in the cache, "
-        f"{_bytes(wanted.memory)} of memory, {roughly(wanted.seconds)} on {count} "
-        f"core{'' if count == 1 else 's'} for {sum(found):,} images (perhaps half or twice that)"
+        f"{_bytes(wanted.memory)} of memory, {roughly(wanted.seconds)} on "
+        f"{count_of(count, 'core')} for {sum(found):,} images (perhaps half or twice that)"
     )
     left = free(cache)
     if left is not None and left < wanted.cache:

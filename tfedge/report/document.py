@@ -14,7 +14,7 @@ from tfedge.catalog.recipes import quantizing
 from tfedge.core.outputs import Base
 from tfedge.core.rundir import RESOLVED
 from tfedge.files.artifact import read_json
-from tfedge.files.text import size_text
+from tfedge.files.text import count_of, size_text
 from tfedge.report import mapping, phases, timing, verdict
 from tfedge.report.calibration import calibration as calibrated
 from tfedge.report.calibration import has_calibration
@@ -140,17 +140,14 @@ def _shipped(facts: Facts) -> list[Block]:
         blocks.append(Text(f"In brackets: 95 % confidence interval ({how})."))
     if facts.model:
         given, taken = facts.model.input, facts.model.output
+        floats = count_of(facts.model.float_tensors, "float tensor")
         text = (
             f"Shipped: {facts.shipped}, recipe {_recipe_text(facts.model.recipe)}, "
             f"`{given.dtype}` {given.shape} in, `{taken.dtype}` {taken.shape} out, "
-            f"{_float_tensors(facts.model.float_tensors)}, SHA-256 `{facts.model.sha256}`."
+            f"{floats}, SHA-256 `{facts.model.sha256}`."
         )
         blocks.append(Text(text))
     return blocks
-
-
-def _float_tensors(count: int) -> str:
-    return f"{count} float tensor{'' if count == 1 else 's'}"
 
 
 def _answers(facts: Facts) -> list[Part]:

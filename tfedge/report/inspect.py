@@ -9,7 +9,7 @@ from typing import Any
 
 from tfedge.edgetpu.edgetpu import LEFT, REFUSED
 from tfedge.edgetpu.edgetpu_rules import SUBGRAPH
-from tfedge.files.text import WIDTH, columns, size_text
+from tfedge.files.text import WIDTH, columns, count_of, size_text
 from tfedge.tasks.blocks import percent
 from tfedge.tflite.model import WEIGHTED
 
@@ -171,7 +171,7 @@ def _edgetpu(found: Facts) -> list[str]:
 
 
 def _subgraphs(found: Facts) -> str:
-    return f"{found['subgraphs']} subgraph{'' if found['subgraphs'] == 1 else 's'}"
+    return count_of(found["subgraphs"], "subgraph")
 
 
 def left_on_cpu(ops: Sequence[Facts]) -> list[tuple[str, str]]:

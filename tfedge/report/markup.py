@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tfedge.benchmark.result import Host, Result
+from tfedge.files.text import count_of
 from tfedge.tasks.blocks import (
     Block,
     Bullets,
@@ -83,4 +84,4 @@ def host_text(host: Host) -> str:
 
 
 def threads_text(threads: int) -> str:
-    return f"{threads} thread{'' if threads == 1 else 's'}"
+    return count_of(threads, "thread")

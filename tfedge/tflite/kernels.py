@@ -44,7 +44,7 @@ def with_fast_kernels(content: bytes) -> bytes:
     forms = _Forms(Editor(content))
     graph = forms.editor.graph
     ops = [made for op in graph.operators for made in forms.of(op)]
-    if not forms.changed:
+    if ops == graph.operators:
         return content
     graph.operators = ops
     return forms.editor.content()
@@ -134,10 +134,10 @@ def _is_reshaped_kernel(editor: Editor, op: Any) -> bool:
 
 
 class _Forms:
-    """The forms of a file's ops. ``changed``: whether any is another than before."""
+    """The forms of a file's ops."""
 
     def __init__(self, editor: Editor) -> None:
-        self.editor, self.changed = editor, False
+        self.editor = editor
         self._one: int | None = None
 
     def of(self, op: Any) -> list[Any]:
@@ -148,20 +148,13 @@ class _Forms:
         if self._tensor(op, 0).type != _Type.INT8:
             return [op]
         if kind == _Builtin.AVERAGE_POOL_2D:
-            return self._pooled(op)
+            return as_convolution(self.editor, op, _MOST_TAPS)
         if kind in _FUSED:
-            self.changed = True
             return [self._as_product(op, kind)]
         _, rows, columns, _ = self._tensor(op, 1).shape
         if rows * columns <= _MOST_TAPS:
             return [op]
-        self.changed = True
         return [self._reshape(op), op]
-
-    def _pooled(self, op: Any) -> list[Any]:
-        ops = as_convolution(self.editor, op, _MOST_TAPS)
-        self.changed |= op not in ops
-        return ops
 
     def _tensor(self, op: Any, place: int) -> Any:
         return self.editor.graph.tensors[op.inputs[place]]

@@ -191,7 +191,8 @@ class Model:
         return found
 
     def kernels(self) -> list[Kernel]:
-        """The stored kernels of the main graph in the order of their ops; a shared one once."""
+        """The stored kernels of the main graph in the order of their ops; a shared one once. Those
+        that do no more than take the mean of a window are none."""
         graph = self.graphs[0]
         makers = {t: op for op in graph.ops for t in op.outputs}
         fixed = {t.index for t in graph.tensors if t.is_const} | {-1}  # known before any input
@@ -239,7 +240,7 @@ def _takes_means(kernel: Tensor) -> bool:
     quantization = kernel.quantization
     if kernel.dtype != "int8" or quantization is None or len(quantization.scales) != 1:
         return False
-    if kernel.sparse or not kernel.size:
+    if kernel.sparse or len(kernel.shape) != 4 or not kernel.size:
         return False
     stored, taps = kernel.values().ravel(), kernel.size // kernel.shape[-1]
     part = np.float32(1 / (int(stored[0]) * taps)) if stored[0] > 0 else None

@@ -17,6 +17,13 @@ ACTIVATIONS: dict[int, str] = {
 }
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
 
+
+def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
+    """What SAME pads before and after a side of ``size``."""
+    most = max(0, (-(-size // stride) - 1) * stride + window - size)
+    return most // 2, most - most // 2
+
+
 _MAX_VECTOR = 1024  # entries of one vector among the options; a new shape has at most a few
 _KINDS: dict[int, str] = {
     code: name for name, code in vars(schema.BuiltinOptions).items() if not name.startswith("_")

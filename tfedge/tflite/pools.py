@@ -20,7 +20,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfedge.tflite.editing import Editor, of_scale
-from tfedge.tflite.options import SAME
+from tfedge.tflite.options import SAME, same_padding
 
 _Builtin = schema.BuiltinOperator
 # As large as it can be: LiteRT's own kernels round twice, the first time to a part of this.
@@ -94,8 +94,8 @@ def _taps_inside(
 
 def _inside(padded: bool, window: int, stride: int, given: int, made: int) -> np.ndarray:
     """… of one side."""
-    missing = max(0, (made - 1) * stride + window - given) if padded else 0
-    starts = np.arange(made) * stride - missing // 2
+    before = same_padding(given, window, stride)[0] if padded else 0
+    starts = np.arange(made) * stride - before
     return np.minimum(starts + window, given) - np.maximum(starts, 0)
 
 
@@ -110,23 +110,15 @@ def with_pools(content: bytes) -> bytes:
     compilers, which know what to do with a pool. Other files stay as they are."""
     editor = Editor(content)
     graph = editor.graph
-    changed = False
-    for op in [*graph.operators]:
-        last = _written_by_us(editor, op)
-        if last is None:
-            continue
-        changed = True
-        graph.operators[_place(graph.operators, op)] = _pool(editor, op, last)
-        if last is not op:
-            del graph.operators[_place(graph.operators, last)]
-    if not changed:
+    ends = [(op, last) for op in graph.operators if (last := _written_by_us(editor, op))]
+    if not ends:
         return content
+    for op, last in ends:
+        graph.operators[graph.operators.index(op)] = _pool(editor, op, last)
+        if last is not op:
+            graph.operators.remove(last)
     editor.drop_unused()
     return editor.content()
-
-
-def _place(operators: list[Any], op: Any) -> int:
-    return next(index for index, one in enumerate(operators) if one is op)
 
 
 def _written_by_us(editor: Editor, op: Any) -> Any:
@@ -157,9 +149,8 @@ def _written_by_us(editor: Editor, op: Any) -> Any:
 def _pool(editor: Editor, op: Any, last: Any) -> Any:
     """The AVERAGE_POOL_2D that reads what ``op`` reads and gives what ``last`` gives."""
     written, options = op.builtinOptions, schema.Pool2DOptionsT()
-    _, options.filterHeight, options.filterWidth, _ = map(
-        int, editor.graph.tensors[op.inputs[1]].shape
-    )
+    _, rows, columns, _ = map(int, editor.graph.tensors[op.inputs[1]].shape)
+    options.filterHeight, options.filterWidth = rows, columns
     options.padding = written.padding
     options.strideH, options.strideW = written.strideH, written.strideW
     options.fusedActivationFunction = last.builtinOptions.fusedActivationFunction

@@ -22,7 +22,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfedge.tflite.editing import Editor
 from tfedge.tflite.model import Graph, Model, Op
-from tfedge.tflite.options import SAME, VALID
+from tfedge.tflite.options import SAME, VALID, same_padding
 
 _ELEMENTWISE = frozenset({"ADD", "RELU", "RELU6"})
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -55,11 +55,11 @@ def _sides(graph: Any, op: Any) -> list[tuple[int, int]]:
     if options.strideH == options.strideW == 1:
         return []
     given, kernel = (graph.tensors[op.inputs[i]].shape[1:3] for i in (0, 1))
-    found = []
-    for size, window, stride in zip(given, kernel, (options.strideH, options.strideW), strict=True):
-        most = max(0, (-(-int(size) // stride) - 1) * stride + int(window) - int(size))
-        found.append((most // 2, most - most // 2))
-    return found
+    strides = options.strideH, options.strideW
+    return [
+        same_padding(int(size), int(window), stride)
+        for size, window, stride in zip(given, kernel, strides, strict=True)
+    ]
 
 
 def _padded(
