@@ -243,6 +243,18 @@ def test_the_readme_and_ci_run_the_same_test_command() -> None:
     assert line in run.splitlines()
 
 
+@pytest.mark.parametrize("failing", ["pip", "ruff", "mypy", "pytest"])
+def test_ci_run_ends_with_whatever_fails_first(failing: str) -> None:
+    run = (ROOT / ".ci" / "run").read_text("utf-8")
+    tests = run[run.index("trap") :].partition("deactivate")[0].splitlines()
+    start = next(n for n, line in enumerate(tests) if line.startswith("pip install")) - 1
+    commands = {"pip": 0, "ruff": 0, "mypy": 0, "pytest": 0, "version": 0, failing: 3}
+    stubs = [f"{name}() {{ return {code}; }}" for name, code in commands.items()]
+    script = "\n".join(["set -euo pipefail", *stubs, *tests[start:], "echo went on"])
+    ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (3, "")
+
+
 def test_the_readme_begins_with_the_command_that_the_front_door_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
